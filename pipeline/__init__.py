@@ -1,0 +1,24 @@
+"""Usage statistics of prompt templates, recomputed from raw events.
+
+The folders, in the order in which the data passes through them:
+
+``tracking``
+    The write path: appends one raw event to ``prompt_usage``. What an app imports.
+``lake``
+    Reads new events from Postgres and keeps them in columns, one partition a day.
+``engines``
+    Runs the rollups of ``sql/engine`` over the lake's files.
+``stats``
+    Frames in, frames out: merges the daily partials into counters, rates and percentiles.
+``publish``
+    Writes the result to ``prompts`` and the stats tables, in one transaction.
+``orchestration``
+    Dagster: assets, partitions, jobs, schedules. Nothing else knows it.
+``cli``
+    The command line, ``prompt-stats``.
+
+Beside them: ``settings`` (the environment), ``errors`` (the error tree), ``days`` (which day an event
+belongs to), ``tables`` (the schema), ``schema`` (migrations), ``database`` (connections), ``queries``
+(the files of ``sql/``), ``embedded`` (the Postgres that starts by itself), ``refresh`` (the steps in
+order, without Dagster), ``seeding`` and ``simulation`` (something to look at).
+"""

@@ -1,0 +1,143 @@
+"""Connections to Postgres, each in UTC and with a name by which an operator finds them.
+
+SQLAlchemy for statements and transactions, ADBC where many rows travel as Arrow.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import IntEnum
+from functools import cached_property
+
+import adbc_driver_postgresql.dbapi
+import psycopg
+from adbc_driver_manager.dbapi import Connection as AdbcConnection
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from sqlalchemy import Connection, Engine, create_engine, text
+
+from pipeline.errors import DatabaseError
+from pipeline.settings import Settings
+
+MINIMUM_VERSION = 13
+
+
+class Lock(IntEnum):
+    """Advisory locks of this package: the second half of the key, the first is ``LOCK_SPACE``."""
+
+    LAKE = 1
+    """Held while the lake is written."""
+    PUBLISH = 2
+    """Held by the transaction that publishes."""
+    SCHEMA = 3
+    """Held while migrations run."""
+
+
+LOCK_SPACE = 0x70537461
+
+
+def libpq_conninfo(url: str, application_name: str = "prompt-stats") -> str:
+    """The libpq form of any libpq or SQLAlchemy form of a database's address, with our session settings.
+
+    :raises DatabaseError: it is neither. The text does not repeat it, since it may hold a password.
+    """
+    plain = re.sub(r"^(postgres|postgresql)(\+\w+)?://", "postgresql://", url.strip())
+    try:
+        given = conninfo_to_dict(plain)
+    except psycopg.ProgrammingError as error:
+        # libpq's message quotes what it could not read, which may be the password.
+        raise DatabaseError(
+            "Reading DATABASE_URL",
+            "it is neither a URL such as postgresql://user@host/database nor a libpq connection string",
+            "Correct it, or unset it to use the embedded server",
+        ) from error.with_traceback(None)
+    options = f"{given.get('options') or ''} -c TimeZone=UTC".strip()
+    given.setdefault("application_name", application_name)
+    given.setdefault("connect_timeout", "10")
+    return make_conninfo(**{**given, "options": options})
+
+
+@dataclass(frozen=True)
+class Database:
+    """One Postgres database.
+
+    ``conninfo`` is a libpq connection string and may hold a password: never log it.
+    """
+
+    conninfo: str = field(repr=False)
+
+    @classmethod
+    def from_url(cls, url: str, application_name: str = "prompt-stats") -> Database:
+        """The database at ``url``, checked: it answers, and is new enough.
+
+        :raises DatabaseError: it does not answer, refuses us, or is older than version 13.
+        """
+        database = cls(libpq_conninfo(url, application_name))
+        database._check()
+        return database
+
+    @classmethod
+    def from_settings(cls, settings: Settings, application_name: str = "prompt-stats") -> Database:
+        """The database that the settings name: ``DATABASE_URL``, else the embedded server, started."""
+        if settings.database_url:
+            return cls.from_url(settings.database_url, application_name)
+        from pipeline.embedded import client
+
+        return cls.from_url(client.start(settings.home), application_name)
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The SQLAlchemy engine; its connections use psycopg."""
+        return create_engine(
+            "postgresql+psycopg://", creator=lambda: psycopg.connect(self.conninfo), pool_pre_ping=True
+        )
+
+    @contextmanager
+    def adbc(self) -> Iterator[AdbcConnection]:
+        """A connection for bulk reads and writes as Arrow; each statement commits by itself."""
+        with adbc_driver_postgresql.dbapi.connect(self.conninfo, autocommit=True) as connection:
+            yield connection
+
+    @contextmanager
+    def locked(self, lock: Lock) -> Iterator[None]:
+        """Holds an advisory lock for the block, on a connection of its own; waits for it first.
+
+        It spares concurrent runs useless work. What is correct does not rest on it: a lost connection
+        loses the lock, and the lake's optimistic commits and the publish transaction still hold.
+        """
+        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            keys = {"space": LOCK_SPACE, "key": int(lock)}
+            connection.execute(text("SELECT pg_advisory_lock(:space, :key)"), keys)
+            try:
+                yield
+            finally:
+                # The connection goes back to a pool, and a session's lock would go with it.
+                if not connection.closed and not connection.invalidated:
+                    connection.execute(text("SELECT pg_advisory_unlock(:space, :key)"), keys)
+
+    def _check(self) -> None:
+        try:
+            with psycopg.connect(self.conninfo) as connection:
+                version = connection.info.server_version // 10000
+                where = f"{connection.info.host}:{connection.info.port}/{connection.info.dbname}"
+        except psycopg.OperationalError as error:
+            raise DatabaseError(
+                "Connecting to the database",
+                str(error).strip().splitlines()[-1].rstrip("."),
+                "Check DATABASE_URL and that the server runs, or unset it to use the embedded server",
+            ) from None
+        if version < MINIMUM_VERSION:
+            raise DatabaseError(
+                f"Using the database {where}",
+                f"it is PostgreSQL {version}, and the oldest that works is {MINIMUM_VERSION}",
+                "Upgrade the server or name another in DATABASE_URL",
+            )
+
+
+def lock_transaction(connection: Connection, lock: Lock) -> None:
+    """Takes an advisory lock that the connection's transaction holds to its end; waits for it."""
+    connection.execute(
+        text("SELECT pg_advisory_xact_lock(:space, :key)"), {"space": LOCK_SPACE, "key": int(lock)}
+    )

@@ -1,0 +1,63 @@
+"""Which day an event belongs to, and ranges of days.
+
+Pure date arithmetic; what a day means in SQL is in ``sql/postgres``, and says the same.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+ONE_DAY = dt.timedelta(days=1)
+
+
+class DayRange(NamedTuple):
+    """A range of days, both ends included."""
+
+    first: dt.date
+    last: dt.date
+
+    def days(self) -> Iterator[dt.date]:
+        """Each day of the range, in order."""
+        day = self.first
+        while day <= self.last:
+            yield day
+            day += ONE_DAY
+
+
+def last_open_day(now: dt.datetime) -> dt.date:
+    """The last day whose events are counted at the time ``now``: tomorrow, in UTC.
+
+    A producer's clock may run ahead of the database's by up to a day. Events of later days are held
+    back until their day opens.
+    """
+    return now.astimezone(dt.UTC).date() + ONE_DAY
+
+
+def contiguous_ranges(days: Iterable[dt.date]) -> list[DayRange]:
+    """The fewest ranges that hold exactly the given days, in order."""
+    ranges: list[DayRange] = []
+    for day in sorted(set(days)):
+        if ranges and ranges[-1].last + ONE_DAY == day:
+            ranges[-1] = ranges[-1]._replace(last=day)
+        else:
+            ranges.append(DayRange(day, day))
+    return ranges
+
+
+def chunks(sizes: Mapping[dt.date, int], limit: int) -> Iterator[list[dt.date]]:
+    """The days of ``sizes`` in order, cut into lists whose sizes add up to ``limit`` at most.
+
+    A day is never split: one that is larger by itself is a list of its own.
+    """
+    chunk: list[dt.date] = []
+    size = 0
+    for day in sorted(sizes):
+        if chunk and size + sizes[day] > limit:
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(day)
+        size += sizes[day]
+    if chunk:
+        yield chunk

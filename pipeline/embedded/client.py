@@ -1,0 +1,90 @@
+"""What a process calls to use the embedded server."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import fasteners
+import psycopg
+
+from pipeline.embedded.server import START_SECONDS, Server
+from pipeline.errors import EmbeddedServerError
+
+_held: dict[Path, fasteners.InterProcessReaderWriterLock] = {}
+_guard = threading.Lock()
+
+
+def start(home: Path) -> str:
+    """The URL of the embedded server of ``home``, which accepts connections when this returns.
+
+    The server stays up as long as this process lives. Call it as often as you like.
+
+    :raises EmbeddedServerError: the home can't be written, or the server does not start.
+    """
+    root = home / "postgres"
+    with _guard:
+        if root not in _held:
+            _held[root] = _client_lock(root)
+    return _wait_until_ready(root)
+
+
+def _client_lock(root: Path) -> fasteners.InterProcessReaderWriterLock:
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        # The server's user must pass through here; the secrets below are files of their own.
+        root.chmod(0o711)
+        lock = fasteners.InterProcessReaderWriterLock(root / "clients.lock")
+        lock.acquire_read_lock()
+    except OSError as error:
+        raise EmbeddedServerError(
+            f"Using the home {root.parent}",
+            f"it can't be written ({error.strerror})",
+            "Set PROMPT_STATS_HOME to a folder that you may write, or DATABASE_URL to a running server",
+        ) from error
+    return lock
+
+
+def _wait_until_ready(root: Path) -> str:
+    server = Server(root)
+    (root / "error").unlink(missing_ok=True)
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if (root / "password").exists() and (root / "port").exists():
+            url = server.conninfo()
+            try:
+                psycopg.connect(url, connect_timeout=5).close()
+            except psycopg.OperationalError:
+                pass  # not yet, or not any more: the supervisor sees to it
+            else:
+                return url
+        _ensure_supervisor(root)
+        time.sleep(0.1)
+        if (root / "error").exists():
+            break
+    said = (root / "error").read_text() if (root / "error").exists() else "no answer in time"
+    raise EmbeddedServerError(
+        "Starting the embedded server",
+        said.rstrip("."),
+        f"Look at {server.area / 'server.log'}, or set DATABASE_URL to another server",
+    )
+
+
+def _ensure_supervisor(root: Path) -> None:
+    probe = fasteners.InterProcessLock(root / "supervisor.lock")
+    if not probe.acquire(blocking=False):
+        return
+    probe.release()
+    with (root / "supervisor.log").open("ab") as log:
+        # A session of its own: Ctrl-C in the terminal is for the client, not for the database.
+        subprocess.Popen(
+            [sys.executable, "-m", "pipeline.embedded.supervisor", str(root)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            cwd=Path(__file__).parents[2],
+        )

@@ -1,0 +1,63 @@
+"""The errors that this package raises.
+
+The tree::
+
+    PromptStatsError
+    ├── SettingsError        an environment variable has a value that can't be used
+    ├── DatabaseError        the database can't be reached, is too old, or lacks something
+    │   └── EmbeddedServerError   the embedded server can't be set up or started
+    ├── InputError           what the caller gave can't be used: a file, a range, a prompt
+    │   └── NotFoundError    what the caller asked for does not exist
+    └── LakeError            the lake can't be read or written
+        └── LakeConflictError    another process wrote to the lake first: run the step again
+
+Each text says what was attempted, what was wrong, and what to do.
+"""
+
+from __future__ import annotations
+
+
+class PromptStatsError(Exception):
+    """Base of all errors of this package.
+
+    ``attempted``, ``wrong`` and ``remedy`` are sentences without a final full stop; together they are
+    the message.
+    """
+
+    def __init__(self, attempted: str, wrong: str, remedy: str) -> None:
+        self.attempted = attempted
+        self.wrong = wrong
+        self.remedy = remedy
+        super().__init__(f"{attempted}: {wrong}. {remedy}.")
+
+    def __reduce__(self) -> tuple[type[PromptStatsError], tuple[str, str, str]]:
+        # Dagster and multiprocessing pickle errors; the default would call __init__ with one argument.
+        return type(self), (self.attempted, self.wrong, self.remedy)
+
+
+class SettingsError(PromptStatsError):
+    """An environment variable has a value that can't be used."""
+
+
+class DatabaseError(PromptStatsError):
+    """The database can't be reached, is too old, or lacks something."""
+
+
+class EmbeddedServerError(DatabaseError):
+    """The embedded server can't be set up or started."""
+
+
+class InputError(PromptStatsError):
+    """What the caller gave can't be used."""
+
+
+class NotFoundError(InputError):
+    """What the caller asked for does not exist."""
+
+
+class LakeError(PromptStatsError):
+    """The lake can't be read or written."""
+
+
+class LakeConflictError(LakeError):
+    """Another process wrote to the lake first; running the step again is enough."""

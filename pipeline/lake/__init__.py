@@ -1,0 +1,15 @@
+"""Raw events in columns, and their daily partials: Delta Lake tables, one partition a day.
+
+``delta_table``
+    A Delta table partitioned by day: what each day holds, append, replace.
+``usage_events``
+    The raw events, and how they get here from Postgres.
+``partials``
+    The daily rollups of the raw events.
+``source``
+    Reads Postgres: the watermark, the days that changed, the events themselves.
+
+The lake is its own ledger: the largest ``ingest_xid`` of a day's rows says how far the day was read,
+and the fingerprint of a day's files says which state of the day a partial was made from. Both come
+from the log of the table, without reading data. See ``docs/architecture.md``.
+"""

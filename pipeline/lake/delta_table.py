@@ -1,0 +1,158 @@
+"""A Delta Lake table with one partition a day.
+
+Each commit carries the same application transaction. Delta refuses a commit when another one with that
+transaction came between reading and writing, so two writers can never both act on the same past: the
+later one gets a :class:`~pipeline.errors.LakeConflictError`.
+https://github.com/delta-io/delta/blob/master/PROTOCOL.md#transaction-identifiers
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.dataset as ds
+from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
+from deltalake.exceptions import CommitFailedError, DeltaError
+
+from pipeline.errors import LakeConflictError, LakeError
+
+WRITER = "prompt-stats"
+COMPRESSION = WriterProperties(compression="ZSTD", compression_level=3)
+
+
+class DailyTable:
+    """One state of a Delta table partitioned by ``day``; writing moves it to the next state.
+
+    ``schema`` must have the columns ``day`` (date32), ``ingest_xid`` and ``synced_high`` (int64).
+    """
+
+    def __init__(self, lake: str, name: str, schema: pa.Schema) -> None:
+        """Opens the table ``name`` of the lake, at its latest state; creates it where it is missing.
+
+        :raises LakeError: it can't be opened or created.
+        """
+        self.name = name
+        self.schema = schema
+        uri = f"{lake.rstrip('/')}/{name}"
+        with _translated(f"Opening the lake table {uri}"):
+            if "://" not in uri:
+                Path(uri).mkdir(parents=True, exist_ok=True)
+            if not DeltaTable.is_deltatable(uri):
+                DeltaTable.create(uri, schema, mode="ignore", partition_by=["day"], name=name)
+            self._delta = DeltaTable(uri)
+
+    def days(self) -> pl.DataFrame:
+        """What each day holds, from the log alone: one row a day that has rows, in order.
+
+        ``day``; ``usage_count``: rows; ``mark``: largest ``ingest_xid``; ``synced_high``: smallest
+        ``synced_high``: the watermark from which on the day's rows were not read again; ``bytes``;
+        ``files``; ``version``: a fingerprint of the day's files (int64): equal if nothing changed. And
+        ``events_version``, where the schema has it: that of the day's rows, which all have the same.
+        """
+        adds = pl.DataFrame(pa.table(self._delta.get_add_actions(flatten=True)))
+        schema = dict(DAYS_SCHEMA)
+        made_from = []
+        if "events_version" in self.schema.names:
+            schema["events_version"] = pl.Int64()
+            made_from = [pl.col("min.events_version").min().alias("events_version")]
+        if adds.is_empty():
+            return pl.DataFrame(schema=schema)
+        days = (
+            adds.group_by(day=pl.col("partition.day"))
+            .agg(
+                *made_from,
+                usage_count=pl.col("num_records").sum(),
+                mark=pl.col("max.ingest_xid").max(),
+                synced_high=pl.col("min.synced_high").min(),
+                bytes=pl.col("size_bytes").sum(),
+                files=pl.len(),
+                paths=pl.col("path").sort(),
+            )
+            .filter(pl.col("usage_count") > 0)
+            .sort("day")
+        )
+        versions = pl.Series("version", [_fingerprint(paths) for paths in days["paths"]], pl.Int64)
+        return days.with_columns(versions).select(schema.keys()).cast(schema)  # type: ignore[arg-type]  # polars' stub wants the invariant dict type
+
+    def read(self, days: Collection[dt.date] | None = None) -> ds.Dataset:
+        """The rows of some days, or of all, as an Arrow dataset."""
+        if days is not None and not days:
+            return ds.dataset(self.schema.empty_table())
+        with _translated(f"Reading the lake table {self.name}"):
+            wanted = [("day", "in", [day.isoformat() for day in sorted(days)])] if days is not None else None
+            return self._delta.to_pyarrow_dataset(partitions=wanted, schema=self.schema)
+
+    def append(self, rows: pa.RecordBatchReader | pa.Table, high: int) -> None:
+        """Adds rows, read below the watermark ``high``.
+
+        :raises LakeConflictError: somebody else wrote since this state was opened; nothing was written.
+        """
+        with _translated(f"Appending to the lake table {self.name}"):
+            write_deltalake(
+                self._delta,
+                rows,
+                mode="append",
+                writer_properties=COMPRESSION,
+                commit_properties=_transaction(high),
+            )
+
+    def replace(self, days: Collection[dt.date], rows: pa.RecordBatchReader | pa.Table, high: int) -> None:
+        """Replaces all rows of some days by ``rows``, in one commit; a day without rows becomes empty.
+
+        :raises LakeConflictError: somebody else wrote since this state was opened; nothing was written.
+        """
+        predicate = "day IN ({})".format(", ".join(f"'{day.isoformat()}'" for day in sorted(days)))
+        with _translated(f"Replacing days of the lake table {self.name}"):
+            write_deltalake(
+                self._delta,
+                rows,
+                mode="overwrite",
+                predicate=predicate,
+                writer_properties=COMPRESSION,
+                commit_properties=_transaction(high),
+            )
+
+
+DAYS_SCHEMA = pl.Schema(
+    {
+        "day": pl.Date,
+        "usage_count": pl.Int64,
+        "mark": pl.Int64,
+        "synced_high": pl.Int64,
+        "bytes": pl.Int64,
+        "files": pl.Int64,
+        "version": pl.Int64,
+    }
+)
+
+
+def _fingerprint(paths: Iterable[str]) -> int:
+    # File names hold a random UUID, so equal names mean equal content. 63 bits fit a signed bigint.
+    digest = hashlib.blake2b("\n".join(paths).encode(), digest_size=8).digest()
+    return int.from_bytes(digest) >> 1
+
+
+def _transaction(high: int) -> CommitProperties:
+    return CommitProperties(app_transactions=[Transaction(WRITER, high)])
+
+
+@contextmanager
+def _translated(attempted: str) -> Iterator[None]:
+    try:
+        yield
+    except CommitFailedError as error:
+        raise LakeConflictError(
+            attempted, f"another process wrote to it meanwhile ({error})", "Run it again"
+        ) from error
+    except (DeltaError, OSError) as error:
+        raise LakeError(
+            attempted,
+            str(error).rstrip("."),
+            "Check PROMPT_STATS_LAKE_URI, the disk's free space and the permissions, then run it again",
+        ) from error

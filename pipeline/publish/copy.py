@@ -1,0 +1,77 @@
+"""Frames into tables, within the caller's transaction; and tables into frames."""
+
+from __future__ import annotations
+
+from typing import Any
+from typing import cast as typed
+
+import polars as pl
+import psycopg
+from sqlalchemy import ARRAY, Connection, Table, Text, any_, bindparam, cast, delete, select
+from sqlalchemy.dialects import postgresql
+
+from pipeline.database import Database
+from pipeline.stats.changes import Changes
+
+ROWS_AT_ONCE = 50_000
+
+_DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
+
+
+def read_table(database: Database, table: Table, columns: list[str], where: Any = None) -> pl.DataFrame:
+    """The rows of a table as polars sees them: uuids as text, the rest with its own type.
+
+    ``where`` may hold no values: it is sent as literal text. Reads outside of the caller's transaction:
+    for tables that nobody else writes while the caller holds the lock.
+    """
+    wanted = select(*(_readable(table.c[name]) for name in columns))
+    if where is not None:
+        wanted = wanted.where(where)
+    sql = str(wanted.compile(dialect=_DIALECT, compile_kwargs={"literal_binds": True}))
+    with database.adbc() as connection, connection.cursor() as cursor:
+        cursor.execute(sql)
+        return typed("pl.DataFrame", pl.from_arrow(cursor.fetch_arrow_table()))
+
+
+def _readable(column: Any) -> Any:
+    if isinstance(column.type, postgresql.UUID):
+        return cast(column, Text).label(column.name)
+    return column
+
+
+def replace_groups(connection: Connection, table: Table, group: str, changes: Changes) -> int:
+    """Replaces the rows of the changed groups; returns the rows deleted and inserted."""
+    column = table.c[group]
+    keys = changes.groups.drop_nulls().to_list()
+    gone = 0
+    if keys:
+        # Ids are text in frames; as an array they are one parameter, however many there are.
+        given = bindparam("keys", keys, ARRAY(Text if changes.groups.dtype == pl.String else column.type))
+        matching = column == any_(cast(given, ARRAY(column.type)))
+        gone += connection.execute(delete(table).where(matching)).rowcount
+    if changes.groups.null_count():
+        gone += connection.execute(delete(table).where(column.is_(None))).rowcount
+    copy_frame(connection, table.name, changes.rows)
+    return gone + changes.rows.height
+
+
+def copy_frame(connection: Connection, table: str, rows: pl.DataFrame) -> None:
+    """Appends a frame to the table of that name, by COPY; columns are matched by name."""
+    if rows.is_empty():
+        return
+    statement = psycopg.sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv, NULL '\\N')").format(
+        psycopg.sql.Identifier(table),
+        psycopg.sql.SQL(", ").join(map(psycopg.sql.Identifier, rows.columns)),
+    )
+    driver = typed("psycopg.Connection[Any]", connection.connection.driver_connection)
+    with driver.cursor() as cursor, cursor.copy(statement) as copy:
+        for part in rows.iter_slices(ROWS_AT_ONCE):
+            # Texts are quoted and nulls are not, so that a text of \N stays a text.
+            copy.write(
+                part.write_csv(
+                    include_header=False,
+                    quote_style="non_numeric",
+                    null_value="\\N",
+                    datetime_format="%Y-%m-%d %H:%M:%S%.6f%:z",
+                )
+            )

@@ -1,0 +1,72 @@
+"""The steps of a refresh in order, without Dagster: what to do, then sync, roll up, publish.
+
+Dagster runs the same steps as assets (``pipeline.orchestration``); this is for tests, benchmarks and
+callers that have an orchestrator of their own.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from pipeline.database import Database
+from pipeline.lake import source
+from pipeline.lake.partials import SCHEMAS, open_partials, roll_up_days, stale_days
+from pipeline.lake.usage_events import open_usage_events, sync_days
+from pipeline.publish.publish import PublishReport, publish
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a refresh has to do. ``days``: to sync and roll up, in order; the last refresh, or None."""
+
+    days: list[dt.date]
+    snapshot: source.Snapshot
+    previous_as_of: dt.datetime | None
+
+
+def plan_refresh(database: Database, lake: str, first_day: dt.date) -> Plan:
+    """The days that are stale: in Postgres, since the last publish, or within the lake.
+
+    New rows since the published watermark, updated and deleted rows, days that opened since, and days
+    whose partials are older than their raw events, as a crash may leave them.
+    """
+    with database.engine.connect() as connection:
+        snapshot = source.take_snapshot(connection)
+        previous = source.latest_refresh(connection)
+        since = previous["high"] if previous else 0
+        days: set[dt.date] = set(source.touched_days(connection, snapshot, since, first_day))
+        changed = source.invalidated_days(connection, first_day)
+    events = open_usage_events(lake)
+    if None in changed:
+        days |= set(events.days()["day"])
+    days |= {day for day in changed if day is not None}
+    if previous:
+        opened = previous["open_until"]
+        while opened < snapshot.open_until:
+            opened += dt.timedelta(days=1)
+            days.add(opened)
+    for name in SCHEMAS:
+        days.update(stale_days(open_partials(lake, name), events))
+    return Plan(
+        sorted(day for day in days if first_day <= day <= snapshot.open_until),
+        snapshot,
+        previous["as_of"] if previous else None,
+    )
+
+
+def refresh(
+    database: Database,
+    lake: str,
+    first_day: dt.date,
+    days: Collection[dt.date] | None = None,
+    *,
+    replace: bool = False,
+) -> PublishReport:
+    """Brings the stats up to date; ``days`` limits the work, ``replace`` reads those days again whole."""
+    wanted = plan_refresh(database, lake, first_day).days if days is None else days
+    sync_days(database, lake, first_day, wanted, replace=replace)
+    for name in SCHEMAS:
+        roll_up_days(database, lake, name, wanted)
+    return publish(database, lake, first_day)

@@ -1,0 +1,70 @@
+"""The environment, read once.
+
+The only module that reads environment variables. Everything else is handed a :class:`Settings`.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from functools import cache
+from pathlib import Path
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from pipeline.errors import SettingsError
+
+
+class Settings(BaseSettings):
+    """What the environment says. Frozen.
+
+    ``database_url``
+        ``DATABASE_URL``: any libpq or SQLAlchemy form; None means the embedded server.
+    ``home``
+        ``PROMPT_STATS_HOME``: embedded database, lake and Dagster home. Absolute.
+    ``lake_uri``
+        ``PROMPT_STATS_LAKE_URI``: where the lake's tables are; a folder or ``s3://…``.
+    ``start_date``
+        ``PROMPT_STATS_START_DATE``: the first partition's day. Events dated earlier, and undated ones,
+        belong to it. Changing it later moves such events, so choose it once.
+    """
+
+    model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, extra="ignore")
+
+    database_url: str | None = Field(default=None, validation_alias="DATABASE_URL", repr=False)
+    home: Path = Field(default=Path(".prompt-stats"), validation_alias="PROMPT_STATS_HOME")
+    lake_uri: str | None = Field(default=None, validation_alias="PROMPT_STATS_LAKE_URI")
+    start_date: dt.date = Field(default=dt.date(2025, 1, 1), validation_alias="PROMPT_STATS_START_DATE")
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, home: Path) -> Path:
+        return home.expanduser().absolute()
+
+    @property
+    def lake(self) -> str:
+        """The lake's root: ``lake_uri``, or the folder ``lake`` of the home."""
+        return self.lake_uri or str(self.home / "lake")
+
+    @property
+    def dagster_home(self) -> Path:
+        """Where Dagster keeps its runs and events."""
+        return self.home / "dagster"
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process.
+
+    :raises SettingsError: a variable has a value that can't be used; the text names it.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise SettingsError(
+            "Reading the environment",
+            f"{name} is {first['input']!r}, but {first['msg'].lower()}",
+            f"Set {name} to a valid value or unset it",
+        ) from None

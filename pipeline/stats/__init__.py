@@ -1,0 +1,13 @@
+"""Frames in, frames out: partials become the tables that people read. No I/O, no clock, no Dagster.
+
+``rates``
+    Success rates, means, and the lower bound of a rate's confidence interval.
+``percentiles``
+    Percentiles from counts by logarithmic bucket.
+``errors``
+    Error messages folded into kinds.
+``frames``
+    One function a stats table.
+``changes``
+    What differs between the published table and the new one.
+"""

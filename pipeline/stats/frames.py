@@ -1,0 +1,117 @@
+"""One function a stats table: totals of partials in, the table's rows out, columns as in ``tables.py``.
+
+``totals`` is the result of ``sql/engine/prompt_usage_total.sql``, ``user_totals`` that of
+``prompt_user_total.sql``, ``daily`` rows of ``prompt_usage_daily``. Ids are text. Events without a
+prompt count in ``scene_stats`` only.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import polars as pl
+
+from pipeline.stats.errors import error_kind
+from pipeline.stats.percentiles import PERCENTILES, percentiles
+from pipeline.stats.rates import avg_generation_time_ms, success_rate, success_rate_lower
+
+MEASURES = (
+    pl.col("usage_count"),
+    pl.col("success_count"),
+    pl.col("failure_count"),
+    success_rate(),
+    avg_generation_time_ms(),
+    pl.col("last_used_at"),
+)
+
+
+def prompt_stats(
+    totals: pl.DataFrame,
+    user_totals: pl.DataFrame,
+    days: pl.DataFrame,
+    prompts: pl.DataFrame,
+    today: dt.date,
+) -> pl.DataFrame:
+    """One row a prompt that exists, was used, or is a favourite.
+
+    ``days``: ``day``, ``prompt_id``, ``usage_count``. ``prompts``: ``prompt_id``, ``favorite_count``.
+    The windows of 7 and 30 days end with ``today``.
+    """
+    own = _dimension(totals, "prompt")
+    users = user_totals.group_by("prompt_id").agg(unique_users=pl.len().cast(pl.Int64))
+    recent = days.group_by("prompt_id").agg(
+        pl.col("usage_count")
+        .filter(pl.col("day").is_between(today - dt.timedelta(days=length - 1), today))
+        .sum()
+        .alias(f"usage_count_{length}d")
+        for length in (7, 30)
+    )
+    times = percentiles(
+        _dimension(totals, "time").select(
+            "prompt_id", "usage_count", time_bucket=pl.col("value").cast(pl.Int32)
+        )
+    )
+    prompt_ids = pl.concat([prompts["prompt_id"], own["prompt_id"]]).unique().to_frame()
+    counts = ["usage_count", "success_count", "failure_count", "timed_count", "unique_users"]
+    counts += ["generation_time_ms_sum", "usage_count_7d", "usage_count_30d", "favorite_count"]
+    joined = prompt_ids
+    for part in (own, users, recent, times, prompts):
+        joined = joined.join(part, on="prompt_id", how="left")
+    lowest, highest = pl.col("generation_time_ms_min"), pl.col("generation_time_ms_max")
+    return joined.with_columns(pl.col(counts).fill_null(0)).select(
+        "prompt_id",
+        *MEASURES,
+        "first_used_at",
+        *(pl.col(name).clip(lowest, highest) for name in PERCENTILES),
+        "unique_users",
+        "usage_count_7d",
+        "usage_count_30d",
+        success_rate_lower(),
+        "favorite_count",
+    )
+
+
+def value_stats(totals: pl.DataFrame, dimension: str) -> pl.DataFrame:
+    """One row a prompt and value of ``dimension`` (scene, environment, outfit), null being a value."""
+    return _dimension(totals, dimension).select("prompt_id", pl.col("value").alias(dimension), *MEASURES)
+
+
+def scene_stats(totals: pl.DataFrame) -> pl.DataFrame:
+    """One row a scene, over all prompts."""
+    return (
+        totals.filter(pl.col("dimension") == "scene")
+        .group_by(scene="value")
+        .agg(
+            pl.col(
+                "usage_count", "success_count", "failure_count", "timed_count", "generation_time_ms_sum"
+            ).sum(),
+            pl.col("last_used_at").max(),
+        )
+        .select("scene", *MEASURES)
+    )
+
+
+def prompt_daily_stats(daily: pl.DataFrame) -> pl.DataFrame:
+    """One row a day and prompt."""
+    return _dimension(daily, "prompt").select("day", "prompt_id", *MEASURES)
+
+
+def user_prompt_stats(user_totals: pl.DataFrame, favorites: pl.DataFrame) -> pl.DataFrame:
+    """One row a user and prompt that the user used. ``favorites``: ``user_id``, ``prompt_id``."""
+    keys = ["user_id", "prompt_id"]
+    return user_totals.join(
+        favorites.with_columns(is_favorite=pl.lit(value=True)), on=keys, how="left"
+    ).select(*keys, *MEASURES, pl.col("is_favorite").fill_null(value=False))
+
+
+def prompt_error_stats(totals: pl.DataFrame) -> pl.DataFrame:
+    """One row a prompt and kind of error."""
+    return (
+        _dimension(totals, "error")
+        .group_by("prompt_id", error_kind=error_kind(pl.col("value")))
+        .agg(error_count=pl.col("usage_count").sum(), last_seen_at=pl.col("last_used_at").max())
+    )
+
+
+def _dimension(partials: pl.DataFrame, dimension: str) -> pl.DataFrame:
+    return partials.filter(pl.col("dimension") == dimension, pl.col("prompt_id").is_not_null())

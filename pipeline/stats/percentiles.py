@@ -1,0 +1,45 @@
+"""Percentiles from counts by logarithmic bucket.
+
+The buckets are those of DDSketch (Masson, Rim, Lee: "DDSketch: a fast and fully-mergeable quantile
+sketch with relative-error guarantees", VLDB 2019), as ``sql/engine/prompt_usage_daily.sql`` makes them:
+bucket *i* holds the times in (γ^(i-1), γ^i], γ = 1.02 / 0.98; its representative 2γ^i / (γ + 1) is
+within 2 % of each. Counts add up, so the order of merging does not matter.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+RELATIVE_ERROR = 0.02
+GAMMA = (1 + RELATIVE_ERROR) / (1 - RELATIVE_ERROR)
+BELOW_ONE_BUCKET = -1
+"""The bucket of times that have no logarithm: 0 ms, and what a broken clock may give."""
+
+PERCENTILES = {"p50_generation_time_ms": 0.50, "p95_generation_time_ms": 0.95, "p99_generation_time_ms": 0.99}
+
+
+def percentiles(buckets: pl.DataFrame) -> pl.DataFrame:
+    """One row a prompt with the columns of :data:`PERCENTILES`, in milliseconds.
+
+    ``buckets`` has ``prompt_id``, ``time_bucket`` (int) and ``usage_count``. The value at rank
+    floor(q (n - 1)) of the sorted times is estimated, counted from 0.
+    """
+    ranked = (
+        buckets.sort("prompt_id", "time_bucket")
+        .with_columns(
+            cumulated=pl.col("usage_count").cum_sum().over("prompt_id"),
+            total=pl.col("usage_count").sum().over("prompt_id"),
+        )
+        .with_columns(
+            value=pl.when(pl.col("time_bucket") == BELOW_ONE_BUCKET)
+            .then(0.0)
+            .otherwise(2 * pl.lit(GAMMA).pow(pl.col("time_bucket")) / (GAMMA + 1))
+        )
+    )
+    return ranked.group_by("prompt_id", maintain_order=True).agg(
+        pl.col("value")
+        .filter(pl.col("cumulated") > (quantile * (pl.col("total") - 1)).floor())
+        .first()
+        .alias(name)
+        for name, quantile in PERCENTILES.items()
+    )

@@ -1,0 +1,40 @@
+"""Success rates, means, and the lower bound of a rate's confidence interval, as polars expressions."""
+
+from __future__ import annotations
+
+import polars as pl
+
+Z_95 = 1.959963984540054
+"""The 97.5 % quantile of the standard normal distribution: a two-sided 95 % interval."""
+
+
+def success_rate() -> pl.Expr:
+    """Percent of events that succeeded; null where there are none.
+
+    The same operations in the same order as the app's own query, so the same double comes out.
+    """
+    count = pl.col("usage_count")
+    return pl.when(count > 0).then(pl.col("success_count") / count * 100).alias("success_rate")
+
+
+def avg_generation_time_ms() -> pl.Expr:
+    """Mean time in milliseconds over the events that have one; null where none has."""
+    timed = pl.col("timed_count")
+    return (
+        pl.when(timed > 0).then(pl.col("generation_time_ms_sum") / timed).alias("avg_generation_time_ms")
+    )
+
+
+def success_rate_lower() -> pl.Expr:
+    """Percent: the lower end of the 95 % Wilson score interval; null where there are no events.
+
+    Unlike the rate itself it is small for small samples: 3 of 3 give 43.9, 950 of 1,000 give 93.5.
+    Wilson, E. B. (1927), "Probable inference, the law of succession, and statistical inference".
+    """
+    n = pl.col("usage_count")
+    p = pl.col("success_count") / n
+    z2 = Z_95**2
+    center = p + z2 / (2 * n)
+    margin = Z_95 * (p * (1 - p) / n + z2 / (4 * n * n)).sqrt()
+    lower = ((center - margin) / (1 + z2 / n) * 100).clip(lower_bound=0.0)
+    return pl.when(n > 0).then(lower).alias("success_rate_lower")

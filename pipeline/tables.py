@@ -1,0 +1,306 @@
+"""The schema of Postgres, as SQLAlchemy metadata: its one source.
+
+``migrations/`` is checked against it by a test. Column comments are the documentation of a column and
+are kept in the database. Names follow ``docs/naming.md``: units in the name, ``is_`` and ``_at``.
+
+The trigger that notes changed days (``prompt_usage_invalidation``) is not expressible here; it is in
+the first migration.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    DateTime,
+    Double,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB, UUID
+
+metadata = MetaData()
+
+TIMESTAMP = DateTime(timezone=True)
+RANDOM_UUID = text("gen_random_uuid()")
+NOW = text("now()")
+
+
+def _context() -> list[Column[str]]:
+    return [
+        Column("scene", Text, comment="Scene of the generation; NULL when none was given."),
+        Column("environment", Text, comment="Environment of the generation; NULL when none was given."),
+        Column("outfit", Text, comment="Outfit of the generation; NULL when none was given."),
+    ]
+
+
+def _measures() -> list[Column[object]]:
+    """The measures that every group of events has."""
+    return [
+        Column("usage_count", BigInteger, nullable=False, comment="Events: count(*)."),
+        Column("success_count", BigInteger, nullable=False, comment="Events with success = true."),
+        Column("failure_count", BigInteger, nullable=False, comment="Events with success = false."),
+        Column("success_rate", Double, comment="Percent: success_count / usage_count * 100."),
+        Column(
+            "avg_generation_time_ms",
+            Double,
+            comment="Mean generation time in milliseconds over the events that have one, else NULL.",
+        ),
+        Column("last_used_at", TIMESTAMP, comment="Time of the latest dated event."),
+    ]
+
+
+prompts = Table(
+    "prompts",
+    metadata,
+    Column("id", UUID, primary_key=True, server_default=RANDOM_UUID),
+    Column("slug", Text, unique=True, comment="Readable key, for example portrait-selfie-casual."),
+    Column("created_by", UUID, comment="User who wrote the prompt; NULL for a system prompt."),
+    Column("name", Text, nullable=False),
+    Column("description", Text),
+    Column("category", Text),
+    Column("subcategory", Text),
+    Column("template", Text, nullable=False, comment="The prompt, with {{placeholders}}."),
+    Column("negative_prompt", Text),
+    Column("required_dna", JSONB, comment="Placeholders that the character has to fill: a list."),
+    Column("tags", JSONB, comment="A list of texts."),
+    Column("rating", Text),
+    Column("recommended_workflow", Text),
+    Column("aspect_ratio", Text),
+    Column("is_system_prompt", Boolean, nullable=False, server_default=text("false")),
+    Column("is_public", Boolean, nullable=False, server_default=text("true")),
+    Column("is_active", Boolean, nullable=False, server_default=text("true")),
+    Column("deleted_at", TIMESTAMP, comment="Time of the soft delete; NULL while the prompt lives."),
+    Column("created_at", TIMESTAMP, nullable=False, server_default=NOW),
+    Column("updated_at", TIMESTAMP, nullable=False, server_default=NOW, comment="Not touched by stats."),
+    Column(
+        "usage_count",
+        BigInteger,
+        nullable=False,
+        server_default=text("0"),
+        comment="Events of this prompt. Written back by the pipeline, as are the columns below.",
+    ),
+    Column("success_count", BigInteger, nullable=False, server_default=text("0")),
+    Column("failure_count", BigInteger, nullable=False, server_default=text("0")),
+    Column("success_rate", Double, comment="Percent; NULL when never used."),
+    Column("avg_generation_time_ms", Double, comment="Milliseconds; NULL when never timed."),
+    Column("last_used_at", TIMESTAMP),
+    Column("favorite_count", BigInteger, nullable=False, server_default=text("0")),
+    Column("stats_as_of", TIMESTAMP, comment="as_of of the refresh that last changed these counters."),
+)
+
+prompt_usage = Table(
+    "prompt_usage",
+    metadata,
+    Column(
+        "id",
+        UUID,
+        primary_key=True,
+        server_default=RANDOM_UUID,
+        comment="The event's id, from its producer: the same id twice is the same event.",
+    ),
+    Column("prompt_id", UUID, nullable=False),
+    Column("user_id", UUID),
+    Column("character_id", UUID),
+    Column("post_id", UUID),
+    Column("job_id", UUID),
+    *_context(),
+    Column("success", Boolean, comment="NULL is neither success nor failure."),
+    Column("generation_time_ms", Integer, comment="Milliseconds."),
+    Column("error_message", Text),
+    Column("created_at", TIMESTAMP, server_default=NOW, comment="When the prompt was used."),
+    Column(
+        "ingest_xid",
+        BigInteger,
+        server_default=text("((pg_current_xact_id())::text)::bigint"),
+        comment="Transaction that inserted the row. NULL on rows older than the pipeline. Do not write.",
+    ),
+    # A few kilobytes, and next to nothing at insert: all that extraction needs to skip old pages.
+    Index(
+        "prompt_usage_ingest_brin",
+        "ingest_xid",
+        "created_at",
+        postgresql_using="brin",
+        postgresql_with={"autosummarize": "on", "pages_per_range": 32},
+    ),
+    comment="Raw usage events: appended by the app, never updated by it. No foreign keys.",
+)
+
+prompt_usage_invalidation = Table(
+    "prompt_usage_invalidation",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("day", Date, comment="Day (UTC) of rows that were changed; NULL for undated rows."),
+    Column("operation", Text, nullable=False, comment="UPDATE, DELETE or TRUNCATE (of every day)."),
+    Column(
+        "xid",
+        BigInteger,
+        nullable=False,
+        server_default=text("((pg_current_xact_id())::text)::bigint"),
+        comment="Transaction that changed the rows.",
+    ),
+    Column("invalidated_at", TIMESTAMP, nullable=False, server_default=NOW),
+    comment="Days whose raw rows were updated or deleted, written by a trigger, removed once published.",
+)
+
+prompt_usage_rejected = Table(
+    "prompt_usage_rejected",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("rejected_at", TIMESTAMP, nullable=False, server_default=NOW),
+    Column("reason", Text, nullable=False),
+    Column("payload", JSONB, nullable=False, comment="The event as it was given, replayable."),
+    comment="Events that could not be taken.",
+)
+
+prompt_favorites = Table(
+    "prompt_favorites",
+    metadata,
+    Column("id", UUID, primary_key=True, server_default=RANDOM_UUID),
+    Column("prompt_id", UUID, nullable=False),
+    Column("user_id", UUID, nullable=False),
+    Column("sort_order", Integer, nullable=False, server_default=text("0")),
+    Column("created_at", TIMESTAMP, nullable=False, server_default=NOW),
+    UniqueConstraint("prompt_id", "user_id", name="prompt_favorites_prompt_id_user_id_key"),
+)
+
+posts = Table(
+    "posts",
+    metadata,
+    Column("id", UUID, primary_key=True, server_default=RANDOM_UUID),
+    Column("user_id", UUID),
+    Column("character_id", UUID),
+    Column("job_id", UUID),
+    Column("prompt_id", UUID),
+    *_context(),
+    Column("image_url", Text),
+    Column("prompt", Text),
+    Column("negative_prompt", Text),
+    Column("created_at", TIMESTAMP, nullable=False, server_default=NOW),
+)
+
+prompt_stats = Table(
+    "prompt_stats",
+    metadata,
+    Column("prompt_id", UUID, primary_key=True),
+    *_measures(),
+    Column("first_used_at", TIMESTAMP, comment="Time of the earliest dated event."),
+    Column("p50_generation_time_ms", Double, comment="Median time, within 2 % of the exact one."),
+    Column("p95_generation_time_ms", Double, comment="95th percentile, within 2 %."),
+    Column("p99_generation_time_ms", Double, comment="99th percentile, within 2 %."),
+    Column("unique_users", BigInteger, nullable=False, comment="Distinct users, exactly."),
+    Column("usage_count_7d", BigInteger, nullable=False, comment="Events of the 7 days up to as_of (UTC)."),
+    Column("usage_count_30d", BigInteger, nullable=False, comment="Events of the 30 days up to as_of."),
+    Column(
+        "success_rate_lower",
+        Double,
+        comment="Percent: lower bound of the 95 % Wilson interval of the success rate.",
+    ),
+    Column("favorite_count", BigInteger, nullable=False, comment="Users who have it as a favourite."),
+    Column("stats_as_of", TIMESTAMP, nullable=False, comment="as_of of the refresh that wrote the row."),
+    comment="One row a prompt, used or not. Replaced by the pipeline alone.",
+)
+
+
+def _value_stats(name: str, column: str) -> Table:
+    return Table(
+        name,
+        metadata,
+        Column("prompt_id", UUID, nullable=False),
+        Column(column, Text, comment="NULL is a group of its own, the empty text is another."),
+        *_measures(),
+        Index(f"{name}_prompt_id_idx", "prompt_id"),
+        comment=f"One row a prompt and {column}. Replaced by the pipeline alone.",
+    )
+
+
+prompt_scene_stats = _value_stats("prompt_scene_stats", "scene")
+prompt_environment_stats = _value_stats("prompt_environment_stats", "environment")
+prompt_outfit_stats = _value_stats("prompt_outfit_stats", "outfit")
+
+scene_stats = Table(
+    "scene_stats",
+    metadata,
+    Column("scene", Text, comment="NULL is a group of its own, the empty text is another."),
+    *_measures(),
+    comment="One row a scene, over all prompts. Replaced by the pipeline alone.",
+)
+
+prompt_daily_stats = Table(
+    "prompt_daily_stats",
+    metadata,
+    Column("day", Date, primary_key=True, comment="Day in UTC."),
+    Column("prompt_id", UUID, primary_key=True),
+    *_measures(),
+    Index("prompt_daily_stats_prompt_id_idx", "prompt_id"),
+    comment="One row a day and prompt. Replaced by the pipeline alone.",
+)
+
+user_prompt_stats = Table(
+    "user_prompt_stats",
+    metadata,
+    Column("user_id", UUID, primary_key=True),
+    Column("prompt_id", UUID, primary_key=True),
+    *_measures(),
+    Column("is_favorite", Boolean, nullable=False, comment="Whether the user has it as a favourite."),
+    comment="One row a user and prompt that the user used. Replaced by the pipeline alone.",
+)
+
+prompt_error_stats = Table(
+    "prompt_error_stats",
+    metadata,
+    Column("prompt_id", UUID, primary_key=True),
+    Column("error_kind", Text, primary_key=True, comment="Message with numbers, ids and URLs folded."),
+    Column("error_count", BigInteger, nullable=False, comment="Events with such a message."),
+    Column("last_seen_at", TIMESTAMP, comment="Time of the latest dated one."),
+    comment="One row a prompt and kind of error. Replaced by the pipeline alone.",
+)
+
+stats_day = Table(
+    "stats_day",
+    metadata,
+    Column("day", Date, primary_key=True, comment="Day in UTC."),
+    Column("usage_count", BigInteger, nullable=False, comment="Events of the day in the published stats."),
+    Column("ingest_xid", BigInteger, nullable=False, comment="Largest ingest_xid among them."),
+    Column("events_version", BigInteger, nullable=False, comment="Fingerprint of the day's files."),
+    comment="What the published stats hold, day by day.",
+)
+
+stats_refresh = Table(
+    "stats_refresh",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("high", BigInteger, nullable=False, comment="Every row with a smaller ingest_xid is counted."),
+    Column("next_xid", BigInteger, nullable=False, comment="First transaction id not given at started_at."),
+    Column("as_of", TIMESTAMP, nullable=False, comment="Every event committed before it is counted."),
+    Column("started_at", TIMESTAMP, nullable=False, comment="When the watermark was taken."),
+    Column("published_at", TIMESTAMP, nullable=False, server_default=NOW),
+    Column("open_until", Date, nullable=False, comment="Last day whose events are counted."),
+    Column("usage_count", BigInteger, nullable=False, comment="Events in the published stats."),
+    Column("held_back_count", BigInteger, nullable=False, comment="Events of days after open_until."),
+    Column("pending_days", JSONB, nullable=False, comment="Days with events not yet counted: a list."),
+    Column("rows_written", JSONB, nullable=False, comment="Rows written and deleted, by table."),
+    Column("seconds", JSONB, nullable=False, comment="Duration of each step of the publish."),
+    Column("run_id", Text, comment="The Dagster run, where there was one."),
+    comment="One row a publish, written in the same transaction as the stats.",
+)
+
+STATS_TABLES = (
+    prompt_stats,
+    prompt_scene_stats,
+    prompt_environment_stats,
+    prompt_outfit_stats,
+    scene_stats,
+    prompt_daily_stats,
+    user_prompt_stats,
+    prompt_error_stats,
+)
+"""The tables that the pipeline replaces, in the order in which they are published."""

@@ -1,0 +1,11 @@
+-- Purpose: the days whose raw rows were updated or deleted and that are not published since.
+-- Grain:   one row a day; day is NULL where every day is meant (TRUNCATE).
+-- Time:    xid, the transaction that made the change.
+SELECT
+    CASE
+        WHEN operation <> 'TRUNCATE' THEN greatest(coalesce(day, :first_day), :first_day)
+    END      AS day,
+    max(xid) AS xid
+FROM prompt_usage_invalidation
+GROUP BY 1
+ORDER BY 1

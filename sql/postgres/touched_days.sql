@@ -1,0 +1,13 @@
+-- Purpose: the days with events inserted since a watermark, and how many there are.
+-- Grain:   one row a day; days after :open_until are held back and left out.
+-- Time:    ingest_xid, from :since up to, and without, :high.
+-- Rows older than the pipeline have no ingest_xid and count as 0.
+SELECT
+    greatest(coalesce(created_at::date, :first_day), :first_day) AS day,
+    count(*)                                                     AS usage_count
+FROM prompt_usage
+WHERE
+    (ingest_xid >= :since AND ingest_xid < :high OR ingest_xid IS NULL AND :since = 0)
+    AND (created_at IS NULL OR created_at::date <= :open_until)
+GROUP BY 1
+ORDER BY 1

@@ -1,0 +1,56 @@
+-- Purpose: raw events on their way to the lake, as text and plain types.
+-- Grain:   one row an event.
+-- Time:    ingest_xid, above the mark of the event's day and below high.
+-- Run as COPY through ADBC, which takes no parameters: they are the session's settings, set with bound
+-- values before: prompt_stats.high, .first_day, .from_day, .to_day, .lowest_mark, and .days, a JSON list
+-- of {day, mark}. A mark of -1 takes all of the day, rows older than the pipeline included.
+WITH wanted AS (
+    SELECT day, mark
+    FROM jsonb_to_recordset(current_setting('prompt_stats.days')::jsonb) AS days (day date, mark bigint)
+),
+
+events AS (
+    SELECT
+        *,
+        greatest(
+            coalesce(created_at::date, current_setting('prompt_stats.first_day')::date),
+            current_setting('prompt_stats.first_day')::date
+        )                       AS event_day,
+        coalesce(ingest_xid, 0) AS xid
+    FROM prompt_usage
+    WHERE
+        (
+            created_at >= current_setting('prompt_stats.from_day')::date
+            AND created_at < current_setting('prompt_stats.to_day')::date + 1
+            OR (created_at IS NULL OR created_at < current_setting('prompt_stats.first_day')::date)
+            AND current_setting('prompt_stats.from_day')::date
+            <= current_setting('prompt_stats.first_day')::date
+        )
+        AND (
+            ingest_xid > current_setting('prompt_stats.lowest_mark')::bigint
+            OR ingest_xid IS NULL AND current_setting('prompt_stats.lowest_mark')::bigint < 0
+        )
+)
+
+SELECT
+    events.id::text,
+    events.prompt_id::text,
+    events.user_id::text,
+    events.character_id::text,
+    events.post_id::text,
+    events.job_id::text,
+    events.scene::text,
+    events.environment::text,
+    events.outfit::text,
+    events.success,
+    events.generation_time_ms::bigint,
+    events.error_message::text,
+    events.created_at::timestamptz,
+    events.xid                                          AS ingest_xid,
+    current_setting('prompt_stats.high')::bigint AS synced_high,
+    events.event_day                                    AS day
+FROM events
+INNER JOIN wanted ON wanted.day = events.event_day
+WHERE
+    events.xid > wanted.mark
+    AND events.xid < current_setting('prompt_stats.high')::bigint
