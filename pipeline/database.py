@@ -5,7 +5,6 @@ SQLAlchemy for statements and transactions, ADBC where many rows travel as Arrow
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,9 +14,9 @@ from functools import cached_property
 import adbc_driver_postgresql.dbapi
 import psycopg
 from adbc_driver_manager.dbapi import Connection as AdbcConnection
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sqlalchemy import Connection, Engine, create_engine, text
 
+from pipeline.conninfo import libpq_conninfo
 from pipeline.errors import DatabaseError
 from pipeline.settings import Settings
 
@@ -36,27 +35,6 @@ class Lock(IntEnum):
 
 
 LOCK_SPACE = 0x70537461
-
-
-def libpq_conninfo(url: str, application_name: str = "prompt-stats") -> str:
-    """The libpq form of any libpq or SQLAlchemy form of a database's address, with our session settings.
-
-    :raises DatabaseError: it is neither. The text does not repeat it, since it may hold a password.
-    """
-    plain = re.sub(r"^(postgres|postgresql)(\+\w+)?://", "postgresql://", url.strip())
-    try:
-        given = conninfo_to_dict(plain)
-    except psycopg.ProgrammingError as error:
-        # libpq's message quotes what it could not read, which may be the password.
-        raise DatabaseError(
-            "Reading DATABASE_URL",
-            "it is neither a URL such as postgresql://user@host/database nor a libpq connection string",
-            "Correct it, or unset it to use the embedded server",
-        ) from error.with_traceback(None)
-    options = f"{given.get('options') or ''} -c TimeZone=UTC".strip()
-    given.setdefault("application_name", application_name)
-    given.setdefault("connect_timeout", "10")
-    return make_conninfo(**{**given, "options": options})
 
 
 @dataclass(frozen=True)

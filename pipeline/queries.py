@@ -12,10 +12,10 @@ from pathlib import Path
 _PACKAGE = Path(__file__).parent
 
 
-def shipped_folder(name: str) -> Path:
-    """A folder that stands beside the package in a checkout and inside it in a wheel."""
+def shipped(name: str) -> Path:
+    """A file or folder that stands beside the package in a checkout and inside it in a wheel."""
     inside = _PACKAGE / name
-    return inside if inside.is_dir() else _PACKAGE.parent / name
+    return inside if inside.exists() else _PACKAGE.parent / name
 
 
 @cache
@@ -24,7 +24,7 @@ def query(name: str) -> str:
 
     :raises KeyError: there is no such file; the text lists those that exist.
     """
-    folder = shipped_folder("sql")
+    folder = shipped("sql")
     file = folder / f"{name}.sql"
     if not file.is_file():
         known = sorted(str(path.relative_to(folder).with_suffix("")) for path in folder.rglob("*.sql"))

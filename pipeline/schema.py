@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from pipeline.database import Database, Lock, lock_transaction
 from pipeline.errors import DatabaseError
-from pipeline.queries import shipped_folder
+from pipeline.queries import shipped
 
 VERSION_TABLE = "prompt_stats_schema_version"
 """Alembic's table, under a name that can't meet another Alembic in the same database."""
@@ -74,7 +74,7 @@ def require_current(database: Database) -> None:
 
 def _config() -> Config:
     config = Config()
-    config.set_main_option("script_location", str(shipped_folder("migrations")).replace("%", "%%"))
+    config.set_main_option("script_location", str(shipped("migrations")).replace("%", "%%"))
     return config
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import subprocess
 import sys
 import threading
@@ -13,6 +14,9 @@ import psycopg
 
 from pipeline.embedded.server import START_SECONDS, Server
 from pipeline.errors import EmbeddedServerError
+
+CALL_SECONDS = 2
+"""How often a waiting client makes sure that there is a supervisor."""
 
 _held: dict[Path, fasteners.InterProcessReaderWriterLock] = {}
 _guard = threading.Lock()
@@ -39,6 +43,7 @@ def _client_lock(root: Path) -> fasteners.InterProcessReaderWriterLock:
         root.chmod(0o711)
         lock = fasteners.InterProcessReaderWriterLock(root / "clients.lock")
         lock.acquire_read_lock()
+        atexit.register(lock.release_read_lock)
     except OSError as error:
         raise EmbeddedServerError(
             f"Using the home {root.parent}",
@@ -51,7 +56,7 @@ def _client_lock(root: Path) -> fasteners.InterProcessReaderWriterLock:
 def _wait_until_ready(root: Path) -> str:
     server = Server(root)
     (root / "error").unlink(missing_ok=True)
-    deadline = time.monotonic() + START_SECONDS
+    deadline, next_call = time.monotonic() + START_SECONDS, 0.0
     while time.monotonic() < deadline:
         if (root / "password").exists() and (root / "port").exists():
             url = server.conninfo()
@@ -61,8 +66,10 @@ def _wait_until_ready(root: Path) -> str:
                 pass  # not yet, or not any more: the supervisor sees to it
             else:
                 return url
-        _ensure_supervisor(root)
-        time.sleep(0.1)
+        if time.monotonic() >= next_call:
+            _call_supervisor(root)
+            next_call = time.monotonic() + CALL_SECONDS
+        time.sleep(0.05)
         if (root / "error").exists():
             break
     said = (root / "error").read_text() if (root / "error").exists() else "no answer in time"
@@ -73,18 +80,16 @@ def _wait_until_ready(root: Path) -> str:
     )
 
 
-def _ensure_supervisor(root: Path) -> None:
-    probe = fasteners.InterProcessLock(root / "supervisor.lock")
-    if not probe.acquire(blocking=False):
-        return
-    probe.release()
+def _call_supervisor(root: Path) -> None:
+    """Starts a supervisor; where there is one already, the new one ends at once."""
     with (root / "supervisor.log").open("ab") as log:
         # A session of its own: Ctrl-C in the terminal is for the client, not for the database.
-        subprocess.Popen(
+        subprocess.run(
             [sys.executable, "-m", "pipeline.embedded.supervisor", str(root)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             start_new_session=True,
             cwd=Path(__file__).parents[2],
+            check=True,
         )

@@ -5,6 +5,7 @@ One a home. It ends when the last client has ended, and stops the server before 
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -43,5 +44,12 @@ def supervise(root: Path) -> int:
     return 0
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Detaches from the caller, who need not wait for us or reap us, and supervises."""
+    if os.name == "posix" and os.fork():
+        os._exit(0)
     sys.exit(supervise(Path(sys.argv[1])))
+
+
+if __name__ == "__main__":
+    main()

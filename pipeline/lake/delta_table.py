@@ -85,8 +85,8 @@ class DailyTable:
         if days is not None and not days:
             return ds.dataset(self.schema.empty_table())
         with _translated(f"Reading the lake table {self.name}"):
-            wanted = [("day", "in", [day.isoformat() for day in sorted(days)])] if days is not None else None
-            return self._delta.to_pyarrow_dataset(partitions=wanted, schema=self.schema)
+            wanted = [("day", "in", sorted(days))] if days is not None else None
+            return self._delta.to_pyarrow_dataset(file_pruning_predicate=wanted, schema=self.schema)
 
     def append(self, rows: pa.RecordBatchReader | pa.Table, high: int) -> None:
         """Adds rows, read below the watermark ``high``.

@@ -7,10 +7,10 @@ from typing import cast as typed
 
 import polars as pl
 import psycopg
+from adbc_driver_manager.dbapi import Connection as AdbcConnection
 from sqlalchemy import ARRAY, Connection, Table, Text, any_, bindparam, cast, delete, select
 from sqlalchemy.dialects import postgresql
 
-from pipeline.database import Database
 from pipeline.stats.changes import Changes
 
 ROWS_AT_ONCE = 50_000
@@ -18,17 +18,19 @@ ROWS_AT_ONCE = 50_000
 _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
 
 
-def read_table(database: Database, table: Table, columns: list[str], where: Any = None) -> pl.DataFrame:
+def read_table(
+    connection: AdbcConnection, table: Table, columns: list[str], where: Any = None
+) -> pl.DataFrame:
     """The rows of a table as polars sees them: uuids as text, the rest with its own type.
 
-    ``where`` may hold no values: it is sent as literal text. Reads outside of the caller's transaction:
-    for tables that nobody else writes while the caller holds the lock.
+    ``where`` is a SQLAlchemy condition; its values are rendered into the statement by SQLAlchemy, since
+    a bulk read takes no parameters: days and numbers only.
     """
     wanted = select(*(_readable(table.c[name]) for name in columns))
     if where is not None:
         wanted = wanted.where(where)
     sql = str(wanted.compile(dialect=_DIALECT, compile_kwargs={"literal_binds": True}))
-    with database.adbc() as connection, connection.cursor() as cursor:
+    with connection.cursor() as cursor:
         cursor.execute(sql)
         return typed("pl.DataFrame", pl.from_arrow(cursor.fetch_arrow_table()))
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import polars as pl
 import pyarrow.dataset as ds
+from adbc_driver_manager.dbapi import Connection as AdbcConnection
 from sqlalchemy import Connection, Table, insert, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 
@@ -123,10 +124,11 @@ def publish(database: Database, lake: str, first_day: dt.date, run_id: str | Non
             pending_days=progress.pending,
             seconds=seconds,
         )
-        with _timed(seconds, "write"):
+        # The lock keeps others from writing these tables, so a second connection reads what we would.
+        with _timed(seconds, "write"), database.adbc() as reader:
             for table in tables.STATS_TABLES:
                 report.rows_written[table.name] = _write(
-                    database, connection, table, wanted[table.name], stale, progress.as_of
+                    reader, connection, table, wanted[table.name], stale, progress.as_of
                 )
             report.rows_written["prompts"] = _write_back(connection, wanted["prompt_stats"], progress.as_of)
             _write_days(connection, ledger, days, stale)
@@ -260,7 +262,7 @@ def _changed_days(connection: Connection, ledger: _Ledger) -> list[dt.date]:
 
 
 def _write(
-    database: Database,
+    reader: AdbcConnection,
     connection: Connection,
     table: Table,
     wanted: pl.DataFrame,
@@ -274,7 +276,7 @@ def _write(
             return 0
         where = table.c.day.in_(stale)
         wanted = wanted.filter(pl.col("day").is_in(stale))
-    published = read_table(database, table, wanted.columns, where)
+    published = read_table(reader, table, wanted.columns, where)
     changes = changed_groups(published, wanted.cast(dict(published.schema)), GROUP_COLUMNS[table.name])
     if "stats_as_of" in table.c:
         changes = changes._replace(rows=changes.rows.with_columns(stats_as_of=pl.lit(as_of)))
@@ -294,7 +296,7 @@ def _write_back(connection: Connection, prompt_stats: pl.DataFrame, as_of: dt.da
         "favorite_count": pl.Int64,
     }
     current = _frame(connection, PROMPTS_WRITE_BACK, columns)
-    wanted = prompt_stats.select(columns).join(current.select("prompt_id"), on="prompt_id", how="semi")
+    wanted = prompt_stats.select(*columns).join(current.select("prompt_id"), on="prompt_id", how="semi")
     changed = changed_groups(current, wanted, "prompt_id").rows
     if changed.is_empty():
         return 0
@@ -303,9 +305,7 @@ def _write_back(connection: Connection, prompt_stats: pl.DataFrame, as_of: dt.da
     return connection.execute(WRITE_BACK_PROMPTS, {"as_of": as_of}).rowcount
 
 
-def _write_days(
-    connection: Connection, ledger: _Ledger, days: pl.DataFrame, stale: list[dt.date]
-) -> None:
+def _write_days(connection: Connection, ledger: _Ledger, days: pl.DataFrame, stale: list[dt.date]) -> None:
     counts = days.group_by("day").agg(pl.col("usage_count").sum())
     rows = (
         ledger.days.filter(pl.col("day").is_in(stale))

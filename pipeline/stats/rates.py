@@ -20,9 +20,7 @@ def success_rate() -> pl.Expr:
 def avg_generation_time_ms() -> pl.Expr:
     """Mean time in milliseconds over the events that have one; null where none has."""
     timed = pl.col("timed_count")
-    return (
-        pl.when(timed > 0).then(pl.col("generation_time_ms_sum") / timed).alias("avg_generation_time_ms")
-    )
+    return pl.when(timed > 0).then(pl.col("generation_time_ms_sum") / timed).alias("avg_generation_time_ms")
 
 
 def success_rate_lower() -> pl.Expr:

@@ -1,0 +1,15 @@
+"""The command line, ``prompt-stats``.
+
+``main``
+    The application, and the edge where errors become texts and exit codes.
+``context``
+    What the commands share: settings, database, output.
+``writing``
+    ``migrate``, ``seed-prompts``, ``simulate``, ``refresh``, ``backfill``.
+``reading``
+    ``status``, ``top``, ``show``.
+``tour``
+    ``demo`` and ``ui``.
+``render``
+    Answers as tables and small charts.
+"""

@@ -1,0 +1,66 @@
+"""The application, and the edge where errors become texts and exit codes.
+
+Exit codes: 0 it did what was asked, 1 it could not, 2 the command line is wrong, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import click
+import typer
+from sqlalchemy.exc import DBAPIError
+
+from pipeline.cli import reading, tour, writing
+from pipeline.cli.context import messages
+from pipeline.errors import PromptStatsError
+
+app = typer.Typer(
+    name="prompt-stats",
+    help="Usage statistics of prompt templates that equal a recount of the raw events.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for command in (
+    tour.demo,
+    writing.migrate,
+    writing.seed_prompts,
+    writing.simulate,
+    writing.refresh,
+    writing.backfill,
+    reading.status,
+    reading.top,
+    reading.show,
+    tour.ui,
+):
+    app.command()(command)
+
+
+def run() -> None:
+    """The entry point of the command ``prompt-stats``."""
+    sys.exit(_run())
+
+
+def _run() -> int:
+    try:
+        return int(app(standalone_mode=False) or 0)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except PromptStatsError as error:
+        _complain(str(error))
+        return 1
+    except DBAPIError as error:
+        _complain(
+            f"Talking to the database: {str(error.orig).strip()}. "
+            "Nothing is half-done; run the command again once the database is well."
+        )
+        return 1
+    except (click.Abort, KeyboardInterrupt):
+        _complain("Interrupted. Nothing is half-done; run the command again to finish.")
+        return 130
+
+
+def _complain(text: str) -> None:
+    messages.print(text, style="red", markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,36 @@
+"""``status``, ``top``, ``show``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pipeline import reading
+from pipeline.cli import render
+from pipeline.cli.context import AsJson, console, open_current_database, print_json
+from pipeline.settings import settings
+
+
+def status(*, as_json: AsJson = False) -> None:
+    """Show how fresh and how complete the stats are."""
+    answer = reading.status(open_current_database(), settings().lake, settings().start_date)
+    print_json(answer) if as_json else console.print(render.status(answer))
+
+
+def top(
+    *,
+    limit: Annotated[int, typer.Option(help="How many prompts, 1 to 1,000.")] = 10,
+    as_json: AsJson = False,
+) -> None:
+    """Show the most used prompts."""
+    answer = reading.top_prompts(open_current_database(), limit)
+    print_json(answer) if as_json else console.print(render.top(answer))
+
+
+def show(
+    prompt: Annotated[str, typer.Argument(help="A prompt's slug or id.")], *, as_json: AsJson = False
+) -> None:
+    """Show one prompt: counters, rate, times, scenes, the last 14 days."""
+    answer = reading.prompt(open_current_database(), prompt)
+    print_json(answer) if as_json else console.print(render.prompt(answer))

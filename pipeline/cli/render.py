@@ -1,0 +1,115 @@
+"""Answers as tables and small charts for a terminal."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.bar import Bar
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.formats import count, milliseconds, moment, percent, quoted_if_blank
+
+def age(answer: Mapping[str, Any]) -> str:
+    """As of when an answer is, and how long ago that was."""
+    if answer["as_of"] is None:
+        return "nothing published yet; run: prompt-stats refresh"
+    return f"as of {moment(answer['as_of'])}, {answer['lag_seconds']:,.0f} s ago"
+
+
+def status(answer: Mapping[str, Any]) -> RenderableType:
+    """The answer of ``reading.status``."""
+    table = Table.grid(padding=(0, 2))
+    rows = {
+        "as of": age(answer),
+        "events counted": count(answer["usage_count"]),
+        "prompts": count(answer["prompt_count"]),
+        "stale days": _days(answer["stale_days"]),
+        "days not completed": _days([dt.date.fromisoformat(day) for day in answer["pending_days"]]),
+        "events held back": count(answer["held_back_count"]),
+        "events rejected": count(answer["rejected_count"]),
+    }
+    for name, value in rows.items():
+        table.add_row(Text(name, style="bold"), value)
+    return table
+
+
+def top(answer: Mapping[str, Any]) -> RenderableType:
+    """The answer of ``reading.top_prompts``."""
+    table = Table(title="Most used prompts", caption=age(answer), title_justify="left")
+    table.add_column("#", justify="right")
+    table.add_column("prompt", overflow="fold")
+    for name in ("uses", "success", "at least", "mean time", "p95 time", "♥"):
+        table.add_column(name, justify="right")
+    table.add_column("last used")
+    for rank, prompt in enumerate(answer["prompts"], start=1):
+        table.add_row(
+            str(rank),
+            prompt["slug"] or prompt["name"],
+            count(prompt["usage_count"]),
+            percent(prompt["success_rate"]),
+            percent(prompt["success_rate_lower"]),
+            milliseconds(prompt["avg_generation_time_ms"]),
+            milliseconds(prompt["p95_generation_time_ms"]),
+            count(prompt["favorite_count"]),
+            moment(prompt["last_used_at"]),
+        )
+    return table
+
+
+def prompt(answer: Mapping[str, Any]) -> RenderableType:
+    """The answer of ``reading.prompt``."""
+    facts = Table.grid(padding=(0, 2))
+    rows = {
+        "uses": f"{count(answer['usage_count'])}, {count(answer['usage_count_7d'])} in 7 days, "
+        f"{count(answer['usage_count_30d'])} in 30",
+        "success": f"{percent(answer['success_rate'])} of {count(answer['usage_count'])}, "
+        f"at least {percent(answer['success_rate_lower'])} with 95 % confidence",
+        "outcomes": f"{count(answer['success_count'])} succeeded, {count(answer['failure_count'])} failed",
+        "time": f"mean {milliseconds(answer['avg_generation_time_ms'])}, "
+        f"median {milliseconds(answer['p50_generation_time_ms'])}, "
+        f"p95 {milliseconds(answer['p95_generation_time_ms'])}",
+        "users": f"{count(answer['unique_users'])}, {count(answer['favorite_count'])} have it as a favourite",
+        "last used": moment(answer["last_used_at"]),
+    }
+    for name, value in rows.items():
+        facts.add_row(Text(name, style="bold"), value)
+    title = Text(f"{answer['name']}  ", style="bold underline")
+    title.append(f"{answer['slug'] or ''} {answer['id']}", style="dim not underline")
+    return Group(
+        title, facts, Text(), _scenes(answer["scenes"]), Text(), _chart(answer["days"]), Text(age(answer))
+    )
+
+
+def _scenes(scenes: Sequence[Mapping[str, Any]]) -> RenderableType:
+    table = Table(title="By scene", title_justify="left")
+    table.add_column("scene")
+    for name in ("uses", "success", "mean time"):
+        table.add_column(name, justify="right")
+    for scene in scenes:
+        table.add_row(
+            Text("none given", style="dim") if scene["scene"] is None else quoted_if_blank(scene["scene"]),
+            count(scene["usage_count"]),
+            percent(scene["success_rate"]),
+            milliseconds(scene["avg_generation_time_ms"]),
+        )
+    return table
+
+
+def _chart(days: Sequence[Mapping[str, Any]]) -> RenderableType:
+    highest = max((day["usage_count"] for day in days), default=0) or 1
+    table = Table.grid(padding=(0, 1))
+    for day in days:
+        uses = day["usage_count"]
+        table.add_row(f"{day['day']:%a %d %b}", Bar(highest, 0, uses, width=40), count(uses))
+    return Group(Text(f"Last {len(days)} days", style="italic"), table)
+
+
+def _days(days: Sequence[dt.date]) -> str:
+    if not days:
+        return "none"
+    shown = ", ".join(day.isoformat() for day in days[:5])
+    return f"{len(days)}: {shown}{', …' if len(days) > 5 else ''}"

@@ -1,0 +1,108 @@
+"""``demo``: the whole way once, with something to look at. ``ui``: Dagster on the same data."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Annotated
+
+import typer
+from sqlalchemy import text
+
+from pipeline import reading, schema, seeding
+from pipeline.cli import render
+from pipeline.cli.context import console, open_database
+from pipeline.cli.writing import refresh_stale, simulate_with_progress
+from pipeline.database import Database
+from pipeline.errors import InputError
+from pipeline.queries import query, shipped
+from pipeline.report.page import write_report
+from pipeline.settings import settings
+from pipeline.tracking import PromptTracker
+
+DEMO_EVENTS = 200_000
+DEMO_DAYS = 30
+DEMO_SEED = 1
+
+IS_USED = text(query("postgres/is_used"))
+
+
+def demo() -> None:
+    """Take the tour: a database, made-up traffic, a refresh, a table and a picture. Under a minute."""
+    home = settings().home
+    _step("Postgres", "the database of DATABASE_URL" if settings().database_url else f"embedded, in {home}")
+    database = open_database()
+    report = schema.migrate(database)
+    _step("Schema", "created" if report.steps else "there already")
+    seeded = seeding.seed_prompts(database)
+    _step("Prompts", f"{seeded.imported} imported, {seeded.unchanged} unchanged")
+    _append_traffic(database)
+    refresh_stale()
+    _step("Refresh", "raw events → lake → daily partials → stats, in one Dagster run a range")
+    _use_a_prompt(database)
+    console.print()
+    console.print(render.top(reading.top_prompts(database, 10)))
+    page = home / "report.html"
+    write_report(reading.overview(database, DEMO_DAYS), page)
+    console.print(f"\nThe same as a picture: [bold]{page.as_uri()}[/bold]", soft_wrap=True)
+    console.print("\nWhat to type next:")
+    for command, what in (
+        ("show portrait-selfie-casual", "one prompt with its scenes and days"),
+        ("status", "as of when the numbers are, and what waits"),
+        ("ui", "Dagster with the schedule, for backfills"),
+        ("simulate --events 10000 --days 2 && prompt-stats refresh", "more traffic, counted"),
+    ):
+        console.print(f"  prompt-stats {command:<58}[dim]{what}[/dim]", highlight=False, soft_wrap=True)
+
+
+def ui(
+    *,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 3000,
+) -> None:
+    """Open Dagster's UI, with the schedule and its daemon, on the same database and home."""
+    from pipeline.orchestration import instance
+
+    # Held open while the UI runs, so that the embedded server stays up between its processes.
+    schema.require_current(open_database())
+    instance.prepare_environment(settings().dagster_home)
+    workspace = shipped("workspace.yaml")
+    console.print(f"Dagster: http://{host}:{port} (Ctrl-C ends it)")
+    command = ["dev", "-w", str(workspace), "-h", host, "-p", str(port)]
+    ended = subprocess.run([sys.executable, "-m", "dagster", *command], check=False)
+    raise typer.Exit(ended.returncode)
+
+
+def _append_traffic(database: Database) -> None:
+    with database.engine.connect() as connection:
+        is_used = connection.execute(IS_USED).scalar_one()
+    if is_used and settings().database_url:
+        raise InputError(
+            "Making up traffic for the tour",
+            "prompt_usage of the database in DATABASE_URL has events already",
+            "Unset DATABASE_URL to take the tour on the embedded server",
+        )
+    if is_used:
+        _step("Traffic", "there already, from an earlier tour")
+        return
+    simulate_with_progress(database, DEMO_EVENTS, DEMO_DAYS, DEMO_SEED)
+    _step("Traffic", f"{DEMO_EVENTS:,} made-up events over {DEMO_DAYS} days, appended in bulk")
+
+
+def _use_a_prompt(database: Database) -> None:
+    """Tracks a few uses as an app does, and shows that a refresh counts them."""
+    slug = "portrait-selfie-casual"
+    before = reading.prompt(database, slug)["usage_count"]
+    with PromptTracker(database.conninfo) as tracker:
+        for milliseconds in (4_200, 5_100, 3_900):
+            tracker.track_post_creation(
+                prompt_id=slug, scene="studio", success=True, generation_time_ms=milliseconds
+            )
+        tracker.track_post_creation(prompt_id=slug, success=False, error_message="timeout after 30 s")
+    refresh_stale()
+    after = reading.prompt(database, slug)["usage_count"]
+    _step("Tracker", f"4 uses of {slug} appended and counted: {before:,} → {after:,}")
+
+
+def _step(what: str, how: str) -> None:
+    console.print(f"[green]✓[/green] [bold]{what:<9}[/bold] {how}", highlight=False, soft_wrap=True)

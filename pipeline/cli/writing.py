@@ -1,0 +1,160 @@
+"""``migrate``, ``seed-prompts``, ``simulate``, ``refresh``, ``backfill``."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from pipeline import formats, reading, schema, seeding, simulation
+from pipeline.cli import render
+from pipeline.cli.context import (
+    AsJson,
+    console,
+    messages,
+    open_current_database,
+    open_database,
+    print_json,
+    working,
+)
+from pipeline.database import Database
+from pipeline.days import DayRange, last_open_day
+from pipeline.errors import InputError
+from pipeline.settings import settings
+
+
+def migrate(
+    *,
+    down: Annotated[bool, typer.Option("--down", help="Take everything back, data included.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Bring the database to this version's schema; doing it again does nothing."""
+    if down:
+        typer.confirm("This drops every table of prompt-stats with its data. Go on?", abort=True, err=True)
+    report = schema.migrate(open_database(), "base" if down else "head")
+    if as_json:
+        print_json(asdict(report))
+    elif not report.steps:
+        console.print(f"Nothing to do: the schema is at {report.after or 'its base'}.")
+    else:
+        for step in report.steps:
+            console.print(f"{'undid' if down else 'did'} {step}", highlight=False)
+
+
+def seed_prompts(
+    file: Annotated[Path | None, typer.Argument(help="JSON or YAML; without it the shipped set.")] = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Import prompt templates; those that exist get the new text and keep their stats."""
+    report = seeding.seed_prompts(open_current_database(), file)
+    if as_json:
+        print_json(asdict(report))
+    else:
+        console.print(", ".join(f"{number} {name}" for name, number in asdict(report).items()))
+
+
+def simulate(
+    *,
+    events: Annotated[int, typer.Option(min=1, help="How many events.")] = 200_000,
+    days: Annotated[int, typer.Option(min=1, help="Over how many days, up to now.")] = 30,
+    seed: Annotated[int | None, typer.Option(help="The same number gives the same traffic.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Append believable made-up traffic; for trying things out, not for production."""
+    report = simulate_with_progress(open_current_database(), events, days, seed)
+    if as_json:
+        print_json(asdict(report))
+    else:
+        console.print(f"{formats.count(events)} events over {days} days are in prompt_usage.")
+
+
+def simulate_with_progress(
+    database: Database, events: int, days: int, seed: int | None
+) -> simulation.SimulationReport:
+    """Simulates with a progress bar."""
+    columns = (TextColumn("appending events"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=messages, transient=True) as progress:
+        task = progress.add_task("", total=events)
+        return simulation.simulate(
+            database,
+            events=events,
+            days=days,
+            seed=seed,
+            progress=lambda done, _: progress.update(task, completed=done),
+        )
+
+
+def refresh(*, as_json: AsJson = False) -> None:
+    """Bring the stats up to date: what the schedule does every five minutes."""
+    database = open_current_database()
+    _report(database, refresh_stale(), as_json=as_json)
+
+
+def backfill(
+    *,
+    first: Annotated[dt.datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="First day.")],
+    last: Annotated[dt.datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="Last day.")],
+    as_json: AsJson = False,
+) -> None:
+    """Read a range of days again from the raw events and publish."""
+    days = DayRange(first.date(), last.date())
+    _check_range(days)
+    database = open_current_database()
+    _report(database, run_ranges([days], replace=True), as_json=as_json)
+
+
+def refresh_stale() -> list[DayRange]:
+    """Runs the job over the stale days; returns the ranges, one a run."""
+    # Dagster takes two seconds to import; the reading commands do without.
+    from pipeline.orchestration.jobs import stale_ranges
+    from pipeline.orchestration.resources import Stores
+
+    return run_ranges(stale_ranges(Stores()), replace=False)
+
+
+def run_ranges(ranges: Sequence[DayRange], *, replace: bool) -> list[DayRange]:
+    """Runs the job over each range in this process."""
+    from pipeline.definitions import build_definitions
+    from pipeline.orchestration import instance
+
+    instance.prepare_environment(settings().dagster_home)
+    definitions = build_definitions()
+    with instance.open_instance() as dagster:
+        for number, days in enumerate(ranges, start=1):
+            with working(f"refreshing {days.first} to {days.last} ({number} of {len(ranges)})"):
+                instance.run_refresh(definitions, dagster, days, replace=replace)
+    return list(ranges)
+
+
+def _check_range(days: DayRange) -> None:
+    if days.last < days.first:
+        raise InputError(
+            f"Backfilling {days.first} to {days.last}", "the range ends before it begins", "Swap the two days"
+        )
+    latest = last_open_day(dt.datetime.now(dt.UTC))
+    if days.last > latest:
+        raise InputError(
+            f"Backfilling {days.first} to {days.last}",
+            f"the range ends in the future, and events are counted up to {latest}",
+            f"End it at {latest} or earlier",
+        )
+    if days.first < settings().start_date:
+        raise InputError(
+            f"Backfilling {days.first} to {days.last}",
+            f"the first partition is {settings().start_date}, and earlier events belong to it",
+            "Begin there, or set PROMPT_STATS_START_DATE",
+        )
+
+
+def _report(database: Database, ranges: Sequence[DayRange], *, as_json: bool) -> None:
+    answer = reading.status(database, settings().lake, settings().start_date)
+    if as_json:
+        print_json({"ranges": [days._asdict() for days in ranges], **answer})
+    else:
+        console.print(render.status(answer))

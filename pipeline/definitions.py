@@ -1,0 +1,32 @@
+"""What Dagster loads: the code location ``pipeline``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from pipeline.orchestration.assets import build_assets
+from pipeline.orchestration.jobs import refresh_stats, refresh_stats_schedule
+from pipeline.orchestration.resources import Stores
+from pipeline.settings import settings
+
+
+def build_definitions(resource_overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
+    """The definitions; tests swap resources by ``resource_overrides``."""
+    stores = (resource_overrides or {}).get("stores") or Stores()
+    return dg.Definitions(
+        assets=build_assets(stores.first_day),
+        jobs=[refresh_stats],
+        schedules=[refresh_stats_schedule],
+        resources={"stores": stores, **(resource_overrides or {})},
+        executor=dg.in_process_executor,
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """The definitions as the environment configures them; built when Dagster asks for them."""
+    settings()
+    return build_definitions()

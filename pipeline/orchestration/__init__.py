@@ -1,0 +1,11 @@
+"""Dagster: the steps as assets, and when they run. Nothing outside of this folder imports Dagster.
+
+``assets``
+    ``usage_events``, the daily partials, and the stats that are published together.
+``jobs``
+    ``refresh_stats`` and the schedule that launches it for the stale days.
+``resources``
+    The database and the lake, as the settings name them.
+``instance``
+    Dagster's own home, and running the job in this process.
+"""

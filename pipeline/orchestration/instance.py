@@ -1,0 +1,72 @@
+"""Dagster's own home, and running the job in this process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import dagster as dg
+import fasteners
+
+from pipeline.days import DayRange
+from pipeline.errors import SettingsError
+from pipeline.orchestration.jobs import JOB, range_tags, run_config
+
+DAGSTER_YAML = Path(__file__).with_name("dagster.yaml")
+EVENT_BATCH_SIZE = "100"
+
+# The run's events are in its home; on the terminal only the command's own words belong.
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+def prepare_environment(dagster_home: Path) -> None:
+    """Makes this process and its children use ``dagster_home``, initialised once.
+
+    Several processes on a brand-new SQLite home get into each other's way, so the first one makes it
+    while the others wait.
+
+    :raises SettingsError: the home can't be written.
+    """
+    os.environ["DAGSTER_HOME"] = str(dagster_home)
+    # A range writes one event a partition; in batches that is half as slow.
+    os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", EVENT_BATCH_SIZE)
+    try:
+        dagster_home.mkdir(parents=True, exist_ok=True)
+        with fasteners.InterProcessLock(dagster_home / "initialise.lock"):
+            configuration = dagster_home / "dagster.yaml"
+            if not configuration.exists():
+                configuration.write_text(DAGSTER_YAML.read_text())
+            initialised = dagster_home / "initialised"
+            if not initialised.exists():
+                with dg.DagsterInstance.from_config(str(dagster_home)) as instance:
+                    instance.get_runs(limit=1)
+                initialised.touch()
+    except OSError as error:
+        raise SettingsError(
+            f"Using Dagster's home {dagster_home}",
+            f"it can't be written ({error.strerror})",
+            "Set PROMPT_STATS_HOME to a folder that you may write",
+        ) from error
+
+
+@contextmanager
+def open_instance() -> Iterator[dg.DagsterInstance]:
+    """The Dagster instance of the prepared environment."""
+    with dg.DagsterInstance.get() as instance:
+        yield instance
+
+
+def run_refresh(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, days: DayRange, *, replace: bool
+) -> str:
+    """Runs ``refresh_stats`` over a range in this process; returns the run's id.
+
+    Errors of the steps are raised as they are.
+    """
+    job = definitions.resolve_job_def(JOB)
+    result = job.execute_in_process(
+        instance=instance, tags=range_tags(days), run_config={**run_config(replace=replace), **QUIET}
+    )
+    return result.run_id

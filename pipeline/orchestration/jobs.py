@@ -1,0 +1,75 @@
+"""The job ``refresh_stats``, and the schedule that launches it for the stale days."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+from dagster import DagsterRunStatus, RunsFilter
+
+from pipeline.days import DayRange, contiguous_ranges
+from pipeline.lake.usage_events import TABLE
+from pipeline.orchestration.assets import SyncConfig
+from pipeline.orchestration.resources import Stores
+from pipeline.refresh import plan_refresh
+
+JOB = "refresh_stats"
+SCHEDULE = "refresh_stats_schedule"
+
+RANGE_START = "dagster/asset_partition_range_start"
+RANGE_END = "dagster/asset_partition_range_end"
+
+UNFINISHED = [
+    DagsterRunStatus.QUEUED,
+    DagsterRunStatus.NOT_STARTED,
+    DagsterRunStatus.STARTING,
+    DagsterRunStatus.STARTED,
+    DagsterRunStatus.CANCELING,
+]
+
+refresh_stats = dg.define_asset_job(
+    JOB,
+    selection=dg.AssetSelection.all(),
+    # The steps are calls of a few seconds: a process each would cost more than the work.
+    executor_def=dg.in_process_executor,
+    description="Brings some days of the lake up to date, recomputes their partials, publishes the stats.",
+)
+
+
+def range_tags(days: DayRange) -> dict[str, str]:
+    """The tags that make a run of the job cover a range of days."""
+    return {RANGE_START: days.first.isoformat(), RANGE_END: days.last.isoformat()}
+
+
+def run_config(*, replace: bool) -> dict[str, object]:
+    """The run configuration: whether days are read again whole."""
+    return {"ops": {TABLE: {"config": SyncConfig(replace=replace).model_dump()}}}
+
+
+def stale_ranges(stores: Stores) -> list[DayRange]:
+    """The ranges of days that a refresh has to cover; today, when nothing is stale.
+
+    With nothing new a refresh still has something to say: as of when. And favourites, new prompts and
+    the windows of 7 and 30 days change without events.
+    """
+    plan = plan_refresh(stores.database, stores.lake, stores.first_day)
+    today = max(plan.snapshot.taken_at.date(), stores.first_day)
+    return contiguous_ranges(plan.days or [today])
+
+
+@dg.schedule(
+    name=SCHEDULE,
+    job=refresh_stats,
+    # Five minutes: a stats page that is this old is fresh enough, and a tick with nothing new is cheap.
+    cron_schedule="*/5 * * * *",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    execution_timezone="UTC",
+)
+def refresh_stats_schedule(
+    context: dg.ScheduleEvaluationContext, stores: Stores
+) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    """Every five minutes: one run for each contiguous range of stale days."""
+    if context.instance.get_runs(RunsFilter(job_name=JOB, statuses=UNFINISHED), limit=1):
+        yield dg.SkipReason("A refresh is still under way; the next tick takes what it leaves.")
+        return
+    for days in stale_ranges(stores):
+        # No run key: Dagster would never again launch a run whose key was used once.
+        yield dg.RunRequest(tags=range_tags(days), run_config=run_config(replace=False))

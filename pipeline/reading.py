@@ -1,0 +1,129 @@
+"""What people ask of the published stats: status, rankings, one prompt.
+
+Plain dictionaries with the column names of the queries, ready for a table or for JSON. Each answer
+carries ``as_of`` and ``lag_seconds``; both are None before the first publish.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from pipeline.database import Database
+from pipeline.days import ONE_DAY
+from pipeline.errors import InputError, NotFoundError
+from pipeline.lake import source
+from pipeline.queries import query
+from pipeline.refresh import plan_refresh
+
+TOP_PROMPTS = text(query("postgres/top_prompts"))
+PROMPT_BY_KEY = text(query("postgres/prompt_by_key"))
+PROMPT_SCENES = text(query("postgres/prompt_scenes"))
+PROMPT_DAYS = text(query("postgres/prompt_days"))
+PROMPT_SLUGS = text(query("postgres/prompt_slugs"))
+SCENES = text(query("postgres/scenes"))
+WAITING_COUNTS = text(query("postgres/waiting_counts"))
+
+LONGEST_RANKING = 1_000
+DAYS_SHOWN = 14
+
+Answer = dict[str, Any]
+
+
+def status(database: Database, lake: str, first_day: dt.date) -> Answer:
+    """How fresh and how complete the stats are.
+
+    ``usage_count``: events counted. ``stale_days``: days that the next refresh will look at.
+    ``pending_days``: days that the last one could not complete. ``held_back_count``: events dated more
+    than a day ahead. ``rejected_count``: events that could not be taken.
+    """
+    plan = plan_refresh(database, lake, first_day)
+    with database.engine.connect() as connection:
+        latest = source.latest_refresh(connection) or {}
+        waiting = connection.execute(WAITING_COUNTS).mappings().one()
+        held_back = source.held_back_days(connection, plan.snapshot)
+    return {
+        **_freshness(latest),
+        "published_at": latest.get("published_at"),
+        "high": latest.get("high"),
+        "usage_count": latest.get("usage_count", 0),
+        "stale_days": plan.days,
+        "pending_days": latest.get("pending_days", []),
+        "held_back_count": sum(held_back.values()),
+        **waiting,
+    }
+
+
+def top_prompts(database: Database, limit: int) -> Answer:
+    """The most used active prompts, in ``prompts``.
+
+    :raises InputError: ``limit`` is not between 1 and 1,000.
+    """
+    if not 1 <= limit <= LONGEST_RANKING:
+        raise InputError(
+            "Ranking the prompts", f"the limit is {limit}", f"Choose one from 1 to {LONGEST_RANKING}"
+        )
+    with database.engine.connect() as connection:
+        return {
+            **_freshness(source.latest_refresh(connection)),
+            "prompts": _rows(connection, TOP_PROMPTS, {"limit": limit}),
+        }
+
+
+def prompt(database: Database, key: str) -> Answer:
+    """One prompt by id or slug: its stats, ``scenes``, and the last 14 ``days``.
+
+    :raises NotFoundError: there is no such prompt; the text suggests one that is spelt alike.
+    """
+    with database.engine.connect() as connection:
+        latest = source.latest_refresh(connection)
+        found = connection.execute(PROMPT_BY_KEY, {"key": key}).mappings().one_or_none()
+        if found is None:
+            raise _unknown_prompt(connection, key)
+        return {
+            **_freshness(latest),
+            **found,
+            "scenes": _rows(connection, PROMPT_SCENES, {"prompt_id": found["id"]}),
+            "days": _rows(connection, PROMPT_DAYS, {**_last_days(latest), "prompt_id": found["id"]}),
+        }
+
+
+def overview(database: Database, days: int) -> Answer:
+    """What a report shows: ``prompts``, ``scenes``, and the last ``days`` over all prompts."""
+    with database.engine.connect() as connection:
+        latest = source.latest_refresh(connection)
+        return {
+            **_freshness(latest),
+            "usage_count": (latest or {}).get("usage_count", 0),
+            "prompts": _rows(connection, TOP_PROMPTS, {"limit": LONGEST_RANKING}),
+            "scenes": _rows(connection, SCENES, {}),
+            "days": _rows(connection, PROMPT_DAYS, {**_last_days(latest, days), "prompt_id": None}),
+        }
+
+
+def _freshness(latest: Mapping[str, Any] | None) -> Answer:
+    latest = latest or {}
+    return {"as_of": latest.get("as_of"), "lag_seconds": latest.get("lag_seconds")}
+
+
+def _last_days(latest: Mapping[str, Any] | None, days: int = DAYS_SHOWN) -> dict[str, dt.date]:
+    end = latest["as_of"] if latest else dt.datetime.now(dt.UTC)
+    last = end.astimezone(dt.UTC).date()
+    return {"from_day": last - (days - 1) * ONE_DAY, "to_day": last}
+
+
+def _rows(connection: Connection, statement: Any, values: Mapping[str, Any]) -> list[Answer]:
+    return [dict(row) for row in connection.execute(statement, values).mappings()]
+
+
+def _unknown_prompt(connection: Connection, key: str) -> NotFoundError:
+    alike = difflib.get_close_matches(key, connection.execute(PROMPT_SLUGS).scalars(), n=1)
+    return NotFoundError(
+        f"Looking for the prompt {key!r}",
+        "there is none with this id or slug",
+        f"Did you mean {alike[0]}" if alike else "List the prompts with: prompt-stats top",
+    )

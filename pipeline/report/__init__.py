@@ -1,0 +1,1 @@
+"""The stats as a picture: one HTML page that works offline."""

@@ -1,0 +1,230 @@
+"""Writes prompts from a file into ``prompts``, as often as one likes.
+
+The file is a list of prompts in YAML or JSON; ``pipeline/data/prompts.yaml`` is the one that is shipped.
+Counters are the pipeline's and are never touched here.
+"""
+
+from __future__ import annotations
+
+import json
+import reprlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationError
+from sqlalchemy import ARRAY, Connection, Text, any_, func, literal, or_, select
+from sqlalchemy.dialects.postgresql import Insert, insert
+from sqlalchemy.exc import DataError, IntegrityError
+
+from pipeline.database import Database, Lock, lock_transaction
+from pipeline.errors import InputError
+from pipeline.tables import prompts
+
+SHIPPED_FILE = Path(__file__).parent / "data" / "prompts.yaml"
+
+PROBLEMS_SHOWN = 10
+"""How many problems of a file an error lists; it counts the others."""
+
+Category = Literal[
+    "portrait",
+    "fullbody",
+    "lifestyle",
+    "fashion",
+    "fitness",
+    "social_media",
+    "artistic",
+    "video_reference",
+]
+
+
+def _storable(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("a NUL character can't be stored")
+    return value
+
+
+FilledText = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), AfterValidator(_storable)]
+
+
+class SeedPrompt(BaseModel):
+    """One entry of a file: the whole prompt, so an optional field that is left out becomes NULL.
+
+    Fields are the columns of ``prompts`` with the same names.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    slug: Annotated[str, StringConstraints(pattern="^[a-z0-9]+(-[a-z0-9]+)*$")]
+    name: FilledText
+    category: Category
+    template: FilledText
+    description: FilledText | None = None
+    subcategory: FilledText | None = None
+    negative_prompt: FilledText | None = None
+    required_dna: list[FilledText] = []
+    tags: list[FilledText] = []
+    rating: FilledText | None = None
+    recommended_workflow: FilledText | None = None
+    aspect_ratio: FilledText | None = None
+
+
+@dataclass(frozen=True)
+class SeedReport:
+    """How many prompts of the file were new, changed, and already as they should be.
+
+    ``rejected`` is 0: a file with an entry that can't be used changes nothing and is an error.
+    """
+
+    imported: int
+    updated: int
+    unchanged: int
+    rejected: int = 0
+
+
+def seed_prompts(database: Database, file: Path | None = None) -> SeedReport:
+    """Brings ``prompts`` to what the file says; without one, to what is shipped.
+
+    The file is YAML, or JSON if it is named ``.json``. The slug tells which prompt an entry is; prompts
+    that the file does not name stay as they are. All is one transaction, and seedings at once take turns.
+
+    :raises InputError: the file can't be read, or an entry can't be used. The text names the places;
+        nothing was written.
+    """
+    file = file or SHIPPED_FILE
+    entries = read_prompts(file)
+    written = []
+    with database.engine.begin() as connection:
+        # The publish updates prompts too, in an order of its own: at once, the two could deadlock.
+        lock_transaction(connection, Lock.PUBLISH)
+        slugs = literal([entry.slug for entry in entries], ARRAY(Text))
+        known = set(connection.scalars(select(prompts.c.slug).where(prompts.c.slug == any_(slugs))))
+        for number, entry in enumerate(entries, start=1):
+            try:
+                is_written = _write(connection, entry)
+            except (DataError, IntegrityError) as error:
+                refused = f"{_place(number, entry)}: {str(error.orig).splitlines()[0]}"
+                raise _rejection(file, len(entries), {number: [refused]}) from error
+            if is_written:
+                written.append(entry.slug)
+    updated = len(known.intersection(written))
+    return SeedReport(imported=len(written) - updated, updated=updated, unchanged=len(entries) - len(written))
+
+
+def read_prompts(file: Path) -> list[SeedPrompt]:
+    """The prompts of a file, in its order; at least one, each with a slug of its own.
+
+    :raises InputError: it can't be read, or an entry can't be used.
+    """
+    given = _read_list(file)
+    entries: list[SeedPrompt] = []
+    problems: dict[int, list[str]] = {}
+    first_with: dict[str, int] = {}
+    for number, fields in enumerate(given, start=1):
+        found = []
+        slug = fields.get("slug") if isinstance(fields, dict) else None
+        if isinstance(slug, str) and first_with.setdefault(slug, number) != number:
+            found.append(f"{_place(number, fields)}, slug: entry {first_with[slug]} has the same")
+        try:
+            entries.append(SeedPrompt.model_validate(fields))
+        except ValidationError as error:
+            found += [_problem(number, fields, dict(detail)) for detail in error.errors(include_url=False)]
+        if found:
+            problems[number] = found
+    if problems:
+        raise _rejection(file, len(given), problems)
+    return entries
+
+
+def _write(connection: Connection, entry: SeedPrompt) -> bool:
+    """Inserts or updates one prompt; False: it was already so, and its row was not written."""
+    statement: Insert = insert(prompts).values(**entry.model_dump(), is_system_prompt=True)
+    texts = [name for name in SeedPrompt.model_fields if name != "slug"]
+    changed = or_(*(prompts.c[name].is_distinct_from(statement.excluded[name]) for name in texts))
+    statement = statement.on_conflict_do_update(
+        index_elements=[prompts.c.slug],
+        set_={**{name: statement.excluded[name] for name in texts}, "updated_at": func.now()},
+        where=changed,
+    )
+    return connection.scalar(statement.returning(prompts.c.id)) is not None
+
+
+class _TextLoader(yaml.SafeLoader):
+    """Reads every scalar but null as text: plain YAML takes ``9:16`` for 556 and ``no`` for false."""
+
+
+_TextLoader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag.endswith((":null", ":merge"))]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def _read_list(file: Path) -> list[Any]:
+    try:
+        # A byte order mark, as some editors write it, is no part of the text.
+        text = file.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise _unreadable(file, error.strerror or str(error), "Name a file that you may read") from error
+    except UnicodeDecodeError as error:
+        raise _unreadable(file, f"byte {error.start + 1} is not UTF-8", "Save it as UTF-8") from error
+    try:
+        # The loader derives from the safe one.
+        content = json.loads(text) if file.suffix.lower() == ".json" else yaml.load(text, _TextLoader)  # noqa: S506
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise _unreadable(file, _syntax_problem(error, text), "Correct it there") from error
+    if isinstance(content, dict) and content.keys() == {"prompts"}:
+        content = content["prompts"]
+    if not isinstance(content, list) or not content:
+        raise _unreadable(
+            file,
+            "it holds no list of prompts",
+            "Write a list of entries, each with at least slug, name, category and template",
+        )
+    return content
+
+
+def _syntax_problem(error: Exception, text: str) -> str:
+    match error:
+        case json.JSONDecodeError():
+            return f"line {error.lineno}, column {error.colno}: {error.msg}"
+        case yaml.MarkedYAMLError(problem_mark=yaml.Mark() as mark):
+            said = ", ".join(filter(None, (error.context, error.problem)))
+            return f"line {mark.line + 1}, column {mark.column + 1}: {said}"
+        case yaml.reader.ReaderError():
+            before = text[: error.position].split("\n")
+            return f"line {len(before)}, column {len(before[-1]) + 1}: {error.reason}"
+        case _:
+            return str(error)
+
+
+def _problem(number: int, fields: object, detail: dict[str, Any]) -> str:
+    if not isinstance(fields, dict):
+        return f"{_place(number, fields)}: should have fields, is {reprlib.repr(fields)}"
+    field = ", item ".join(str(part + 1 if isinstance(part, int) else part) for part in detail["loc"])
+    wrong = detail["msg"].removeprefix("Value error, ")
+    given = "" if detail["type"] == "missing" else f", not {reprlib.repr(detail['input'])}"
+    return f"{_place(number, fields)}, {field}: {wrong[0].lower()}{wrong[1:]}{given}"
+
+
+def _place(number: int, entry: object) -> str:
+    slug = entry.get("slug") if isinstance(entry, dict) else getattr(entry, "slug", None)
+    return f"entry {number} ({slug})" if isinstance(slug, str) else f"entry {number}"
+
+
+def _rejection(file: Path, entry_count: int, problems: dict[int, list[str]]) -> InputError:
+    lines = [line for found in problems.values() for line in found]
+    shown = lines[:PROBLEMS_SHOWN]
+    if len(lines) > len(shown):
+        shown.append(f"and {len(lines) - len(shown)} more")
+    listed = "".join(f"\n  {line}" for line in shown)
+    return InputError(
+        f"Seeding prompts from {file}",
+        f"not every entry can be used{listed}\n"
+        f"{len(problems)} of {entry_count} entries were rejected, so nothing was written",
+        "Correct them and seed again",
+    )
+
+
+def _unreadable(file: Path, wrong: str, remedy: str) -> InputError:
+    return InputError(f"Reading prompts from {file}", wrong, remedy)

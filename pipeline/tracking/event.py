@@ -1,0 +1,243 @@
+"""One use of a prompt, read from whatever the caller gave: an event, or a rejected event with the reason.
+
+Reading never raises and does no I/O. Names are those of ``PromptTracker.track_post_creation``, so a
+payload can be tracked again with its keys as keywords.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import re
+import reprlib
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import uuid_utils
+import uuid_utils.compat
+
+TEXT_MAX_LENGTH = 10_000
+"""Characters of the longest text that an event may have."""
+
+GENERATION_TIME_MAX_MS = 24 * 60 * 60 * 1000
+"""Milliseconds of the longest generation that is believed: a day."""
+
+PAYLOAD_TEXT_MAX_LENGTH = 100_000
+"""Characters at which a text is cut in the payload of a rejected event."""
+
+# uuid.UUID() also reads braces, underscores and digits of other scripts, which a slug may have.
+_UUID = re.compile(r"[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
+
+# Reasons quote what was given, but not pages of it.
+_shown = reprlib.Repr()
+_shown.maxstring = _shown.maxother = 200
+
+Payload = dict[str, object]
+"""An event as JSON: what ``track_post_creation`` was given, absent values left out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """One use of a prompt, with values that fit their columns. Made by :func:`read_event`.
+
+    ``prompt_id`` is the prompt's id or, where it is a text, its slug. ``generation_time_ms`` is in
+    milliseconds. ``created_at`` is when the prompt was used, with a time zone; None leaves it to the
+    database's clock. ``accepted_at`` is when the event was handed to us.
+    """
+
+    event_id: uuid.UUID
+    prompt_id: uuid.UUID | str
+    user_id: uuid.UUID | None
+    character_id: uuid.UUID | None
+    post_id: uuid.UUID | None
+    job_id: uuid.UUID | None
+    scene: str | None
+    environment: str | None
+    outfit: str | None
+    success: bool | None
+    generation_time_ms: int | None
+    error_message: str | None
+    created_at: dt.datetime | None
+    accepted_at: dt.datetime
+
+    def dated(self) -> Event:
+        """The same event with a ``created_at``, for one that is written later than it happened."""
+        return replace(self, created_at=self.created_at or self.accepted_at)
+
+    def rejected(self, reason: str) -> RejectedEvent:
+        """The event as one that can't be taken, for a reason that only the database knows."""
+        return _rejected(asdict(self), self.event_id, self.accepted_at, reason)
+
+
+@dataclass(frozen=True)
+class RejectedEvent:
+    """An event that can't be taken, why, and what is needed to track it again once that is put right.
+
+    The payload's ``event_id`` is always a UUID, the one that the caller was told; its ``created_at`` is
+    the caller's, else the time at which the event was handed to us, in ISO 8601.
+    """
+
+    event_id: uuid.UUID
+    reason: str
+    payload: Payload
+
+
+def read_event(values: Mapping[str, object], problems: Sequence[str] = ()) -> Event | RejectedEvent:
+    """The event that ``values`` describe, or a rejected one that names everything wrong with them.
+
+    ``problems`` are those that the caller met already. An event without ``event_id`` gets a new one,
+    which sorts by time.
+    """
+    accepted_at = dt.datetime.now(dt.UTC)
+    read: dict[str, Any] = {}
+    found = list(problems)
+    if is_absent(values.get("prompt_id")):
+        found.append("prompt_id is missing")
+    for name, reader in _READERS.items():
+        value = values.get(name)
+        try:
+            read[name] = None if value is None else reader(value)
+        except ValueError as error:
+            found.append(f"{name} {error}")
+        except Exception as error:  # a value of a foreign class may raise anything
+            found.append(f"{name} can't be read: {_shown.repr(error)}")
+    event_id = read.pop("event_id", None) or uuid_utils.compat.uuid7()
+    if found:
+        return _rejected(values, event_id, accepted_at, "; ".join(found))
+    return Event(event_id=event_id, accepted_at=accepted_at, **read)
+
+
+def read_post(post: object) -> tuple[dict[str, object], list[str]]:
+    """What a post says about its event, and what went wrong while reading it.
+
+    The post is a mapping or an object; names are in snake_case or camelCase; what is missing is None.
+    """
+    values: dict[str, object] = {}
+    problems = []
+    for name, field in _POST_FIELDS.items():
+        try:
+            value = _get(post, field)
+            values[name] = _get(post, _camel_case(field)) if value is None else value
+        except Exception as error:  # an attribute may load from a database
+            values[name] = None
+            problems.append(f"{field} of the post can't be read: {_shown.repr(error)}")
+    return values, problems
+
+
+def is_absent(prompt_id: object) -> bool:
+    """Whether no prompt was used: None, or the empty text of a form without a choice."""
+    return prompt_id is None or (isinstance(prompt_id, str) and not prompt_id)
+
+
+def _uuid(value: object) -> uuid.UUID:
+    if isinstance(value, uuid.UUID):
+        return value
+    if isinstance(value, uuid_utils.UUID):
+        return uuid.UUID(int=value.int)
+    if isinstance(value, str) and _UUID.fullmatch(value):
+        return uuid.UUID(value)
+    raise ValueError(f"is not a UUID: {_shown.repr(value)}")
+
+
+def _uuid_or_slug(value: object) -> uuid.UUID | str:
+    if isinstance(value, str) and not _UUID.fullmatch(value):
+        return _text(value)
+    return _uuid(value)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"is not a text: {_shown.repr(value)}")
+    if len(value) > TEXT_MAX_LENGTH:
+        raise ValueError(f"has {len(value):,} characters, more than {TEXT_MAX_LENGTH:,}")
+    if _storable(value) != value:
+        raise ValueError("has a NUL character or half a surrogate pair, which Postgres can't store")
+    return value
+
+
+def _boolean(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"is not True, False or None: {_shown.repr(value)}")
+    return value
+
+
+def _milliseconds(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(f"is not a whole number of milliseconds: {_shown.repr(value)}")
+    if not 0 <= value <= GENERATION_TIME_MAX_MS:
+        raise ValueError(f"is not between 0 and {GENERATION_TIME_MAX_MS:,} ms: {_shown.repr(value)}")
+    return value
+
+
+def _time(value: object) -> dt.datetime:
+    if not isinstance(value, dt.datetime):
+        raise ValueError(f"is not a datetime: {_shown.repr(value)}")
+    return value.replace(tzinfo=dt.UTC) if value.utcoffset() is None else value
+
+
+_READERS: dict[str, Callable[[object], object]] = {
+    "event_id": _uuid,
+    "prompt_id": _uuid_or_slug,
+    "user_id": _uuid,
+    "character_id": _uuid,
+    "post_id": _uuid,
+    "job_id": _uuid,
+    "scene": _text,
+    "environment": _text,
+    "outfit": _text,
+    "success": _boolean,
+    "generation_time_ms": _milliseconds,
+    "error_message": _text,
+    "created_at": _time,
+}
+
+_POST_FIELDS = {
+    "post_id": "id",
+    "prompt_id": "prompt_id",
+    "user_id": "user_id",
+    "character_id": "character_id",
+    "job_id": "job_id",
+    "scene": "scene",
+    "environment": "environment",
+    "outfit": "outfit",
+}
+
+
+def _get(post: object, name: str) -> object:
+    return post.get(name) if isinstance(post, Mapping) else getattr(post, name, None)
+
+
+def _camel_case(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(other.capitalize() for other in others)
+
+
+def _rejected(
+    values: Mapping[str, object], event_id: uuid.UUID, accepted_at: dt.datetime, reason: str
+) -> RejectedEvent:
+    payload: Payload = {name: _json(values[name]) for name in _READERS if values.get(name) is not None}
+    payload["event_id"] = str(event_id)
+    payload.setdefault("created_at", accepted_at.isoformat())
+    return RejectedEvent(event_id, _storable(reason), payload)
+
+
+def _json(value: object) -> object:
+    """The value as JSON that Postgres stores: itself, else its text."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int) and abs(value) < 2**63:
+        return value
+    if isinstance(value, float) and math.isfinite(value):
+        return value
+    try:
+        text = value.isoformat() if isinstance(value, dt.datetime) else str(value)
+    except Exception:  # a value of a foreign class may raise anything
+        text = f"<{type(value).__name__}>"
+    return _storable(text[:PAYLOAD_TEXT_MAX_LENGTH])
+
+
+def _storable(text: str) -> str:
+    """The text with what Postgres can't store written as escapes, the rest unchanged."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8").replace("\0", r"\x00")

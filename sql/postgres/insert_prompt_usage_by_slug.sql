@@ -1,0 +1,46 @@
+-- Purpose: appends an event whose prompt is given by its slug, and says whether the event is in the table.
+-- Grain:   one row an event; answers with one row.
+-- Time:    created_at, else now.
+-- is_taken is false only for an unknown slug: an event that was taken before its prompt was renamed or
+-- removed stays taken when it is sent again.
+WITH prompt AS (
+    SELECT id FROM prompts WHERE slug = %(prompt_id)s
+),
+
+appended AS (
+    INSERT INTO prompt_usage (
+        id,
+        prompt_id,
+        user_id,
+        character_id,
+        post_id,
+        job_id,
+        scene,
+        environment,
+        outfit,
+        success,
+        generation_time_ms,
+        error_message,
+        created_at
+    )
+    SELECT
+        %(event_id)s,
+        prompt.id,
+        %(user_id)s,
+        %(character_id)s,
+        %(post_id)s,
+        %(job_id)s,
+        %(scene)s,
+        %(environment)s,
+        %(outfit)s,
+        %(success)s,
+        %(generation_time_ms)s,
+        %(error_message)s,
+        coalesce(%(created_at)s, now())
+    FROM prompt
+    ON CONFLICT (id) DO NOTHING
+)
+
+SELECT
+    EXISTS (SELECT FROM prompt)
+    OR EXISTS (SELECT FROM prompt_usage WHERE id = %(event_id)s) AS is_taken

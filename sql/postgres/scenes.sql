@@ -1,0 +1,13 @@
+-- Purpose: performance by scene, over all prompts.
+-- Grain:   one row a scene, NULL being one; most used first.
+-- Time:    as of the last refresh.
+SELECT
+    scene,
+    usage_count,
+    success_count,
+    failure_count,
+    success_rate,
+    avg_generation_time_ms,
+    last_used_at
+FROM scene_stats
+ORDER BY usage_count DESC, scene

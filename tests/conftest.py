@@ -1,0 +1,79 @@
+"""What all tests share: one embedded server a session, one fresh database a test."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from pipeline import schema
+from pipeline.database import Database
+from pipeline.embedded import client
+
+FIRST_DAY = dt.date(2025, 1, 1)
+"""The default of PROMPT_STATS_START_DATE."""
+
+TEMPLATE = "migrated"
+_numbers = count()
+
+
+@pytest.fixture(scope="session")
+def server_url(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The URL of the session's own embedded server."""
+    url = client.start(tmp_path_factory.mktemp("server home"))
+    with psycopg.connect(url, autocommit=True) as connection:
+        # A thousand small databases a session: durability is what other tests are for.
+        connection.execute("ALTER SYSTEM SET fsync = off")
+        connection.execute("SELECT pg_reload_conf()")
+    return url
+
+
+@pytest.fixture(scope="session")
+def new_database(server_url: str) -> Callable[[str], Database]:
+    """Makes a database of its own, as a copy of another; it goes away with the server."""
+
+    def create(template: str) -> Database:
+        name = f"test_{next(_numbers)}"
+        with psycopg.connect(server_url, autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        return Database.from_url(make_conninfo(server_url, dbname=name))
+
+    return create
+
+
+@pytest.fixture(scope="session")
+def migrated_template(server_url: str, new_database: Callable[[str], Database]) -> str:
+    """The name of a database with the current schema, to be copied."""
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{TEMPLATE}" TEMPLATE template0')
+    database = Database.from_url(make_conninfo(server_url, dbname=TEMPLATE))
+    schema.migrate(database)
+    database.engine.dispose()
+    return TEMPLATE
+
+
+@pytest.fixture
+def empty_database(new_database: Callable[[str], Database]) -> Iterator[Database]:
+    """A database without any table."""
+    database = new_database("template0")
+    yield database
+    database.engine.dispose()
+
+
+@pytest.fixture
+def database(new_database: Callable[[str], Database], migrated_template: str) -> Iterator[Database]:
+    """A database with the current schema and no rows."""
+    database = new_database(migrated_template)
+    yield database
+    database.engine.dispose()
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> str:
+    """The root of an empty lake."""
+    return str(tmp_path / "lake")

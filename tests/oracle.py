@@ -1,0 +1,137 @@
+"""The naive recount: what each stats table must hold, in plain SQL over the raw events.
+
+Written apart from the pipeline and sharing none of its code: no lake, no partials, no polars.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import psycopg
+from psycopg.rows import tuple_row
+
+from pipeline.database import Database
+
+COUNTED = """
+    SELECT *, greatest(coalesce((created_at AT TIME ZONE 'UTC')::date, %(first_day)s), %(first_day)s) AS day
+    FROM prompt_usage
+    WHERE created_at IS NULL
+       OR (created_at AT TIME ZONE 'UTC')::date <= (clock_timestamp() AT TIME ZONE 'UTC')::date + 1
+"""
+
+MEASURES = """
+    count(*),
+    count(*) FILTER (WHERE success),
+    count(*) FILTER (WHERE success = false),
+    SUM(CASE WHEN success THEN 1 ELSE 0 END)::float / COUNT(*) * 100,
+    sum(generation_time_ms)::float / nullif(count(generation_time_ms), 0),
+    max(created_at)
+"""
+
+RECOUNTS = {
+    "prompt_stats": f"""
+        WITH counted AS ({COUNTED}),
+        ids AS (
+            SELECT id AS prompt_id FROM prompts
+            UNION SELECT prompt_id FROM counted
+            UNION SELECT prompt_id FROM prompt_favorites
+        ),
+        used AS (SELECT prompt_id, {MEASURES}, min(created_at), count(DISTINCT user_id) FROM counted GROUP BY 1)
+        SELECT ids.prompt_id, coalesce(used.count, 0), coalesce(used.count_1, 0), coalesce(used.count_2, 0),
+               used.rate, used.mean, used.last, used.first, coalesce(used.users, 0),
+               (SELECT count(*) FROM counted c WHERE c.prompt_id = ids.prompt_id
+                AND c.day BETWEEN %(today)s - 6 AND %(today)s),
+               (SELECT count(*) FROM counted c WHERE c.prompt_id = ids.prompt_id
+                AND c.day BETWEEN %(today)s - 29 AND %(today)s),
+               (SELECT count(DISTINCT user_id) FROM prompt_favorites f WHERE f.prompt_id = ids.prompt_id)
+        FROM ids
+        LEFT JOIN used AS used (prompt_id, count, count_1, count_2, rate, mean, last, first, users)
+            ON used.prompt_id = ids.prompt_id""",
+    **{
+        f"prompt_{name}_stats": f"""
+        WITH counted AS ({COUNTED}) SELECT prompt_id, {name}, {MEASURES} FROM counted GROUP BY 1, 2"""
+        for name in ("scene", "environment", "outfit")
+    },
+    "scene_stats": f"WITH counted AS ({COUNTED}) SELECT scene, {MEASURES} FROM counted GROUP BY 1",
+    "prompt_daily_stats": f"""
+        WITH counted AS ({COUNTED}) SELECT day, prompt_id, {MEASURES} FROM counted GROUP BY 1, 2""",
+    "user_prompt_stats": f"""
+        WITH counted AS ({COUNTED})
+        SELECT user_id, prompt_id, {MEASURES},
+               exists(SELECT FROM prompt_favorites f
+                      WHERE f.user_id = counted.user_id AND f.prompt_id = counted.prompt_id)
+        FROM counted WHERE user_id IS NOT NULL GROUP BY 1, 2""",
+    "prompts": f"""
+        WITH counted AS ({COUNTED}),
+        used AS (SELECT prompt_id, {MEASURES} FROM counted GROUP BY 1)
+        SELECT id, coalesce(used.count, 0), coalesce(used.count_1, 0), coalesce(used.count_2, 0),
+               used.rate, used.mean, used.last,
+               (SELECT count(DISTINCT user_id) FROM prompt_favorites f WHERE f.prompt_id = prompts.id)
+        FROM prompts
+        LEFT JOIN used AS used (prompt_id, count, count_1, count_2, rate, mean, last)
+            ON used.prompt_id = prompts.id""",
+}
+
+MEASURE_COLUMNS = (
+    "usage_count, success_count, failure_count, success_rate, avg_generation_time_ms, last_used_at"
+)
+
+PUBLISHED = {
+    "prompt_stats": f"SELECT prompt_id, {MEASURE_COLUMNS}, first_used_at, unique_users, usage_count_7d,"
+    " usage_count_30d, favorite_count FROM prompt_stats",
+    **{
+        f"prompt_{name}_stats": f"SELECT prompt_id, {name}, {MEASURE_COLUMNS} FROM prompt_{name}_stats"
+        for name in ("scene", "environment", "outfit")
+    },
+    "scene_stats": f"SELECT scene, {MEASURE_COLUMNS} FROM scene_stats",
+    "prompt_daily_stats": f"SELECT day, prompt_id, {MEASURE_COLUMNS} FROM prompt_daily_stats",
+    "user_prompt_stats": f"SELECT user_id, prompt_id, {MEASURE_COLUMNS}, is_favorite FROM user_prompt_stats",
+    "prompts": f"SELECT id, {MEASURE_COLUMNS}, favorite_count FROM prompts",
+}
+
+PERCENTILES = """
+    SELECT p.prompt_id, p.p50_generation_time_ms, p.p95_generation_time_ms, p.p99_generation_time_ms, t.times
+    FROM prompt_stats p
+    LEFT JOIN (
+        SELECT prompt_id, array_agg(generation_time_ms ORDER BY generation_time_ms) AS times
+        FROM ({counted}) c WHERE generation_time_ms IS NOT NULL GROUP BY 1
+    ) t ON t.prompt_id = p.prompt_id
+"""
+
+
+def assert_equals_recount(database: Database, first_day: dt.date) -> None:
+    """Compares every stats table with its recount: counts, sums, rates, means and times exactly."""
+    with psycopg.connect(database.conninfo, row_factory=tuple_row) as connection:
+        as_of = connection.execute("SELECT as_of FROM stats_refresh ORDER BY id DESC LIMIT 1").fetchone()
+        assert as_of, "nothing was published"
+        values = {"first_day": first_day, "today": as_of[0].astimezone(dt.UTC).date()}
+        for table, recount in RECOUNTS.items():
+            expected = _rows(connection.execute(recount, values))
+            published = _rows(connection.execute(PUBLISHED[table]))
+            assert published == expected, f"{table} differs from the recount"
+        _assert_percentiles(connection, values)
+        assert_errors_counted(connection, values)
+
+
+def assert_errors_counted(connection: psycopg.Connection[Any], values: dict[str, Any]) -> None:
+    """The kinds of a prompt's errors add up to its events with a message."""
+    recount = f"SELECT prompt_id, count(*), max(created_at) FROM ({COUNTED}) c WHERE error_message IS NOT NULL GROUP BY 1"
+    published = "SELECT prompt_id, sum(error_count)::bigint, max(last_seen_at) FROM prompt_error_stats GROUP BY 1"
+    assert _rows(connection.execute(published)) == _rows(connection.execute(recount, values))
+
+
+def _assert_percentiles(connection: psycopg.Connection[Any], values: dict[str, Any]) -> None:
+    for prompt_id, *published, times in connection.execute(PERCENTILES.format(counted=COUNTED), values):
+        if times is None:
+            assert published == [None, None, None], f"{prompt_id} was never timed"
+            continue
+        for estimate, quantile in zip(published, (0.50, 0.95, 0.99), strict=True):
+            exact = times[int(quantile * (len(times) - 1))]
+            # A broken clock's times are all one bucket; they are not told apart.
+            is_close = abs(estimate - exact) <= 0.02 * exact + 1e-9 if exact > 0 else estimate <= 0
+            assert is_close, f"{prompt_id} p{quantile}: {estimate} instead of {exact}"
+
+
+def _rows(cursor: psycopg.Cursor[Any]) -> list[tuple[Any, ...]]:
+    return sorted(cursor.fetchall(), key=lambda row: tuple((value is not None, str(value)) for value in row))
