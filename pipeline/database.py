@@ -10,15 +10,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cached_property
+from typing import TYPE_CHECKING
 
-import adbc_driver_postgresql.dbapi
 import psycopg
-from adbc_driver_manager.dbapi import Connection as AdbcConnection
 from sqlalchemy import Connection, Engine, create_engine, text
 
 from pipeline.conninfo import libpq_conninfo
 from pipeline.errors import DatabaseError
 from pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from adbc_driver_manager.dbapi import Connection as AdbcConnection
 
 MINIMUM_VERSION = 13
 
@@ -75,6 +77,9 @@ class Database:
     @contextmanager
     def adbc(self) -> Iterator[AdbcConnection]:
         """A connection for bulk reads and writes as Arrow; each statement commits by itself."""
+        # Arrow takes half a second to import, and most commands read a few rows.
+        import adbc_driver_postgresql.dbapi
+
         with adbc_driver_postgresql.dbapi.connect(self.conninfo, autocommit=True) as connection:
             yield connection
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,8 +17,12 @@ from pipeline.settings import settings
 def build_definitions(resource_overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
     """The definitions; tests swap resources by ``resource_overrides``."""
     stores = (resource_overrides or {}).get("stores") or Stores()
+    with warnings.catch_warnings():
+        # backfill_policy is marked beta; a range as one run is what makes a year's backfill bearable.
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        assets = build_assets(stores.first_day)
     return dg.Definitions(
-        assets=build_assets(stores.first_day),
+        assets=assets,
         jobs=[refresh_stats],
         schedules=[refresh_stats_schedule],
         resources={"stores": stores, **(resource_overrides or {})},

@@ -8,23 +8,23 @@ NONE = "—"
 
 
 def count(value: int | None) -> str:
-    """12,345"""
+    """A number as 12,345."""
     return NONE if value is None else f"{value:,}"
 
 
 def percent(value: float | None) -> str:
-    """93.5 %"""
+    """Percent as 93.5 %."""
     return NONE if value is None else f"{value:.1f} %"
 
 
-def milliseconds(value: float | None) -> str:
-    """5,120 ms"""
-    return NONE if value is None else f"{value:,.0f} ms"
+def seconds(value_ms: float | None) -> str:
+    """Milliseconds as 5.12 s."""
+    return NONE if value_ms is None else f"{value_ms / 1000:,.2f} s"
 
 
 def moment(value: dt.datetime | None) -> str:
-    """2026-01-31 12:00:05 UTC"""
-    return NONE if value is None else f"{value.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S} UTC"
+    """A moment as 2026-01-31 12:00 UTC."""
+    return NONE if value is None else f"{value.astimezone(dt.UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def quoted_if_blank(text: str) -> str:

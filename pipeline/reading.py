@@ -18,7 +18,6 @@ from pipeline.days import ONE_DAY
 from pipeline.errors import InputError, NotFoundError
 from pipeline.lake import source
 from pipeline.queries import query
-from pipeline.refresh import plan_refresh
 
 TOP_PROMPTS = text(query("postgres/top_prompts"))
 PROMPT_BY_KEY = text(query("postgres/prompt_by_key"))
@@ -41,6 +40,9 @@ def status(database: Database, lake: str, first_day: dt.date) -> Answer:
     ``pending_days``: days that the last one could not complete. ``held_back_count``: events dated more
     than a day ahead. ``rejected_count``: events that could not be taken.
     """
+    # The lake's libraries take a second to import; the other questions need only Postgres.
+    from pipeline.refresh import plan_refresh
+
     plan = plan_refresh(database, lake, first_day)
     with database.engine.connect() as connection:
         latest = source.latest_refresh(connection) or {}

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from pipeline.database import Database
 from pipeline.lake import source
-from pipeline.lake.partials import SCHEMAS, open_partials, roll_up_days, stale_days
+from pipeline.lake.partials import open_partials, roll_up_days, stale_days
 from pipeline.lake.usage_events import open_usage_events, sync_days
 from pipeline.publish.publish import PublishReport, publish
 
@@ -47,8 +47,7 @@ def plan_refresh(database: Database, lake: str, first_day: dt.date) -> Plan:
         while opened < snapshot.open_until:
             opened += dt.timedelta(days=1)
             days.add(opened)
-    for name in SCHEMAS:
-        days.update(stale_days(open_partials(lake, name), events))
+    days.update(stale_days(open_partials(lake), events))
     return Plan(
         sorted(day for day in days if first_day <= day <= snapshot.open_until),
         snapshot,
@@ -67,6 +66,5 @@ def refresh(
     """Brings the stats up to date; ``days`` limits the work, ``replace`` reads those days again whole."""
     wanted = plan_refresh(database, lake, first_day).days if days is None else days
     sync_days(database, lake, first_day, wanted, replace=replace)
-    for name in SCHEMAS:
-        roll_up_days(database, lake, name, wanted)
+    roll_up_days(database, lake, wanted)
     return publish(database, lake, first_day)

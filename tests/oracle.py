@@ -117,7 +117,9 @@ def assert_equals_recount(database: Database, first_day: dt.date) -> None:
 def assert_errors_counted(connection: psycopg.Connection[Any], values: dict[str, Any]) -> None:
     """The kinds of a prompt's errors add up to its events with a message."""
     recount = f"SELECT prompt_id, count(*), max(created_at) FROM ({COUNTED}) c WHERE error_message IS NOT NULL GROUP BY 1"
-    published = "SELECT prompt_id, sum(error_count)::bigint, max(last_seen_at) FROM prompt_error_stats GROUP BY 1"
+    published = (
+        "SELECT prompt_id, sum(error_count)::bigint, max(last_seen_at) FROM prompt_error_stats GROUP BY 1"
+    )
     assert _rows(connection.execute(published)) == _rows(connection.execute(recount, values))
 
 

@@ -1,13 +1,12 @@
 """The application, and the edge where errors become texts and exit codes.
 
-Exit codes: 0 it did what was asked, 1 it could not, 2 the command line is wrong, 130 interrupted.
+Exit codes: 0 it did what was asked, 1 it could not, 2 the command line is wrong.
 """
 
 from __future__ import annotations
 
 import sys
 
-import click
 import typer
 from sqlalchemy.exc import DBAPIError
 
@@ -39,27 +38,16 @@ for command in (
 
 def run() -> None:
     """The entry point of the command ``prompt-stats``."""
-    sys.exit(_run())
-
-
-def _run() -> int:
     try:
-        return int(app(standalone_mode=False) or 0)
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
+        app()
     except PromptStatsError as error:
         _complain(str(error))
-        return 1
     except DBAPIError as error:
         _complain(
             f"Talking to the database: {str(error.orig).strip()}. "
             "Nothing is half-done; run the command again once the database is well."
         )
-        return 1
-    except (click.Abort, KeyboardInterrupt):
-        _complain("Interrupted. Nothing is half-done; run the command again to finish.")
-        return 130
+    sys.exit(1)
 
 
 def _complain(text: str) -> None:

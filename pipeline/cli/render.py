@@ -6,12 +6,14 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich import box
 from rich.bar import Bar
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.formats import count, milliseconds, moment, percent, quoted_if_blank
+from pipeline.formats import count, moment, percent, quoted_if_blank, seconds
+
 
 def age(answer: Mapping[str, Any]) -> str:
     """As of when an answer is, and how long ago that was."""
@@ -24,7 +26,7 @@ def status(answer: Mapping[str, Any]) -> RenderableType:
     """The answer of ``reading.status``."""
     table = Table.grid(padding=(0, 2))
     rows = {
-        "as of": age(answer),
+        "freshness": age(answer),
         "events counted": count(answer["usage_count"]),
         "prompts": count(answer["prompt_count"]),
         "stale days": _days(answer["stale_days"]),
@@ -39,12 +41,18 @@ def status(answer: Mapping[str, Any]) -> RenderableType:
 
 def top(answer: Mapping[str, Any]) -> RenderableType:
     """The answer of ``reading.top_prompts``."""
-    table = Table(title="Most used prompts", caption=age(answer), title_justify="left")
-    table.add_column("#", justify="right")
-    table.add_column("prompt", overflow="fold")
-    for name in ("uses", "success", "at least", "mean time", "p95 time", "♥"):
-        table.add_column(name, justify="right")
-    table.add_column("last used")
+    table = Table(
+        title="Most used prompts",
+        caption=age(answer),
+        title_justify="left",
+        box=box.SIMPLE,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
+    table.add_column("#", justify="right", min_width=2)
+    table.add_column("prompt", overflow="ellipsis", no_wrap=True)
+    for name, width in (("uses", 7), ("success", 7), ("at least", 8), ("mean", 7), ("p95", 7), ("♥", 4)):
+        table.add_column(name, justify="right", no_wrap=True, min_width=width)
     for rank, prompt in enumerate(answer["prompts"], start=1):
         table.add_row(
             str(rank),
@@ -52,10 +60,9 @@ def top(answer: Mapping[str, Any]) -> RenderableType:
             count(prompt["usage_count"]),
             percent(prompt["success_rate"]),
             percent(prompt["success_rate_lower"]),
-            milliseconds(prompt["avg_generation_time_ms"]),
-            milliseconds(prompt["p95_generation_time_ms"]),
+            seconds(prompt["avg_generation_time_ms"]),
+            seconds(prompt["p95_generation_time_ms"]),
             count(prompt["favorite_count"]),
-            moment(prompt["last_used_at"]),
         )
     return table
 
@@ -69,9 +76,9 @@ def prompt(answer: Mapping[str, Any]) -> RenderableType:
         "success": f"{percent(answer['success_rate'])} of {count(answer['usage_count'])}, "
         f"at least {percent(answer['success_rate_lower'])} with 95 % confidence",
         "outcomes": f"{count(answer['success_count'])} succeeded, {count(answer['failure_count'])} failed",
-        "time": f"mean {milliseconds(answer['avg_generation_time_ms'])}, "
-        f"median {milliseconds(answer['p50_generation_time_ms'])}, "
-        f"p95 {milliseconds(answer['p95_generation_time_ms'])}",
+        "time": f"mean {seconds(answer['avg_generation_time_ms'])}, "
+        f"median {seconds(answer['p50_generation_time_ms'])}, "
+        f"p95 {seconds(answer['p95_generation_time_ms'])}",
         "users": f"{count(answer['unique_users'])}, {count(answer['favorite_count'])} have it as a favourite",
         "last used": moment(answer["last_used_at"]),
     }
@@ -85,16 +92,16 @@ def prompt(answer: Mapping[str, Any]) -> RenderableType:
 
 
 def _scenes(scenes: Sequence[Mapping[str, Any]]) -> RenderableType:
-    table = Table(title="By scene", title_justify="left")
+    table = Table(title="By scene", title_justify="left", box=box.SIMPLE)
     table.add_column("scene")
-    for name in ("uses", "success", "mean time"):
+    for name in ("uses", "success", "mean"):
         table.add_column(name, justify="right")
     for scene in scenes:
         table.add_row(
             Text("none given", style="dim") if scene["scene"] is None else quoted_if_blank(scene["scene"]),
             count(scene["usage_count"]),
             percent(scene["success_rate"]),
-            milliseconds(scene["avg_generation_time_ms"]),
+            seconds(scene["avg_generation_time_ms"]),
         )
     return table
 

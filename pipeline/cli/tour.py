@@ -16,7 +16,6 @@ from pipeline.cli.writing import refresh_stale, simulate_with_progress
 from pipeline.database import Database
 from pipeline.errors import InputError
 from pipeline.queries import query, shipped
-from pipeline.report.page import write_report
 from pipeline.settings import settings
 from pipeline.tracking import PromptTracker
 
@@ -29,6 +28,9 @@ IS_USED = text(query("postgres/is_used"))
 
 def demo() -> None:
     """Take the tour: a database, made-up traffic, a refresh, a table and a picture. Under a minute."""
+    # Charts take a second to import.
+    from pipeline.report.page import write_report
+
     home = settings().home
     _step("Postgres", "the database of DATABASE_URL" if settings().database_url else f"embedded, in {home}")
     database = open_database()

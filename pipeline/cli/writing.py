@@ -6,12 +6,12 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from pipeline import formats, reading, schema, seeding, simulation
+from pipeline import formats, reading, schema, seeding
 from pipeline.cli import render
 from pipeline.cli.context import (
     AsJson,
@@ -26,6 +26,9 @@ from pipeline.database import Database
 from pipeline.days import DayRange, last_open_day
 from pipeline.errors import InputError
 from pipeline.settings import settings
+
+if TYPE_CHECKING:
+    from pipeline.simulation import SimulationReport
 
 
 def migrate(
@@ -74,10 +77,11 @@ def simulate(
         console.print(f"{formats.count(events)} events over {days} days are in prompt_usage.")
 
 
-def simulate_with_progress(
-    database: Database, events: int, days: int, seed: int | None
-) -> simulation.SimulationReport:
+def simulate_with_progress(database: Database, events: int, days: int, seed: int | None) -> SimulationReport:
     """Simulates with a progress bar."""
+    # Arrow and numpy take a second to import.
+    from pipeline import simulation
+
     columns = (TextColumn("appending events"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=messages, transient=True) as progress:
         task = progress.add_task("", total=events)

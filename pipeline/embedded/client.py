@@ -76,7 +76,7 @@ def _wait_until_ready(root: Path) -> str:
     raise EmbeddedServerError(
         "Starting the embedded server",
         said.rstrip("."),
-        f"Look at {server.area / 'server.log'}, or set DATABASE_URL to another server",
+        f"Look at {server.log_file}, or set DATABASE_URL to another server",
     )
 
 

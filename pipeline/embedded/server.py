@@ -106,7 +106,6 @@ class Server:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.user = unprivileged_user()
-        self.log_file = root / "server.log"
         self._found_binaries: Path | None = None
 
     # Where things are ---------------------------------------------------------------------------
@@ -119,10 +118,17 @@ class Server:
 
     @property
     def data(self) -> Path:
+        """The data directory."""
         return self.area / "data"
 
     @property
+    def log_file(self) -> Path:
+        """What the server says."""
+        return self.area / "server.log"
+
+    @property
     def bin(self) -> Path:
+        """The folder of the binaries, reachable for the server's user."""
         if self._found_binaries is None:
             self._found_binaries = self._reachable_binaries()
         return self._found_binaries
@@ -159,8 +165,10 @@ class Server:
             self._run(
                 "Creating the embedded database",
                 # Text has to name what is written in the app's own encoding, whatever this machine speaks.
-                ["initdb", "-D", str(partial), "-U", SUPERUSER, "--encoding=UTF8", *locale]
-                + ["--auth=scram-sha-256", f"--pwfile={password_file}", "--data-checksums"],
+                [
+                    *("initdb", "-D", str(partial), "-U", SUPERUSER, "--encoding=UTF8", *locale),
+                    *("--auth=scram-sha-256", f"--pwfile={password_file}", "--data-checksums"),
+                ],
             )
             with (partial / "postgresql.conf").open("a") as configuration:
                 configuration.write(CONFIGURATION)
@@ -186,8 +194,10 @@ class Server:
             try:
                 self._run(
                     "Starting the embedded server",
-                    ["pg_ctl", "start", "-w", "-t", str(START_SECONDS), "-D", str(self.data)]
-                    + ["-l", str(self.area / "server.log"), "-o", f"-p {port}"],
+                    [
+                        *("pg_ctl", "start", "-w", "-t", str(START_SECONDS), "-D", str(self.data)),
+                        *("-l", str(self.log_file), "-o", f"-p {port}"),
+                    ],
                 )
             except EmbeddedServerError:
                 if time.monotonic() > deadline or not self._is_shared_memory_in_use():
@@ -216,13 +226,13 @@ class Server:
 
     def create_database(self) -> None:
         """Creates our database where it is missing."""
-        # A single-user call would need the server stopped; psql is among the binaries.
         environment = {**os.environ, "PGPASSWORD": (self.root / "password").read_text()}
-        psql = ["psql", "-h", "127.0.0.1", "-p", (self.root / "port").read_text(), "-U", SUPERUSER]
-        query = [*psql, "-XtAc", f"SELECT 1 FROM pg_database WHERE datname = '{DATABASE}'", "postgres"]
-        if self._run("Looking for our database", query, environment).strip() != "1":
-            create = [*psql, "-Xc", f"CREATE DATABASE {DATABASE}", "postgres"]
-            self._run("Creating our database", create, environment)
+        connection = ["-h", "127.0.0.1", "-p", (self.root / "port").read_text(), "-U", SUPERUSER]
+        listing = self._run(
+            "Looking for our database", ["psql", *connection, "-Xtl", "postgres"], environment
+        )
+        if not re.search(rf"^\s*{DATABASE}\s", listing, re.MULTILINE):
+            self._run("Creating our database", ["createdb", *connection, DATABASE], environment)
 
     # How it does it -----------------------------------------------------------------------------
 
@@ -278,16 +288,18 @@ class Server:
             output.seek(0)
             said = output.read()
         if done.returncode != 0:
+            heard = f"{said.strip()[-600:]} {self._last_words()}".strip()
             raise EmbeddedServerError(
                 attempted,
-                f"{command[0]} ended with {done.returncode}: {said.strip()[-600:]} {self._last_words()}".strip(),
+                f"{command[0]} ended with {done.returncode}: {heard}",
                 "Look at the server's log below PROMPT_STATS_HOME, or set DATABASE_URL to another server",
             )
         return said
 
     def _last_words(self) -> str:
-        log = self.area / "server.log"
-        return log.read_text(errors="replace")[-600:].strip() if log.exists() else ""
+        if not self.log_file.exists():
+            return ""
+        return self.log_file.read_text(errors="replace")[-600:].strip()
 
     def _is_shared_memory_in_use(self) -> bool:
         return "shared memory" in self._last_words() or "lock file" in self._last_words()

@@ -18,4 +18,5 @@ def run(name: str, **inputs: ds.Dataset) -> pl.DataFrame:
         connection.execute("SET TimeZone = 'UTC'")
         for table, rows in inputs.items():
             connection.register(table, rows)
-        return connection.sql(query(f"engine/{name}")).pl()
+        result: pl.DataFrame = connection.sql(query(f"engine/{name}")).pl()
+        return result

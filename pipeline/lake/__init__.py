@@ -5,7 +5,7 @@
 ``usage_events``
     The raw events, and how they get here from Postgres.
 ``partials``
-    The daily rollups of the raw events.
+    The daily rollup of the raw events, ``prompt_usage_daily``.
 ``source``
     Reads Postgres: the watermark, the days that changed, the events themselves.
 

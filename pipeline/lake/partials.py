@@ -1,4 +1,4 @@
-"""The lake tables of daily partials: each day's rollups, recomputed whole from the day's raw events.
+"""The lake table ``prompt_usage_daily``: each day's rollup, recomputed whole from the day's raw events.
 
 A partial row carries ``events_version``, the fingerprint of the raw files it was made from, so that a
 stale day shows in the log, whatever happened to the process that should have refreshed it.
@@ -26,51 +26,34 @@ logger = logging.getLogger(__name__)
 EVENTS_AT_ONCE = 2_000_000
 """Raw events of one rollup query, about: bounds the memory of a long range. A day is never split."""
 
-_LEDGER = [
-    ("ingest_xid", pa.int64()),
-    ("synced_high", pa.int64()),
-    ("events_version", pa.int64()),
-    ("day", pa.date32()),
-]
+TABLE = "prompt_usage_daily"
 
-SCHEMAS: dict[str, pa.Schema] = {
-    "prompt_usage_daily": pa.schema(
-        [
-            ("prompt_id", pa.string()),
-            ("dimension", pa.string()),
-            ("value", pa.string()),
-            ("usage_count", pa.int64()),
-            ("success_count", pa.int64()),
-            ("failure_count", pa.int64()),
-            ("timed_count", pa.int64()),
-            ("generation_time_ms_sum", pa.int64()),
-            ("generation_time_ms_min", pa.int64()),
-            ("generation_time_ms_max", pa.int64()),
-            ("first_used_at", pa.timestamp("us", tz="UTC")),
-            ("last_used_at", pa.timestamp("us", tz="UTC")),
-            *_LEDGER,
-        ]
-    ),
-    "prompt_user_daily": pa.schema(
-        [
-            ("user_id", pa.string()),
-            ("prompt_id", pa.string()),
-            ("usage_count", pa.int64()),
-            ("success_count", pa.int64()),
-            ("failure_count", pa.int64()),
-            ("timed_count", pa.int64()),
-            ("generation_time_ms_sum", pa.int64()),
-            ("last_used_at", pa.timestamp("us", tz="UTC")),
-            *_LEDGER,
-        ]
-    ),
-}
-"""Columns of each table of partials: those of the SQL file of the same name, and ``events_version``."""
+SCHEMA = pa.schema(
+    [
+        ("prompt_id", pa.string()),
+        ("dimension", pa.string()),
+        ("value", pa.string()),
+        ("usage_count", pa.int64()),
+        ("success_count", pa.int64()),
+        ("failure_count", pa.int64()),
+        ("timed_count", pa.int64()),
+        ("generation_time_ms_sum", pa.int64()),
+        ("generation_time_ms_min", pa.int64()),
+        ("generation_time_ms_max", pa.int64()),
+        ("first_used_at", pa.timestamp("us", tz="UTC")),
+        ("last_used_at", pa.timestamp("us", tz="UTC")),
+        ("ingest_xid", pa.int64()),
+        ("synced_high", pa.int64()),
+        ("events_version", pa.int64()),
+        ("day", pa.date32()),
+    ]
+)
+"""Columns of ``sql/engine/prompt_usage_daily.sql``, and ``events_version``."""
 
 
-def open_partials(lake: str, name: str) -> DailyTable:
-    """The table ``name`` of :data:`SCHEMAS`, at its latest state."""
-    return DailyTable(lake, name, SCHEMAS[name])
+def open_partials(lake: str) -> DailyTable:
+    """The table, at its latest state."""
+    return DailyTable(lake, TABLE, SCHEMA)
 
 
 @dataclass(frozen=True)
@@ -89,14 +72,14 @@ def stale_days(partials: DailyTable, events: DailyTable) -> list[dt.date]:
     return sorted(day for day in raw.keys() | made_from.keys() if raw.get(day) != made_from.get(day))
 
 
-def roll_up_days(database: Database, lake: str, name: str, days: Collection[dt.date]) -> RollupReport:
-    """Recomputes the partials ``name`` of those of the given days that are stale.
+def roll_up_days(database: Database, lake: str, days: Collection[dt.date]) -> RollupReport:
+    """Recomputes the partials of those of the given days that are stale.
 
     :raises LakeConflictError: somebody wrote to the lake meanwhile; what was committed is complete.
     """
     with database.locked(Lock.LAKE):
         # The target first: whoever changes a day after this either conflicts, or is read here.
-        target = open_partials(lake, name)
+        target = open_partials(lake)
         events = open_usage_events(lake)
         raw = events.days().select("day", "usage_count", "synced_high", events_version="version")
         sizes = dict(raw.select("day", "usage_count").iter_rows())
@@ -104,10 +87,11 @@ def roll_up_days(database: Database, lake: str, name: str, days: Collection[dt.d
         rows = 0
         for chunk in chunks({day: sizes.get(day, 0) for day in stale}, EVENTS_AT_ONCE):
             present = raw.filter(pl.col("day").is_in(chunk))
-            result = duckdb_engine.run(name, usage_events=events.read(present["day"].to_list()))
-            result = result.join(present.select("day", "events_version"), on="day")
+            result = duckdb_engine.run(TABLE, usage_events=events.read(present["day"].to_list()))
+            # Sorted, so that a reader of one dimension skips the others' row groups.
+            result = result.join(present.select("day", "events_version"), on="day").sort("dimension")
             table = result.select(target.schema.names).to_arrow().cast(target.schema)
             target.replace(chunk, table, int(cast("int | None", present["synced_high"].max()) or 0))
             rows += table.num_rows
-            logger.info("%s: %d days up to %s recomputed", name, len(chunk), chunk[-1])
+            logger.info("%s: %d days up to %s recomputed", TABLE, len(chunk), chunk[-1])
         return RollupReport(stale, rows, sum(sizes.get(day, 0) for day in stale))

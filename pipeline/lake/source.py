@@ -12,14 +12,16 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
 from sqlalchemy import Connection, text
 
 from pipeline.database import Database
 from pipeline.days import last_open_day
 from pipeline.queries import query
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 OLDEST_WRITER = text(query("postgres/oldest_writer"))
 SNAPSHOT = text(query("postgres/snapshot"))

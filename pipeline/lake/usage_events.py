@@ -75,7 +75,7 @@ def sync_days(
     days: Collection[dt.date],
     *,
     replace: bool = False,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> SyncReport:
     """Brings some days of the lake up to date with Postgres.
 

@@ -65,29 +65,26 @@ def build_assets(first_day: dt.date) -> list[dg.AssetsDefinition]:
             }
         )
 
-    def partials_asset(name: str) -> dg.AssetsDefinition:
-        @dg.asset(
-            name=name,
-            deps=[usage_events_asset],
-            partitions_def=partitions,
-            backfill_policy=single_run,
-            group_name=PARTIALS_GROUP,
-            kinds={"duckdb", "deltalake"},
-            description=_purpose(f"engine/{name}"),
+    @dg.asset(
+        name=partials.TABLE,
+        deps=[usage_events_asset],
+        partitions_def=partitions,
+        backfill_policy=single_run,
+        group_name=PARTIALS_GROUP,
+        kinds={"duckdb", "deltalake"},
+        description=_purpose(f"engine/{partials.TABLE}"),
+    )
+    def prompt_usage_daily_asset(
+        context: dg.AssetExecutionContext, stores: Stores
+    ) -> dg.MaterializeResult[None]:
+        report = partials.roll_up_days(stores.database, stores.lake, _days(context))
+        return dg.MaterializeResult(
+            metadata={
+                "dagster/row_count": report.rows,
+                "days_recomputed": len(report.days),
+                "events_read": report.events,
+            }
         )
-        def asset(context: dg.AssetExecutionContext, stores: Stores) -> dg.MaterializeResult[None]:
-            report = partials.roll_up_days(stores.database, stores.lake, name, _days(context))
-            return dg.MaterializeResult(
-                metadata={
-                    "dagster/row_count": report.rows,
-                    "days_recomputed": len(report.days),
-                    "events_read": report.events,
-                }
-            )
-
-        return asset
-
-    partial_assets = [partials_asset(name) for name in partials.SCHEMAS]
 
     @dg.multi_asset(
         name="publish",
@@ -95,7 +92,7 @@ def build_assets(first_day: dt.date) -> list[dg.AssetsDefinition]:
             *(
                 dg.AssetSpec(
                     table.name,
-                    deps=partial_assets,
+                    deps=[prompt_usage_daily_asset],
                     group_name=STATS_GROUP,
                     kinds={"polars", "postgres"},
                     description=table.comment,
@@ -130,7 +127,7 @@ def build_assets(first_day: dt.date) -> list[dg.AssetsDefinition]:
                 },
             )
 
-    return [usage_events_asset, *partial_assets, publish_assets]
+    return [usage_events_asset, prompt_usage_daily_asset, publish_assets]
 
 
 def _days(context: dg.AssetExecutionContext) -> list[dt.date]:

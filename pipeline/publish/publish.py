@@ -75,30 +75,6 @@ class PublishReport:
     seconds: dict[str, float] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class _Ledger:
-    """What the partials contain, day by day: that which both tables of partials have."""
-
-    days: pl.DataFrame
-
-    @classmethod
-    def of(cls, usage: DailyTable, user: DailyTable) -> _Ledger:
-        ours = usage.days().join(user.days(), on="day", how="inner", suffix="_user")
-        return cls(
-            ours.select(
-                "day",
-                mark=pl.min_horizontal("mark", "mark_user"),
-                replaced_from=pl.min_horizontal("synced_high", "synced_high_user"),
-                events_version=pl.when(pl.col("events_version") == pl.col("events_version_user"))
-                .then("events_version")
-                .otherwise(-1),
-            )
-        )
-
-    def marks(self) -> dict[dt.date, int]:
-        return dict(self.days.select("day", "mark").iter_rows())
-
-
 def publish(database: Database, lake: str, first_day: dt.date, run_id: str | None = None) -> PublishReport:
     """Recomputes the stats from the daily partials and writes what changed, in one transaction."""
     seconds: dict[str, float] = {}
@@ -108,13 +84,12 @@ def publish(database: Database, lake: str, first_day: dt.date, run_id: str | Non
         with _timed(seconds, "progress"):
             snapshot = source.take_snapshot(connection)
             previous = source.latest_refresh(connection)
-            usage = open_partials(lake, "prompt_usage_daily")
-            user = open_partials(lake, "prompt_user_daily")
-            ledger = _Ledger.of(usage, user)
-            progress = _progress(connection, snapshot, previous, ledger, first_day)
+            partials = open_partials(lake)
+            held = partials.days()
+            progress = _progress(connection, snapshot, previous, held, first_day)
         with _timed(seconds, "merge"):
-            wanted, days = _wanted(connection, usage, user, progress.as_of)
-            stale = _changed_days(connection, ledger)
+            wanted, days = _wanted(connection, partials, progress.as_of)
+            stale = _changed_days(connection, held)
         report = PublishReport(
             high=progress.high,
             as_of=progress.as_of,
@@ -131,7 +106,7 @@ def publish(database: Database, lake: str, first_day: dt.date, run_id: str | Non
                     reader, connection, table, wanted[table.name], stale, progress.as_of
                 )
             report.rows_written["prompts"] = _write_back(connection, wanted["prompt_stats"], progress.as_of)
-            _write_days(connection, ledger, days, stale)
+            _write_days(connection, held, days, stale)
         connection.execute(
             insert(tables.stats_refresh).values(
                 high=progress.high,
@@ -163,15 +138,17 @@ def _progress(
     connection: Connection,
     snapshot: source.Snapshot,
     previous: Mapping[str, Any] | None,
-    ledger: _Ledger,
+    held: pl.DataFrame,
     first_day: dt.date,
 ) -> _Progress:
     """How far the partials go, and forgets the notes of changes that they contain.
 
+    ``held``: what the partials hold, day by day, as ``DailyTable.days`` says.
+
     ``high`` is the smallest id of a row that they lack, or else the snapshot's. ``open_until`` stays
     before the first newly opened day of which rows are lacking.
     """
-    marks = ledger.marks()
+    marks = dict(held.select("day", "mark").iter_rows())
     lacking = connection.execute(
         PENDING_DAYS,
         {
@@ -183,7 +160,7 @@ def _progress(
             "marks": list(marks.values()),
         },
     ).all()
-    replaced_from = dict(ledger.days.select("day", "replaced_from").iter_rows())
+    replaced_from = dict(held.select("day", "synced_high").iter_rows())
     noted = source.invalidated_days(connection, first_day)
     # Of a day that is in neither table the stats say nothing; that is right if it has no rows.
     absent = {day: source.WHOLE_DAY for day in noted if day is not None and day not in replaced_from}
@@ -226,38 +203,35 @@ def _after(day: dt.date, last: dt.date) -> Iterator[dt.date]:
 
 
 def _wanted(
-    connection: Connection, usage: DailyTable, user: DailyTable, as_of: dt.datetime
+    connection: Connection, partials: DailyTable, as_of: dt.datetime
 ) -> tuple[dict[str, pl.DataFrame], pl.DataFrame]:
     """Each stats table as it shall be, but for ``stats_as_of``; and the events by day and prompt."""
-    totals = duckdb_engine.run("prompt_usage_total", partials=usage.read())
-    user_totals = duckdb_engine.run("prompt_user_total", partials=user.read())
-    daily = usage.read().filter(ds.field("dimension") == "prompt").to_table()
-    days = pl.DataFrame(daily)
+    totals = duckdb_engine.run("prompt_usage_total", partials=partials.read())
+    days = pl.DataFrame(partials.read().filter(ds.field("dimension") == "prompt").to_table())
     prompts = _frame(connection, FAVORITE_COUNTS, {"prompt_id": pl.String, "favorite_count": pl.Int64})
     favorites = _frame(connection, USER_FAVORITES, {"user_id": pl.String, "prompt_id": pl.String})
+    today = as_of.astimezone(dt.UTC).date()
     wanted = {
-        "prompt_stats": frames.prompt_stats(
-            totals, user_totals, days, prompts, as_of.astimezone(dt.UTC).date()
-        ),
+        "prompt_stats": frames.prompt_stats(totals, days, prompts, today),
         "prompt_scene_stats": frames.value_stats(totals, "scene"),
         "prompt_environment_stats": frames.value_stats(totals, "environment"),
         "prompt_outfit_stats": frames.value_stats(totals, "outfit"),
         "scene_stats": frames.scene_stats(totals),
         "prompt_daily_stats": frames.prompt_daily_stats(days),
-        "user_prompt_stats": frames.user_prompt_stats(user_totals, favorites),
+        "user_prompt_stats": frames.user_prompt_stats(totals, favorites),
         "prompt_error_stats": frames.prompt_error_stats(totals),
     }
     return wanted, days
 
 
-def _changed_days(connection: Connection, ledger: _Ledger) -> list[dt.date]:
+def _changed_days(connection: Connection, held: pl.DataFrame) -> list[dt.date]:
     """The days whose partials are not those that the published stats were made from."""
     published = _frame(
         connection,
         select(tables.stats_day.c.day, tables.stats_day.c.events_version),
         {"day": pl.Date, "events_version": pl.Int64},
     )
-    now = ledger.days.select("day", "events_version")
+    now = held.select("day", "events_version")
     return sorted(changed_groups(published, now, "day").groups.to_list())
 
 
@@ -277,7 +251,7 @@ def _write(
         where = table.c.day.in_(stale)
         wanted = wanted.filter(pl.col("day").is_in(stale))
     published = read_table(reader, table, wanted.columns, where)
-    changes = changed_groups(published, wanted.cast(dict(published.schema)), GROUP_COLUMNS[table.name])
+    changes = changed_groups(published, wanted.cast(published.schema), GROUP_COLUMNS[table.name])
     if "stats_as_of" in table.c:
         changes = changes._replace(rows=changes.rows.with_columns(stats_as_of=pl.lit(as_of)))
     return replace_groups(connection, table, GROUP_COLUMNS[table.name], changes)
@@ -305,10 +279,11 @@ def _write_back(connection: Connection, prompt_stats: pl.DataFrame, as_of: dt.da
     return connection.execute(WRITE_BACK_PROMPTS, {"as_of": as_of}).rowcount
 
 
-def _write_days(connection: Connection, ledger: _Ledger, days: pl.DataFrame, stale: list[dt.date]) -> None:
+def _write_days(connection: Connection, held: pl.DataFrame, days: pl.DataFrame, stale: list[dt.date]) -> None:
     counts = days.group_by("day").agg(pl.col("usage_count").sum())
     rows = (
-        ledger.days.filter(pl.col("day").is_in(stale))
+        held.drop("usage_count")
+        .filter(pl.col("day").is_in(stale))
         .join(counts, on="day")
         .select("day", "usage_count", ingest_xid="mark", events_version="events_version")
     )

@@ -20,13 +20,16 @@ from pipeline import formats
 PROMPTS_SHOWN = 12
 SUCCEEDED, FAILED, UNKNOWN = "#3b7dd8", "#d9534f", "#9aa6b5"
 
+Chart = Any
+"""An Altair chart of whatever kind: Altair's own types don't survive its fluent calls."""
+
 _TEMPLATES = jinja2.Environment(
     loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
 )
-_TEMPLATES.filters.update(count=formats.count, percent=formats.percent, milliseconds=formats.milliseconds)
+_TEMPLATES.filters.update(count=formats.count, percent=formats.percent, seconds=formats.seconds)
 
 
-def usage_chart(overview: Mapping[str, Any]) -> alt.Chart:
+def usage_chart(overview: Mapping[str, Any]) -> Chart:
     """Events a day, by outcome."""
     days = pl.DataFrame(
         [
@@ -52,7 +55,7 @@ def usage_chart(overview: Mapping[str, Any]) -> alt.Chart:
     )
 
 
-def prompts_chart(overview: Mapping[str, Any]) -> alt.LayerChart:
+def prompts_chart(overview: Mapping[str, Any]) -> Chart:
     """The most used prompts: uses, and the success rate beside them."""
     rows = [
         {
@@ -72,7 +75,7 @@ def prompts_chart(overview: Mapping[str, Any]) -> alt.LayerChart:
     )
 
 
-def scenes_chart(overview: Mapping[str, Any]) -> alt.Chart:
+def scenes_chart(overview: Mapping[str, Any]) -> Chart:
     """Success rate by scene, the size of the dot being the number of events."""
     rows = [
         {
@@ -97,7 +100,7 @@ def scenes_chart(overview: Mapping[str, Any]) -> alt.Chart:
 
 def write_report(overview: Mapping[str, Any], file: Path) -> None:
     """Writes the page; ``overview`` is the answer of ``reading.overview``."""
-    charts: dict[str, alt.Chart | alt.LayerChart] = {
+    charts: dict[str, Chart] = {
         "Events a day": usage_chart(overview),
         "Most used prompts, with their success rate": prompts_chart(overview),
         "Success rate by scene": scenes_chart(overview),

@@ -1,8 +1,7 @@
 """One function a stats table: totals of partials in, the table's rows out, columns as in ``tables.py``.
 
-``totals`` is the result of ``sql/engine/prompt_usage_total.sql``, ``user_totals`` that of
-``prompt_user_total.sql``, ``daily`` rows of ``prompt_usage_daily``. Ids are text. Events without a
-prompt count in ``scene_stats`` only.
+``totals`` is the result of ``sql/engine/prompt_usage_total.sql``, ``daily`` are rows of
+``prompt_usage_daily``. Ids are text. Events without a prompt count in ``scene_stats`` only.
 """
 
 from __future__ import annotations
@@ -26,11 +25,7 @@ MEASURES = (
 
 
 def prompt_stats(
-    totals: pl.DataFrame,
-    user_totals: pl.DataFrame,
-    days: pl.DataFrame,
-    prompts: pl.DataFrame,
-    today: dt.date,
+    totals: pl.DataFrame, days: pl.DataFrame, prompts: pl.DataFrame, today: dt.date
 ) -> pl.DataFrame:
     """One row a prompt that exists, was used, or is a favourite.
 
@@ -38,7 +33,7 @@ def prompt_stats(
     The windows of 7 and 30 days end with ``today``.
     """
     own = _dimension(totals, "prompt")
-    users = user_totals.group_by("prompt_id").agg(unique_users=pl.len().cast(pl.Int64))
+    users = _dimension(totals, "user").group_by("prompt_id").agg(unique_users=pl.len().cast(pl.Int64))
     recent = days.group_by("prompt_id").agg(
         pl.col("usage_count")
         .filter(pl.col("day").is_between(today - dt.timedelta(days=length - 1), today))
@@ -96,12 +91,13 @@ def prompt_daily_stats(daily: pl.DataFrame) -> pl.DataFrame:
     return _dimension(daily, "prompt").select("day", "prompt_id", *MEASURES)
 
 
-def user_prompt_stats(user_totals: pl.DataFrame, favorites: pl.DataFrame) -> pl.DataFrame:
+def user_prompt_stats(totals: pl.DataFrame, favorites: pl.DataFrame) -> pl.DataFrame:
     """One row a user and prompt that the user used. ``favorites``: ``user_id``, ``prompt_id``."""
     keys = ["user_id", "prompt_id"]
-    return user_totals.join(
-        favorites.with_columns(is_favorite=pl.lit(value=True)), on=keys, how="left"
-    ).select(*keys, *MEASURES, pl.col("is_favorite").fill_null(value=False))
+    used = _dimension(totals, "user").rename({"value": "user_id"})
+    return used.join(favorites.with_columns(is_favorite=pl.lit(value=True)), on=keys, how="left").select(
+        *keys, *MEASURES, pl.col("is_favorite").fill_null(value=False)
+    )
 
 
 def prompt_error_stats(totals: pl.DataFrame) -> pl.DataFrame:

@@ -2,8 +2,8 @@
 
 The buckets are those of DDSketch (Masson, Rim, Lee: "DDSketch: a fast and fully-mergeable quantile
 sketch with relative-error guarantees", VLDB 2019), as ``sql/engine/prompt_usage_daily.sql`` makes them:
-bucket *i* holds the times in (γ^(i-1), γ^i], γ = 1.02 / 0.98; its representative 2γ^i / (γ + 1) is
-within 2 % of each. Counts add up, so the order of merging does not matter.
+bucket *i* holds the times in (g^(i-1), g^i], g = GAMMA = 1.02 / 0.98; its representative 2 g^i / (g + 1)
+is within 2 % of each. Counts add up, so the order of merging does not matter.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ WITH events AS (
         scene,
         environment,
         outfit,
+        user_id,
         error_message,
         CASE
             WHEN generation_time_ms > 0
@@ -32,6 +33,7 @@ SELECT
         WHEN grouping(scene) = 0 THEN 'scene'
         WHEN grouping(environment) = 0 THEN 'environment'
         WHEN grouping(outfit) = 0 THEN 'outfit'
+        WHEN grouping(user_id) = 0 THEN 'user'
         WHEN grouping(error_message) = 0 THEN 'error'
         WHEN grouping(time_bucket) = 0 THEN 'time'
         ELSE 'prompt'
@@ -40,6 +42,7 @@ SELECT
         WHEN grouping(scene) = 0 THEN scene
         WHEN grouping(environment) = 0 THEN environment
         WHEN grouping(outfit) = 0 THEN outfit
+        WHEN grouping(user_id) = 0 THEN user_id
         WHEN grouping(error_message) = 0 THEN error_message
         WHEN grouping(time_bucket) = 0 THEN CAST(time_bucket AS VARCHAR(12))
     END                                                    AS value,
@@ -61,10 +64,12 @@ GROUP BY
         (day, prompt_id, scene),
         (day, prompt_id, environment),
         (day, prompt_id, outfit),
+        (day, prompt_id, user_id),
         (day, prompt_id, error_message),
         (day, prompt_id, time_bucket)
     )
--- Only the prompt's scene, environment and outfit have a group for NULL.
+-- Only scene, environment and outfit have a group for NULL.
 HAVING
-    NOT (grouping(error_message) = 0 AND error_message IS NULL)
+    NOT (grouping(user_id) = 0 AND user_id IS NULL)
+    AND NOT (grouping(error_message) = 0 AND error_message IS NULL)
     AND NOT (grouping(time_bucket) = 0 AND time_bucket IS NULL)

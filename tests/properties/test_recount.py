@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import psycopg
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from pipeline.database import Database
@@ -20,7 +20,19 @@ from tests.oracle import assert_equals_recount
 PROMPTS = [uuid.UUID(int=number) for number in range(1, 4)]
 UNLISTED_PROMPT = uuid.UUID(int=99)
 USERS = [uuid.UUID(int=number) for number in range(1001, 1004)]
-TEXTS = [None, "", " ", "studio", "\\N", "NULL", 'a "quoted" text', "a,b;c", "two\nlines", "a\n\\.\nb", "é\u2028😀"]
+TEXTS = [
+    None,
+    "",
+    " ",
+    "studio",
+    "\\N",
+    "NULL",
+    'a "quoted" text',
+    "a,b;c",
+    "two\nlines",
+    "a\n\\.\nb",
+    "é\u2028😀",
+]
 MESSAGES = [None, "", "timeout after 30 s", "timeout after 31 s", "see https://example.org/a/1", "x" * 5000]
 
 NOW = dt.datetime.now(dt.UTC)
@@ -69,8 +81,16 @@ INSERT = """
 """
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(first=EVENTS, second=EVENTS, favorites=st.sets(st.sampled_from([(p, u) for p in PROMPTS for u in USERS])))
+@settings(
+    max_examples=30,
+    deadline=None,
+    # An example takes a second, and shrinking hundreds: the first failure is small enough to read.
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    first=EVENTS, second=EVENTS, favorites=st.sets(st.sampled_from([(p, u) for p in PROMPTS for u in USERS]))
+)
 def test_stats_equal_the_recount(
     new_database: Callable[[str], Database],
     migrated_template: str,
@@ -80,7 +100,10 @@ def test_stats_equal_the_recount(
 ) -> None:
     database = new_database(migrated_template)
     try:
-        with tempfile.TemporaryDirectory() as lake, psycopg.connect(database.conninfo, autocommit=True) as app:
+        with (
+            tempfile.TemporaryDirectory() as lake,
+            psycopg.connect(database.conninfo, autocommit=True) as app,
+        ):
             app.cursor().executemany(
                 "INSERT INTO prompts (id, name, template) VALUES (%s, 'a prompt', 'a template')",
                 [(prompt,) for prompt in PROMPTS],
