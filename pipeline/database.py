@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import psycopg
+from psycopg.conninfo import make_conninfo
 from sqlalchemy import Connection, Engine, create_engine, text
 
 from pipeline.conninfo import libpq_conninfo
@@ -66,6 +67,10 @@ class Database:
         from pipeline.embedded import client
 
         return cls.from_url(client.start(settings.home), application_name)
+
+    def named(self, application_name: str) -> Database:
+        """The same database, with connections of another name."""
+        return Database(make_conninfo(self.conninfo, application_name=application_name))
 
     @cached_property
     def engine(self) -> Engine:

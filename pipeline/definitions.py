@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
-from typing import Any
 
 import dagster as dg
 
@@ -14,9 +12,8 @@ from pipeline.orchestration.resources import Stores
 from pipeline.settings import settings
 
 
-def build_definitions(resource_overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
-    """The definitions; tests swap resources by ``resource_overrides``."""
-    stores = (resource_overrides or {}).get("stores") or Stores()
+def build_definitions(stores: Stores) -> dg.Definitions:
+    """The definitions over the given stores; tests hand in their own."""
     with warnings.catch_warnings():
         # backfill_policy is marked beta; a range as one run is what makes a year's backfill bearable.
         warnings.simplefilter("ignore", dg.BetaWarning)
@@ -25,7 +22,7 @@ def build_definitions(resource_overrides: Mapping[str, Any] | None = None) -> dg
         assets=assets,
         jobs=[refresh_stats],
         schedules=[refresh_stats_schedule],
-        resources={"stores": stores, **(resource_overrides or {})},
+        resources={"stores": stores},
         executor=dg.in_process_executor,
     )
 
@@ -33,5 +30,4 @@ def build_definitions(resource_overrides: Mapping[str, Any] | None = None) -> dg
 @dg.definitions
 def defs() -> dg.Definitions:
     """The definitions as the environment configures them; built when Dagster asks for them."""
-    settings()
-    return build_definitions()
+    return build_definitions(Stores(settings()))

@@ -47,7 +47,7 @@ def new_database(server_url: str) -> Callable[[str], Database]:
 
 
 @pytest.fixture(scope="session")
-def migrated_template(server_url: str, new_database: Callable[[str], Database]) -> str:
+def migrated_template(server_url: str) -> str:
     """The name of a database with the current schema, to be copied."""
     with psycopg.connect(server_url, autocommit=True) as connection:
         connection.execute(f'CREATE DATABASE "{TEMPLATE}" TEMPLATE template0')

@@ -37,7 +37,9 @@ RECOUNTS = {
             UNION SELECT prompt_id FROM counted
             UNION SELECT prompt_id FROM prompt_favorites
         ),
-        used AS (SELECT prompt_id, {MEASURES}, min(created_at), count(DISTINCT user_id) FROM counted GROUP BY 1)
+        used AS (
+            SELECT prompt_id, {MEASURES}, min(created_at), count(DISTINCT user_id) FROM counted GROUP BY 1
+        )
         SELECT ids.prompt_id, coalesce(used.count, 0), coalesce(used.count_1, 0), coalesce(used.count_2, 0),
                used.rate, used.mean, used.last, used.first, coalesce(used.users, 0),
                (SELECT count(*) FROM counted c WHERE c.prompt_id = ids.prompt_id
@@ -116,7 +118,9 @@ def assert_equals_recount(database: Database, first_day: dt.date) -> None:
 
 def assert_errors_counted(connection: psycopg.Connection[Any], values: dict[str, Any]) -> None:
     """The kinds of a prompt's errors add up to its events with a message."""
-    recount = f"SELECT prompt_id, count(*), max(created_at) FROM ({COUNTED}) c WHERE error_message IS NOT NULL GROUP BY 1"
+    recount = f"""
+        SELECT prompt_id, count(*), max(created_at)
+        FROM ({COUNTED}) c WHERE error_message IS NOT NULL GROUP BY 1"""
     published = (
         "SELECT prompt_id, sum(error_count)::bigint, max(last_seen_at) FROM prompt_error_stats GROUP BY 1"
     )

@@ -49,20 +49,17 @@ def top(answer: Mapping[str, Any]) -> RenderableType:
         padding=(0, 1, 0, 0),
         pad_edge=False,
     )
-    table.add_column("#", justify="right", min_width=2)
     table.add_column("prompt", overflow="ellipsis", no_wrap=True)
-    for name, width in (("uses", 7), ("success", 7), ("at least", 8), ("mean", 7), ("p95", 7), ("♥", 4)):
+    for name, width in (("uses", 7), ("success", 7), ("at least", 8), ("mean", 7), ("p95", 7)):
         table.add_column(name, justify="right", no_wrap=True, min_width=width)
-    for rank, prompt in enumerate(answer["prompts"], start=1):
+    for prompt in answer["prompts"]:
         table.add_row(
-            str(rank),
             prompt["slug"] or prompt["name"],
             count(prompt["usage_count"]),
             percent(prompt["success_rate"]),
             percent(prompt["success_rate_lower"]),
             seconds(prompt["avg_generation_time_ms"]),
             seconds(prompt["p95_generation_time_ms"]),
-            count(prompt["favorite_count"]),
         )
     return table
 

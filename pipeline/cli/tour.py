@@ -39,7 +39,7 @@ def demo() -> None:
     seeded = seeding.seed_prompts(database)
     _step("Prompts", f"{seeded.imported} imported, {seeded.unchanged} unchanged")
     _append_traffic(database)
-    refresh_stale()
+    refresh_stale(database)
     _step("Refresh", "raw events → lake → daily partials → stats, in one Dagster run a range")
     _use_a_prompt(database)
     console.print()
@@ -101,7 +101,7 @@ def _use_a_prompt(database: Database) -> None:
                 prompt_id=slug, scene="studio", success=True, generation_time_ms=milliseconds
             )
         tracker.track_post_creation(prompt_id=slug, success=False, error_message="timeout after 30 s")
-    refresh_stale()
+    refresh_stale(database)
     after = reading.prompt(database, slug)["usage_count"]
     _step("Tracker", f"4 uses of {slug} appended and counted: {before:,} → {after:,}")
 

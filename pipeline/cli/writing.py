@@ -97,7 +97,7 @@ def simulate_with_progress(database: Database, events: int, days: int, seed: int
 def refresh(*, as_json: AsJson = False) -> None:
     """Bring the stats up to date: what the schedule does every five minutes."""
     database = open_current_database()
-    _report(database, refresh_stale(), as_json=as_json)
+    _report(database, refresh_stale(database), as_json=as_json)
 
 
 def backfill(
@@ -110,25 +110,26 @@ def backfill(
     days = DayRange(first.date(), last.date())
     _check_range(days)
     database = open_current_database()
-    _report(database, run_ranges([days], replace=True), as_json=as_json)
+    _report(database, run_ranges([days], database, replace=True), as_json=as_json)
 
 
-def refresh_stale() -> list[DayRange]:
+def refresh_stale(database: Database) -> list[DayRange]:
     """Runs the job over the stale days; returns the ranges, one a run."""
     # Dagster takes two seconds to import; the reading commands do without.
     from pipeline.orchestration.jobs import stale_ranges
     from pipeline.orchestration.resources import Stores
 
-    return run_ranges(stale_ranges(Stores()), replace=False)
+    return run_ranges(stale_ranges(Stores(settings(), database)), database, replace=False)
 
 
-def run_ranges(ranges: Sequence[DayRange], *, replace: bool) -> list[DayRange]:
+def run_ranges(ranges: Sequence[DayRange], database: Database, *, replace: bool) -> list[DayRange]:
     """Runs the job over each range in this process."""
     from pipeline.definitions import build_definitions
     from pipeline.orchestration import instance
+    from pipeline.orchestration.resources import Stores
 
     instance.prepare_environment(settings().dagster_home)
-    definitions = build_definitions()
+    definitions = build_definitions(Stores(settings(), database))
     with instance.open_instance() as dagster:
         for number, days in enumerate(ranges, start=1):
             with working(f"refreshing {days.first} to {days.last} ({number} of {len(ranges)})"):

@@ -1,6 +1,7 @@
 """The process that starts, restarts and stops the embedded server.
 
-``python -m pipeline.embedded.supervisor ROOT``, one a home. It ends when the last client has ended, and stops the server before it does.
+``python -m pipeline.embedded.supervisor ROOT``, one a home. It ends when the last client has ended,
+and stops the server before it does.
 """
 
 from __future__ import annotations

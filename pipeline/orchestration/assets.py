@@ -45,10 +45,10 @@ def build_assets(first_day: dt.date) -> list[dg.AssetsDefinition]:
         description="Raw usage events in the lake, one partition a day: `prompt_usage` in columns.",
     )
     def usage_events_asset(
-        context: dg.AssetExecutionContext, config: SyncConfig, stores: Stores
+        context: dg.AssetExecutionContext, config: SyncConfig, stores: dg.ResourceParam[Stores]
     ) -> dg.MaterializeResult[None]:
         report = usage_events.sync_days(
-            stores.database,
+            stores.database_of_run(context.run.run_id),
             stores.lake,
             stores.first_day,
             _days(context),
@@ -75,9 +75,11 @@ def build_assets(first_day: dt.date) -> list[dg.AssetsDefinition]:
         description=_purpose(f"engine/{partials.TABLE}"),
     )
     def prompt_usage_daily_asset(
-        context: dg.AssetExecutionContext, stores: Stores
+        context: dg.AssetExecutionContext, stores: dg.ResourceParam[Stores]
     ) -> dg.MaterializeResult[None]:
-        report = partials.roll_up_days(stores.database, stores.lake, _days(context))
+        report = partials.roll_up_days(
+            stores.database_of_run(context.run.run_id), stores.lake, _days(context)
+        )
         return dg.MaterializeResult(
             metadata={
                 "dagster/row_count": report.rows,
@@ -109,9 +111,11 @@ def build_assets(first_day: dt.date) -> list[dg.AssetsDefinition]:
         ],
     )
     def publish_assets(
-        context: dg.AssetExecutionContext, stores: Stores
+        context: dg.AssetExecutionContext, stores: dg.ResourceParam[Stores]
     ) -> Iterator[dg.MaterializeResult[None]]:
-        report = publish(stores.database, stores.lake, stores.first_day, context.run_id)
+        report = publish(
+            stores.database_of_run(context.run.run_id), stores.lake, stores.first_day, context.run.run_id
+        )
         for name, rows in report.rows_written.items():
             yield dg.MaterializeResult(
                 asset_key=name,

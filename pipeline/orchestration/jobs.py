@@ -64,12 +64,16 @@ def stale_ranges(stores: Stores) -> list[DayRange]:
     execution_timezone="UTC",
 )
 def refresh_stats_schedule(
-    context: dg.ScheduleEvaluationContext, stores: Stores
+    context: dg.ScheduleEvaluationContext, stores: dg.ResourceParam[Stores]
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
     """Every five minutes: one run for each contiguous range of stale days."""
     if context.instance.get_runs(RunsFilter(job_name=JOB, statuses=UNFINISHED), limit=1):
         yield dg.SkipReason("A refresh is still under way; the next tick takes what it leaves.")
         return
     for days in stale_ranges(stores):
-        # No run key: Dagster would never again launch a run whose key was used once.
-        yield dg.RunRequest(tags=range_tags(days), run_config=run_config(replace=False))
+        # The tick is in the key: Dagster never again launches a run whose key was used once.
+        yield dg.RunRequest(
+            run_key=f"{context.scheduled_execution_time.isoformat()} {days.first} {days.last}",
+            tags=range_tags(days),
+            run_config=run_config(replace=False),
+        )

@@ -1,48 +1,33 @@
 """The database and the lake, as a Dagster resource."""
 
 import datetime as dt
-
-import dagster as dg
-from pydantic import PrivateAttr
+from functools import cached_property
 
 from pipeline.database import Database
-from pipeline.settings import settings
+from pipeline.settings import Settings
 
 
-class Stores(dg.ConfigurableResource["Stores"]):
-    """Where the data is. What is not configured here comes from the environment.
+class Stores:
+    """Where the data is: a plain object, since none of it is Dagster configuration.
 
-    ``lake_uri``: the root of the lake. ``start_date``: the first partition's day, ISO format.
+    Nothing is connected before it is used, so that the definitions load without a database.
     """
 
-    lake_uri: str | None = None
-    start_date: str | None = None
+    def __init__(self, settings: Settings, database: Database | None = None) -> None:
+        """Takes what the settings name, and ``database`` in place of theirs where it is given."""
+        self.lake = settings.lake
+        self.first_day: dt.date = settings.start_date
+        self._settings = settings
+        self._given = database
 
-    _database: Database | None = PrivateAttr(default=None)
-
-    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
-        """Connects; the run's id becomes the connections' name, so that a slow query names its run."""
-        self._database = Database.from_settings(settings(), f"prompt-stats {context.run_id or ''}".strip())
-
-    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
-        """Closes the connections."""
-        del context
-        if self._database:
-            self._database.engine.dispose()
-
-    @property
+    @cached_property
     def database(self) -> Database:
-        """The database; available while a run or a tick uses the resource."""
-        if self._database is None:
-            self._database = Database.from_settings(settings())
-        return self._database
+        """The database; the first use starts the embedded server where that is the one.
 
-    @property
-    def lake(self) -> str:
-        """The lake's root."""
-        return self.lake_uri or settings().lake
+        :raises DatabaseError: it can't be used.
+        """
+        return self._given or Database.from_settings(self._settings)
 
-    @property
-    def first_day(self) -> dt.date:
-        """The first partition's day."""
-        return dt.date.fromisoformat(self.start_date) if self.start_date else settings().start_date
+    def database_of_run(self, run_id: str) -> Database:
+        """The database, with connections that carry the run's id, so that a slow query names its run."""
+        return self.database.named(f"prompt-stats {run_id}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
+from collections.abc import Iterator
 from typing import Any
 
 import polars as pl
@@ -23,6 +25,16 @@ def seeded(database: Database) -> Database:
     """A database with the shipped prompts."""
     seed_prompts(database)
     return database
+
+
+@pytest.fixture
+def far_from_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The process lives in another zone."""
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
 
 
 def scalar(database: Database, statement: str) -> Any:
@@ -166,6 +178,7 @@ def test_now_is_the_end_unless_told(seeded: Database) -> None:
     "until",
     [dt.datetime(2025, 6, 1, 12, 30), UNTIL.astimezone(dt.timezone(dt.timedelta(hours=5)))],  # noqa: DTZ001
 )
+@pytest.mark.usefixtures("far_from_utc")
 def test_an_end_without_a_zone_is_in_utc(seeded: Database, until: dt.datetime) -> None:
     assert simulate(seeded, events=1, days=1, until=until).until == UNTIL
 

@@ -158,7 +158,7 @@ def test_of_many_problems_the_first_are_listed_and_all_counted(tmp_path: Path) -
         ("bad.yaml", b"- a: 1\n---\n- b: 1\n", "line 2, column 1"),
         ("bad.yaml", b"- !!python/object:os.system {}\n", "line 1, column 3"),
         ("bad.json", b'[\n{"slug": }]', "line 2, column 10: Expecting value"),
-        ("bad.json", b"- slug: a\n", "line 1, column 1"),
+        ("BAD.JSON", b"- slug: a\n", "line 1, column 1"),
         ("bad.json", b"[" * 100_000, "recursion"),
         ("bad.json", b'["\xff"]', "byte 3 is not UTF-8"),
         ("bad.yaml", b"", "it holds no list of prompts"),

@@ -1,0 +1,84 @@
+"""The README's promise: from nothing to a table and a picture, with numbers that are true."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.database import Database
+from pipeline.embedded import client
+from tests.command import answer, prompt_stats
+from tests.conftest import FIRST_DAY
+from tests.oracle import assert_equals_recount
+
+SLUG = "portrait-selfie-casual"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home on which the demo was run."""
+    home = tmp_path_factory.mktemp("demo") / "a home"
+    # Held here, the server stays up between the commands of the tests.
+    client.start(home)
+    done = prompt_stats(home, "demo")
+    assert done.returncode == 0, done.stderr
+    assert SLUG in done.stdout
+    assert "report.html" in done.stdout
+    return home
+
+
+def test_demo_ends_with_true_numbers(home: Path) -> None:
+    database = Database.from_url(client.start(home))
+    assert_equals_recount(database, FIRST_DAY)
+    database.engine.dispose()
+
+
+def test_report_is_one_page_that_asks_nobody(home: Path) -> None:
+    page = (home / "report.html").read_text()
+    assert SLUG in page
+    assert "<script src=" not in page
+    assert "<link" not in page
+
+
+def test_status_says_as_of_when(home: Path) -> None:
+    status = answer(home, "status")
+    assert status["usage_count"] == 200_004
+    assert status["lag_seconds"] > 0
+    assert status["stale_days"] == []
+    assert status["pending_days"] == []
+
+
+def test_top_and_show_agree(home: Path) -> None:
+    top = answer(home, "top", "--limit", "24")
+    assert sum(prompt["usage_count"] for prompt in top["prompts"]) == 200_004
+    shown = answer(home, "show", SLUG)
+    ranked = next(prompt for prompt in top["prompts"] if prompt["slug"] == SLUG)
+    assert {key: shown[key] for key in ranked} == ranked
+    assert sum(scene["usage_count"] for scene in shown["scenes"]) == shown["usage_count"]
+    assert len(shown["days"]) == 14
+    assert answer(home, "show", shown["id"])["slug"] == SLUG
+
+
+def test_show_draws_the_days(home: Path) -> None:
+    shown = prompt_stats(home, "show", SLUG).stdout
+    assert "Last 14 days" in shown
+    assert "█" in shown
+
+
+def test_simulated_events_are_counted_by_the_next_refresh(home: Path) -> None:
+    before = answer(home, "status")["usage_count"]
+    answer(home, "simulate", "--events", "1000", "--days", "2", "--seed", "7")
+    refreshed = answer(home, "refresh")
+    assert refreshed["usage_count"] == before + 1000
+    database = Database.from_url(client.start(home))
+    assert_equals_recount(database, FIRST_DAY)
+    database.engine.dispose()
+
+
+def test_backfill_reads_a_range_again(home: Path) -> None:
+    days = [day["day"] for day in answer(home, "show", SLUG)["days"]]
+    before = answer(home, "status")["usage_count"]
+    answered = answer(home, "backfill", "--from", days[0], "--to", days[-1])
+    assert answered["ranges"] == [{"first": days[0], "last": days[-1]}]
+    assert answered["usage_count"] == before

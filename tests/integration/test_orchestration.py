@@ -1,0 +1,159 @@
+"""Dagster: the workspace loads, the schedule asks for the stale days, a run over a range publishes."""
+
+from __future__ import annotations
+
+import datetime as dt
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import psycopg
+import pytest
+
+from pipeline.database import Database
+from pipeline.days import DayRange
+from pipeline.definitions import build_definitions
+from pipeline.orchestration.instance import run_refresh
+from pipeline.orchestration.jobs import JOB, RANGE_END, RANGE_START, refresh_stats_schedule
+from pipeline.orchestration.resources import Stores
+from pipeline.settings import Settings
+from tests.command import REPOSITORY, environment
+from tests.conftest import FIRST_DAY
+from tests.oracle import assert_equals_recount
+
+TODAY = dt.datetime.now(dt.UTC).date()
+TICK = dt.datetime(2026, 1, 1, 12, 0, tzinfo=dt.UTC)
+
+
+@pytest.fixture
+def stores(database: Database, lake: str) -> Stores:
+    """The test's database and lake."""
+    return Stores(Settings(lake_uri=lake, start_date=FIRST_DAY), database)
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    """A Dagster home of its own."""
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        yield instance
+
+
+def append(database: Database, *days: dt.date | None) -> None:
+    """One event a day given."""
+    with psycopg.connect(database.conninfo) as app:
+        app.cursor().executemany(
+            "INSERT INTO prompt_usage (prompt_id, created_at) VALUES (gen_random_uuid(), %s)",
+            [(day,) for day in days],
+        )
+
+
+def evaluate(
+    instance: dg.DagsterInstance, stores: Stores, tick: dt.datetime = TICK
+) -> list[dg.RunRequest] | str | None:
+    """What the schedule asks for: runs, or why there are none."""
+    context = dg.build_schedule_context(
+        instance=instance, resources={"stores": stores}, scheduled_execution_time=tick
+    )
+    with context:
+        ticked = refresh_stats_schedule.evaluate_tick(context)
+    return list(ticked.run_requests or []) or ticked.skip_message
+
+
+def ranges(requests: list[dg.RunRequest] | str | None) -> list[tuple[str, str]]:
+    """The ranges of the runs asked for."""
+    assert isinstance(requests, list), requests
+    return [(request.tags[RANGE_START], request.tags[RANGE_END]) for request in requests]
+
+
+def test_workspace_loads_and_validates(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "dagster",
+            "definitions",
+            "validate",
+            "-w",
+            str(REPOSITORY / "workspace.yaml"),
+        ],
+        env=environment(tmp_path, DAGSTER_HOME=str(tmp_path)),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "pipeline" in done.stdout + done.stderr
+
+
+def test_schedule_is_on_and_runs_every_five_minutes(stores: Stores) -> None:
+    schedule = build_definitions(stores).resolve_schedule_def("refresh_stats_schedule")
+    assert schedule.default_status == dg.DefaultScheduleStatus.RUNNING
+    assert schedule.cron_schedule == "*/5 * * * *"
+    assert schedule.job_name == JOB
+
+
+def test_schedule_asks_for_one_run_a_contiguous_range(
+    instance: dg.DagsterInstance, stores: Stores, database: Database
+) -> None:
+    day = dt.timedelta(days=1)
+    append(database, TODAY, TODAY - day, TODAY - 9 * day, None)
+    requests = evaluate(instance, stores)
+    assert isinstance(requests, list)
+    assert ranges(requests) == [
+        (FIRST_DAY.isoformat(), FIRST_DAY.isoformat()),
+        ((TODAY - 9 * day).isoformat(), (TODAY - 9 * day).isoformat()),
+        ((TODAY - day).isoformat(), TODAY.isoformat()),
+    ]
+    keys = [request.run_key for request in requests]
+    later = evaluate(instance, stores, TICK + dt.timedelta(minutes=5))
+    assert isinstance(later, list)
+    # A used key never fires again, so each tick has keys of its own.
+    assert not {*keys} & {request.run_key for request in later}
+
+
+def test_schedule_asks_for_today_when_nothing_is_stale(instance: dg.DagsterInstance, stores: Stores) -> None:
+    assert ranges(evaluate(instance, stores)) == [(TODAY.isoformat(), TODAY.isoformat())]
+
+
+def test_schedule_waits_for_a_run_under_way(instance: dg.DagsterInstance, stores: Stores) -> None:
+    job = build_definitions(stores).resolve_job_def(JOB)
+    run = instance.create_run_for_job(
+        job, status=dg.DagsterRunStatus.STARTED, tags={RANGE_START: str(TODAY), RANGE_END: str(TODAY)}
+    )
+    said = evaluate(instance, stores)
+    assert isinstance(said, str)
+    assert "under way" in said
+    instance.report_run_canceled(run)
+    assert isinstance(evaluate(instance, stores), list)
+
+
+def test_run_over_a_range_publishes_and_marks_its_partitions(
+    instance: dg.DagsterInstance, stores: Stores, database: Database
+) -> None:
+    first = TODAY - dt.timedelta(days=2)
+    append(database, first, TODAY, TODAY)
+    run_id = run_refresh(build_definitions(stores), instance, DayRange(first, TODAY), replace=False)
+    assert_equals_recount(database, FIRST_DAY)
+    records = instance.fetch_materializations(dg.AssetKey("usage_events"), limit=10).records
+    assert {record.partition_key for record in records} == {
+        (first + dt.timedelta(days=number)).isoformat() for number in range(3)
+    }
+    published = instance.get_latest_materialization_event(dg.AssetKey("prompts"))
+    assert published is not None
+    assert published.run_id == run_id
+    with psycopg.connect(database.conninfo) as connection:
+        row = connection.execute("SELECT run_id, usage_count FROM stats_refresh").fetchone()
+    assert row == (run_id, 3)
+
+
+def test_backfill_replaces_days_by_default(
+    instance: dg.DagsterInstance, stores: Stores, database: Database
+) -> None:
+    append(database, TODAY)
+    definitions = build_definitions(stores)
+    for _ in range(2):
+        run_refresh(definitions, instance, DayRange(TODAY, TODAY), replace=True)
+        assert_equals_recount(database, FIRST_DAY)
