@@ -47,14 +47,17 @@ def build_assets(first_day: dt.date) -> list[dg.AssetsDefinition]:
     def usage_events_asset(
         context: dg.AssetExecutionContext, config: SyncConfig, stores: dg.ResourceParam[Stores]
     ) -> dg.MaterializeResult[None]:
-        report = usage_events.sync_days(
-            stores.database_of_run(context.run.run_id),
-            stores.lake,
-            stores.first_day,
-            _days(context),
-            replace=config.replace,
-            progress=lambda done, total: context.log.info(f"{done:,} of {total:,} events are in the lake"),
-        )
+        with stores.database_of_run(context.run.run_id) as database:
+            report = usage_events.sync_days(
+                database,
+                stores.lake,
+                stores.first_day,
+                _days(context),
+                replace=config.replace,
+                progress=lambda done, total: context.log.info(
+                    f"{done:,} of {total:,} events are in the lake"
+                ),
+            )
         return dg.MaterializeResult(
             metadata={
                 "dagster/row_count": report.rows,
@@ -77,9 +80,8 @@ def build_assets(first_day: dt.date) -> list[dg.AssetsDefinition]:
     def prompt_usage_daily_asset(
         context: dg.AssetExecutionContext, stores: dg.ResourceParam[Stores]
     ) -> dg.MaterializeResult[None]:
-        report = partials.roll_up_days(
-            stores.database_of_run(context.run.run_id), stores.lake, _days(context)
-        )
+        with stores.database_of_run(context.run.run_id) as database:
+            report = partials.roll_up_days(database, stores.lake, _days(context))
         return dg.MaterializeResult(
             metadata={
                 "dagster/row_count": report.rows,
@@ -113,9 +115,8 @@ def build_assets(first_day: dt.date) -> list[dg.AssetsDefinition]:
     def publish_assets(
         context: dg.AssetExecutionContext, stores: dg.ResourceParam[Stores]
     ) -> Iterator[dg.MaterializeResult[None]]:
-        report = publish(
-            stores.database_of_run(context.run.run_id), stores.lake, stores.first_day, context.run.run_id
-        )
+        with stores.database_of_run(context.run.run_id) as database:
+            report = publish(database, stores.lake, stores.first_day, context.run.run_id)
         for name, rows in report.rows_written.items():
             yield dg.MaterializeResult(
                 asset_key=name,

@@ -1,6 +1,8 @@
 """The database and the lake, as a Dagster resource."""
 
 import datetime as dt
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 
 from pipeline.database import Database
@@ -28,6 +30,11 @@ class Stores:
         """
         return self._given or Database.from_settings(self._settings)
 
-    def database_of_run(self, run_id: str) -> Database:
+    @contextmanager
+    def database_of_run(self, run_id: str) -> Iterator[Database]:
         """The database, with connections that carry the run's id, so that a slow query names its run."""
-        return self.database.named(f"prompt-stats {run_id}")
+        database = self.database.named(f"prompt-stats {run_id}")
+        try:
+            yield database
+        finally:
+            database.engine.dispose()
