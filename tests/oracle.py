@@ -38,17 +38,18 @@ RECOUNTS = {
             UNION SELECT prompt_id FROM prompt_favorites
         ),
         used AS (
-            SELECT prompt_id, {MEASURES}, min(created_at), count(DISTINCT user_id) FROM counted GROUP BY 1
+            SELECT prompt_id, {MEASURES}, min(created_at), count(DISTINCT user_id),
+                   count(*) FILTER (WHERE day BETWEEN %(today)s - 6 AND %(today)s),
+                   count(*) FILTER (WHERE day BETWEEN %(today)s - 29 AND %(today)s)
+            FROM counted GROUP BY 1
         )
         SELECT ids.prompt_id, coalesce(used.count, 0), coalesce(used.count_1, 0), coalesce(used.count_2, 0),
                used.rate, used.mean, used.last, used.first, coalesce(used.users, 0),
-               (SELECT count(*) FROM counted c WHERE c.prompt_id = ids.prompt_id
-                AND c.day BETWEEN %(today)s - 6 AND %(today)s),
-               (SELECT count(*) FROM counted c WHERE c.prompt_id = ids.prompt_id
-                AND c.day BETWEEN %(today)s - 29 AND %(today)s),
+               coalesce(used.week, 0), coalesce(used.month, 0),
                (SELECT count(DISTINCT user_id) FROM prompt_favorites f WHERE f.prompt_id = ids.prompt_id)
         FROM ids
-        LEFT JOIN used AS used (prompt_id, count, count_1, count_2, rate, mean, last, first, users)
+        LEFT JOIN used AS used (prompt_id, count, count_1, count_2, rate, mean, last, first, users,
+                                   week, month)
             ON used.prompt_id = ids.prompt_id""",
     **{
         f"prompt_{name}_stats": f"""
@@ -61,8 +62,7 @@ RECOUNTS = {
     "user_prompt_stats": f"""
         WITH counted AS ({COUNTED})
         SELECT user_id, prompt_id, {MEASURES},
-               exists(SELECT FROM prompt_favorites f
-                      WHERE f.user_id = counted.user_id AND f.prompt_id = counted.prompt_id)
+               (user_id, prompt_id) IN (SELECT user_id, prompt_id FROM prompt_favorites)
         FROM counted WHERE user_id IS NOT NULL GROUP BY 1, 2""",
     "prompts": f"""
         WITH counted AS ({COUNTED}),

@@ -93,6 +93,15 @@ def test_everything_wrong_is_named_at_once() -> None:
     assert said == "user_id is not a UUID: 'me'; success is not True, False or None: 'yes'"
 
 
+def test_a_value_whose_class_fails_is_named_as_any_other() -> None:
+    class Unplaced(dt.datetime):
+        def utcoffset(self) -> dt.timedelta:
+            raise LookupError("no such place")
+
+    said = reason(created_at=Unplaced(2025, 3, 1, tzinfo=dt.UTC))
+    assert said == "created_at can't be read: LookupError('no such place')"
+
+
 def test_an_event_without_prompt_is_rejected() -> None:
     assert reason(prompt_id=None) == "prompt_id is missing"
 

@@ -1,0 +1,90 @@
+"""Addresses of a database: every form that a user may have becomes the one that libpq reads."""
+
+from __future__ import annotations
+
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+from pipeline.conninfo import libpq_conninfo
+from pipeline.errors import DatabaseError
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgres://app:hunter2@db.example:6543/shop",
+        "postgresql://app:hunter2@db.example:6543/shop",
+        "postgresql+psycopg://app:hunter2@db.example:6543/shop",
+        "postgresql+psycopg2://app:hunter2@db.example:6543/shop",
+        "postgresql+asyncpg://app:hunter2@db.example:6543/shop",
+        "postgres+psycopg://app:hunter2@db.example:6543/shop",
+        "  postgresql://app:hunter2@db.example:6543/shop\n",
+        "host=db.example port=6543 user=app password=hunter2 dbname=shop",
+    ],
+)
+def test_every_form_names_the_same_database(address: str) -> None:
+    read = conninfo_to_dict(libpq_conninfo(address))
+
+    assert read["host"] == "db.example"
+    assert read["port"] == "6543"
+    assert read["user"] == "app"
+    assert read["password"] == "hunter2"  # noqa: S105  # it is the one above
+    assert read["dbname"] == "shop"
+
+
+@pytest.mark.parametrize(
+    ("address", "password"),
+    [
+        ("postgresql://app:p%40ss%2Fw%20rd@db.example/shop", "p@ss/w rd"),
+        (r"host=db.example user=app dbname=shop password='it\'s a \\ secret'", r"it's a \ secret"),
+    ],
+)
+def test_a_password_may_hold_any_character(address: str, password: str) -> None:
+    assert conninfo_to_dict(libpq_conninfo(address))["password"] == password
+
+
+def test_sessions_are_in_utc_named_and_do_not_wait_for_ever() -> None:
+    read = conninfo_to_dict(libpq_conninfo("postgresql://db.example/shop", "a name"))
+
+    assert read["options"] == "-c TimeZone=UTC"
+    assert read["application_name"] == "a name"
+    assert read["connect_timeout"] == "10"
+
+
+def test_what_the_address_says_is_kept() -> None:
+    address = (
+        "postgresql://db.example/shop?options=-c%20search_path%3Dapp"
+        "&application_name=mine&connect_timeout=3&sslmode=require"
+    )
+
+    read = conninfo_to_dict(libpq_conninfo(address, "ours"))
+
+    assert read["options"] == "-c search_path=app -c TimeZone=UTC"
+    assert read["application_name"] == "mine"
+    assert read["connect_timeout"] == "3"
+    assert read["sslmode"] == "require"
+
+
+def test_reading_an_address_twice_changes_where_it_leads_no_more() -> None:
+    once = conninfo_to_dict(libpq_conninfo("postgresql://app@db.example/shop"))
+    twice = conninfo_to_dict(libpq_conninfo(libpq_conninfo("postgresql://app@db.example/shop")))
+
+    assert {**once, "options": None} == {**twice, "options": None}
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "mysql://app:hunter2@db.example/shop",
+        "hunter2",
+        "password=hunter2 nonsense",
+        "postgresql://app:hunter2@db.example/shop?nonsense=1",
+        "postgresql://app:hunter2%zz@db.example/shop",
+    ],
+)
+def test_an_unreadable_address_is_not_repeated(address: str) -> None:
+    with pytest.raises(DatabaseError, match="Reading DATABASE_URL: it is neither a URL such as") as raised:
+        libpq_conninfo(address)
+
+    assert "hunter2" not in str(raised.value)
+    assert raised.value.__suppress_context__

@@ -1,0 +1,71 @@
+"""Percentiles from buckets, against those of the sorted times themselves."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.stats.percentiles import BELOW_ONE_BUCKET, GAMMA, PERCENTILES, RELATIVE_ERROR, percentiles
+
+TIMES_MS = st.lists(st.one_of(st.integers(1, 120_000), st.integers(1, 2**31 - 1)), min_size=1, max_size=200)
+
+
+def bucket(time_ms: int) -> int:
+    """The bucket of a time, found by counting up: the first whose upper end it does not exceed."""
+    if time_ms <= 0:
+        return BELOW_ONE_BUCKET
+    number = 0
+    while GAMMA**number < time_ms:
+        number += 1
+    return number
+
+
+def frame(times_ms: Sequence[int], prompt: str = "a prompt") -> pl.DataFrame:
+    counts = Counter(map(bucket, times_ms))
+    return pl.DataFrame(
+        {"prompt_id": prompt, "time_bucket": list(counts), "usage_count": list(counts.values())},
+        schema={"prompt_id": pl.String, "time_bucket": pl.Int32, "usage_count": pl.Int64},
+    )
+
+
+@given(TIMES_MS)
+def test_estimates_are_within_two_percent(times_ms: list[int]) -> None:
+    (found,) = percentiles(frame(times_ms)).to_dicts()
+
+    for name, quantile in PERCENTILES.items():
+        exact = sorted(times_ms)[int(quantile * (len(times_ms) - 1))]
+        assert found[name] == pytest.approx(exact, rel=RELATIVE_ERROR * (1 + 1e-9)), name
+
+
+@given(st.lists(TIMES_MS, min_size=1, max_size=5), st.randoms(use_true_random=False))
+def test_the_order_of_merging_does_not_matter(parts: list[list[int]], order: random.Random) -> None:
+    whole = percentiles(frame([time for part in parts for time in part]))
+    order.shuffle(parts)
+
+    merged = pl.concat(frame(part) for part in parts)
+
+    assert percentiles(merged.sample(fraction=1, shuffle=True, seed=1)).equals(whole)
+
+
+def test_each_prompt_has_its_own() -> None:
+    found = percentiles(pl.concat([frame([100] * 10, "fast"), frame([9000], "slow")]))
+
+    medians = dict(found.select("prompt_id", "p50_generation_time_ms").iter_rows())
+    assert medians == pytest.approx({"fast": 100, "slow": 9000}, rel=RELATIVE_ERROR)
+
+
+def test_times_without_a_logarithm_are_zero() -> None:
+    (found,) = percentiles(frame([0, -5, 0, 80])).to_dicts()
+
+    assert found["p50_generation_time_ms"] == 0
+    assert percentiles(frame([80, 0])).item(0, "p99_generation_time_ms") == 0
+
+
+def test_nothing_timed_gives_no_row() -> None:
+    assert percentiles(frame([])).is_empty()

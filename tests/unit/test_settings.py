@@ -1,0 +1,84 @@
+"""The environment: which variable is which setting, and how a bad value is answered."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import SettingsError
+from pipeline.settings import Settings, settings
+
+
+@pytest.fixture(autouse=True)
+def unset_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No variable of ours is set, and nothing read here stays for other tests."""
+    for field in Settings.model_fields.values():
+        monkeypatch.delenv(str(field.validation_alias), raising=False)
+    settings.cache_clear()
+    yield
+    settings.cache_clear()
+
+
+def test_without_variables_everything_is_below_one_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    read = settings()
+
+    assert read.database_url is None
+    assert read.home == tmp_path / ".prompt-stats"
+    assert read.lake == str(tmp_path / ".prompt-stats" / "lake")
+    assert read.dagster_home == tmp_path / ".prompt-stats" / "dagster"
+    assert read.start_date == dt.date(2025, 1, 1)
+
+
+def test_variables_are_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://app@db.example/app")
+    monkeypatch.setenv("PROMPT_STATS_HOME", str(tmp_path))
+    monkeypatch.setenv("PROMPT_STATS_LAKE_URI", "s3://bucket/lake")
+    monkeypatch.setenv("PROMPT_STATS_START_DATE", "2024-06-01")
+
+    read = settings()
+
+    assert read.database_url == "postgresql://app@db.example/app"
+    assert read.home == tmp_path
+    assert read.lake == "s3://bucket/lake"
+    assert read.start_date == dt.date(2024, 6, 1)
+
+
+def test_the_home_is_absolute_wherever_the_process_goes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PROMPT_STATS_HOME", "here")
+    assert settings().home == tmp_path / "here"
+
+    settings.cache_clear()
+    monkeypatch.setenv("PROMPT_STATS_HOME", "~/there")
+    assert settings().home == Path.home() / "there"
+
+
+def test_an_empty_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "")
+    monkeypatch.setenv("PROMPT_STATS_START_DATE", "")
+
+    assert settings().database_url is None
+    assert settings().start_date == dt.date(2025, 1, 1)
+
+
+def test_a_bad_value_is_answered_with_its_name_and_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROMPT_STATS_START_DATE", "the day before yesterday")
+
+    with pytest.raises(SettingsError, match="PROMPT_STATS_START_DATE is 'the day before yesterday', but "):
+        settings()
+
+
+def test_the_address_is_in_no_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://app:hunter2@db.example/app")
+
+    assert "hunter2" not in repr(settings())
+    assert "hunter2" not in str(settings())
