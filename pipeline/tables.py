@@ -279,7 +279,12 @@ stats_refresh = Table(
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
     Column("high", BigInteger, nullable=False, comment="Every row with a smaller ingest_xid is counted."),
-    Column("next_xid", BigInteger, nullable=False, comment="First transaction id not given at started_at."),
+    Column(
+        "next_xid",
+        BigInteger,
+        nullable=False,
+        comment="What was committed at started_at has a smaller transaction id.",
+    ),
     Column("as_of", TIMESTAMP, nullable=False, comment="Every event committed before it is counted."),
     Column("started_at", TIMESTAMP, nullable=False, comment="When the watermark was taken."),
     Column("published_at", TIMESTAMP, nullable=False, server_default=NOW),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from itertools import count
 from pathlib import Path
 
@@ -19,6 +20,7 @@ FIRST_DAY = dt.date(2025, 1, 1)
 """The default of PROMPT_STATS_START_DATE."""
 
 TEMPLATE = "migrated"
+NewDatabase = Callable[[str], AbstractContextManager[Database]]
 _numbers = count()
 
 
@@ -34,14 +36,20 @@ def server_url(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="session")
-def new_database(server_url: str) -> Callable[[str], Database]:
-    """Makes a database of its own, as a copy of another; it goes away with the server."""
+def new_database(server_url: str) -> NewDatabase:
+    """Makes a database of its own, as a copy of another, for a block."""
 
-    def create(template: str) -> Database:
+    @contextmanager
+    def create(template: str) -> Iterator[Database]:
         name = f"test_{next(_numbers)}"
-        with psycopg.connect(server_url, autocommit=True) as connection:
-            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
-        return Database.from_url(make_conninfo(server_url, dbname=name))
+        with psycopg.connect(server_url, autocommit=True) as administrator:
+            administrator.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+            database = Database.from_url(make_conninfo(server_url, dbname=name))
+            try:
+                yield database
+            finally:
+                database.engine.dispose()
+                administrator.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
     return create
 
@@ -58,19 +66,17 @@ def migrated_template(server_url: str) -> str:
 
 
 @pytest.fixture
-def empty_database(new_database: Callable[[str], Database]) -> Iterator[Database]:
+def empty_database(new_database: NewDatabase) -> Iterator[Database]:
     """A database without any table."""
-    database = new_database("template0")
-    yield database
-    database.engine.dispose()
+    with new_database("template0") as database:
+        yield database
 
 
 @pytest.fixture
-def database(new_database: Callable[[str], Database], migrated_template: str) -> Iterator[Database]:
+def database(new_database: NewDatabase, migrated_template: str) -> Iterator[Database]:
     """A database with the current schema and no rows."""
-    database = new_database(migrated_template)
-    yield database
-    database.engine.dispose()
+    with new_database(migrated_template) as database:
+        yield database
 
 
 @pytest.fixture

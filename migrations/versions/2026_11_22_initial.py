@@ -509,7 +509,7 @@ def upgrade() -> None:
             "next_xid",
             sa.BigInteger(),
             nullable=False,
-            comment="First transaction id not given at started_at.",
+            comment="What was committed at started_at has a smaller transaction id.",
         ),
         sa.Column(
             "as_of",

@@ -7,6 +7,7 @@ the supervisor stays in memory.
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import re
 import secrets
@@ -25,6 +26,8 @@ from pipeline.errors import EmbeddedServerError
 DATABASE = "prompt_stats"
 SUPERUSER = "postgres"
 UNREACHABLE_FALLBACK = Path("/var/lib/prompt-stats")
+OWNER = "home.json"
+"""The file of such a folder that says whose it is."""
 START_SECONDS = 120
 
 # For a laptop or a 2-core machine; fsync stays on: what was committed survives a power cut.
@@ -72,6 +75,28 @@ def unprivileged_user() -> SystemUser | None:
         "PostgreSQL does not run as root, and this system has neither a user 'postgres' nor 'nobody'",
         "Create one of them, run as another user, or set DATABASE_URL to a server of your own",
     )
+
+
+def _identities(folder: Path) -> dict[str, list[int]]:
+    """The folder and those above it, each with its device and inode."""
+    folders = (folder, *folder.parents)
+    return {str(each): [each.stat().st_dev, each.stat().st_ino] for each in folders if each.exists()}
+
+
+def remove_orphans(fallback: Path) -> None:
+    """Removes the areas below ``fallback`` whose home was deleted.
+
+    A home that only can't be seen, on a disk that is not mounted, say, is not deleted: the deepest folder
+    above it that exists has to be the very one that was there when the area was made.
+    """
+    for owner in fallback.glob(f"*/{OWNER}"):
+        remembered: dict[str, list[int]] = json.loads(owner.read_text())
+        home, *above = remembered
+        if Path(home).exists():
+            continue
+        deepest = next((folder for folder in above if Path(folder).exists()), None)
+        if deepest and _identities(Path(deepest))[deepest] == remembered[deepest]:
+            shutil.rmtree(owner.parent)
 
 
 def binaries() -> Path:
@@ -245,7 +270,9 @@ class Server:
             return
         area.rmdir()
         UNREACHABLE_FALLBACK.mkdir(mode=0o755, parents=True, exist_ok=True)
+        remove_orphans(UNREACHABLE_FALLBACK)
         area = Path(tempfile.mkdtemp(dir=UNREACHABLE_FALLBACK))
+        (area / OWNER).write_text(json.dumps(_identities(self.root)))
         self._give(area)
         location.write_text(str(area))
 

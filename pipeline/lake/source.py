@@ -43,7 +43,7 @@ class Snapshot:
     ``high``
         Rows with a smaller ``ingest_xid`` are complete.
     ``next_xid``
-        The first transaction id that was not given yet.
+        Whatever has committed by now has a smaller transaction id.
     ``as_of``
         Each event committed before it has an ``ingest_xid`` below ``high``.
     ``open_until``

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,12 +16,14 @@ import psycopg
 import pytest
 
 from pipeline.embedded import client
+from pipeline.embedded.server import OWNER, _identities, remove_orphans
 from tests.command import environment, prompt_stats
 
 CLIENT = """
 import sys
 from pathlib import Path
 from pipeline.embedded import client
+from pipeline.embedded.server import OWNER, _identities, remove_orphans
 print(client.start(Path(sys.argv[1])), flush=True)
 sys.stdin.read()
 """
@@ -176,3 +180,21 @@ def test_unwritable_home_is_a_clear_error(tmp_path: Path) -> None:
 def test_start_is_repeatable_in_a_process(tmp_path: Path) -> None:
     home = tmp_path / "home"
     assert client.start(home) == client.start(home)
+
+
+def test_area_of_a_deleted_home_is_removed_and_that_of_a_hidden_one_is_kept(tmp_path: Path) -> None:
+    areas = {}
+    for name in ("kept", "deleted", "hidden"):
+        home = tmp_path / "disk" / name / "postgres"
+        home.mkdir(parents=True)
+        areas[name] = tmp_path / "fallback" / name
+        areas[name].mkdir(parents=True)
+        (areas[name] / OWNER).write_text(json.dumps(_identities(home)))
+        if name != "kept":
+            shutil.rmtree(home.parent)
+    # As an unmounted disk looks: the same path, another folder.
+    remembered = json.loads((areas["hidden"] / OWNER).read_text())
+    remembered[str(tmp_path / "disk")] = [0, 0]
+    (areas["hidden"] / OWNER).write_text(json.dumps(remembered))
+    remove_orphans(tmp_path / "fallback")
+    assert {name for name, area in areas.items() if area.exists()} == {"kept", "hidden"}

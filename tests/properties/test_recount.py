@@ -5,16 +5,14 @@ from __future__ import annotations
 import datetime as dt
 import tempfile
 import uuid
-from collections.abc import Callable
 from typing import Any
 
 import psycopg
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from pipeline.database import Database
 from pipeline.refresh import refresh
-from tests.conftest import FIRST_DAY
+from tests.conftest import FIRST_DAY, NewDatabase
 from tests.oracle import assert_equals_recount
 
 PROMPTS = [uuid.UUID(int=number) for number in range(1, 4)]
@@ -92,28 +90,25 @@ INSERT = """
     first=EVENTS, second=EVENTS, favorites=st.sets(st.sampled_from([(p, u) for p in PROMPTS for u in USERS]))
 )
 def test_stats_equal_the_recount(
-    new_database: Callable[[str], Database],
+    new_database: NewDatabase,
     migrated_template: str,
     first: list[dict[str, Any]],
     second: list[dict[str, Any]],
     favorites: set[tuple[uuid.UUID, uuid.UUID]],
 ) -> None:
-    database = new_database(migrated_template)
-    try:
-        with (
-            tempfile.TemporaryDirectory() as lake,
-            psycopg.connect(database.conninfo, autocommit=True) as app,
-        ):
-            app.cursor().executemany(
-                "INSERT INTO prompts (id, name, template) VALUES (%s, 'a prompt', 'a template')",
-                [(prompt,) for prompt in PROMPTS],
-            )
-            app.cursor().executemany(
-                "INSERT INTO prompt_favorites (prompt_id, user_id) VALUES (%s, %s)", list(favorites)
-            )
-            for events in (first, second):
-                app.cursor().executemany(INSERT, events)
-                refresh(database, lake, FIRST_DAY)
-                assert_equals_recount(database, FIRST_DAY)
-    finally:
-        database.engine.dispose()
+    with (
+        new_database(migrated_template) as database,
+        tempfile.TemporaryDirectory() as lake,
+        psycopg.connect(database.conninfo, autocommit=True) as app,
+    ):
+        app.cursor().executemany(
+            "INSERT INTO prompts (id, name, template) VALUES (%s, 'a prompt', 'a template')",
+            [(prompt,) for prompt in PROMPTS],
+        )
+        app.cursor().executemany(
+            "INSERT INTO prompt_favorites (prompt_id, user_id) VALUES (%s, %s)", list(favorites)
+        )
+        for events in (first, second):
+            app.cursor().executemany(INSERT, events)
+            refresh(database, lake, FIRST_DAY)
+            assert_equals_recount(database, FIRST_DAY)

@@ -54,7 +54,7 @@ def test_the_lower_bound_solves_wilsons_equation(counts: tuple[int, int]) -> Non
 
     assert bound is not None
     bound /= 100
-    assert 0 <= bound <= observed
+    assert 0 <= bound <= observed + 1e-15
     # The bound is the share from which what was observed lies 1.96 standard errors away.
     assert observed - bound == pytest.approx(
         1.959964 * math.sqrt(bound * (1 - bound) / uses), rel=1e-5, abs=1e-7

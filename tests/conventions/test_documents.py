@@ -1,0 +1,74 @@
+"""The documents: their links lead somewhere, and they name the commands and variables that there are."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from pipeline.cli.main import app
+from pipeline.settings import Settings
+from tests.command import REPOSITORY
+
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+DOCUMENTS = sorted([*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md")])
+RECORDS = sorted(REPOSITORY.glob("docs/decisions/[0-9]*.md"))
+
+COMMANDS = sorted(typer.main.get_command(app).commands)  # type: ignore[attr-defined]  # an app with commands is a group
+VARIABLES = sorted(str(field.validation_alias) for field in Settings.model_fields.values())
+
+
+def path_of(path: Path) -> str:
+    return path.relative_to(REPOSITORY).as_posix()
+
+
+def anchors(document: Path) -> set[str]:
+    """The anchors that GitHub gives the headings of a document."""
+    headings = re.findall(r"^#+ (.+)$", document.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=path_of)
+def test_relative_links_lead_somewhere(document: Path) -> None:
+    for target, anchor in re.findall(r"\]\(([^)\s#]*)#?([^)\s]*)\)", document.read_text(encoding="utf-8")):
+        if re.match(r"\w+:", target):
+            continue
+        file = document.parent / target if target else document
+        assert file.exists(), target
+        assert not anchor or anchor in anchors(file), f"{target}#{anchor}"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_readme_names_the_command(command: str) -> None:
+    assert re.search(rf"`prompt-stats {command}[` ]", README)
+
+
+@pytest.mark.parametrize("variable", VARIABLES)
+def test_readme_names_the_variable(variable: str) -> None:
+    assert f"`{variable}`" in README
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=path_of)
+def test_documents_name_no_command_or_variable_that_is_not_there(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+
+    assert set(re.findall(r"\bPROMPT_STATS_\w+", text)) <= set(VARIABLES)
+    assert set(re.findall(r"(?:`|/|^|&& |- )prompt-stats ([a-z]\S*?)[`\s]", text, re.MULTILINE)) <= set(
+        COMMANDS
+    )
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=path_of)
+def test_a_record_has_its_three_parts(record: Path) -> None:
+    headings = re.findall(r"^## (.+)$", record.read_text(encoding="utf-8"), re.MULTILINE)
+
+    assert headings == ["Context", "Decision", "Consequence"]
+
+
+def test_records_are_numbered_and_listed() -> None:
+    index = (REPOSITORY / "docs" / "decisions" / "README.md").read_text(encoding="utf-8")
+
+    assert [int(record.name[:4]) for record in RECORDS] == list(range(1, len(RECORDS) + 1))
+    assert re.findall(r"\]\((\d{4}-[\w-]+\.md)\)", index) == [record.name for record in RECORDS]

@@ -1,0 +1,75 @@
+"""What modules say of themselves is there, and true."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+import pipeline
+from pipeline import errors
+from tests.command import REPOSITORY
+
+PACKAGE = REPOSITORY / "pipeline"
+PACKAGES = sorted(file.parent for file in PACKAGE.glob("*/__init__.py"))
+MODULES = sorted(
+    file
+    for folder in ("pipeline", "migrations", "tests")
+    for file in (REPOSITORY / folder).rglob("*.py")
+    if file.stat().st_size
+)
+
+
+def path_of(path: Path) -> str:
+    return path.relative_to(REPOSITORY).as_posix()
+
+
+def names(folder: Path) -> set[str]:
+    """The modules and packages in a folder, those that only Python looks for left out."""
+    modules = {file.stem for file in folder.glob("[!_]*.py")}
+    return modules | {file.parent.name for file in folder.glob("*/__init__.py")}
+
+
+@pytest.mark.parametrize("file", MODULES, ids=path_of)
+def test_a_module_begins_with_a_docstring(file: Path) -> None:
+    assert ast.get_docstring(ast.parse(file.read_text(encoding="utf-8")))
+
+
+def test_the_map_of_the_package_names_every_part() -> None:
+    assert pipeline.__doc__
+    assert set(re.findall(r"``(\w+)``", pipeline.__doc__)) >= names(PACKAGE)
+
+
+@pytest.mark.parametrize("folder", PACKAGES, ids=path_of)
+def test_a_list_of_modules_is_whole(folder: Path) -> None:
+    text = ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8"))) or ""
+    listed = set(re.findall(r"^``(\w+)``$", text, re.MULTILINE))
+
+    assert not listed or listed == names(folder)
+
+
+def test_the_tree_of_errors_is_the_one_that_is_drawn() -> None:
+    assert errors.__doc__
+    base, *drawn = re.findall(r"^([\s│├└─]*)(\w+Error)\b", errors.__doc__, re.MULTILINE)
+    branch = [(len(base[0]), base[1])]
+    parents = {}
+    for indent, name in drawn:
+        while branch[-1][0] >= len(indent):
+            branch.pop()
+        parents[name] = branch[-1][1]
+        branch.append((len(indent), name))
+
+    classes = [kind for _, kind in inspect.getmembers(errors, inspect.isclass)]
+    assert base[1] == errors.PromptStatsError.__name__
+    assert parents == {
+        kind.__name__: kind.__bases__[0].__name__ for kind in classes if kind is not errors.PromptStatsError
+    }
+
+
+@pytest.mark.parametrize("file", MODULES, ids=path_of)
+def test_documents_that_a_module_names_exist(file: Path) -> None:
+    for named in re.findall(r"\bdocs/[\w/.-]+\.md\b", file.read_text(encoding="utf-8")):
+        assert (REPOSITORY / named).is_file(), named

@@ -1,0 +1,54 @@
+"""The files of ``sql/``: each says what it is for, is one statement, and is used."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.command import REPOSITORY
+
+SQL = REPOSITORY / "sql"
+FILES = sorted(SQL.rglob("*.sql"))
+HEADER = re.compile(r"-- Purpose: \S.*\.\n-- Grain:   \S.*\.\n-- Time:    \S.*\.\n(-- \S.*\n)*(?!--|\s)")
+
+
+def name_of(file: Path) -> str:
+    """The name by which ``pipeline.queries.query`` knows a file."""
+    return file.relative_to(SQL).with_suffix("").as_posix()
+
+
+@pytest.fixture(scope="module")
+def texts() -> set[str]:
+    """Every literal text of the package."""
+    return {
+        node.value
+        for file in (REPOSITORY / "pipeline").rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+
+
+def test_there_are_files() -> None:
+    assert {file.parent.name for file in FILES} == {"engine", "postgres"}
+
+
+@pytest.mark.parametrize("file", FILES, ids=name_of)
+def test_a_header_says_purpose_grain_and_time(file: Path) -> None:
+    assert HEADER.match(file.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("file", FILES, ids=name_of)
+def test_a_file_is_one_statement(file: Path) -> None:
+    text = re.sub(r"--.*|'(''|[^'])*'", "", file.read_text(encoding="utf-8"))
+
+    assert ";" not in text
+    assert re.match(r"\s*(WITH|SELECT|INSERT|UPDATE|DELETE|CREATE)\b", text)
+
+
+@pytest.mark.parametrize("file", FILES, ids=name_of)
+def test_a_file_is_used(file: Path, texts: set[str]) -> None:
+    # A rollup is named by its table, without the folder.
+    assert texts & ({name_of(file), file.stem} if file.parent.name == "engine" else {name_of(file)})

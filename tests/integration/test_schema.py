@@ -1,0 +1,267 @@
+"""The schema: migrations and metadata agree, there and back, and the trigger notes every changed day."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import psycopg
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy.exc import DBAPIError
+
+from pipeline.database import Database
+from pipeline.errors import DatabaseError
+from pipeline.schema import VERSION_TABLE, MigrationReport, migrate, require_current
+from pipeline.tables import metadata
+
+FIRST, SECOND, THIRD = (dt.date(2026, 1, number) for number in (1, 2, 3))
+
+Notes = list[tuple[dt.date | None, str]]
+
+
+@pytest.fixture
+def app(database: Database) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
+    """A connection as an app has it; each statement is a transaction."""
+    with psycopg.connect(database.conninfo, autocommit=True) as connection:
+        yield connection
+
+
+def insert(app: psycopg.Connection[Any], *times: str | None) -> list[uuid.UUID]:
+    """Appends an event for each of some times, in ISO 8601; returns their ids."""
+    ids = [uuid.uuid4() for _ in times]
+    app.cursor().executemany(
+        "INSERT INTO prompt_usage (id, prompt_id, scene, created_at) VALUES (%s, %s, 'studio', %s)",
+        [(id_, uuid.UUID(int=1), time) for id_, time in zip(ids, times, strict=True)],
+    )
+    return ids
+
+
+def notes(app: psycopg.Connection[Any]) -> Notes:
+    """The notes of changed days, in order."""
+    return app.execute(
+        "SELECT day, operation FROM prompt_usage_invalidation ORDER BY id, day NULLS FIRST"
+    ).fetchall()
+
+
+def described(database: Database) -> list[tuple[Any, ...]]:
+    """Every table's columns, every index, trigger and function of the schema ``public``."""
+    with psycopg.connect(database.conninfo) as connection:
+        return connection.execute(
+            """
+            SELECT table_name || '.' || column_name, data_type || is_nullable, column_default
+            FROM information_schema.columns WHERE table_schema = 'public'
+            UNION ALL SELECT indexname, indexdef, NULL FROM pg_indexes WHERE schemaname = 'public'
+            UNION ALL SELECT tgname, pg_get_triggerdef(oid), NULL FROM pg_trigger WHERE NOT tgisinternal
+            UNION ALL SELECT proname, prosrc, NULL FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+            ORDER BY 1, 2
+            """
+        ).fetchall()
+
+
+def test_metadata_and_migrations_agree(database: Database) -> None:
+    with database.engine.connect() as connection:
+        context = MigrationContext.configure(
+            connection,
+            opts={"version_table": VERSION_TABLE, "compare_type": True, "compare_server_default": True},
+        )
+
+        assert compare_metadata(context, metadata) == []
+
+
+def test_up_down_up(empty_database: Database) -> None:
+    up = migrate(empty_database)
+    whole = described(empty_database)
+    assert up.before is None
+    assert up.steps
+
+    down = migrate(empty_database, "base")
+    assert {row[0].split(".")[0] for row in described(empty_database)} == {
+        VERSION_TABLE,
+        f"{VERSION_TABLE}_pkc",
+    }
+    assert down == MigrationReport(up.after, None, up.steps[::-1])
+
+    assert migrate(empty_database) == up
+    assert described(empty_database) == whole
+
+
+def test_migrating_twice_does_nothing(database: Database) -> None:
+    before = described(database)
+
+    report = migrate(database)
+
+    assert report.steps == []
+    assert report.before == report.after
+    assert described(database) == before
+
+
+def test_migrations_at_once_take_turns(empty_database: Database) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        reports = list(pool.map(migrate, [empty_database] * 2))
+
+    assert sorted(bool(report.steps) for report in reports) == [False, True]
+    require_current(empty_database)
+
+
+def test_a_migration_that_fails_leaves_nothing(empty_database: Database) -> None:
+    with psycopg.connect(empty_database.conninfo) as connection:
+        connection.execute("CREATE FUNCTION note_prompt_usage_change() RETURNS int RETURN 1")
+    before = described(empty_database)
+
+    with pytest.raises(DBAPIError, match="note_prompt_usage_change"):
+        migrate(empty_database)
+
+    assert described(empty_database) == before
+
+
+def test_a_current_schema_is_found_current(database: Database) -> None:
+    require_current(database)
+
+
+def test_a_missing_schema_is_answered_with_what_to_do(empty_database: Database) -> None:
+    text = re.compile(
+        r"^Looking at the database's schema: it is at revision none, and this version needs \w+\. "
+        r"Run: prompt-stats migrate\.$"
+    )
+    with pytest.raises(DatabaseError, match=text):
+        require_current(empty_database)
+
+
+def test_another_revision_is_named(database: Database) -> None:
+    with psycopg.connect(database.conninfo) as connection:
+        connection.execute(f"UPDATE {VERSION_TABLE} SET version_num = 'of_next_year'")
+
+    with pytest.raises(DatabaseError, match="it is at revision of_next_year, and this version needs "):
+        require_current(database)
+
+
+def test_inserts_note_nothing(app: psycopg.Connection[Any]) -> None:
+    (event,) = insert(app, "2026-01-01")
+    app.execute(
+        "INSERT INTO prompt_usage (id, prompt_id) VALUES (%s, %s) ON CONFLICT DO NOTHING", [event, event]
+    )
+
+    assert notes(app) == []
+
+
+def test_an_update_notes_each_of_its_days_once(app: psycopg.Connection[Any]) -> None:
+    insert(app, "2026-01-01T00:00Z", "2026-01-01T23:59:59.999999Z", "2026-01-03T12:00Z", "2026-01-02T12:00Z")
+
+    app.execute("UPDATE prompt_usage SET success = true WHERE created_at::date <> %s", [SECOND])
+
+    assert sorted(notes(app)) == [(FIRST, "UPDATE"), (THIRD, "UPDATE")]
+
+
+def test_a_delete_notes_its_days(app: psycopg.Connection[Any]) -> None:
+    insert(app, "2026-01-01", "2026-01-02")
+
+    app.execute("DELETE FROM prompt_usage WHERE created_at::date = %s", [SECOND])
+
+    assert notes(app) == [(SECOND, "DELETE")]
+
+
+def test_a_truncate_notes_every_day(app: psycopg.Connection[Any]) -> None:
+    insert(app, "2026-01-01", "2026-01-02")
+
+    app.execute("TRUNCATE prompt_usage")
+
+    assert notes(app) == [(None, "TRUNCATE")]
+
+
+def test_a_moved_event_notes_the_day_it_left_and_the_day_it_came_to(app: psycopg.Connection[Any]) -> None:
+    insert(app, "2026-01-01")
+
+    app.execute("UPDATE prompt_usage SET created_at = '2026-01-03'")
+
+    assert sorted(notes(app)) == [(FIRST, "UPDATE"), (THIRD, "UPDATE")]
+
+
+def test_an_undated_event_is_noted_without_a_day(app: psycopg.Connection[Any]) -> None:
+    insert(app, None, None)
+
+    app.execute("UPDATE prompt_usage SET success = true")
+    app.execute("DELETE FROM prompt_usage")
+
+    assert notes(app) == [(None, "UPDATE"), (None, "DELETE")]
+
+
+def test_a_statement_that_changes_nothing_notes_nothing(app: psycopg.Connection[Any]) -> None:
+    insert(app, "2026-01-01")
+
+    app.execute("UPDATE prompt_usage SET success = true WHERE created_at IS NULL")
+    app.execute("DELETE FROM prompt_usage WHERE created_at IS NULL")
+
+    assert notes(app) == []
+
+
+def test_rows_that_go_with_their_user_are_noted(app: psycopg.Connection[Any]) -> None:
+    app.execute("CREATE TABLE app_users (id uuid PRIMARY KEY)")
+    app.execute(
+        "ALTER TABLE prompt_usage ADD FOREIGN KEY (user_id) REFERENCES app_users (id) ON DELETE CASCADE"
+    )
+    app.execute("INSERT INTO app_users SELECT gen_random_uuid() FROM generate_series(1, 2)")
+    insert(app, "2026-01-01", "2026-01-02")
+    app.execute("UPDATE prompt_usage SET user_id = (SELECT max(id::text)::uuid FROM app_users)")
+    app.execute("TRUNCATE prompt_usage_invalidation")
+
+    app.execute("DELETE FROM app_users")
+
+    assert sorted(notes(app)) == [(FIRST, "DELETE"), (SECOND, "DELETE")]
+
+
+def test_the_day_is_that_of_utc_whatever_the_session_speaks(app: psycopg.Connection[Any]) -> None:
+    insert(app, "2026-01-02T03:00Z")
+    app.execute("SET timezone = 'America/New_York'")
+
+    app.execute("DELETE FROM prompt_usage")
+
+    assert notes(app) == [(SECOND, "DELETE")]
+
+
+def test_a_note_carries_the_transaction_that_made_the_change(app: psycopg.Connection[Any]) -> None:
+    insert(app, "2026-01-01")
+
+    with app.transaction():
+        app.execute("DELETE FROM prompt_usage")
+        own = app.execute("SELECT pg_current_xact_id()::text::bigint").fetchone()
+
+    assert app.execute("SELECT xid FROM prompt_usage_invalidation").fetchone() == own
+
+
+def test_a_rolled_back_change_leaves_no_note(app: psycopg.Connection[Any]) -> None:
+    insert(app, "2026-01-01")
+
+    with app.transaction(force_rollback=True):
+        app.execute("DELETE FROM prompt_usage")
+
+    assert notes(app) == []
+
+
+def test_the_apps_role_needs_no_right_on_the_notes(app: psycopg.Connection[Any]) -> None:
+    insert(app, "2026-01-01")
+
+    # Roles belong to the whole server: this one never comes to be.
+    with app.transaction(force_rollback=True):
+        app.execute("CREATE ROLE an_app")
+        app.execute("GRANT SELECT, UPDATE ON prompt_usage TO an_app")
+        app.execute("SET LOCAL ROLE an_app")
+        app.execute("UPDATE prompt_usage SET success = true")
+        app.execute("RESET ROLE")
+
+        assert notes(app) == [(FIRST, "UPDATE")]
+
+
+def test_a_row_carries_the_transaction_that_inserted_it(app: psycopg.Connection[Any]) -> None:
+    with app.transaction():
+        insert(app, "2026-01-01")
+        own = app.execute("SELECT pg_current_xact_id()::text::bigint").fetchone()
+
+    app.execute("UPDATE prompt_usage SET success = true")
+
+    assert app.execute("SELECT ingest_xid FROM prompt_usage").fetchone() == own
