@@ -14,11 +14,15 @@ The folders, in the order in which the data passes through them:
     Writes the result to ``prompts`` and the stats tables, in one transaction.
 ``orchestration``
     Dagster: assets, partitions, jobs, schedules. Nothing else knows it.
+``report``
+    The published stats as a picture: one page that works offline.
 ``cli``
     The command line, ``prompt-stats``.
 
-Beside them: ``settings`` (the environment), ``errors`` (the error tree), ``days`` (which day an event
-belongs to), ``tables`` (the schema), ``schema`` (migrations), ``database`` (connections), ``queries``
-(the files of ``sql/``), ``embedded`` (the Postgres that starts by itself), ``refresh`` (the steps in
-order, without Dagster), ``seeding`` and ``simulation`` (something to look at).
+Beside them: ``definitions`` (what Dagster loads), ``refresh`` (the steps in order, without Dagster),
+``reading`` (what people ask of the published stats), ``formats`` (values as people read them), ``settings``
+(the environment), ``errors`` (the error tree), ``days`` (which day an event belongs to), ``tables`` (the
+schema), ``schema`` (migrations), ``database`` (connections), ``conninfo`` (their addresses), ``queries`` (the
+files of ``sql/``), ``embedded`` (the Postgres that starts by itself), ``seeding`` with ``data`` (the shipped
+prompts) and ``simulation`` (made-up traffic).
 """

@@ -47,7 +47,7 @@ def usage_chart(overview: Mapping[str, Any]) -> Chart:
         alt.Chart(days, height=220, width="container")
         .mark_bar()
         .encode(
-            alt.X("day:T", title=None, axis=alt.Axis(format="%d %b")),
+            alt.X("utcyearmonthdate(day):T", title=None, axis=alt.Axis(format="%d %b")),
             alt.Y("sum(events):Q", title="events"),
             alt.Color("outcome:N", title=None, scale=_outcomes(), legend=alt.Legend(orient="top")),
             tooltip=["day:T", "outcome:N", "events:Q"],

@@ -28,9 +28,8 @@ def path_of(path: Path) -> str:
 
 
 def names(folder: Path) -> set[str]:
-    """The modules and packages in a folder, those that only Python looks for left out."""
-    modules = {file.stem for file in folder.glob("[!_]*.py")}
-    return modules | {file.parent.name for file in folder.glob("*/__init__.py")}
+    """The modules and folders in a folder, those that only Python looks for left out."""
+    return {path.stem for path in folder.glob("[!_]*") if path.suffix == ".py" or path.is_dir()}
 
 
 @pytest.mark.parametrize("file", MODULES, ids=path_of)
