@@ -4,32 +4,29 @@
 -- Run as COPY through ADBC, which takes no parameters: they are the session's settings, set with bound
 -- values before: prompt_stats.high, .first_day, .from_day, .to_day, .lowest_mark, and .days, a JSON list
 -- of {day, mark}. A mark of -1 takes all of the day, rows older than the pipeline included.
+-- Each setting is read in a subquery, so once and not for each row. Two branches, so that days other than
+-- the first don't look for undated rows.
 WITH wanted AS (
     SELECT day, mark
-    FROM jsonb_to_recordset(current_setting('prompt_stats.days')::jsonb) AS days (day date, mark bigint)
+    FROM jsonb_to_recordset((SELECT current_setting('prompt_stats.days')::jsonb)) AS days (day date, mark bigint)
 ),
 
 events AS (
     SELECT
         *,
-        greatest(
-            coalesce(created_at::date, current_setting('prompt_stats.first_day')::date),
-            current_setting('prompt_stats.first_day')::date
-        )                       AS event_day,
-        coalesce(ingest_xid, 0) AS xid
+        greatest(created_at::date, (SELECT current_setting('prompt_stats.first_day')::date)) AS event_day
     FROM prompt_usage
     WHERE
-        (
-            created_at >= current_setting('prompt_stats.from_day')::date
-            AND created_at < current_setting('prompt_stats.to_day')::date + 1
-            OR (created_at IS NULL OR created_at < current_setting('prompt_stats.first_day')::date)
-            AND current_setting('prompt_stats.from_day')::date
-            <= current_setting('prompt_stats.first_day')::date
-        )
-        AND (
-            ingest_xid > current_setting('prompt_stats.lowest_mark')::bigint
-            OR ingest_xid IS NULL AND current_setting('prompt_stats.lowest_mark')::bigint < 0
-        )
+        created_at >= (SELECT current_setting('prompt_stats.from_day')::date)
+        AND created_at < (SELECT current_setting('prompt_stats.to_day')::date + 1)
+    UNION ALL
+    SELECT
+        *,
+        (SELECT current_setting('prompt_stats.first_day')::date) AS event_day
+    FROM prompt_usage
+    WHERE
+        (SELECT current_setting('prompt_stats.from_day')::date <= current_setting('prompt_stats.first_day')::date)
+        AND (created_at IS NULL OR created_at < (SELECT current_setting('prompt_stats.from_day')::date))
 )
 
 SELECT
@@ -46,11 +43,15 @@ SELECT
     events.generation_time_ms::bigint,
     events.error_message::text,
     events.created_at::timestamptz,
-    events.xid                                          AS ingest_xid,
-    current_setting('prompt_stats.high')::bigint AS synced_high,
-    events.event_day                                    AS day
+    coalesce(events.ingest_xid, 0)                        AS ingest_xid,
+    (SELECT current_setting('prompt_stats.high')::bigint) AS synced_high,
+    events.event_day                                      AS day
 FROM events
 INNER JOIN wanted ON wanted.day = events.event_day
 WHERE
-    events.xid > wanted.mark
-    AND events.xid < current_setting('prompt_stats.high')::bigint
+    (
+        events.ingest_xid > (SELECT current_setting('prompt_stats.lowest_mark')::bigint)
+        OR events.ingest_xid IS NULL AND (SELECT current_setting('prompt_stats.lowest_mark')::bigint < 0)
+    )
+    AND coalesce(events.ingest_xid, 0) > wanted.mark
+    AND coalesce(events.ingest_xid, 0) < (SELECT current_setting('prompt_stats.high')::bigint)
