@@ -24,5 +24,5 @@ Beside them: ``definitions`` (what Dagster loads), ``refresh`` (the steps in ord
 (the environment), ``errors`` (the error tree), ``days`` (which day an event belongs to), ``tables`` (the
 schema), ``schema`` (migrations), ``database`` (connections), ``conninfo`` (their addresses), ``queries`` (the
 files of ``sql/``), ``embedded`` (the Postgres that starts by itself), ``seeding`` with ``data`` (the shipped
-prompts) and ``simulation`` (made-up traffic).
+prompts) and ``traffic`` and ``simulation`` (made-up events).
 """

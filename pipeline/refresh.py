@@ -10,11 +10,14 @@ import datetime as dt
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from sqlalchemy import select
+
 from pipeline.database import Database
 from pipeline.lake import source
 from pipeline.lake.partials import open_partials, roll_up_days, stale_days
 from pipeline.lake.usage_events import open_usage_events, sync_days
 from pipeline.publish.publish import PublishReport, publish
+from pipeline.tables import stats_day
 
 
 @dataclass(frozen=True)
@@ -29,8 +32,9 @@ class Plan:
 def plan_refresh(database: Database, lake: str, first_day: dt.date) -> Plan:
     """The days that are stale: in Postgres, since the last publish, or within the lake.
 
-    New rows since the published watermark, updated and deleted rows, days that opened since, and days
-    whose partials are older than their raw events, as a crash may leave them.
+    New rows since the published watermark, updated and deleted rows, days that opened since, published
+    days that the lake does not have, and days whose partials are older than their raw events, as a crash
+    may leave them.
     """
     with database.engine.connect() as connection:
         snapshot = source.take_snapshot(connection)
@@ -38,9 +42,13 @@ def plan_refresh(database: Database, lake: str, first_day: dt.date) -> Plan:
         since = previous["high"] if previous else 0
         days: set[dt.date] = set(source.touched_days(connection, snapshot, since, first_day))
         changed = source.invalidated_days(connection, first_day)
+        published = set(connection.scalars(select(stats_day.c.day)))
     events = open_usage_events(lake)
+    held = set(events.days()["day"])
+    # A lake that was lost, or is another one than before, is read anew.
+    days |= published - held
     if None in changed:
-        days |= set(events.days()["day"])
+        days |= held
     days |= {day for day in changed if day is not None}
     if previous:
         opened = previous["open_until"]

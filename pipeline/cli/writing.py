@@ -66,7 +66,7 @@ def simulate(
     *,
     events: Annotated[int, typer.Option(min=1, help="How many events.")] = 200_000,
     days: Annotated[int, typer.Option(min=1, help="Over how many days, up to now.")] = 30,
-    seed: Annotated[int | None, typer.Option(help="The same number gives the same traffic.")] = None,
+    seed: Annotated[int | None, typer.Option(help="The same number gives the same users and habits.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Append believable made-up traffic; for trying things out, not for production."""

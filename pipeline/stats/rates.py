@@ -29,7 +29,8 @@ def success_rate_lower() -> pl.Expr:
     Unlike the rate itself it is small for small samples: 3 of 3 give 43.9, 950 of 1,000 give 93.5.
     Wilson, E. B. (1927), "Probable inference, the law of succession, and statistical inference".
     """
-    n = pl.col("usage_count")
+    # As integers, the square of a large count would overflow.
+    n = pl.col("usage_count").cast(pl.Float64)
     p = pl.col("success_count") / n
     z2 = Z_95**2
     center = p + z2 / (2 * n)

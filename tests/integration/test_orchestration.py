@@ -30,7 +30,8 @@ TICK = dt.datetime(2026, 1, 1, 12, 0, tzinfo=dt.UTC)
 @pytest.fixture
 def stores(database: Database, lake: str) -> Stores:
     """The test's database and lake."""
-    return Stores(Settings(lake_uri=lake, start_date=FIRST_DAY), database)
+    values = {"PROMPT_STATS_LAKE_URI": lake, "PROMPT_STATS_START_DATE": FIRST_DAY}
+    return Stores(Settings.model_validate(values), database)
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ from sqlalchemy import text
 from pipeline.database import Database
 from pipeline.errors import DatabaseError, InputError
 from pipeline.seeding import seed_prompts
-from pipeline.simulation import EVENT_SCHEMA, EVENTS_AT_ONCE, Traffic, simulate
+from pipeline.simulation import simulate
+from pipeline.traffic import EVENT_SCHEMA, EVENTS_AT_ONCE, Traffic
 
 UNTIL = dt.datetime(2025, 6, 1, 12, 30, tzinfo=dt.UTC)
 

@@ -10,7 +10,8 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from pipeline.simulation import (
+from pipeline.stats.errors import error_kind
+from pipeline.traffic import (
     ENVIRONMENTS,
     ERROR_KINDS,
     EVENT_SCHEMA,
@@ -20,7 +21,6 @@ from pipeline.simulation import (
     ErrorKind,
     Traffic,
 )
-from pipeline.stats.errors import error_kind
 
 UNTIL = dt.datetime(2026, 3, 2, tzinfo=dt.UTC)
 FOUR_WEEKS = Traffic(tuple(UUID(int=number) for number in range(1, 25)), 200_000, 28, 7, UNTIL)
