@@ -29,9 +29,7 @@ class Settings(BaseSettings):
         belong to it. Changing it later moves such events, so choose it once.
     """
 
-    model_config = SettingsConfigDict(
-        frozen=True, env_ignore_empty=True, extra="ignore", validate_by_name=True
-    )
+    model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, extra="ignore")
 
     database_url: str | None = Field(default=None, validation_alias="DATABASE_URL", repr=False)
     home: Path = Field(default=Path(".prompt-stats"), validation_alias="PROMPT_STATS_HOME")
