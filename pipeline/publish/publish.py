@@ -162,10 +162,10 @@ def _progress(
     ).all()
     replaced_from = dict(held.select("day", "synced_high").iter_rows())
     noted = source.invalidated_days(connection, first_day)
-    # Of a day that is in neither table the stats say nothing; that is right if it has no rows.
+    # Of a day without partials the stats say nothing; that is right if it has no rows, or is not open yet.
     absent = {day: source.WHOLE_DAY for day in noted if day is not None and day not in replaced_from}
     unread = source.unread_days(connection, snapshot, absent, first_day)
-    emptied = {day: snapshot.high for day in absent if day not in unread}
+    emptied = {day: snapshot.high for day in absent if day not in unread or day > snapshot.open_until}
     known = {**replaced_from, **emptied}
     connection.execute(
         CLEAR_INVALIDATIONS,

@@ -3,9 +3,13 @@
 -- Time:    xid; a day's notes go when it was read again after they were made: below its replaced_from.
 -- A TRUNCATE goes when every day was: below :all_replaced_from.
 DELETE FROM prompt_usage_invalidation AS note
-USING unnest(CAST(:days AS date[]), CAST(:replaced_from AS bigint[])) AS published (day, replaced_from)
 WHERE
-    note.operation <> 'TRUNCATE'
-    AND greatest(coalesce(note.day, :first_day), :first_day) = published.day
-    AND note.xid < published.replaced_from
-    OR note.operation = 'TRUNCATE' AND note.xid < :all_replaced_from
+    note.operation = 'TRUNCATE' AND note.xid < :all_replaced_from
+    OR note.operation <> 'TRUNCATE'
+    AND EXISTS (
+        SELECT
+        FROM unnest(CAST(:days AS date[]), CAST(:replaced_from AS bigint[])) AS published (day, replaced_from)
+        WHERE
+            published.day = greatest(coalesce(note.day, :first_day), :first_day)
+            AND published.replaced_from > note.xid
+    )

@@ -87,7 +87,8 @@ def test_changed_rows_are_counted_as_they_are_now(database: Database, lake: str,
     append(database, NOW, NOW - ONE_DAY, NOW - 2 * ONE_DAY, None)
     refresh_and_check(database, lake)
     execute(database, change)
-    refresh_and_check(database, lake)
+    assert refresh(database, lake, FIRST_DAY).pending_days == []
+    assert_equals_recount(database, FIRST_DAY)
     assert plan_refresh(database, lake, FIRST_DAY).days == []
 
 

@@ -1,0 +1,198 @@
+"""Random histories: whatever the app and the operator do in whatever order, the next refresh is true.
+
+Steps are random; at each quiet point, when no transaction is open, every stats table equals the recount.
+More steps on demand: ``pytest tests/properties --hypothesis-profile=thorough``.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import tempfile
+import uuid
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+from functools import partial
+from typing import Any, ClassVar
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from pipeline.database import Database
+from pipeline.refresh import plan_refresh, refresh
+from tests.conftest import FIRST_DAY, NewDatabase
+from tests.oracle import assert_equals_recount
+
+NOW = dt.datetime.now(dt.UTC)
+PROMPTS = [uuid.UUID(int=number) for number in range(1, 4)]
+USERS = [uuid.UUID(int=number) for number in range(1001, 1004)]
+AGES = st.one_of(st.none(), st.integers(-2, 12), st.sampled_from([-400, 5000]))
+"""Days before now of an event; negative is in the future, none is undated."""
+
+INSERT = """
+    INSERT INTO prompt_usage (id, prompt_id, user_id, scene, success, generation_time_ms, created_at)
+    VALUES (%(id)s, %(prompt)s, %(user)s, %(scene)s, %(success)s, %(time)s, %(at)s) ON CONFLICT DO NOTHING
+"""
+
+EVENT = st.fixed_dictionaries(
+    {
+        "id": st.one_of(st.uuids(), st.integers(1, 20).map(lambda number: uuid.UUID(int=number))),
+        "prompt": st.sampled_from(PROMPTS),
+        "user": st.sampled_from([None, *USERS]),
+        "scene": st.sampled_from([None, "", "studio"]),
+        "success": st.sampled_from([True, False, None]),
+        "time": st.one_of(st.none(), st.integers(0, 60_000)),
+        "at": AGES.map(lambda age: None if age is None else NOW - dt.timedelta(days=age)),
+    }
+)
+EVENTS = st.lists(EVENT, min_size=1, max_size=5)
+
+
+class History(RuleBasedStateMachine):
+    """An app, an operator and a pipeline on one database and one lake."""
+
+    fresh_database: ClassVar[Callable[[], AbstractContextManager[Database]]]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open = ExitStack()
+        self.database: Database = self.open.enter_context(type(self).fresh_database())
+        self.lake = self.open.enter_context(tempfile.TemporaryDirectory())
+        self.app = self.open.enter_context(psycopg.connect(self.database.conninfo, autocommit=True))
+        self.slow: psycopg.Connection[Any] | None = None
+
+    @initialize()
+    def prompts_exist(self) -> None:
+        """The app has its prompts."""
+        insert = "INSERT INTO prompts (id, name, template) VALUES (%s, 'name', 'template')"
+        self.app.cursor().executemany(insert, [(prompt,) for prompt in PROMPTS])
+
+    @rule(events=EVENTS)
+    def append(self, events: list[dict[str, Any]]) -> None:
+        """Each in a transaction of its own; some ids come twice."""
+        self.app.cursor().executemany(INSERT, events)
+
+    @precondition(lambda self: self.slow is None)
+    @rule(events=EVENTS)
+    def open_transaction(self, events: list[dict[str, Any]]) -> None:
+        """A writer that has not committed yet."""
+        self.slow = psycopg.connect(self.database.conninfo)
+        self.slow.cursor().executemany(INSERT, [{**event, "id": uuid.uuid4()} for event in events])
+
+    @precondition(lambda self: self.slow is not None)
+    @rule(commits=st.booleans())
+    def end_transaction(self, *, commits: bool) -> None:
+        """It commits, or rolls back."""
+        assert self.slow
+        self.slow.commit() if commits else self.slow.rollback()
+        self.slow.close()
+        self.slow = None
+
+    @rule(user=st.sampled_from(USERS))
+    def delete_user(self, user: uuid.UUID) -> None:
+        """The app deletes a user."""
+        self.app.execute("DELETE FROM prompt_usage WHERE user_id = %s", (user,))
+
+    @rule(age=st.integers(0, 12))
+    def delete_day(self, age: int) -> None:
+        """All of a day goes."""
+        self.app.execute(
+            "DELETE FROM prompt_usage WHERE created_at::date = %s", (NOW.date() - dt.timedelta(age),)
+        )
+
+    @rule(scene=st.sampled_from(["", "studio"]), days=st.integers(-3, 3))
+    def move(self, scene: str, days: int) -> None:
+        """Rows change, and go to another day."""
+        self.app.execute(
+            "UPDATE prompt_usage SET created_at = created_at + %s, success = true WHERE scene = %s",
+            (dt.timedelta(days=days), scene),
+        )
+
+    @precondition(lambda self: self.slow is None)
+    @rule()
+    def truncate(self) -> None:
+        """Everything goes."""
+        self.app.execute("TRUNCATE prompt_usage")
+
+    @rule(prompt=st.sampled_from(PROMPTS), user=st.sampled_from(USERS))
+    def favour(self, prompt: uuid.UUID, user: uuid.UUID) -> None:
+        """A user adds a favourite."""
+        self.app.execute(
+            "INSERT INTO prompt_favorites (prompt_id, user_id) VALUES (%s, %s) ON CONFLICT DO NOTHING",
+            (prompt, user),
+        )
+
+    @rule()
+    def refresh(self) -> None:
+        """The schedule ticks."""
+        refresh(self.database, self.lake, FIRST_DAY)
+
+    @rule(first=st.integers(0, 12), length=st.integers(1, 5), replace=st.booleans())
+    def refresh_some_days(self, first: int, length: int, *, replace: bool) -> None:
+        """A backfill, or a run over one of several ranges."""
+        days = [NOW.date() - dt.timedelta(days=first - number) for number in range(length)]
+        refresh(self.database, self.lake, FIRST_DAY, days, replace=replace)
+
+    @precondition(lambda self: self.slow is None)
+    @rule()
+    def look(self) -> None:
+        """A quiet point: after a refresh all is true, and nothing is left to do."""
+        report = refresh(self.database, self.lake, FIRST_DAY)
+        assert_equals_recount(self.database, FIRST_DAY)
+        assert report.pending_days == []
+        assert plan_refresh(self.database, self.lake, FIRST_DAY).days == []
+
+    @invariant()
+    def as_of_never_goes_back(self) -> None:
+        """What was once promised stays promised."""
+        row = self.app.execute(
+            "SELECT bool_and(as_of >= before) FROM"
+            " (SELECT as_of, lag(as_of) OVER (ORDER BY id) AS before FROM stats_refresh) AS history"
+        ).fetchone()
+        assert row
+        assert row[0] is not False
+
+    def teardown(self) -> None:
+        """Ends what is open, looks once more, and cleans up."""
+        try:
+            if self.slow:
+                self.end_transaction(commits=True)
+            self.look()
+        finally:
+            if self.slow:
+                self.slow.close()
+            self.open.close()
+
+
+settings.register_profile("thorough", max_examples=100, stateful_step_count=50)
+
+
+@pytest.mark.parametrize("examples", [8])
+def test_histories(
+    request: pytest.FixtureRequest, new_database: NewDatabase, migrated_template: str, examples: int
+) -> None:
+    class TestedHistory(History):
+        """The machine on this session's server."""
+
+    TestedHistory.fresh_database = partial(new_database, migrated_template)
+    thorough = request.config.getoption("--hypothesis-profile") == "thorough"
+    run_state_machine_as_test(
+        TestedHistory,
+        settings=settings(
+            max_examples=100 if thorough else examples,
+            stateful_step_count=50 if thorough else 40,
+            deadline=None,
+            # A step takes up to a second, and shrinking hundreds: the log of the first failure has to do.
+            phases=[Phase.explicit, Phase.reuse, Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
