@@ -47,7 +47,7 @@ def status(database: Database, lake: str, first_day: dt.date) -> Answer:
     with database.engine.connect() as connection:
         latest = source.latest_refresh(connection) or {}
         waiting = connection.execute(WAITING_COUNTS).mappings().one()
-        held_back = source.held_back_days(connection, plan.snapshot)
+        held_back = source.held_back_count(connection, plan.snapshot)
     return {
         **_freshness(latest),
         "published_at": latest.get("published_at"),
@@ -55,7 +55,7 @@ def status(database: Database, lake: str, first_day: dt.date) -> Answer:
         "usage_count": latest.get("usage_count", 0),
         "stale_days": plan.days,
         "pending_days": latest.get("pending_days", []),
-        "held_back_count": sum(held_back.values()),
+        "held_back_count": held_back,
         **waiting,
     }
 

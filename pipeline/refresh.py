@@ -38,7 +38,7 @@ def plan_refresh(database: Database, lake: str, first_day: dt.date) -> Plan:
     """
     with database.engine.connect() as connection:
         snapshot = source.take_snapshot(connection)
-        previous = source.latest_refresh(connection)
+        previous = source.progress_since(connection, snapshot)
         since = previous["high"] if previous else 0
         days: set[dt.date] = set(source.touched_days(connection, snapshot, since, first_day))
         changed = source.invalidated_days(connection, first_day)

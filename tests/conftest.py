@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from itertools import count
 from pathlib import Path
 
+import hypothesis
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
@@ -21,6 +22,9 @@ FIRST_DAY = dt.date(2025, 1, 1)
 
 TEMPLATE = "migrated"
 NewDatabase = Callable[[str], AbstractContextManager[Database]]
+# For the random histories: pytest tests/properties --hypothesis-profile=thorough
+hypothesis.settings.register_profile("thorough", deadline=None)
+
 _numbers = count()
 
 

@@ -21,7 +21,7 @@ depends_on = None
 INVALIDATION_TRIGGER = (
     """
     CREATE FUNCTION note_prompt_usage_change() RETURNS trigger
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public SET timezone = 'UTC' AS $$
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp SET timezone = 'UTC' AS $$
     BEGIN
         IF TG_OP = 'TRUNCATE' THEN
             INSERT INTO prompt_usage_invalidation (day, operation) VALUES (NULL, TG_OP);

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 from typing import Annotated
@@ -47,14 +49,15 @@ def demo() -> None:
     page = home / "report.html"
     write_report(reading.overview(database, DEMO_DAYS), page)
     console.print(f"\nThe same as a picture: [bold]{page.as_uri()}[/bold]", soft_wrap=True)
+    program = "prompt-stats" if shutil.which("prompt-stats") else os.path.relpath(sys.argv[0])
     console.print("\nWhat to type next:")
     for command, what in (
         ("show portrait-selfie-casual", "one prompt with its scenes and days"),
         ("status", "as of when the numbers are, and what waits"),
         ("ui", "Dagster with the schedule, for backfills"),
-        ("simulate --events 10000 --days 2 && prompt-stats refresh", "more traffic, counted"),
+        ("simulate --events 10000 --days 2", "more traffic; then refresh"),
     ):
-        console.print(f"  prompt-stats {command:<58}[dim]{what}[/dim]", highlight=False, soft_wrap=True)
+        console.print(f"  {program} {command:<34}[dim]{what}[/dim]", highlight=False, soft_wrap=True)
 
 
 def ui(

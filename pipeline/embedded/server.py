@@ -90,7 +90,10 @@ def remove_orphans(fallback: Path) -> None:
     above it that exists has to be the very one that was there when the area was made.
     """
     for owner in fallback.glob(f"*/{OWNER}"):
-        remembered: dict[str, list[int]] = json.loads(owner.read_text())
+        try:
+            remembered: dict[str, list[int]] = json.loads(owner.read_text())
+        except ValueError:
+            continue  # being written, or cut off by a crash: not ours to judge
         home, *above = remembered
         if Path(home).exists():
             continue

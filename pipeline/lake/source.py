@@ -18,6 +18,7 @@ from sqlalchemy import Connection, text
 
 from pipeline.database import Database
 from pipeline.days import last_open_day
+from pipeline.errors import DatabaseError
 from pipeline.queries import query
 
 if TYPE_CHECKING:
@@ -76,6 +77,24 @@ def latest_refresh(connection: Connection) -> dict[str, Any] | None:
     return dict(row) if row else None
 
 
+def progress_since(connection: Connection, snapshot: Snapshot) -> dict[str, Any] | None:
+    """The last refresh, as far as the snapshot can be compared with it.
+
+    :raises DatabaseError: the server has not yet given out the transaction ids that the last refresh
+        saw, so this is a copy on another server: old rows would be taken for new ones, or be missed.
+    """
+    previous = latest_refresh(connection)
+    if previous and previous["high"] > snapshot.next_xid:
+        raise DatabaseError(
+            "Looking for new events",
+            f"the last refresh saw transaction ids up to {previous['high']}, and this server is only at"
+            f" {snapshot.next_xid}: the database was copied from another server",
+            "Set ingest_xid of all rows of prompt_usage to NULL, empty stats_refresh and stats_day, and give"
+            " PROMPT_STATS_LAKE_URI a new place; the next refresh then counts everything anew",
+        )
+    return previous
+
+
 def touched_days(
     connection: Connection, snapshot: Snapshot, since: int, first_day: dt.date
 ) -> dict[dt.date, int]:
@@ -113,10 +132,9 @@ def unread_days(
     return {row.day: row.usage_count for row in rows}
 
 
-def held_back_days(connection: Connection, snapshot: Snapshot) -> dict[dt.date, int]:
-    """The days after ``open_until`` that have rows, and their number."""
-    rows = connection.execute(HELD_BACK, {"open_until": snapshot.open_until})
-    return {row.day: row.usage_count for row in rows}
+def held_back_count(connection: Connection, snapshot: Snapshot) -> int:
+    """The number of rows of days after ``open_until``."""
+    return int(connection.execute(HELD_BACK, {"open_until": snapshot.open_until}).scalar_one())
 
 
 def invalidated_days(connection: Connection, first_day: dt.date) -> dict[dt.date | None, int]:

@@ -83,7 +83,7 @@ def publish(database: Database, lake: str, first_day: dt.date, run_id: str | Non
             lock_transaction(connection, Lock.PUBLISH)
         with _timed(seconds, "progress"):
             snapshot = source.take_snapshot(connection)
-            previous = source.latest_refresh(connection)
+            previous = source.progress_since(connection, snapshot)
             partials = open_partials(lake)
             held = partials.days()
             progress = _progress(connection, snapshot, previous, held, first_day)
@@ -95,7 +95,7 @@ def publish(database: Database, lake: str, first_day: dt.date, run_id: str | Non
             as_of=progress.as_of,
             lag_seconds=max((snapshot.taken_at - progress.as_of).total_seconds(), 0.0),
             usage_count=int(days["usage_count"].sum()),
-            held_back_count=sum(source.held_back_days(connection, snapshot).values()),
+            held_back_count=source.held_back_count(connection, snapshot),
             pending_days=progress.pending,
             seconds=seconds,
         )
@@ -188,6 +188,13 @@ def _progress(
             open_until = min(unread) - ONE_DAY
             pending |= unread.keys()
     high = min((row.first_xid for row in lacking), default=snapshot.high)
+    published = set(connection.scalars(select(tables.stats_day.c.day)))
+    gone = {day: source.WHOLE_DAY for day in published if day not in marks}
+    lost = source.unread_days(connection, snapshot, gone, first_day)
+    if lost:
+        # The lake lost days that Postgres still has: the next refresh has to look at everything.
+        high = 0
+        pending |= lost.keys()
     known_as_of = connection.execute(KNOWN_AS_OF, {"high": high}).scalar_one() or NOTHING_KNOWN
     if pending:
         as_of = previous["as_of"] if previous else NOTHING_KNOWN

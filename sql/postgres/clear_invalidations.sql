@@ -10,6 +10,7 @@ WHERE
         SELECT
         FROM unnest(CAST(:days AS date[]), CAST(:replaced_from AS bigint[])) AS published (day, replaced_from)
         WHERE
-            published.day = greatest(coalesce(note.day, :first_day), :first_day)
+            published.day
+            = least(greatest(coalesce(note.day, :first_day), :first_day), CAST('9999-12-31' AS date))
             AND published.replaced_from > note.xid
     )

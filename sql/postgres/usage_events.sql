@@ -4,6 +4,7 @@
 -- Run as COPY through ADBC, which takes no parameters: they are the session's settings, set with bound
 -- values before: prompt_stats.high, .first_day, .from_day, .to_day, .lowest_mark, and .days, a JSON list
 -- of {day, mark}. A mark of -1 takes all of the day, rows older than the pipeline included.
+-- Times before the year 1, which no client can read, are taken as undated.
 -- Each setting is read in a subquery, so once and not for each row. Two branches, so that days other than
 -- the first don't look for undated rows.
 WITH wanted AS (
@@ -42,7 +43,7 @@ SELECT
     events.success,
     events.generation_time_ms::bigint,
     events.error_message::text,
-    events.created_at::timestamptz,
+    CASE WHEN events.created_at >= '0001-01-01' THEN events.created_at::timestamptz END AS created_at,
     coalesce(events.ingest_xid, 0)                        AS ingest_xid,
     (SELECT current_setting('prompt_stats.high')::bigint) AS synced_high,
     events.event_day                                      AS day

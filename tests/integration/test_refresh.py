@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from pipeline.database import Database
-from pipeline.errors import LakeConflictError
+from pipeline.errors import DatabaseError, LakeConflictError
 from pipeline.lake import source
 from pipeline.lake.partials import open_partials, roll_up_days
 from pipeline.lake.usage_events import open_usage_events, sync_days
@@ -270,3 +270,45 @@ def test_lost_lake_is_read_anew(database: Database, tmp_path: Path) -> None:
     refresh_and_check(database, str(tmp_path / "first"))
     refresh_and_check(database, str(tmp_path / "second"))
     assert counted(database) == 3
+
+
+def test_partial_refresh_on_a_lost_lake_does_not_forget_the_rest(database: Database, tmp_path: Path) -> None:
+    append(database, NOW, NOW - 9 * ONE_DAY)
+    refresh_and_check(database, str(tmp_path / "first"))
+    report = refresh(database, str(tmp_path / "second"), FIRST_DAY, days=[TODAY])
+    assert report.pending_days == [TODAY - 9 * ONE_DAY]
+    refresh_and_check(database, str(tmp_path / "second"))
+    assert counted(database) == 2
+
+
+@pytest.mark.parametrize(
+    "time",
+    ["infinity", "-infinity", "12000-01-01", "0044-03-15 BC", "0001-01-01", "9999-12-31 23:59:59.999999"],
+)
+def test_time_that_no_calendar_has_breaks_nothing(database: Database, lake: str, time: str) -> None:
+    append(database, NOW)
+    execute(database, f"INSERT INTO prompt_usage (prompt_id, created_at) VALUES ('{PROMPT}', '{time}')")
+    report = refresh(database, lake, FIRST_DAY)
+    assert report.usage_count + report.held_back_count == 2
+    execute(database, "DELETE FROM prompt_usage")
+    report = refresh(database, lake, FIRST_DAY)
+    assert (report.usage_count, report.held_back_count, report.pending_days) == (0, 0, [])
+
+
+def test_copy_on_another_server_is_recognised(database: Database, lake: str) -> None:
+    append(database, NOW)
+    refresh(database, lake, FIRST_DAY)
+    # What a restored dump looks like: the watermark of a server that was further on.
+    execute(database, "UPDATE stats_refresh SET high = high + 1000000")
+    with pytest.raises(DatabaseError, match="copied from another server"):
+        refresh(database, lake, FIRST_DAY)
+
+
+def test_temporary_table_of_the_app_does_not_swallow_notes(database: Database, lake: str) -> None:
+    append(database, NOW)
+    refresh_and_check(database, lake)
+    with psycopg.connect(database.conninfo) as app:
+        app.execute("CREATE TEMPORARY TABLE prompt_usage_invalidation (day date, operation text)")
+        app.execute("DELETE FROM prompt_usage")
+    refresh_and_check(database, lake)
+    assert counted(database) == 0

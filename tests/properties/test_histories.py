@@ -173,9 +173,6 @@ class History(RuleBasedStateMachine):
             self.open.close()
 
 
-settings.register_profile("thorough", max_examples=100, stateful_step_count=50)
-
-
 @pytest.mark.parametrize("examples", [8])
 def test_histories(
     request: pytest.FixtureRequest, new_database: NewDatabase, migrated_template: str, examples: int
