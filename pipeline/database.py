@@ -113,7 +113,7 @@ class Database:
         except psycopg.OperationalError as error:
             raise DatabaseError(
                 "Connecting to the database",
-                str(error).strip().splitlines()[-1].rstrip("."),
+                " ".join(str(error).split()).rstrip("?."),
                 "Check DATABASE_URL and that the server runs, or unset it to use the embedded server",
             ) from None
         if version < MINIMUM_VERSION:

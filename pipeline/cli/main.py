@@ -1,6 +1,6 @@
 """The application, and the edge where errors become texts and exit codes.
 
-Exit codes: 0 it did what was asked, 1 it could not, 2 the command line is wrong.
+Exit codes: 0 it did what was asked, 1 it could not, 2 the command line can't be read.
 """
 
 from __future__ import annotations

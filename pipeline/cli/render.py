@@ -72,7 +72,8 @@ def prompt(answer: Mapping[str, Any]) -> RenderableType:
         f"{count(answer['usage_count_30d'])} in 30",
         "success": f"{percent(answer['success_rate'])} of {count(answer['usage_count'])}, "
         f"at least {percent(answer['success_rate_lower'])} with 95 % confidence",
-        "outcomes": f"{count(answer['success_count'])} succeeded, {count(answer['failure_count'])} failed",
+        "outcomes": f"{count(answer['success_count'])} succeeded, {count(answer['failure_count'])} failed, "
+        f"{count(answer['usage_count'] - answer['success_count'] - answer['failure_count'])} unknown",
         "time": f"mean {seconds(answer['avg_generation_time_ms'])}, "
         f"median {seconds(answer['p50_generation_time_ms'])}, "
         f"p95 {seconds(answer['p95_generation_time_ms'])}",

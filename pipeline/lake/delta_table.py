@@ -153,6 +153,6 @@ def _translated(attempted: str) -> Iterator[None]:
     except (DeltaError, OSError) as error:
         raise LakeError(
             attempted,
-            str(error).rstrip("."),
+            " ".join(str(error).split()).rstrip("."),
             "Check PROMPT_STATS_LAKE_URI, the disk's free space and the permissions, then run it again",
         ) from error

@@ -19,7 +19,7 @@ from typing import Any
 import polars as pl
 import pyarrow.dataset as ds
 from adbc_driver_manager.dbapi import Connection as AdbcConnection
-from sqlalchemy import Connection, Table, insert, select, text
+from sqlalchemy import Connection, Table, func, insert, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from pipeline import tables
@@ -113,6 +113,7 @@ def publish(database: Database, lake: str, first_day: dt.date, run_id: str | Non
                 next_xid=snapshot.next_xid,
                 as_of=progress.as_of,
                 started_at=snapshot.taken_at,
+                published_at=func.clock_timestamp(),
                 open_until=progress.open_until,
                 usage_count=report.usage_count,
                 held_back_count=report.held_back_count,
