@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from sqlalchemy import select
 
 from pipeline.database import Database
+from pipeline.days import ONE_DAY, DayRange
 from pipeline.lake import source
 from pipeline.lake.partials import open_partials, roll_up_days, stale_days
 from pipeline.lake.usage_events import open_usage_events, sync_days
@@ -51,10 +52,7 @@ def plan_refresh(database: Database, lake: str, first_day: dt.date) -> Plan:
         days |= held
     days |= {day for day in changed if day is not None}
     if previous:
-        opened = previous["open_until"]
-        while opened < snapshot.open_until:
-            opened += dt.timedelta(days=1)
-            days.add(opened)
+        days.update(DayRange(previous["open_until"] + ONE_DAY, snapshot.open_until).days())
     days.update(stale_days(open_partials(lake), events))
     return Plan(
         sorted(day for day in days if first_day <= day <= snapshot.open_until),

@@ -24,7 +24,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from pipeline import tables
 from pipeline.database import Database, Lock, lock_transaction
-from pipeline.days import ONE_DAY
+from pipeline.days import ONE_DAY, DayRange
 from pipeline.engines import duckdb_engine
 from pipeline.lake import source
 from pipeline.lake.delta_table import DailyTable
@@ -183,7 +183,8 @@ def _progress(
     }
     open_until = snapshot.open_until
     if previous and previous["open_until"] < snapshot.open_until:
-        opened = {day: marks.get(day, source.WHOLE_DAY) for day in _after(previous["open_until"], open_until)}
+        opening = DayRange(previous["open_until"] + ONE_DAY, open_until)
+        opened = {day: marks.get(day, source.WHOLE_DAY) for day in opening.days()}
         unread = source.unread_days(connection, snapshot, opened, first_day)
         if unread:
             open_until = min(unread) - ONE_DAY
@@ -202,12 +203,6 @@ def _progress(
     else:
         as_of = max(snapshot.as_of, known_as_of)
     return _Progress(high, as_of, open_until, sorted(pending))
-
-
-def _after(day: dt.date, last: dt.date) -> Iterator[dt.date]:
-    while day < last:
-        day += ONE_DAY
-        yield day
 
 
 def _wanted(
