@@ -6,28 +6,35 @@ callers that have an orchestrator of their own.
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from pipeline.database import Database
 from pipeline.days import ONE_DAY, DayRange
+from pipeline.errors import LakeError
 from pipeline.lake import source
-from pipeline.lake.partials import open_partials, roll_up_days, stale_days
+from pipeline.lake.partials import USAGE, USERS, open_partials, roll_up_days, stale_days
+from pipeline.lake.periods import settle
 from pipeline.lake.usage_events import open_usage_events, sync_days
 from pipeline.publish.publish import PublishReport, publish
+from pipeline.queries import query
 from pipeline.tables import stats_day
+
+USERS_ARE_DUE = text(query("postgres/users_are_due"))
+LARGEST_XID = 2**63 - 1
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a refresh has to do. ``days``: to sync and roll up, in order; the last refresh, or None."""
+    """What a refresh has to do. ``days``: to sync and roll up, in order; ``users``: whether they are due."""
 
     days: list[dt.date]
+    users: bool
     snapshot: source.Snapshot
-    previous_as_of: dt.datetime | None
 
 
 def plan_refresh(database: Database, lake: str, first_day: dt.date) -> Plan:
@@ -35,29 +42,32 @@ def plan_refresh(database: Database, lake: str, first_day: dt.date) -> Plan:
 
     New rows since the published watermark, updated and deleted rows, days that opened since, published
     days that the lake does not have, and days whose partials are older than their raw events, as a crash
-    may leave them.
+    may leave them. After a restore, all days.
     """
-    with database.engine.connect() as connection:
-        snapshot = source.take_snapshot(connection)
-        previous = source.progress_since(connection, snapshot)
-        since = previous["high"] if previous else 0
-        days: set[dt.date] = set(source.touched_days(connection, snapshot, since, first_day))
-        changed = source.invalidated_days(connection, first_day)
-        published = set(connection.scalars(select(stats_day.c.day)))
     events = open_usage_events(lake)
     held = set(events.days()["day"])
+    with database.engine.connect() as connection:
+        snapshot = source.take_snapshot(connection)
+        previous = source.latest_refresh(connection)
+        is_elsewhere = source.is_elsewhere(connection, snapshot)
+        since = 0 if is_elsewhere or not previous else previous["high"]
+        # After a restore rows may carry ids that this server has yet to give out.
+        below = dataclasses.replace(snapshot, high=LARGEST_XID) if is_elsewhere else snapshot
+        days: set[dt.date] = set(source.touched_days(connection, below, since, first_day))
+        changed = source.invalidated_days(connection, first_day)
+        published = set(connection.scalars(select(stats_day.c.day)))
+        users = bool(connection.execute(USERS_ARE_DUE).scalar_one())
     # A lake that was lost, or is another one than before, is read anew.
+    days |= held if is_elsewhere or None in changed else set()
     days |= published - held
-    if None in changed:
-        days |= held
     days |= {day for day in changed if day is not None}
     if previous:
         days.update(DayRange(previous["open_until"] + ONE_DAY, snapshot.open_until).days())
     days.update(stale_days(open_partials(lake), events))
     return Plan(
         sorted(day for day in days if first_day <= day <= snapshot.open_until),
+        users,
         snapshot,
-        previous["as_of"] if previous else None,
     )
 
 
@@ -68,9 +78,35 @@ def refresh(
     days: Collection[dt.date] | None = None,
     *,
     replace: bool = False,
+    users: bool = True,
 ) -> PublishReport:
-    """Brings the stats up to date; ``days`` limits the work, ``replace`` reads those days again whole."""
+    """Brings the stats up to date; ``days`` limits the work, ``replace`` reads those days again whole.
+
+    ``users``: the stats of users too, which costs more and need not be every few minutes.
+
+    :raises LakeError: some days could not be processed; the others are published.
+    """
     wanted = plan_refresh(database, lake, first_day).days if days is None else days
-    sync_days(database, lake, first_day, wanted, replace=replace)
-    roll_up_days(database, lake, wanted)
-    return publish(database, lake, first_day)
+    failed = sync_days(database, lake, first_day, wanted, replace=replace).failed
+    failed |= roll_up_days(database, lake, wanted).failed
+    settle(database, lake, USAGE)
+    if users:
+        failed |= roll_up_days(database, lake, rollup=USERS).failed
+        settle(database, lake, USERS)
+    report = publish(database, lake, first_day, users=users)
+    raise_failed(failed)
+    return report
+
+
+def raise_failed(failed: Mapping[dt.date, str]) -> None:
+    """Says which days could not be processed, if any.
+
+    :raises LakeError: there are such days.
+    """
+    if failed:
+        day, reason = min(failed.items())
+        raise LakeError(
+            f"Processing {len(failed)} days, the first of them {day}",
+            reason.rstrip("."),
+            "The other days are published, and these are tried again at the next refresh",
+        )

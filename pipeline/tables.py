@@ -196,7 +196,7 @@ prompt_stats = Table(
     Column("p50_generation_time_ms", Double, comment="Median time, within 2 % of the exact one."),
     Column("p95_generation_time_ms", Double, comment="95th percentile, within 2 %."),
     Column("p99_generation_time_ms", Double, comment="99th percentile, within 2 %."),
-    Column("unique_users", BigInteger, nullable=False, comment="Distinct users, exactly."),
+    Column("unique_users", BigInteger, nullable=False, comment="Distinct users, as of user_stats_as_of."),
     Column("usage_count_7d", BigInteger, nullable=False, comment="Events of the 7 days up to as_of (UTC)."),
     Column("usage_count_30d", BigInteger, nullable=False, comment="Events of the 30 days up to as_of."),
     Column(
@@ -250,8 +250,15 @@ user_prompt_stats = Table(
     Column("user_id", UUID, primary_key=True),
     Column("prompt_id", UUID, primary_key=True),
     *_measures(),
-    Column("is_favorite", Boolean, nullable=False, comment="Whether the user has it as a favourite."),
-    comment="One row a user and prompt that the user used. Replaced by the pipeline alone.",
+    Column(
+        "is_favorite",
+        Boolean,
+        nullable=False,
+        server_default=text("false"),
+        comment="Whether the user has it as a favourite.",
+    ),
+    comment="One row a user and prompt that the user used, as of user_stats_as_of. Replaced by the pipeline"
+    " alone.",
 )
 
 prompt_error_stats = Table(
@@ -272,6 +279,39 @@ stats_day = Table(
     Column("ingest_xid", BigInteger, nullable=False, comment="Largest ingest_xid among them."),
     Column("events_version", BigInteger, nullable=False, comment="Fingerprint of the day's files."),
     comment="What the published stats hold, day by day.",
+)
+
+user_stats_day = Table(
+    "user_stats_day",
+    metadata,
+    Column("day", Date, primary_key=True, comment="Day in UTC."),
+    Column("ingest_xid", BigInteger, nullable=False, comment="Largest ingest_xid of the day's events."),
+    Column("synced_high", BigInteger, nullable=False, comment="Watermark since which none was read again."),
+    Column("events_version", BigInteger, nullable=False, comment="Fingerprint of files and query."),
+    Column("rollup_version", BigInteger, nullable=False, comment="Fingerprint of the query alone."),
+    comment="What the published stats of users hold, day by day.",
+)
+
+stats_sync = Table(
+    "stats_sync",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("high", BigInteger, nullable=False, comment="Every row with a smaller ingest_xid was there."),
+    Column("next_xid", BigInteger, nullable=False, comment="What was committed then has a smaller id."),
+    Column("as_of", TIMESTAMP, nullable=False, comment="Every event committed before it is below high."),
+    Column("started_at", TIMESTAMP, nullable=False, comment="When the watermark was taken."),
+    Column("server", Text, nullable=False, comment="Cluster, timeline and database that give out the ids."),
+    comment="Watermarks of the last syncs: which transaction ids had been given out when.",
+)
+
+stats_expired_day = Table(
+    "stats_expired_day",
+    metadata,
+    Column("day", Date, primary_key=True, comment="Day in UTC."),
+    Column("usage_count", BigInteger, nullable=False, comment="Events of the day in the lake."),
+    Column("high", BigInteger, nullable=False, comment="Rows with a smaller ingest_xid are in the lake."),
+    Column("expired_at", TIMESTAMP, nullable=False, server_default=NOW),
+    comment="Days whose raw rows the retention job removes from prompt_usage: the lake alone has them.",
 )
 
 stats_refresh = Table(
@@ -295,6 +335,7 @@ stats_refresh = Table(
     Column("rows_written", JSONB, nullable=False, comment="Rows written and deleted, by table."),
     Column("seconds", JSONB, nullable=False, comment="Duration of each step of the publish."),
     Column("run_id", Text, comment="The Dagster run, where there was one."),
+    Column("user_stats_as_of", TIMESTAMP, comment="as_of of user_prompt_stats and of unique_users."),
     comment="One row a publish, written in the same transaction as the stats.",
 )
 
@@ -305,7 +346,6 @@ STATS_TABLES = (
     prompt_outfit_stats,
     scene_stats,
     prompt_daily_stats,
-    user_prompt_stats,
     prompt_error_stats,
 )
-"""The tables that the pipeline replaces, in the order in which they are published."""
+"""The tables that every refresh brings up to date, in the order in which they are published."""

@@ -118,8 +118,11 @@ def refresh_stale(database: Database) -> list[DayRange]:
     # Dagster takes two seconds to import; the reading commands do without.
     from pipeline.orchestration.jobs import stale_ranges
     from pipeline.orchestration.resources import Stores
+    from pipeline.refresh import plan_refresh
 
-    return run_ranges(stale_ranges(Stores(settings(), database)), database, replace=False)
+    stores = Stores(settings(), database)
+    plan = plan_refresh(database, stores.lake, stores.first_day)
+    return run_ranges(stale_ranges(plan, stores), database, replace=False)
 
 
 def run_ranges(ranges: Sequence[DayRange], database: Database, *, replace: bool) -> list[DayRange]:

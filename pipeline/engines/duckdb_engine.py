@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import duckdb
 import polars as pl
+import pyarrow as pa
 import pyarrow.dataset as ds
 
 from pipeline.queries import query
+
+MEMORY_LIMIT = "1GB"
+"""What a query may hold; beyond it DuckDB writes to a temporary folder."""
+
+ROWS_AT_ONCE = 100_000
 
 
 def run(name: str, **inputs: ds.Dataset) -> pl.DataFrame:
@@ -14,9 +24,26 @@ def run(name: str, **inputs: ds.Dataset) -> pl.DataFrame:
 
     The result is in memory, so the caller of a rollup chooses how many days it takes at once.
     """
-    with duckdb.connect() as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        for table, rows in inputs.items():
-            connection.register(table, rows)
+    with _connected(inputs) as connection:
         result: pl.DataFrame = connection.sql(query(f"engine/{name}")).pl()
         return result
+
+
+@contextmanager
+def stream(name: str, **inputs: ds.Dataset) -> Iterator[pa.RecordBatchReader]:
+    """As :func:`run`, for a result that need not fit into memory; read it within the block."""
+    with _connected(inputs) as connection:
+        yield connection.sql(query(f"engine/{name}")).to_arrow_reader(ROWS_AT_ONCE)
+
+
+@contextmanager
+def _connected(inputs: dict[str, ds.Dataset]) -> Iterator[duckdb.DuckDBPyConnection]:
+    with tempfile.TemporaryDirectory(prefix="prompt-stats-") as spill, duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
+        connection.execute("SET temp_directory = ?", [spill])
+        # The order of rows without ORDER BY means nothing, and keeping it costs memory.
+        connection.execute("SET preserve_insertion_order = false")
+        for table, rows in inputs.items():
+            connection.register(table, rows)
+        yield connection

@@ -5,7 +5,11 @@
 ``usage_events``
     The raw events, and how they get here from Postgres.
 ``partials``
-    The daily rollup of the raw events, ``prompt_usage_daily``.
+    The daily rollups of the raw events, ``prompt_usage_daily`` and ``prompt_user_daily``.
+``periods``
+    The partials of longer periods, so that a publish does not merge every day of the past.
+``isolation``
+    Keeps one day's fault from holding up the others.
 ``source``
     Reads Postgres: the watermark, the days that changed, the events themselves.
 

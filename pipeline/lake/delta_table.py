@@ -17,13 +17,29 @@ from pathlib import Path
 import polars as pl
 import pyarrow as pa
 import pyarrow.dataset as ds
-from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
+from deltalake import (
+    CommitProperties,
+    DeltaTable,
+    PostCommitHookProperties,
+    Transaction,
+    WriterProperties,
+    write_deltalake,
+)
 from deltalake.exceptions import CommitFailedError, DeltaError
 
 from pipeline.errors import LakeConflictError, LakeError
 
 WRITER = "prompt-stats"
 COMPRESSION = WriterProperties(compression="ZSTD", compression_level=3)
+LEDGER_COLUMNS = ("ingest_xid", "synced_high", "events_version", "covered_until")
+"""Columns whose smallest and largest values stand in the log. No others: an erased person's id must not."""
+KEPT = dt.timedelta(days=7)
+"""How long replaced files and old log entries stay, for readers that are still at an older state."""
+TABLE_PROPERTIES = {
+    "delta.checkpointInterval": "100",
+    "delta.logRetentionDuration": f"interval {KEPT.days} days",
+    "delta.deletedFileRetentionDuration": f"interval {KEPT.days} days",
+}
 
 
 class DailyTable:
@@ -44,7 +60,15 @@ class DailyTable:
             if "://" not in uri:
                 Path(uri).mkdir(parents=True, exist_ok=True)
             if not DeltaTable.is_deltatable(uri):
-                DeltaTable.create(uri, schema, mode="ignore", partition_by=["day"], name=name)
+                columns = ",".join(column for column in LEDGER_COLUMNS if column in schema.names)
+                DeltaTable.create(
+                    uri,
+                    schema,
+                    mode="ignore",
+                    partition_by=["day"],
+                    name=name,
+                    configuration={**TABLE_PROPERTIES, "delta.dataSkippingStatsColumns": columns},
+                )
             self._delta = DeltaTable(uri)
 
     def days(self) -> pl.DataFrame:
@@ -53,14 +77,15 @@ class DailyTable:
         ``day``; ``usage_count``: rows; ``mark``: largest ``ingest_xid``; ``synced_high``: smallest
         ``synced_high``: the watermark from which on the day's rows were not read again; ``bytes``;
         ``files``; ``version``: a fingerprint of the day's files (int64): equal if nothing changed. And
-        ``events_version``, where the schema has it: that of the day's rows, which all have the same.
+        ``events_version`` and ``covered_until``, where the schema has them: those of the day's rows, which
+        all have the same.
         """
         adds = pl.DataFrame(pa.table(self._delta.get_add_actions(flatten=True)))
-        schema = dict(DAYS_SCHEMA)
-        made_from = []
-        if "events_version" in self.schema.names:
-            schema["events_version"] = pl.Int64()
-            made_from = [pl.col("min.events_version").min().alias("events_version")]
+        schema = {
+            **DAYS_SCHEMA,
+            **{name: kind for name, kind in OF_PARTIALS.items() if name in self.schema.names},
+        }
+        made_from = [pl.col(f"min.{name}").min().alias(name) for name in OF_PARTIALS if name in schema]
         if adds.is_empty():
             return pl.DataFrame(schema=schema)
         days = (
@@ -77,16 +102,18 @@ class DailyTable:
             .filter(pl.col("usage_count") > 0)
             .sort("day")
         )
-        versions = pl.Series("version", [_fingerprint(paths) for paths in days["paths"]], pl.Int64)
+        # File names hold a random UUID, so equal names mean equal content.
+        versions = pl.Series("version", [fingerprint(paths) for paths in days["paths"]], pl.Int64)
         return days.with_columns(versions).select(schema.keys()).cast(schema)  # type: ignore[arg-type]  # polars' stub wants the invariant dict type
 
-    def read(self, days: Collection[dt.date] | None = None) -> ds.Dataset:
-        """The rows of some days, or of all, as an Arrow dataset."""
+    def read(self, days: Collection[dt.date] | None = None, columns: pa.Schema | None = None) -> ds.Dataset:
+        """The rows of some days, or of all, as an Arrow dataset with all columns or the given ones."""
+        columns = columns or self.schema
         if days is not None and not days:
-            return ds.dataset(self.schema.empty_table())
+            return ds.dataset(columns.empty_table())
         with _translated(f"Reading the lake table {self.name}"):
             wanted = [("day", "in", sorted(days))] if days is not None else None
-            return self._delta.to_pyarrow_dataset(file_pruning_predicate=wanted, schema=self.schema)
+            return self._delta.to_pyarrow_dataset(file_pruning_predicate=wanted, schema=columns)
 
     def append(self, rows: pa.RecordBatchReader | pa.Table, high: int) -> None:
         """Adds rows, read below the watermark ``high``.
@@ -118,6 +145,57 @@ class DailyTable:
                 commit_properties=_transaction(high),
             )
 
+    def damaged_days(self) -> dict[dt.date, str]:
+        """The days of which a file can't be read to its end, and why; reads every file once."""
+        broken: dict[dt.date, str] = {}
+        for day in self.days()["day"]:
+            try:
+                for _ in self.read([day]).to_batches():
+                    pass
+            except (OSError, pa.ArrowInvalid, LakeError) as error:
+                broken[day] = " ".join(str(error).split())
+        return broken
+
+    def compact(self, days: Collection[dt.date], high: int) -> int:
+        """Makes one file of the small files of each of the days; returns how many files went.
+
+        :raises LakeConflictError: somebody else wrote since this state was opened; nothing was written.
+        """
+        if not days:
+            return 0
+        with _translated(f"Compacting the lake table {self.name}"):
+            metrics = self._delta.optimize.compact(
+                partition_filters=[("day", "in", [day.isoformat() for day in sorted(days)])],
+                target_size=TARGET_BYTES,
+                writer_properties=COMPRESSION,
+                commit_properties=_transaction(high),
+            )
+        return int(metrics["numFilesRemoved"])
+
+    def clean(self, kept: dt.timedelta = KEPT) -> int:
+        """Deletes the files that no state of the last ``kept`` names, those of dead writers among them.
+
+        Writes a checkpoint and drops the log's older entries. Returns the number of files deleted.
+        """
+        with _translated(f"Cleaning the lake table {self.name}"):
+            gone = self._delta.vacuum(
+                retention_hours=int(kept.total_seconds() // 3600),
+                dry_run=False,
+                enforce_retention_duration=False,
+                full=True,
+                post_commithook_properties=NO_HOOKS,
+            )
+            self._delta.create_checkpoint()
+            self._delta.cleanup_metadata()
+        return len(gone)
+
+
+TARGET_BYTES = 256 * 2**20
+"""Size up to which compaction joins files."""
+
+NO_HOOKS = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
+
+OF_PARTIALS: dict[str, pl.DataType] = {"events_version": pl.Int64(), "covered_until": pl.Date()}
 
 DAYS_SCHEMA = pl.Schema(
     {
@@ -132,9 +210,9 @@ DAYS_SCHEMA = pl.Schema(
 )
 
 
-def _fingerprint(paths: Iterable[str]) -> int:
-    # File names hold a random UUID, so equal names mean equal content. 63 bits fit a signed bigint.
-    digest = hashlib.blake2b("\n".join(paths).encode(), digest_size=8).digest()
+def fingerprint(texts: Iterable[str]) -> int:
+    """A number of 63 bits, which fit a signed bigint, that is equal for equal texts in the same order."""
+    digest = hashlib.blake2b("\n".join(texts).encode(), digest_size=8).digest()
     return int.from_bytes(digest) >> 1
 
 
@@ -150,7 +228,7 @@ def _translated(attempted: str) -> Iterator[None]:
         raise LakeConflictError(
             attempted, f"another process wrote to it meanwhile ({error})", "Run it again"
         ) from error
-    except (DeltaError, OSError) as error:
+    except (DeltaError, OSError, pa.ArrowException) as error:
         raise LakeError(
             attempted,
             " ".join(str(error).split()).rstrip("."),

@@ -1,15 +1,18 @@
-"""The lake table ``prompt_usage_daily``: each day's rollup, recomputed whole from the day's raw events.
+"""The lake's rollups: each day's partials, recomputed whole from the day's raw events.
 
-A partial row carries ``events_version``, the fingerprint of the raw files it was made from, so that a
-stale day shows in the log, whatever happened to the process that should have refreshed it.
+A rollup is one query over the raw events, and three tables of partials: by day (here), by month and in
+total (``pipeline.lake.periods``). A row carries ``events_version``, a fingerprint of the raw files and the
+query it was made from, so that a stale day shows in the log, whatever happened to the process that should
+have refreshed it.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import cast
 
 import polars as pl
@@ -18,15 +21,17 @@ import pyarrow as pa
 from pipeline.database import Database, Lock
 from pipeline.days import chunks
 from pipeline.engines import duckdb_engine
-from pipeline.lake.delta_table import DailyTable
+from pipeline.lake import source
+from pipeline.lake.delta_table import DailyTable, fingerprint
+from pipeline.lake.isolation import each_apart
 from pipeline.lake.usage_events import open_usage_events
+from pipeline.queries import query
+from pipeline.stats.errors import FOLDS, LONGEST_KIND, fold_errors
 
 logger = logging.getLogger(__name__)
 
-EVENTS_AT_ONCE = 2_000_000
+EVENTS_AT_ONCE = 1_000_000
 """Raw events of one rollup query, about: bounds the memory of a long range. A day is never split."""
-
-TABLE = "prompt_usage_daily"
 
 SCHEMA = pa.schema(
     [
@@ -48,50 +53,124 @@ SCHEMA = pa.schema(
         ("day", pa.date32()),
     ]
 )
-"""Columns of ``sql/engine/prompt_usage_daily.sql``, and ``events_version``."""
+"""Columns of the rollup queries in ``sql/engine``, and ``events_version``."""
 
 
-def open_partials(lake: str) -> DailyTable:
-    """The table, at its latest state."""
-    return DailyTable(lake, TABLE, SCHEMA)
+@dataclass(frozen=True)
+class Rollup:
+    """A rollup of the raw events, and the lake tables that hold it.
+
+    ``daily`` is the table of partials by day, and the query in ``sql/engine`` that makes them; ``monthly``
+    are its days merged by month, ``total`` its months merged. ``finish`` takes the query's rows and gives
+    those that are kept; ``finish_version`` stands for what it does, and changes with it.
+    """
+
+    daily: str
+    monthly: str
+    total: str
+    finish: Callable[[pl.DataFrame], pl.DataFrame] = lambda rows: rows
+    finish_version: str = ""
+
+    @cached_property
+    def version(self) -> int:
+        """Fingerprint of the query and of what follows it."""
+        return fingerprint([query(f"engine/{self.daily}"), self.finish_version])
+
+
+USAGE = Rollup(
+    daily="prompt_usage_daily",
+    monthly="prompt_usage_monthly",
+    total="prompt_usage_total",
+    finish=fold_errors,
+    finish_version=repr((FOLDS, LONGEST_KIND)),
+)
+"""By prompt, and prompt and scene, environment, outfit, error kind, time bucket: every few minutes."""
+
+USERS = Rollup(daily="prompt_user_daily", monthly="prompt_user_monthly", total="prompt_user_total")
+"""By user and prompt: nearly as many rows as events, so at a slower pace."""
+
+
+def open_partials(lake: str, rollup: Rollup = USAGE) -> DailyTable:
+    """The table by day, at its latest state."""
+    return DailyTable(lake, rollup.daily, SCHEMA)
 
 
 @dataclass(frozen=True)
 class RollupReport:
-    """What a rollup did: the days that were stale and are recomputed, the rows written, the rows read."""
+    """What a rollup did: the stale days that it recomputed, the rows written, the events read.
+
+    ``failed``: the days that could not be recomputed, and why; they stay stale.
+    """
 
     days: list[dt.date]
     rows: int
     events: int
+    failed: dict[dt.date, str] = field(default_factory=dict)
 
 
-def stale_days(partials: DailyTable, events: DailyTable) -> list[dt.date]:
-    """The days whose partials were not made from the raw events that the lake holds."""
-    made_from = dict(partials.days().select("day", "events_version").iter_rows())
-    raw = dict(events.days().select("day", "version").iter_rows())
-    return sorted(day for day in raw.keys() | made_from.keys() if raw.get(day) != made_from.get(day))
+def made_from(rollup: Rollup) -> pl.Expr:
+    """The ``events_version`` of partials made from the raw files with the fingerprint ``version``."""
+    return (pl.col("version") ^ pl.lit(rollup.version, pl.Int64)).alias("events_version")
 
 
-def roll_up_days(database: Database, lake: str, days: Collection[dt.date]) -> RollupReport:
-    """Recomputes the partials of those of the given days that are stale.
+def stale_days(partials: DailyTable, events: DailyTable, rollup: Rollup = USAGE) -> list[dt.date]:
+    """The days whose partials were not made from the raw events that the lake holds, by today's query."""
+    held = dict(partials.days().select("day", "events_version").iter_rows())
+    wanted = dict(events.days().select("day", made_from(rollup)).iter_rows())
+    return sorted(day for day in wanted.keys() | held.keys() if wanted.get(day) != held.get(day))
+
+
+def roll_up_days(
+    database: Database,
+    lake: str,
+    days: Collection[dt.date] | None = None,
+    rollup: Rollup = USAGE,
+) -> RollupReport:
+    """Recomputes the partials of those of the given days that are stale; without ``days``, of all.
 
     :raises LakeConflictError: somebody wrote to the lake meanwhile; what was committed is complete.
     """
     with database.locked(Lock.LAKE):
         # The target first: whoever changes a day after this either conflicts, or is read here.
-        target = open_partials(lake)
+        target = open_partials(lake, rollup)
         events = open_usage_events(lake)
-        raw = events.days().select("day", "usage_count", "synced_high", events_version="version")
+        raw = events.days().select("day", "usage_count", "synced_high", made_from(rollup))
         sizes = dict(raw.select("day", "usage_count").iter_rows())
-        stale = sorted(set(days) & set(stale_days(target, events)))
+        stale = stale_days(target, events, rollup)
+        if days is not None:
+            stale = sorted(set(stale) & set(days))
+        lost = _lost_days(database, sizes, stale)
         rows = 0
-        for chunk in chunks({day: sizes.get(day, 0) for day in stale}, EVENTS_AT_ONCE):
+
+        def recompute(chunk: list[dt.date]) -> None:
+            nonlocal rows
             present = raw.filter(pl.col("day").is_in(chunk))
-            result = duckdb_engine.run(TABLE, usage_events=events.read(present["day"].to_list()))
+            result = duckdb_engine.run(rollup.daily, usage_events=events.read(present["day"].to_list()))
             # Sorted, so that a reader of one dimension skips the others' row groups.
-            result = result.join(present.select("day", "events_version"), on="day").sort("dimension")
-            table = result.select(target.schema.names).to_arrow().cast(target.schema)
+            result = rollup.finish(result).join(present.select("day", "events_version"), on="day")
+            table = result.sort("dimension").select(target.schema.names).to_arrow().cast(target.schema)
             target.replace(chunk, table, int(cast("int | None", present["synced_high"].max()) or 0))
             rows += table.num_rows
-            logger.info("%s: %d days up to %s recomputed", TABLE, len(chunk), chunk[-1])
-        return RollupReport(stale, rows, sum(sizes.get(day, 0) for day in stale))
+            logger.info("%s: %d days up to %s recomputed", rollup.daily, len(chunk), chunk[-1])
+
+        ready = {day: sizes.get(day, 0) for day in stale if day not in lost}
+        failed = lost | each_apart(chunks(ready, EVENTS_AT_ONCE), recompute)
+        done = [day for day in stale if day not in failed]
+        return RollupReport(done, rows, sum(sizes.get(day, 0) for day in done), failed)
+
+
+def _lost_days(
+    database: Database, sizes: dict[dt.date, int], days: Collection[dt.date]
+) -> dict[dt.date, str]:
+    """Those of the days that Postgres does not have any more and the lake no longer has in full.
+
+    Their partials are the last that is left of them.
+    """
+    with database.engine.connect() as connection:
+        expired = source.expired_days(connection)
+    return {
+        day: f"The lake holds {sizes.get(day, 0)} events of {day}, and held {expired[day].usage_count} when"
+        " their raw rows were removed from Postgres. Restore this day of usage_events from the lake's backup."
+        for day in days
+        if day in expired and sizes.get(day, 0) < expired[day].usage_count
+    }

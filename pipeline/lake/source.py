@@ -1,4 +1,4 @@
-"""Reads Postgres: the watermark, the days that changed, the events themselves. Writes nothing.
+"""Reads Postgres: the watermark, the days that changed, the events themselves; keeps its own marks there.
 
 The watermark *high* is the smallest id of a transaction that is still open: all below it have ended, so
 the set of rows with ``ingest_xid < high`` never grows again. A statement that runs later may see fewer
@@ -14,18 +14,30 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, insert, select, text
+from sqlalchemy.exc import DBAPIError
 
 from pipeline.database import Database
 from pipeline.days import last_open_day
 from pipeline.errors import DatabaseError
 from pipeline.queries import query
+from pipeline.tables import prompt_usage_invalidation, stats_expired_day, stats_sync, user_stats_day
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 OLDEST_WRITER = text(query("postgres/oldest_writer"))
 SNAPSHOT = text(query("postgres/snapshot"))
+HAS_IDS_TO_COME = text(query("postgres/has_ids_to_come"))
+FORGET_WATERMARKS = text(query("postgres/forget_watermarks"))
+RENEW_INGEST_XID = (
+    text(query("postgres/drop_ingest_xid")),
+    text(query("postgres/add_ingest_xid")),
+    text(query("postgres/default_ingest_xid")),
+    text(query("postgres/index_ingest_xid")),
+)
+LATEST_SYNC = text(query("postgres/latest_sync"))
+FORGET_OLD_SYNCS = text(query("postgres/forget_old_syncs"))
 LATEST_REFRESH = text(query("postgres/latest_refresh"))
 TOUCHED_DAYS = text(query("postgres/touched_days"))
 UNREAD_DAYS = text(query("postgres/unread_days"))
@@ -49,6 +61,8 @@ class Snapshot:
         Each event committed before it has an ``ingest_xid`` below ``high``.
     ``open_until``
         The last day whose events are counted.
+    ``server``
+        Whose transaction ids these are.
     """
 
     high: int
@@ -56,6 +70,7 @@ class Snapshot:
     as_of: dt.datetime
     taken_at: dt.datetime
     open_until: dt.date
+    server: str
 
 
 def take_snapshot(connection: Connection) -> Snapshot:
@@ -68,7 +83,7 @@ def take_snapshot(connection: Connection) -> Snapshot:
     writer = connection.execute(OLDEST_WRITER).one()
     now = connection.execute(SNAPSHOT).one()
     as_of = writer.read_at if now.high == now.next_xid else min(writer.read_at, writer.oldest_started_at)
-    return Snapshot(now.high, now.next_xid, as_of, now.taken_at, last_open_day(now.taken_at))
+    return Snapshot(now.high, now.next_xid, as_of, now.taken_at, last_open_day(now.taken_at), now.server)
 
 
 def latest_refresh(connection: Connection) -> dict[str, Any] | None:
@@ -77,22 +92,84 @@ def latest_refresh(connection: Connection) -> dict[str, Any] | None:
     return dict(row) if row else None
 
 
-def progress_since(connection: Connection, snapshot: Snapshot) -> dict[str, Any] | None:
-    """The last refresh, as far as the snapshot can be compared with it.
+def is_elsewhere(connection: Connection, snapshot: Snapshot) -> bool:
+    """Whether the lake was made from another server's transaction ids: a restored dump, a copy, a recovery.
 
-    :raises DatabaseError: the server has not yet given out the transaction ids that the last refresh
-        saw, so this is a copy on another server: old rows would be taken for new ones, or be missed.
+    Then no mark of the lake says anything about the rows of this database.
     """
-    previous = latest_refresh(connection)
-    if previous and previous["high"] > snapshot.next_xid:
-        raise DatabaseError(
-            "Looking for new events",
-            f"the last refresh saw transaction ids up to {previous['high']}, and this server is only at"
-            f" {snapshot.next_xid}: the database was copied from another server",
-            "Set ingest_xid of all rows of prompt_usage to NULL, empty stats_refresh and stats_day, and give"
-            " PROMPT_STATS_LAKE_URI a new place; the next refresh then counts everything anew",
+    sync = connection.execute(LATEST_SYNC).one_or_none()
+    return sync is not None and (sync.server != snapshot.server or sync.high > snapshot.next_xid)
+
+
+def record_sync(connection: Connection, snapshot: Snapshot) -> None:
+    """Keeps the watermark of a sync, for ``as_of`` and for :func:`is_elsewhere`."""
+    connection.execute(
+        insert(stats_sync).values(
+            high=snapshot.high,
+            next_xid=snapshot.next_xid,
+            as_of=snapshot.as_of,
+            started_at=snapshot.taken_at,
+            server=snapshot.server,
         )
-    return previous
+    )
+    connection.execute(FORGET_OLD_SYNCS)
+
+
+def renumber(connection: Connection, snapshot: Snapshot) -> None:
+    """Takes back all that was said about another server's transaction ids; after it, everything is new.
+
+    Rows with ids that this server has yet to give out would be taken for rows of the future. Then the column
+    is made anew: older rows have none and count as 0. That takes a moment, whatever the table's size.
+
+    :raises DatabaseError: the role does not own ``prompt_usage``.
+    """
+    if connection.execute(HAS_IDS_TO_COME, {"next_xid": snapshot.next_xid}).scalar_one():
+        try:
+            with connection.begin_nested():
+                connection.execute(text("SET LOCAL lock_timeout = '5s'"))
+                for statement in RENEW_INGEST_XID:
+                    connection.execute(statement)
+        except DBAPIError as error:
+            raise DatabaseError(
+                "Bringing a restored database in line with its server's transaction ids",
+                " ".join(str(error.orig).split()),
+                "Run prompt-stats refresh once as the owner of prompt_usage, at a quiet moment",
+            ) from error
+    connection.execute(prompt_usage_invalidation.delete())
+    connection.execute(stats_sync.delete())
+    connection.execute(stats_expired_day.update().values(high=0))
+    connection.execute(user_stats_day.delete())
+    connection.execute(FORGET_WATERMARKS)
+
+
+def record_strays(connection: Connection, snapshot: Snapshot, counts: Mapping[dt.date, int]) -> None:
+    """Keeps that the lake has the raw rows of expired days up to the watermark, and how many it has."""
+    for day, count in counts.items():
+        connection.execute(
+            stats_expired_day.update()
+            .where(stats_expired_day.c.day == day)
+            .values(usage_count=count, high=snapshot.high)
+        )
+
+
+def latest_sync_high(connection: Connection) -> int | None:
+    """The watermark of the last sync; None before the first."""
+    sync = connection.execute(LATEST_SYNC).one_or_none()
+    return sync.high if sync else None
+
+
+@dataclass(frozen=True)
+class ExpiredDay:
+    """A day that the lake alone has. ``high``: raw rows with a smaller ``ingest_xid`` are in the lake."""
+
+    usage_count: int
+    high: int
+
+
+def expired_days(connection: Connection) -> dict[dt.date, ExpiredDay]:
+    """The days whose raw rows the retention job removes."""
+    rows = connection.execute(select(stats_expired_day))
+    return {row.day: ExpiredDay(row.usage_count, row.high) for row in rows}
 
 
 def touched_days(

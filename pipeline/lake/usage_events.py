@@ -9,14 +9,18 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
+import polars as pl
 import pyarrow as pa
 
 from pipeline.database import Database, Lock
 from pipeline.days import chunks
 from pipeline.lake import source
 from pipeline.lake.delta_table import DailyTable
+from pipeline.lake.isolation import each_apart
 
 logger = logging.getLogger(__name__)
 
@@ -56,11 +60,15 @@ def open_usage_events(lake: str) -> DailyTable:
 
 @dataclass
 class SyncReport:
-    """What a sync did. ``appended`` and ``replaced``: rows read, by day."""
+    """What a sync did. ``appended`` and ``replaced``: rows read, by day.
+
+    ``failed``: the days that could not be brought up to date, and why; they stay stale.
+    """
 
     snapshot: source.Snapshot
     appended: dict[dt.date, int] = field(default_factory=dict)
     replaced: dict[dt.date, int] = field(default_factory=dict)
+    failed: dict[dt.date, str] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
@@ -80,52 +88,116 @@ def sync_days(
     """Brings some days of the lake up to date with Postgres.
 
     Days with updated or deleted raw rows are replaced, and all are when ``replace`` is given; to the
-    others the new rows are appended. ``progress`` is called with the rows done and the rows in all.
+    others the new rows are appended. An expired day is never replaced: Postgres does not have it any more.
+    ``progress`` is called with the rows done and the rows in all.
 
     :raises LakeConflictError: somebody wrote to the lake meanwhile; what was committed is complete.
     """
     with database.locked(Lock.LAKE):
         table = open_usage_events(lake)
+        move_in(database, table)
         held = dict(table.days().select("day", "mark").iter_rows())
-        with database.engine.connect() as connection:
+        with database.engine.begin() as connection:
             snapshot = source.take_snapshot(connection)
-            report = SyncReport(snapshot)
+            source.record_sync(connection, snapshot)
             wanted = {day for day in days if first_day <= day <= snapshot.open_until}
-            if not wanted:
-                return report
+            expired = {day: kept for day, kept in source.expired_days(connection).items() if day in wanted}
             invalidated = source.invalidated_days(connection, first_day)
             whole = {day for day in wanted if replace or day in invalidated or None in invalidated}
-            marks = {
-                day: source.WHOLE_DAY if day in whole else held.get(day, source.WHOLE_DAY) for day in wanted
-            }
+            whole -= expired.keys()
+            marks = {day: held.get(day, source.WHOLE_DAY) for day in wanted}
+            marks |= dict.fromkeys(whole, source.WHOLE_DAY)
+            marks |= {day: kept.high - 1 for day, kept in expired.items()}
             unread = source.unread_days(connection, snapshot, marks, first_day)
-        for replacing in (False, True):
-            target = report.replaced if replacing else report.appended
-            # A day that is to be replaced by nothing is work, a day with nothing to append is not.
-            sizes = {day: unread.get(day, 0) for day in (whole if replacing else unread.keys() - whole)}
-            for chunk in chunks(sizes, EVENTS_AT_ONCE):
+        report = SyncReport(snapshot)
+        total = sum(unread.values())
+        # A day that is to be replaced by nothing is work, a day with nothing to append is not.
+        for target, work, part in (
+            (report.appended, _append, unread.keys() - whole - expired.keys()),
+            (report.replaced, _replace, whole),
+            (report.appended, _append_strays, unread.keys() & expired.keys()),
+        ):
+
+            def transfer(
+                chunk: list[dt.date], work: _Work = work, target: dict[dt.date, int] = target
+            ) -> None:
                 part = {day: marks[day] for day in chunk}
-                target.update(_transfer(database, table, snapshot, part, first_day, replacing=replacing))
-                progress(report.rows, max(sum(unread.values()), report.rows))
-                logger.info("usage_events: %d of %d events", report.rows, sum(unread.values()))
+                target.update(work(_Transfer(database, table, snapshot, part, first_day)))
+                progress(report.rows, max(total, report.rows))
+                logger.info("usage_events: %d of %d events", report.rows, total)
+
+            sizes = {day: unread.get(day, 0) for day in part}
+            report.failed |= each_apart(chunks(sizes, EVENTS_AT_ONCE), transfer)
     return report
 
 
-def _transfer(
-    database: Database,
-    table: DailyTable,
-    snapshot: source.Snapshot,
-    marks: Mapping[dt.date, int],
-    first_day: dt.date,
-    *,
-    replacing: bool,
-) -> dict[dt.date, int]:
-    """Moves the events of some days in one commit; returns how many of each day."""
-    before = {} if replacing else dict(table.days().select("day", "usage_count").iter_rows())
-    with source.usage_events(database, snapshot, marks, first_day) as reader:
-        if replacing:
-            table.replace(marks, reader.cast(SCHEMA), snapshot.high)
-        else:
-            table.append(reader.cast(SCHEMA), snapshot.high)
-    after = dict(table.days().select("day", "usage_count").iter_rows())
-    return {day: after.get(day, 0) - before.get(day, 0) for day in marks}
+def move_in(database: Database, table: DailyTable) -> None:
+    """Makes the lake forget another server's transaction ids, if it holds any.
+
+    After a restore the ids begin elsewhere, and the lake's marks say nothing about the rows that there are
+    now. Its days are emptied, but for expired ones, and so read again; ids that this server has not
+    given out yet are removed from the raw rows, which are then older than all that come.
+    The published stats stay until that is done. Doing it again changes nothing.
+
+    :raises DatabaseError: the role may not change the raw table.
+    """
+    with database.engine.begin() as connection:
+        snapshot = source.take_snapshot(connection)
+        if not source.is_elsewhere(connection, snapshot):
+            return
+        logger.warning("the database is not the one that the lake was made from: reading everything again")
+        expired = source.expired_days(connection)
+        days = set(table.days()["day"]) - expired.keys()
+        if days:
+            table.replace(days, SCHEMA.empty_table(), snapshot.high)
+        source.renumber(connection, snapshot)
+
+
+class _Transfer(NamedTuple):
+    """Events that are to go to the lake: of some days, each above its mark."""
+
+    database: Database
+    table: DailyTable
+    snapshot: source.Snapshot
+    marks: Mapping[dt.date, int]
+    first_day: dt.date
+
+    def counts(self) -> dict[dt.date, int]:
+        """The events that the lake has of each of the days."""
+        held = dict(self.table.days().select("day", "usage_count").iter_rows())
+        return {day: held.get(day, 0) for day in self.marks}
+
+    def events(self) -> AbstractContextManager[pa.RecordBatchReader]:
+        """The events as a stream."""
+        return source.usage_events(self.database, self.snapshot, self.marks, self.first_day)
+
+
+_Work = Callable[[_Transfer], dict[dt.date, int]]
+
+
+def _append(transfer: _Transfer) -> dict[dt.date, int]:
+    before = transfer.counts()
+    with transfer.events() as reader:
+        transfer.table.append(reader.cast(SCHEMA), transfer.snapshot.high)
+    return {day: count - before[day] for day, count in transfer.counts().items()}
+
+
+def _replace(transfer: _Transfer) -> dict[dt.date, int]:
+    with transfer.events() as reader:
+        transfer.table.replace(transfer.marks, reader.cast(SCHEMA), transfer.snapshot.high)
+    return transfer.counts()
+
+
+def _append_strays(transfer: _Transfer) -> dict[dt.date, int]:
+    """Adds the events of expired days that the lake does not have: a retried event must not count twice."""
+    before = transfer.counts()
+    with transfer.events() as reader:
+        rows = reader.cast(SCHEMA).read_all()
+    known = pl.DataFrame(transfer.table.read(transfer.marks).to_table(columns=["id"]))
+    new = pl.DataFrame(rows).join(known, on="id", how="anti")
+    if new.height:
+        transfer.table.append(new.to_arrow().cast(SCHEMA), transfer.snapshot.high)
+    after = transfer.counts()
+    with transfer.database.engine.begin() as connection:
+        source.record_strays(connection, transfer.snapshot, after)
+    return {day: after[day] - before[day] for day in transfer.marks}

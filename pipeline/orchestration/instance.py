@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,9 @@ import fasteners
 
 from pipeline.days import DayRange
 from pipeline.errors import SettingsError
+from pipeline.orchestration.assets import EVERY_DAY_PROCESSED
 from pipeline.orchestration.jobs import JOB, range_tags, run_config
+from pipeline.refresh import raise_failed
 
 DAGSTER_YAML = Path(__file__).with_name("dagster.yaml")
 # A run over a range writes events for each of its partitions, and they take longer than the work: for a
@@ -70,9 +73,16 @@ def run_refresh(
     """Runs ``refresh_stats`` over a range in this process; returns the run's id.
 
     Errors of the steps are raised as they are.
+
+    :raises LakeError: some days could not be processed; the others are published.
     """
     job = definitions.resolve_job_def(JOB)
     result = job.execute_in_process(
         instance=instance, tags=range_tags(days), run_config={**run_config(replace=replace), **QUIET}
     )
+    failed: dict[dt.date, str] = {}
+    for check in result.get_asset_check_evaluations():
+        if check.check_name == EVERY_DAY_PROCESSED:
+            failed |= {dt.date.fromisoformat(day): str(why.value) for day, why in check.metadata.items()}
+    raise_failed(failed)
     return result.run_id

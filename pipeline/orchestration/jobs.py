@@ -6,10 +6,12 @@ import dagster as dg
 from dagster import DagsterRunStatus, RunsFilter
 
 from pipeline.days import DayRange, contiguous_ranges
+from pipeline.lake.partials import USAGE
 from pipeline.lake.usage_events import TABLE
 from pipeline.orchestration.assets import SyncConfig
 from pipeline.orchestration.resources import Stores
-from pipeline.refresh import plan_refresh
+from pipeline.refresh import Plan, plan_refresh
+from pipeline.tables import STATS_TABLES, prompts
 
 JOB = "refresh_stats"
 SCHEDULE = "refresh_stats_schedule"
@@ -44,15 +46,20 @@ def run_config(*, replace: bool) -> dict[str, object]:
     return {"ops": {TABLE: {"config": SyncConfig(replace=replace).model_dump()}}}
 
 
-def stale_ranges(stores: Stores) -> list[DayRange]:
+def stale_ranges(plan: Plan, stores: Stores) -> list[DayRange]:
     """The ranges of days that a refresh has to cover; today, when nothing is stale.
 
     With nothing new a refresh still has something to say: as of when. And favourites, new prompts and
     the windows of 7 and 30 days change without events.
     """
-    plan = plan_refresh(stores.database, stores.lake, stores.first_day)
     today = max(plan.snapshot.taken_at.date(), stores.first_day)
     return contiguous_ranges(plan.days or [today])
+
+
+def keys_without_users() -> list[dg.AssetKey]:
+    """The assets that a refresh of a few minutes brings up to date."""
+    rollup = (TABLE, USAGE.daily, USAGE.monthly, USAGE.total)
+    return [dg.AssetKey(name) for name in (*rollup, *(table.name for table in STATS_TABLES), prompts.name)]
 
 
 @dg.schedule(
@@ -66,14 +73,18 @@ def stale_ranges(stores: Stores) -> list[DayRange]:
 def refresh_stats_schedule(
     context: dg.ScheduleEvaluationContext, stores: dg.ResourceParam[Stores]
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
-    """Every five minutes: one run for each contiguous range of stale days."""
+    """Every five minutes: one run for each contiguous range of stale days; every hour the users' stats."""
     if context.instance.get_runs(RunsFilter(job_name=JOB, statuses=UNFINISHED), limit=1):
         yield dg.SkipReason("A refresh is still under way; the next tick takes what it leaves.")
         return
-    for days in stale_ranges(stores):
+    plan = plan_refresh(stores.database, stores.lake, stores.first_day)
+    ranges = stale_ranges(plan, stores)
+    for days in ranges:
+        users = plan.users and days is ranges[-1]
         # The tick is in the key: Dagster never again launches a run whose key was used once.
         yield dg.RunRequest(
             run_key=f"{context.scheduled_execution_time.isoformat()} {days.first} {days.last}",
             tags=range_tags(days),
             run_config=run_config(replace=False),
+            asset_selection=None if users else keys_without_users(),
         )

@@ -1,7 +1,11 @@
 """Writes the stats into Postgres: all tables of a refresh in one transaction, or none.
 
 ``publish``
-    The transaction: what is complete, what changed, and the progress.
+    The transaction: the stats of prompts, scenes and days, and what they are made from.
+``progress``
+    How far the stats go: what the partials hold, against what Postgres holds.
+``users``
+    The stats of users, at a pace of their own.
 ``copy``
     Frames into tables.
 """

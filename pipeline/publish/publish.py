@@ -1,8 +1,8 @@
 """The publish transaction.
 
-It takes its own watermark, reads the daily partials, and derives from their ledger what they contain;
-what other runs do to the lake meanwhile can delay a number, never falsify one. Progress is part of the
-same commit: the watermark moves only past rows that the published numbers contain.
+It takes its own watermark, reads the partials, and derives from their ledger what they contain; what other
+runs do to the lake meanwhile can delay a number, never falsify one. Progress is part of the same commit:
+the watermark moves only past rows that the published numbers contain.
 """
 
 from __future__ import annotations
@@ -24,29 +24,28 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from pipeline import tables
 from pipeline.database import Database, Lock, lock_transaction
-from pipeline.days import ONE_DAY, DayRange
+from pipeline.days import ONE_DAY
 from pipeline.engines import duckdb_engine
 from pipeline.lake import source
-from pipeline.lake.delta_table import DailyTable
-from pipeline.lake.partials import open_partials
+from pipeline.lake.partials import USAGE, stale_days
+from pipeline.lake.periods import State
+from pipeline.lake.usage_events import open_usage_events
 from pipeline.publish.copy import copy_frame, read_table, replace_groups
+from pipeline.publish.progress import take_progress
+from pipeline.publish.users import publish_users
 from pipeline.queries import query
 from pipeline.stats import frames
 from pipeline.stats.changes import changed_groups
 
 logger = logging.getLogger(__name__)
 
-PENDING_DAYS = text(query("postgres/pending_days"))
-CLEAR_INVALIDATIONS = text(query("postgres/clear_invalidations"))
-KNOWN_AS_OF = text(query("postgres/known_as_of"))
 FAVORITE_COUNTS = text(query("postgres/prompt_favorite_counts"))
-USER_FAVORITES = text(query("postgres/user_favorites"))
 PROMPTS_WRITE_BACK = text(query("postgres/prompts_write_back"))
 CREATE_PROMPTS_CHANGED = text(query("postgres/create_prompts_changed"))
 WRITE_BACK_PROMPTS = text(query("postgres/write_back_prompts"))
 
-NOTHING_KNOWN = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-"""The ``as_of`` of stats of which nothing is known to be complete."""
+WINDOW = 30 * ONE_DAY
+"""The longest of the windows that end with today."""
 
 GROUP_COLUMNS = {
     "prompt_stats": "prompt_id",
@@ -55,7 +54,6 @@ GROUP_COLUMNS = {
     "prompt_outfit_stats": "prompt_id",
     "scene_stats": "scene",
     "prompt_daily_stats": "day",
-    "user_prompt_stats": "user_id",
     "prompt_error_stats": "prompt_id",
 }
 """Rows with the same value of this column are replaced together."""
@@ -71,42 +69,64 @@ class PublishReport:
     usage_count: int
     held_back_count: int
     pending_days: list[dt.date]
+    user_stats_as_of: dt.datetime | None = None
     rows_written: dict[str, int] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
 
 
-def publish(database: Database, lake: str, first_day: dt.date, run_id: str | None = None) -> PublishReport:
-    """Recomputes the stats from the daily partials and writes what changed, in one transaction."""
+def publish(
+    database: Database,
+    lake: str,
+    first_day: dt.date,
+    run_id: str | None = None,
+    *,
+    users: bool = True,
+) -> PublishReport:
+    """Recomputes the stats from the partials and writes what changed, in one transaction.
+
+    ``users``: the stats of users too. Without, they stay as they are, and ``user_stats_as_of`` says so.
+
+    :raises LakeError: the lake can't be read, or lacks published days; the published stats stay.
+    """
     seconds: dict[str, float] = {}
     with database.engine.begin() as connection:
         with _timed(seconds, "wait"):
             lock_transaction(connection, Lock.PUBLISH)
         with _timed(seconds, "progress"):
             snapshot = source.take_snapshot(connection)
-            previous = source.progress_since(connection, snapshot)
-            partials = open_partials(lake)
-            held = partials.days()
-            progress = _progress(connection, snapshot, previous, held, first_day)
+            previous = source.latest_refresh(connection)
+            state = State(lake, USAGE)
+            held = state.daily.days()
+            unmade = stale_days(state.daily, open_usage_events(lake))
+            progress = take_progress(connection, snapshot, held, unmade, first_day)
         with _timed(seconds, "merge"):
-            wanted, days = _wanted(connection, partials, progress.as_of)
-            stale = _changed_days(connection, held)
+            changed = _changed_days(connection, held)
+            days = _days(state, changed, progress.as_of)
+            wanted = _wanted(connection, state, days, progress.as_of)
         report = PublishReport(
             high=progress.high,
             as_of=progress.as_of,
             lag_seconds=max((snapshot.taken_at - progress.as_of).total_seconds(), 0.0),
-            usage_count=int(days["usage_count"].sum()),
+            usage_count=int(wanted["scene_stats"]["usage_count"].sum()),
             held_back_count=source.held_back_count(connection, snapshot),
             pending_days=progress.pending,
+            user_stats_as_of=previous["user_stats_as_of"] if previous else None,
             seconds=seconds,
         )
         # The lock keeps others from writing these tables, so a second connection reads what we would.
         with _timed(seconds, "write"), database.adbc() as reader:
             for table in tables.STATS_TABLES:
                 report.rows_written[table.name] = _write(
-                    reader, connection, table, wanted[table.name], stale, progress.as_of
+                    reader, connection, table, wanted[table.name], changed, progress.as_of
                 )
             report.rows_written["prompts"] = _write_back(connection, wanted["prompt_stats"], progress.as_of)
-            _write_days(connection, held, days, stale)
+            _write_days(connection, held, days, changed)
+        if users:
+            with _timed(seconds, "users"):
+                published = publish_users(connection, lake, held, progress.as_of)
+            report.rows_written[tables.user_prompt_stats.name] = published.rows
+            report.rows_written["prompt_stats"] += published.prompts
+            report.user_stats_as_of = published.as_of or report.user_stats_as_of
         connection.execute(
             insert(tables.stats_refresh).values(
                 high=progress.high,
@@ -121,110 +141,37 @@ def publish(database: Database, lake: str, first_day: dt.date, run_id: str | Non
                 rows_written=report.rows_written,
                 seconds={name: round(value, 4) for name, value in seconds.items()},
                 run_id=run_id,
+                user_stats_as_of=report.user_stats_as_of,
             )
         )
     logger.info("published %d events as of %s: %s", report.usage_count, report.as_of, json.dumps(seconds))
     return report
 
 
-@dataclass(frozen=True)
-class _Progress:
-    high: int
-    as_of: dt.datetime
-    open_until: dt.date
-    pending: list[dt.date]
-
-
-def _progress(
-    connection: Connection,
-    snapshot: source.Snapshot,
-    previous: Mapping[str, Any] | None,
-    held: pl.DataFrame,
-    first_day: dt.date,
-) -> _Progress:
-    """How far the partials go, and forgets the notes of changes that they contain.
-
-    ``held``: what the partials hold, day by day, as ``DailyTable.days`` says.
-
-    ``high`` is the smallest id of a row that they lack, or else the snapshot's. ``open_until`` stays
-    before the first newly opened day of which rows are lacking.
-    """
-    marks = dict(held.select("day", "mark").iter_rows())
-    lacking = connection.execute(
-        PENDING_DAYS,
-        {
-            "since": previous["high"] if previous else 0,
-            "high": snapshot.high,
-            "open_until": snapshot.open_until,
-            "first_day": first_day,
-            "days": list(marks),
-            "marks": list(marks.values()),
-        },
-    ).all()
-    replaced_from = dict(held.select("day", "synced_high").iter_rows())
-    noted = source.invalidated_days(connection, first_day)
-    # Of a day without partials the stats say nothing; that is right if it has no rows, or is not open yet.
-    absent = {day: source.WHOLE_DAY for day in noted if day is not None and day not in replaced_from}
-    unread = source.unread_days(connection, snapshot, absent, first_day)
-    emptied = {day: snapshot.high for day in absent if day not in unread or day > snapshot.open_until}
-    known = {**replaced_from, **emptied}
-    connection.execute(
-        CLEAR_INVALIDATIONS,
-        {
-            "days": list(known),
-            "replaced_from": list(known.values()),
-            "all_replaced_from": min(replaced_from.values(), default=snapshot.high),
-            "first_day": first_day,
-        },
-    )
-    changed = source.invalidated_days(connection, first_day)
-    pending = {row.day for row in lacking} | {
-        day or first_day for day, xid in changed.items() if xid < snapshot.high
-    }
-    open_until = snapshot.open_until
-    if previous and previous["open_until"] < snapshot.open_until:
-        opening = DayRange(previous["open_until"] + ONE_DAY, open_until)
-        opened = {day: marks.get(day, source.WHOLE_DAY) for day in opening.days()}
-        unread = source.unread_days(connection, snapshot, opened, first_day)
-        if unread:
-            open_until = min(unread) - ONE_DAY
-            pending |= unread.keys()
-    high = min((row.first_xid for row in lacking), default=snapshot.high)
-    published = set(connection.scalars(select(tables.stats_day.c.day)))
-    gone = {day: source.WHOLE_DAY for day in published if day not in marks}
-    lost = source.unread_days(connection, snapshot, gone, first_day)
-    if lost:
-        # The lake lost days that Postgres still has: the next refresh has to look at everything.
-        high = 0
-        pending |= lost.keys()
-    known_as_of = connection.execute(KNOWN_AS_OF, {"high": high}).scalar_one() or NOTHING_KNOWN
-    if pending:
-        as_of = previous["as_of"] if previous else NOTHING_KNOWN
-    else:
-        as_of = max(snapshot.as_of, known_as_of)
-    return _Progress(high, as_of, open_until, sorted(pending))
+def _days(state: State, changed: list[dt.date], as_of: dt.datetime) -> pl.DataFrame:
+    """The partials by day and prompt of the changed days, and of those in the longest window."""
+    today = as_of.astimezone(dt.UTC).date()
+    wanted = {day for day in state.days if day in set(changed) or today - WINDOW < day <= today}
+    rows = state.daily.read(wanted).filter(ds.field("dimension") == "prompt")
+    return pl.DataFrame(rows.to_table())
 
 
 def _wanted(
-    connection: Connection, partials: DailyTable, as_of: dt.datetime
-) -> tuple[dict[str, pl.DataFrame], pl.DataFrame]:
-    """Each stats table as it shall be, but for ``stats_as_of``; and the events by day and prompt."""
-    totals = duckdb_engine.run("prompt_usage_total", partials=partials.read())
-    days = pl.DataFrame(partials.read().filter(ds.field("dimension") == "prompt").to_table())
+    connection: Connection, state: State, days: pl.DataFrame, as_of: dt.datetime
+) -> dict[str, pl.DataFrame]:
+    """Each stats table as it shall be, but for ``stats_as_of``; ``prompt_daily_stats`` only for ``days``."""
+    totals = duckdb_engine.run("merged_partials", partials=state.read())
     prompts = _frame(connection, FAVORITE_COUNTS, {"prompt_id": pl.String, "favorite_count": pl.Int64})
-    favorites = _frame(connection, USER_FAVORITES, {"user_id": pl.String, "prompt_id": pl.String})
     today = as_of.astimezone(dt.UTC).date()
-    wanted = {
+    return {
         "prompt_stats": frames.prompt_stats(totals, days, prompts, today),
         "prompt_scene_stats": frames.value_stats(totals, "scene"),
         "prompt_environment_stats": frames.value_stats(totals, "environment"),
         "prompt_outfit_stats": frames.value_stats(totals, "outfit"),
         "scene_stats": frames.scene_stats(totals),
         "prompt_daily_stats": frames.prompt_daily_stats(days),
-        "user_prompt_stats": frames.user_prompt_stats(totals, favorites),
         "prompt_error_stats": frames.prompt_error_stats(totals),
     }
-    return wanted, days
 
 
 def _changed_days(connection: Connection, held: pl.DataFrame) -> list[dt.date]:
@@ -243,18 +190,25 @@ def _write(
     connection: Connection,
     table: Table,
     wanted: pl.DataFrame,
-    stale: list[dt.date],
+    changed: list[dt.date],
     as_of: dt.datetime,
 ) -> int:
     where = None
     if table is tables.prompt_daily_stats:
         # As large as the history: only the days whose partials changed are looked at.
-        if not stale:
+        if not changed:
             return 0
-        where = table.c.day.in_(stale)
-        wanted = wanted.filter(pl.col("day").is_in(stale))
-    published = read_table(reader, table, wanted.columns, where)
-    changes = changed_groups(published, wanted.cast(published.schema), GROUP_COLUMNS[table.name])
+        where = table.c.day.in_(changed)
+        wanted = wanted.filter(pl.col("day").is_in(changed))
+    published = read_table(reader, table, [c.name for c in table.c if c.name != "stats_as_of"], where)
+    if table is tables.prompt_stats:
+        # Counted with the stats of users, at their pace.
+        users = published.select("prompt_id", "unique_users")
+        wanted = wanted.join(users, on="prompt_id", how="left").with_columns(
+            pl.col("unique_users").fill_null(0)
+        )
+    wanted = wanted.select(published.columns).cast(published.schema)
+    changes = changed_groups(published, wanted, GROUP_COLUMNS[table.name])
     if "stats_as_of" in table.c:
         changes = changes._replace(rows=changes.rows.with_columns(stats_as_of=pl.lit(as_of)))
     return replace_groups(connection, table, GROUP_COLUMNS[table.name], changes)
@@ -282,16 +236,18 @@ def _write_back(connection: Connection, prompt_stats: pl.DataFrame, as_of: dt.da
     return connection.execute(WRITE_BACK_PROMPTS, {"as_of": as_of}).rowcount
 
 
-def _write_days(connection: Connection, held: pl.DataFrame, days: pl.DataFrame, stale: list[dt.date]) -> None:
+def _write_days(
+    connection: Connection, held: pl.DataFrame, days: pl.DataFrame, changed: list[dt.date]
+) -> None:
     counts = days.group_by("day").agg(pl.col("usage_count").sum())
     rows = (
         held.drop("usage_count")
-        .filter(pl.col("day").is_in(stale))
+        .filter(pl.col("day").is_in(changed))
         .join(counts, on="day")
         .select("day", "usage_count", ingest_xid="mark", events_version="events_version")
     )
     table = tables.stats_day
-    gone = set(stale) - set(rows["day"])
+    gone = set(changed) - set(rows["day"])
     if gone:
         connection.execute(table.delete().where(table.c.day.in_(gone)))
     if rows.height:

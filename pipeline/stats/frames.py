@@ -1,6 +1,6 @@
 """One function a stats table: totals of partials in, the table's rows out, columns as in ``tables.py``.
 
-``totals`` is the result of ``sql/engine/prompt_usage_total.sql``, ``daily`` are rows of
+``totals`` is the result of ``sql/engine/merged_partials.sql``, ``daily`` are rows of
 ``prompt_usage_daily``. Ids are text. Events without a prompt count in ``scene_stats`` only.
 """
 
@@ -10,7 +10,6 @@ import datetime as dt
 
 import polars as pl
 
-from pipeline.stats.errors import error_kind
 from pipeline.stats.percentiles import PERCENTILES, percentiles
 from pipeline.stats.rates import avg_generation_time_ms, success_rate, success_rate_lower
 
@@ -27,13 +26,12 @@ MEASURES = (
 def prompt_stats(
     totals: pl.DataFrame, days: pl.DataFrame, prompts: pl.DataFrame, today: dt.date
 ) -> pl.DataFrame:
-    """One row a prompt that exists, was used, or is a favourite.
+    """One row a prompt that exists, was used, or is a favourite; all but the unique users.
 
     ``days``: ``day``, ``prompt_id``, ``usage_count``. ``prompts``: ``prompt_id``, ``favorite_count``.
     The windows of 7 and 30 days end with ``today``.
     """
     own = _dimension(totals, "prompt")
-    users = _dimension(totals, "user").group_by("prompt_id").agg(unique_users=pl.len().cast(pl.Int64))
     recent = days.group_by("prompt_id").agg(
         pl.col("usage_count")
         .filter(pl.col("day").is_between(today - dt.timedelta(days=length - 1), today))
@@ -47,10 +45,10 @@ def prompt_stats(
         )
     )
     prompt_ids = pl.concat([prompts["prompt_id"], own["prompt_id"]]).unique().to_frame()
-    counts = ["usage_count", "success_count", "failure_count", "timed_count", "unique_users"]
+    counts = ["usage_count", "success_count", "failure_count", "timed_count"]
     counts += ["generation_time_ms_sum", "usage_count_7d", "usage_count_30d", "favorite_count"]
     joined = prompt_ids
-    for part in (own, users, recent, times, prompts):
+    for part in (own, recent, times, prompts):
         joined = joined.join(part, on="prompt_id", how="left")
     lowest, highest = pl.col("generation_time_ms_min"), pl.col("generation_time_ms_max")
     return joined.with_columns(pl.col(counts).fill_null(0)).select(
@@ -58,7 +56,6 @@ def prompt_stats(
         *MEASURES,
         "first_used_at",
         *(pl.col(name).clip(lowest, highest) for name in PERCENTILES),
-        "unique_users",
         "usage_count_7d",
         "usage_count_30d",
         success_rate_lower(),
@@ -91,21 +88,16 @@ def prompt_daily_stats(daily: pl.DataFrame) -> pl.DataFrame:
     return _dimension(daily, "prompt").select("day", "prompt_id", *MEASURES)
 
 
-def user_prompt_stats(totals: pl.DataFrame, favorites: pl.DataFrame) -> pl.DataFrame:
-    """One row a user and prompt that the user used. ``favorites``: ``user_id``, ``prompt_id``."""
-    keys = ["user_id", "prompt_id"]
-    used = _dimension(totals, "user").rename({"value": "user_id"})
-    return used.join(favorites.with_columns(is_favorite=pl.lit(value=True)), on=keys, how="left").select(
-        *keys, *MEASURES, pl.col("is_favorite").fill_null(value=False)
-    )
+def user_prompt_stats(totals: pl.DataFrame) -> pl.DataFrame:
+    """One row a user and prompt that the user used; all but whether it is a favourite."""
+    used = _dimension(totals, "user").filter(pl.col("value").is_not_null())
+    return used.select(pl.col("value").alias("user_id"), "prompt_id", *MEASURES)
 
 
 def prompt_error_stats(totals: pl.DataFrame) -> pl.DataFrame:
     """One row a prompt and kind of error."""
-    return (
-        _dimension(totals, "error")
-        .group_by("prompt_id", error_kind=error_kind(pl.col("value")))
-        .agg(error_count=pl.col("usage_count").sum(), last_seen_at=pl.col("last_used_at").max())
+    return _dimension(totals, "error").select(
+        "prompt_id", error_kind="value", error_count="usage_count", last_seen_at="last_used_at"
     )
 
 

@@ -45,7 +45,8 @@ def append(database: Database, *days: dt.date | None) -> None:
     """One event a day given."""
     with psycopg.connect(database.conninfo) as app:
         app.cursor().executemany(
-            "INSERT INTO prompt_usage (prompt_id, created_at) VALUES (gen_random_uuid(), %s)",
+            "INSERT INTO prompt_usage (prompt_id, user_id, created_at)"
+            " VALUES (gen_random_uuid(), gen_random_uuid(), %s)",
             [(day,) for day in days],
         )
 
@@ -66,6 +67,13 @@ def ranges(requests: list[dg.RunRequest] | str | None) -> list[tuple[str, str]]:
     """The ranges of the runs asked for."""
     assert isinstance(requests, list), requests
     return [(request.tags[RANGE_START], request.tags[RANGE_END]) for request in requests]
+
+
+def only(requests: list[dg.RunRequest] | str | None) -> dg.RunRequest:
+    """The one run asked for."""
+    assert isinstance(requests, list), requests
+    (request,) = requests
+    return request
 
 
 def test_workspace_loads_and_validates(tmp_path: Path) -> None:
@@ -129,6 +137,35 @@ def test_schedule_waits_for_a_run_under_way(instance: dg.DagsterInstance, stores
     assert "under way" in said
     instance.report_run_canceled(run)
     assert isinstance(evaluate(instance, stores), list)
+
+
+def test_stats_of_users_follow_every_hour(
+    instance: dg.DagsterInstance, stores: Stores, database: Database
+) -> None:
+    append(database, TODAY)
+    definitions = build_definitions(stores)
+    run_refresh(definitions, instance, DayRange(TODAY, TODAY), replace=False)
+    append(database, TODAY)
+    request = only(evaluate(instance, stores))
+    assert request.asset_selection is not None
+    definitions.resolve_job_def(JOB).execute_in_process(
+        instance=instance,
+        tags=dict(request.tags),
+        run_config=request.run_config,
+        asset_selection=request.asset_selection,
+    )
+    with psycopg.connect(database.conninfo) as connection:
+        counts = "SELECT (SELECT sum(usage_count) FROM {}_stats)::int"
+        prompts = connection.execute(counts.format("prompt").encode()).fetchone()
+        users = connection.execute(counts.format("user_prompt").encode()).fetchone()
+        last = connection.execute(
+            "SELECT as_of > user_stats_as_of FROM stats_refresh ORDER BY id DESC LIMIT 1"
+        ).fetchone()
+        connection.execute("UPDATE stats_refresh SET published_at = published_at - interval '1 hour'")
+    assert (prompts, users, last) == ((2,), (1,), (True,))
+    assert only(evaluate(instance, stores)).asset_selection is None
+    run_refresh(definitions, instance, DayRange(TODAY, TODAY), replace=False)
+    assert_equals_recount(database, FIRST_DAY)
 
 
 def test_run_over_a_range_publishes_and_marks_its_partitions(

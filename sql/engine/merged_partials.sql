@@ -1,7 +1,8 @@
--- Purpose: partials of any days merged into one, per prompt and value of each dimension.
+-- Purpose: partials of any days or months merged into one, per prompt and value of each dimension.
 -- Grain:   prompt x dimension x value.
--- Time:    all days of the input.
--- Reads partials, rows of prompt_usage_daily. Runs unchanged on DuckDB and Spark.
+-- Time:    all of the input.
+-- Reads partials, rows of prompt_usage_daily, prompt_user_daily, or of what was merged from them before.
+-- Runs unchanged on DuckDB and Spark.
 SELECT
     prompt_id,
     dimension,
@@ -14,6 +15,8 @@ SELECT
     min(generation_time_ms_min)                 AS generation_time_ms_min,
     max(generation_time_ms_max)                 AS generation_time_ms_max,
     min(first_used_at)                          AS first_used_at,
-    max(last_used_at)                           AS last_used_at
+    max(last_used_at)                           AS last_used_at,
+    max(ingest_xid)                             AS ingest_xid,
+    min(synced_high)                            AS synced_high
 FROM partials
 GROUP BY prompt_id, dimension, value

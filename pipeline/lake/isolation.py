@@ -1,0 +1,32 @@
+"""One day's fault must not hold up the others."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from collections.abc import Callable, Iterable
+
+from pipeline.errors import LakeConflictError, LakeError
+
+logger = logging.getLogger(__name__)
+
+
+def each_apart(parts: Iterable[list[dt.date]], work: Callable[[list[dt.date]], None]) -> dict[dt.date, str]:
+    """Calls ``work`` for each list of days, and where that fails, for each of its days alone.
+
+    Returns the days that failed alone, and why. Conflicts and faults that have nothing to do with the
+    lake are raised: they are of no particular day.
+    """
+    failed: dict[dt.date, str] = {}
+    for days in parts:
+        try:
+            work(days)
+        except LakeConflictError:
+            raise
+        except LakeError as error:
+            if len(days) > 1:
+                failed |= each_apart([[day] for day in days], work)
+            else:
+                failed[days[0]] = str(error)
+                logger.exception("%s stays as it was and will be tried again", days[0])
+    return failed

@@ -1,0 +1,181 @@
+"""Partials of longer periods, so that a publish does not merge every day of the past.
+
+``<rollup>_monthly`` has a partition for each month: its quiet days merged, as far as ``covered_until``.
+``<rollup>_total`` has one partition: the months that are covered to their end, merged. Both are made from
+the daily partials and say from which: ``events_version`` is a fingerprint of the days, or months, merged.
+A period whose fingerprint is not that of the days as they are now is not used: what it covers is merged
+from the days themselves. So they make a publish faster, and can't make it wrong.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+
+from pipeline.database import Database, Lock
+from pipeline.days import ONE_DAY
+from pipeline.engines import duckdb_engine
+from pipeline.lake.delta_table import DailyTable, fingerprint
+from pipeline.lake.partials import SCHEMA, Rollup, open_partials
+
+logger = logging.getLogger(__name__)
+
+QUIET_AFTER = 2 * ONE_DAY
+"""A day's partials change often until so long after it began: late events are mostly hours late."""
+
+PERIOD_SCHEMA = SCHEMA.append(pa.field("covered_until", pa.date32()))
+"""As :data:`pipeline.lake.partials.SCHEMA`; ``day`` is the first of the period."""
+
+ALL_MONTHS = dt.date(1970, 1, 1)
+"""The one partition of the total."""
+
+Versions = dict[dt.date, int]
+
+
+def month_of(day: dt.date) -> dt.date:
+    """The first day of the day's month."""
+    return day.replace(day=1)
+
+
+def month_end(month: dt.date) -> dt.date:
+    """The last day of the month that begins with ``month``."""
+    return (month + 31 * ONE_DAY).replace(day=1) - ONE_DAY
+
+
+class _Covered(NamedTuple):
+    """A merged period: how far it goes, and what it was made from."""
+
+    until: dt.date
+    version: int
+
+
+class State:
+    """One consistent state of a rollup's three tables, and which periods of it may be used."""
+
+    def __init__(self, lake: str, rollup: Rollup) -> None:
+        """Opens the tables at their latest state; what does not fit together is left out of use."""
+        self.daily = open_partials(lake, rollup)
+        self.monthly = DailyTable(lake, rollup.monthly, PERIOD_SCHEMA)
+        self.total = DailyTable(lake, rollup.total, PERIOD_SCHEMA)
+        self.days: Versions = dict(self.daily.days().select("day", "events_version").iter_rows())
+        self.months = {
+            month: covered
+            for month, covered in _covered(self.monthly).items()
+            if covered.version == _made_from(self.days_of(month, covered.until))
+        }
+        held = _covered(self.total).get(ALL_MONTHS)
+        self.whole = held if held and held.version == _made_from(self.months_until(held.until)) else None
+
+    def days_of(self, month: dt.date, until: dt.date) -> Versions:
+        """The days of a month that have partials, as far as ``until``."""
+        return {
+            day: version
+            for day, version in self.days.items()
+            if month <= day <= until and month_of(day) == month
+        }
+
+    def months_until(self, until: dt.date) -> Versions:
+        """The months with partials that end by ``until``, each with the fingerprint of all of its days."""
+        ended = {month_of(day) for day in self.days if month_end(month_of(day)) <= until}
+        return {month: _made_from(self.days_of(month, month_end(month))) for month in ended}
+
+    def read(self) -> ds.Dataset:
+        """Rows that, merged, are the total of all days: each day is in them once."""
+        parts: list[ds.Dataset] = []
+        after = dt.date.min
+        if self.whole:
+            parts.append(self.total.read(columns=SCHEMA))
+            after = self.whole.until
+        used = {month: covered.until for month, covered in self.months.items() if month > after}
+        if used:
+            parts.append(self.monthly.read(used, columns=SCHEMA))
+        rest = [day for day in self.days if day > max(after, used.get(month_of(day), after))]
+        parts.append(self.daily.read(rest))
+        return ds.dataset(parts)
+
+
+def settle(database: Database, lake: str, rollup: Rollup, today: dt.date | None = None) -> list[dt.date]:
+    """Brings the longer periods up to date with the days that are quiet; returns the months recomputed.
+
+    A month that only grew is merged with its new days; one with changed days is merged from all of them.
+    What fits no more and is not replaced stays, unused.
+
+    :raises LakeConflictError: somebody wrote to the lake meanwhile; what was committed is complete.
+    """
+    quiet_until = (today or dt.datetime.now(dt.UTC).date()) - QUIET_AFTER
+    with database.locked(Lock.LAKE):
+        state = State(lake, rollup)
+        wanted = {
+            month_of(day): min(month_end(month_of(day)), quiet_until)
+            for day in state.days
+            if day <= quiet_until
+        }
+        recomputed = []
+        for month, until in sorted(wanted.items()):
+            held = state.months.get(month)
+            done = state.days_of(month, held.until) if held else {}
+            new = state.days_of(month, until).keys() - done.keys()
+            if not new:
+                continue
+            parts = [state.monthly.read([month], columns=SCHEMA)] if held else []
+            merged = ds.dataset([*parts, state.daily.read(new)])
+            _write(state.monthly, month, merged, _Covered(until, _made_from(state.days_of(month, until))))
+            recomputed.append(month)
+            logger.info("%s: %s is covered up to %s", rollup.monthly, month, until)
+        gone = _covered(state.monthly).keys() - {month_of(day) for day in state.days}
+        if gone:
+            state.monthly.replace(gone, PERIOD_SCHEMA.empty_table(), 0)
+        if recomputed or gone:
+            state = State(lake, rollup)
+        _settle_total(state, quiet_until)
+    return recomputed
+
+
+def _settle_total(state: State, quiet_until: dt.date) -> None:
+    held = state.whole
+    done = state.months_until(held.until) if held else {}
+    months = state.months_until(quiet_until)
+    new = months.keys() - done.keys()
+    if not new:
+        return
+    parts = [state.total.read(columns=SCHEMA)] if held else []
+    merged = ds.dataset([*parts, state.monthly.read(new, columns=SCHEMA)])
+    _write(state.total, ALL_MONTHS, merged, _Covered(month_end(max(months)), _made_from(months)))
+
+
+def _write(table: DailyTable, period: dt.date, partials: ds.Dataset, covered: _Covered) -> None:
+    constants: Mapping[str, object] = {
+        "day": period,
+        "events_version": covered.version,
+        "covered_until": covered.until,
+    }
+    with duckdb_engine.stream("merged_partials", partials=partials) as merged:
+        table.replace([period], _with_constants(merged, constants), covered.version)
+
+
+def _with_constants(rows: pa.RecordBatchReader, constants: Mapping[str, object]) -> pa.RecordBatchReader:
+    def batches() -> Iterable[pa.RecordBatch]:
+        for batch in rows:
+            columns = [
+                pa.repeat(pa.scalar(constants[field.name], field.type), batch.num_rows)
+                if field.name in constants
+                else batch.column(field.name).cast(field.type)
+                for field in PERIOD_SCHEMA
+            ]
+            yield pa.record_batch(columns, schema=PERIOD_SCHEMA)
+
+    return pa.RecordBatchReader.from_batches(PERIOD_SCHEMA, batches())
+
+
+def _covered(table: DailyTable) -> dict[dt.date, _Covered]:
+    rows = table.days().select("day", "covered_until", "events_version").iter_rows()
+    return {day: _Covered(until, version) for day, until, version in rows}
+
+
+def _made_from(parts: Versions) -> int:
+    return fingerprint(f"{day} {version}" for day, version in sorted(parts.items()))

@@ -1,0 +1,175 @@
+"""How far the published stats go: what the partials hold, against what Postgres holds."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+from sqlalchemy import Connection, select, text
+
+from pipeline import tables
+from pipeline.days import ONE_DAY, DayRange
+from pipeline.errors import LakeError
+from pipeline.lake import source
+from pipeline.queries import query
+
+PENDING_DAYS = text(query("postgres/pending_days"))
+CLEAR_INVALIDATIONS = text(query("postgres/clear_invalidations"))
+LOST_DAYS = text(query("postgres/lost_days"))
+KNOWN_AS_OF = text(query("postgres/known_as_of"))
+
+NOTHING_KNOWN = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+"""The ``as_of`` of stats of which nothing is known to be complete."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """``high``, ``as_of`` and ``open_until`` as in ``stats_refresh``; ``pending``: days that lack something
+    that was there when the lake was last brought up to date.
+    """
+
+    high: int
+    as_of: dt.datetime
+    open_until: dt.date
+    pending: list[dt.date]
+
+
+def take_progress(
+    connection: Connection,
+    snapshot: source.Snapshot,
+    held: pl.DataFrame,
+    stale: Collection[dt.date],
+    first_day: dt.date,
+) -> Progress:
+    """What may be said of stats made from these partials; forgets the notes of changes that they contain.
+
+    ``held``: what the partials hold, day by day, as ``DailyTable.days`` says. ``stale``: the days whose
+    partials are older than their raw events in the lake.
+
+    ``high`` is the smallest id of a row that they lack, or else the snapshot's. ``open_until`` stays
+    before the first newly opened day of which rows are lacking.
+
+    :raises LakeError: published days are missing in the lake; the published stats are to stay.
+    """
+    previous = source.latest_refresh(connection)
+    expired = source.expired_days(connection)
+    marks: dict[dt.date, int] = dict(held.select("day", "mark").iter_rows())
+    _require_published(connection, marks, expired, first_day)
+    counted = {**marks, **{day: kept.high - 1 for day, kept in expired.items()}}
+    lacking = connection.execute(
+        PENDING_DAYS,
+        {
+            "since": previous["high"] if previous else 0,
+            "high": snapshot.high,
+            "open_until": snapshot.open_until,
+            "first_day": first_day,
+            "days": list(counted),
+            "marks": list(counted.values()),
+        },
+    ).all()
+    changed = _forget_notes(connection, snapshot, held, expired, first_day)
+    changed |= expired.keys() & set(stale)
+    open_until, unopened = _open_until(connection, snapshot, previous, marks, first_day)
+    high = min((row.first_xid for row in lacking), default=snapshot.high)
+    # Rows that came after the sync are not late, only new.
+    last_sync = source.latest_sync_high(connection) or snapshot.high
+    late = {row.day for row in lacking if row.first_xid < last_sync}
+    return Progress(
+        high,
+        _as_of(connection, snapshot, previous, high, is_held=bool(changed or unopened)),
+        open_until,
+        sorted(late | changed | unopened),
+    )
+
+
+def _require_published(
+    connection: Connection,
+    marks: Mapping[dt.date, int],
+    expired: Mapping[dt.date, source.ExpiredDay],
+    first_day: dt.date,
+) -> None:
+    published = set(connection.scalars(select(tables.stats_day.c.day)))
+    gone = sorted(expired.keys() - marks.keys())
+    if gone:
+        raise LakeError(
+            "Publishing the stats",
+            f"the lake has lost {len(gone)} days from {gone[0]} on whose raw rows were removed from Postgres",
+            "Check PROMPT_STATS_LAKE_URI and restore the lake from its backup; or, to give these days up,"
+            " delete them from stats_expired_day",
+        )
+    missing = sorted(published - marks.keys())
+    lost = list(connection.scalars(LOST_DAYS, {"days": missing, "first_day": first_day})) if missing else []
+    if lost:
+        raise LakeError(
+            "Publishing the stats",
+            f"the lake lacks {len(lost)} published days, from {lost[0]} to {lost[-1]}",
+            "The stats stay as they were; run: prompt-stats refresh",
+        )
+
+
+def _forget_notes(
+    connection: Connection,
+    snapshot: source.Snapshot,
+    held: pl.DataFrame,
+    expired: Mapping[dt.date, source.ExpiredDay],
+    first_day: dt.date,
+) -> set[dt.date]:
+    """Removes the notes of changes that the partials contain; returns the days of the others."""
+    replaced_from: dict[dt.date, int] = {
+        day: high for day, high in held.select("day", "synced_high").iter_rows() if day not in expired
+    }
+    noted = source.invalidated_days(connection, first_day)
+    # Of a day without partials the stats say nothing; that is right if it has no rows, or is not open yet.
+    absent = {day: source.WHOLE_DAY for day in noted if day is not None and day not in replaced_from}
+    unread = source.unread_days(connection, snapshot, absent, first_day)
+    settled = {day for day in absent if day not in unread or day > snapshot.open_until}
+    known = {**replaced_from, **dict.fromkeys(settled | expired.keys(), snapshot.high)}
+    connection.execute(
+        CLEAR_INVALIDATIONS,
+        {
+            "days": list(known),
+            "replaced_from": list(known.values()),
+            "all_replaced_from": min(replaced_from.values(), default=snapshot.high),
+            "first_day": first_day,
+        },
+    )
+    left = source.invalidated_days(connection, first_day)
+    return {day or first_day for day, xid in left.items() if xid < snapshot.high}
+
+
+def _open_until(
+    connection: Connection,
+    snapshot: source.Snapshot,
+    previous: Mapping[str, Any] | None,
+    marks: Mapping[dt.date, int],
+    first_day: dt.date,
+) -> tuple[dt.date, set[dt.date]]:
+    """The last day whose events are counted, and the newly opened days of which rows are lacking."""
+    if not previous or previous["open_until"] >= snapshot.open_until:
+        return snapshot.open_until, set()
+    opening = DayRange(previous["open_until"] + ONE_DAY, snapshot.open_until)
+    opened = {day: marks.get(day, source.WHOLE_DAY) for day in opening.days()}
+    unread = source.unread_days(connection, snapshot, opened, first_day)
+    if unread:
+        return min(unread) - ONE_DAY, set(unread)
+    return snapshot.open_until, set()
+
+
+def _as_of(
+    connection: Connection,
+    snapshot: source.Snapshot,
+    previous: Mapping[str, Any] | None,
+    high: int,
+    *,
+    is_held: bool,
+) -> dt.datetime:
+    """The moment before which every commit is counted. It never goes back."""
+    candidates = [previous["as_of"] if previous else NOTHING_KNOWN]
+    if not is_held:
+        known = connection.execute(KNOWN_AS_OF, {"high": high}).scalar_one()
+        candidates += [known] if known else []
+        candidates += [snapshot.as_of] if high == snapshot.high else []
+    return max(candidates)

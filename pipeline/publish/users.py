@@ -1,0 +1,146 @@
+"""The stats of users: as many rows as users have used prompts, so only what changed is merged.
+
+Where the days that changed only grew, the users and prompts of the new events are all that can differ, and
+only they are merged. Otherwise everything is, some prompts at a time, and compared with what is published.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.dataset as ds
+from sqlalchemy import Connection, Text, cast, select, text
+
+from pipeline.engines import duckdb_engine
+from pipeline.lake.partials import USERS
+from pipeline.lake.periods import State
+from pipeline.lake.usage_events import open_usage_events
+from pipeline.publish.copy import copy_frame
+from pipeline.queries import query
+from pipeline.stats import frames
+from pipeline.tables import user_prompt_stats, user_stats_day
+
+CREATE_USER_PROMPTS_CHANGED = text(query("postgres/create_user_prompts_changed"))
+WRITE_USER_PROMPTS = text(query("postgres/write_user_prompts"))
+EMPTY_USER_PROMPTS_CHANGED = text(query("postgres/empty_user_prompts_changed"))
+DELETE_USER_PROMPTS = text(query("postgres/delete_user_prompts"))
+MARK_USER_FAVORITES = text(query("postgres/mark_user_favorites"))
+COUNT_UNIQUE_USERS = text(query("postgres/count_unique_users"))
+
+PARTIALS_AT_ONCE = 1_000_000
+"""Partials merged at once, about: bounds the memory. A prompt is never split."""
+
+KEYS = ["user_id", "prompt_id"]
+
+LEDGER = {"day": pl.Date, "ingest_xid": pl.Int64, "synced_high": pl.Int64, "events_version": pl.Int64}
+
+
+@dataclass(frozen=True)
+class UsersReport:
+    """Rows of ``user_prompt_stats`` and of ``prompt_stats`` written. ``as_of`` is None if the partials of
+    users lag behind those of prompts: then nothing new can be promised.
+    """
+
+    rows: int
+    prompts: int
+    as_of: dt.datetime | None
+
+
+def publish_users(connection: Connection, lake: str, usage: pl.DataFrame, as_of: dt.datetime) -> UsersReport:
+    """Brings ``user_prompt_stats`` and ``prompt_stats.unique_users`` up to date with the partials of users.
+
+    ``usage``: what the partials of prompts hold, day by day.
+    """
+    state = State(lake, USERS)
+    ledger = state.daily.days()
+    held = ledger.select("day", "synced_high", "events_version", ingest_xid="mark").select(*LEDGER)
+    published = pl.DataFrame(
+        [tuple(row) for row in connection.execute(select(user_stats_day))],
+        schema={**LEDGER, "rollup_version": pl.Int64},
+        orient="row",
+    )
+    rows = 0
+    if not published.drop("rollup_version").sort("day").equals(held.sort("day")):
+        grown = _grown_since(published, held)
+        if grown is None:
+            rows = _write_all(connection, state)
+        else:
+            rows = _write_changed(connection, state, _pairs_of_new_events(lake, grown))
+        connection.execute(user_stats_day.delete())
+        copy_frame(connection, user_stats_day.name, held.with_columns(rollup_version=pl.lit(USERS.version)))
+    rows += connection.execute(MARK_USER_FAVORITES).rowcount
+    prompts = connection.execute(COUNT_UNIQUE_USERS, {"as_of": as_of}).rowcount
+    same = ["day", "mark", "synced_high"]
+    is_level = ledger.select(same).equals(usage.select(same))
+    return UsersReport(rows, prompts, as_of if is_level else None)
+
+
+def _grown_since(published: pl.DataFrame, held: pl.DataFrame) -> dict[dt.date, int] | None:
+    """The days that changed, with the published mark; None if anything but new events happened to them."""
+    if published.filter(pl.col("rollup_version") != USERS.version).height:
+        return None
+    both = held.join(published, on="day", how="full", coalesce=True, suffix="_before", nulls_equal=True)
+    changed = both.filter(pl.col("events_version").ne_missing(pl.col("events_version_before")))
+    only_grew = pl.col("ingest_xid_before").is_null() | (
+        (pl.col("ingest_xid") > pl.col("ingest_xid_before"))
+        & (pl.col("synced_high") == pl.col("synced_high_before"))
+    )
+    if published.is_empty() or not changed.select(only_grew.fill_null(value=False).all()).item():
+        return None
+    return dict(changed.select("day", pl.col("ingest_xid_before").fill_null(-1)).iter_rows())
+
+
+def _pairs_of_new_events(lake: str, since: dict[dt.date, int]) -> pl.DataFrame:
+    events = open_usage_events(lake).read(since).to_table(columns=[*KEYS, "day", "ingest_xid"])
+    marks = pl.DataFrame(
+        {"day": list(since), "mark": list(since.values())}, schema={"day": pl.Date, "mark": pl.Int64}
+    )
+    new = pl.DataFrame(events).join(marks, on="day").filter(pl.col("ingest_xid") > pl.col("mark"))
+    return new.select(KEYS).drop_nulls().unique()
+
+
+def _write_changed(connection: Connection, state: State, pairs: pl.DataFrame) -> int:
+    users = pa.array(pairs["user_id"].unique().to_list(), pa.string())
+    partials = state.read().filter(ds.field("value").isin(users))
+    totals = duckdb_engine.run("merged_partials", partials=partials)
+    return _write(connection, frames.user_prompt_stats(totals).join(pairs, on=KEYS, how="semi"))
+
+
+def _write_all(connection: Connection, state: State) -> int:
+    rows = 0
+    known = set(connection.scalars(select(cast(user_prompt_stats.c.prompt_id, Text)).distinct()))
+    for prompts in _prompts_at_once(state, known):
+        partials = state.read().filter(ds.field("prompt_id").isin(pa.array(prompts, pa.string())))
+        totals = duckdb_engine.run("merged_partials", partials=partials)
+        rows += _write(connection, frames.user_prompt_stats(totals))
+        rows += connection.execute(DELETE_USER_PROMPTS, {"prompts": prompts}).rowcount
+    return rows
+
+
+def _prompts_at_once(state: State, known: set[str]) -> Iterator[list[str]]:
+    sizes = dict.fromkeys(known, 0)
+    for batch in state.read().to_batches(columns=["prompt_id"]):
+        for prompt, count in pl.DataFrame(batch)["prompt_id"].drop_nulls().value_counts().iter_rows():
+            sizes[prompt] = sizes.get(prompt, 0) + count
+    part: list[str] = []
+    size = 0
+    for prompt in sorted(sizes):
+        if part and size + sizes[prompt] > PARTIALS_AT_ONCE:
+            yield part
+            part, size = [], 0
+        part.append(prompt)
+        size += sizes[prompt]
+    if part:
+        yield part
+
+
+def _write(connection: Connection, rows: pl.DataFrame) -> int:
+    """Writes those rows that differ from what is published; returns how many."""
+    connection.execute(CREATE_USER_PROMPTS_CHANGED)
+    connection.execute(EMPTY_USER_PROMPTS_CHANGED)
+    copy_frame(connection, "user_prompts_changed", rows)
+    return connection.execute(WRITE_USER_PROMPTS).rowcount

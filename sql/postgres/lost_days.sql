@@ -1,0 +1,23 @@
+-- Purpose: published days that still have the events they were published with.
+-- Grain:   one row a day, of those in :days.
+-- Time:    ingest_xid, up to the published one of the day.
+-- Days whose rows were changed since are left out: what they hold is not known.
+SELECT published.day
+FROM stats_day AS published
+WHERE
+    published.day = ANY(CAST(:days AS date[]))
+    AND NOT EXISTS (
+        SELECT
+        FROM prompt_usage_invalidation AS note
+        WHERE
+            note.operation = 'TRUNCATE'
+            OR greatest(coalesce(note.day, :first_day), :first_day) = published.day
+    )
+    AND EXISTS (
+        SELECT
+        FROM prompt_usage AS event
+        WHERE
+            coalesce(event.ingest_xid, 0) <= published.ingest_xid
+            AND greatest(coalesce(event.created_at::date, :first_day), :first_day) = published.day
+    )
+ORDER BY 1
