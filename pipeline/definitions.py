@@ -8,6 +8,12 @@ import dagster as dg
 
 from pipeline.orchestration.assets import build_assets
 from pipeline.orchestration.jobs import refresh_stats, refresh_stats_schedule
+from pipeline.orchestration.keeping import (
+    reconcile_lake,
+    reconcile_lake_schedule,
+    retain_events,
+    retain_events_schedule,
+)
 from pipeline.orchestration.resources import Stores
 from pipeline.settings import settings
 
@@ -20,8 +26,8 @@ def build_definitions(stores: Stores) -> dg.Definitions:
         assets = build_assets(stores.first_day)
     return dg.Definitions(
         assets=assets,
-        jobs=[refresh_stats],
-        schedules=[refresh_stats_schedule],
+        jobs=[refresh_stats, reconcile_lake, retain_events],
+        schedules=[refresh_stats_schedule, reconcile_lake_schedule, retain_events_schedule],
         resources={"stores": stores},
         executor=dg.in_process_executor,
     )

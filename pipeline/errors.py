@@ -16,6 +16,8 @@ Each text says what was attempted, what was wrong, and what to do.
 
 from __future__ import annotations
 
+import re
+
 
 class PromptStatsError(Exception):
     """Base of all errors of this package.
@@ -61,3 +63,8 @@ class LakeError(PromptStatsError):
 
 class LakeConflictError(LakeError):
     """Another process wrote to the lake first; running the step again is enough."""
+
+
+def readable(error: Exception) -> str:
+    """The text of a library's error as part of a sentence: one line, no colours, no final full stop."""
+    return " ".join(re.sub(r"\x1b\[[0-9;]*m", "", str(error)).split()).rstrip(".")

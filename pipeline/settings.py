@@ -9,7 +9,7 @@ import datetime as dt
 from functools import cache
 from pathlib import Path
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, PositiveInt, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipeline.errors import SettingsError
@@ -27,6 +27,8 @@ class Settings(BaseSettings):
     ``start_date``
         ``PROMPT_STATS_START_DATE``: the first partition's day. Events dated earlier, and undated ones,
         belong to it. Changing it later moves such events, so choose it once.
+    ``retain_days``
+        ``PROMPT_STATS_RETAIN_DAYS``: days of raw events that stay in Postgres; None keeps all for ever.
     """
 
     model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, extra="ignore")
@@ -35,6 +37,7 @@ class Settings(BaseSettings):
     home: Path = Field(default=Path(".prompt-stats"), validation_alias="PROMPT_STATS_HOME")
     lake_uri: str | None = Field(default=None, validation_alias="PROMPT_STATS_LAKE_URI")
     start_date: dt.date = Field(default=dt.date(2025, 1, 1), validation_alias="PROMPT_STATS_START_DATE")
+    retain_days: PositiveInt | None = Field(default=None, validation_alias="PROMPT_STATS_RETAIN_DAYS")
 
     @field_validator("home")
     @classmethod

@@ -102,21 +102,30 @@ PERCENTILES = """
 """
 
 
-def assert_equals_recount(database: Database, first_day: dt.date) -> None:
-    """Compares every stats table with its recount: counts, sums, rates, means and times exactly."""
+def assert_equals_recount(database: Database, first_day: dt.date, raw: str = "prompt_usage") -> None:
+    """Compares every stats table with its recount: counts, sums, rates, means and times exactly.
+
+    ``raw``: the table or view that holds the raw rows.
+    """
     with psycopg.connect(database.conninfo, row_factory=tuple_row) as connection:
         as_of = connection.execute("SELECT as_of FROM stats_refresh ORDER BY id DESC LIMIT 1").fetchone()
         assert as_of, "nothing was published"
         values = {"first_day": first_day, "today": as_of[0].astimezone(dt.UTC).date()}
         for table, recount in RECOUNTS.items():
-            expected = _rows(connection.execute(recount, values))
+            expected = _rows(connection.execute(_of(raw, recount), values))
             published = _rows(connection.execute(PUBLISHED[table]))
             assert published == expected, f"{table} differs from the recount"
-        _assert_percentiles(connection, values)
-        assert_errors_counted(connection, values)
+        _assert_percentiles(connection, values, raw)
+        assert_errors_counted(connection, values, raw)
 
 
-def assert_errors_counted(connection: psycopg.Connection[Any], values: dict[str, Any]) -> None:
+def _of(raw: str, recount: str) -> bytes:
+    return recount.replace("FROM prompt_usage", f"FROM {raw}").encode()
+
+
+def assert_errors_counted(
+    connection: psycopg.Connection[Any], values: dict[str, Any], raw: str = "prompt_usage"
+) -> None:
     """The kinds of a prompt's errors add up to its events with a message."""
     recount = f"""
         SELECT prompt_id, count(*), max(created_at)
@@ -124,11 +133,12 @@ def assert_errors_counted(connection: psycopg.Connection[Any], values: dict[str,
     published = (
         "SELECT prompt_id, sum(error_count)::bigint, max(last_seen_at) FROM prompt_error_stats GROUP BY 1"
     )
-    assert _rows(connection.execute(published)) == _rows(connection.execute(recount, values))
+    assert _rows(connection.execute(published)) == _rows(connection.execute(_of(raw, recount), values))
 
 
-def _assert_percentiles(connection: psycopg.Connection[Any], values: dict[str, Any]) -> None:
-    for prompt_id, *published, times in connection.execute(PERCENTILES.format(counted=COUNTED), values):
+def _assert_percentiles(connection: psycopg.Connection[Any], values: dict[str, Any], raw: str) -> None:
+    recount = _of(raw, PERCENTILES.format(counted=COUNTED))
+    for prompt_id, *published, times in connection.execute(recount, values):
         if times is None:
             assert published == [None, None, None], f"{prompt_id} was never timed"
             continue

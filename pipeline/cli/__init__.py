@@ -6,6 +6,8 @@
     What the commands share: settings, database, output.
 ``writing``
     ``migrate``, ``seed-prompts``, ``simulate``, ``refresh``, ``backfill``.
+``keeping``
+    ``reconcile``, ``keep-up``, ``retain``, ``erase-user``.
 ``reading``
     ``status``, ``top``, ``show``.
 ``tour``

@@ -10,7 +10,7 @@ import sys
 import typer
 from sqlalchemy.exc import DBAPIError
 
-from pipeline.cli import reading, tour, writing
+from pipeline.cli import keeping, reading, tour, writing
 from pipeline.cli.context import messages
 from pipeline.errors import PromptStatsError
 
@@ -28,6 +28,10 @@ for command in (
     writing.simulate,
     writing.refresh,
     writing.backfill,
+    keeping.reconcile,
+    keeping.keep_up,
+    keeping.retain,
+    keeping.erase_user,
     reading.status,
     reading.top,
     reading.show,

@@ -11,6 +11,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.dataset as ds
 
+from pipeline.errors import LakeError, readable
 from pipeline.queries import query
 
 MEMORY_LIMIT = "1GB"
@@ -23,8 +24,10 @@ def run(name: str, **inputs: ds.Dataset) -> pl.DataFrame:
     """The result of ``sql/engine/<name>.sql`` over the tables that its header says it reads.
 
     The result is in memory, so the caller of a rollup chooses how many days it takes at once.
+
+    :raises LakeError: a file can't be read, or there is no room for the result.
     """
-    with _connected(inputs) as connection:
+    with _connected(name, inputs) as connection:
         result: pl.DataFrame = connection.sql(query(f"engine/{name}")).pl()
         return result
 
@@ -32,13 +35,17 @@ def run(name: str, **inputs: ds.Dataset) -> pl.DataFrame:
 @contextmanager
 def stream(name: str, **inputs: ds.Dataset) -> Iterator[pa.RecordBatchReader]:
     """As :func:`run`, for a result that need not fit into memory; read it within the block."""
-    with _connected(inputs) as connection:
+    with _connected(name, inputs) as connection:
         yield connection.sql(query(f"engine/{name}")).to_arrow_reader(ROWS_AT_ONCE)
 
 
 @contextmanager
-def _connected(inputs: dict[str, ds.Dataset]) -> Iterator[duckdb.DuckDBPyConnection]:
-    with tempfile.TemporaryDirectory(prefix="prompt-stats-") as spill, duckdb.connect() as connection:
+def _connected(name: str, inputs: dict[str, ds.Dataset]) -> Iterator[duckdb.DuckDBPyConnection]:
+    with (
+        _translated(name),
+        tempfile.TemporaryDirectory(prefix="prompt-stats-") as spill,
+        duckdb.connect() as connection,
+    ):
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
         connection.execute("SET temp_directory = ?", [spill])
@@ -47,3 +54,15 @@ def _connected(inputs: dict[str, ds.Dataset]) -> Iterator[duckdb.DuckDBPyConnect
         for table, rows in inputs.items():
             connection.register(table, rows)
         yield connection
+
+
+@contextmanager
+def _translated(name: str) -> Iterator[None]:
+    try:
+        yield
+    except (duckdb.Error, pa.ArrowException, OSError) as error:
+        raise LakeError(
+            f"Computing {name} from the lake",
+            readable(error),
+            "Check the disk and its free space; prompt-stats reconcile makes damaged files anew",
+        ) from error

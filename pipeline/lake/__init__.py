@@ -8,6 +8,10 @@
     The daily rollups of the raw events, ``prompt_usage_daily`` and ``prompt_user_daily``.
 ``periods``
     The partials of longer periods, so that a publish does not merge every day of the past.
+``contents``
+    Compares what the lake's files hold with what Postgres holds.
+``upkeep``
+    Few files a day, none that nobody reads, a short log.
 ``isolation``
     Keeps one day's fault from holding up the others.
 ``source``

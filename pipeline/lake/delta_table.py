@@ -27,7 +27,7 @@ from deltalake import (
 )
 from deltalake.exceptions import CommitFailedError, DeltaError
 
-from pipeline.errors import LakeConflictError, LakeError
+from pipeline.errors import LakeConflictError, LakeError, readable
 
 WRITER = "prompt-stats"
 COMPRESSION = WriterProperties(compression="ZSTD", compression_level=3)
@@ -153,7 +153,7 @@ class DailyTable:
                 for _ in self.read([day]).to_batches():
                     pass
             except (OSError, pa.ArrowInvalid, LakeError) as error:
-                broken[day] = " ".join(str(error).split())
+                broken[day] = readable(error)
         return broken
 
     def compact(self, days: Collection[dt.date], high: int) -> int:
@@ -172,23 +172,32 @@ class DailyTable:
             )
         return int(metrics["numFilesRemoved"])
 
-    def clean(self, kept: dt.timedelta = KEPT) -> int:
-        """Deletes the files that no state of the last ``kept`` names, those of dead writers among them.
+    def clean(self, kept: dt.timedelta) -> int:
+        """Deletes the files that no state of the last ``kept`` names; returns their number.
 
-        Writes a checkpoint and drops the log's older entries. Returns the number of files deleted.
+        Those that dead writers left behind go too, once they are :data:`ABANDONED_AFTER` old. Writes a
+        checkpoint and drops the log's older entries.
         """
         with _translated(f"Cleaning the lake table {self.name}"):
-            gone = self._delta.vacuum(
-                retention_hours=int(kept.total_seconds() // 3600),
-                dry_run=False,
-                enforce_retention_duration=False,
-                full=True,
-                post_commithook_properties=NO_HOOKS,
+            gone = set(self._vacuum(kept, full=False)) | set(
+                self._vacuum(max(kept, ABANDONED_AFTER), full=True)
             )
             self._delta.create_checkpoint()
             self._delta.cleanup_metadata()
         return len(gone)
 
+    def _vacuum(self, kept: dt.timedelta, *, full: bool) -> list[str]:
+        return self._delta.vacuum(
+            retention_hours=int(kept.total_seconds() // 3600),
+            dry_run=False,
+            enforce_retention_duration=False,
+            full=full,
+            post_commithook_properties=NO_HOOKS,
+        )
+
+
+ABANDONED_AFTER = dt.timedelta(hours=1)
+"""When a file that no state names is not that of a writer about to commit."""
 
 TARGET_BYTES = 256 * 2**20
 """Size up to which compaction joins files."""
@@ -231,6 +240,6 @@ def _translated(attempted: str) -> Iterator[None]:
     except (DeltaError, OSError, pa.ArrowException) as error:
         raise LakeError(
             attempted,
-            " ".join(str(error).split()).rstrip("."),
+            readable(error),
             "Check PROMPT_STATS_LAKE_URI, the disk's free space and the permissions, then run it again",
         ) from error

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -54,14 +54,18 @@ class _Covered(NamedTuple):
     version: int
 
 
+def open_periods(lake: str, rollup: Rollup) -> tuple[DailyTable, DailyTable]:
+    """The tables by month and in total, at their latest state."""
+    return DailyTable(lake, rollup.monthly, PERIOD_SCHEMA), DailyTable(lake, rollup.total, PERIOD_SCHEMA)
+
+
 class State:
     """One consistent state of a rollup's three tables, and which periods of it may be used."""
 
     def __init__(self, lake: str, rollup: Rollup) -> None:
         """Opens the tables at their latest state; what does not fit together is left out of use."""
         self.daily = open_partials(lake, rollup)
-        self.monthly = DailyTable(lake, rollup.monthly, PERIOD_SCHEMA)
-        self.total = DailyTable(lake, rollup.total, PERIOD_SCHEMA)
+        self.monthly, self.total = open_periods(lake, rollup)
         self.days: Versions = dict(self.daily.days().select("day", "events_version").iter_rows())
         self.months = {
             month: covered
@@ -103,7 +107,6 @@ def settle(database: Database, lake: str, rollup: Rollup, today: dt.date | None 
     """Brings the longer periods up to date with the days that are quiet; returns the months recomputed.
 
     A month that only grew is merged with its new days; one with changed days is merged from all of them.
-    What fits no more and is not replaced stays, unused.
 
     :raises LakeConflictError: somebody wrote to the lake meanwhile; what was committed is complete.
     """
@@ -127,12 +130,8 @@ def settle(database: Database, lake: str, rollup: Rollup, today: dt.date | None 
             _write(state.monthly, month, merged, _Covered(until, _made_from(state.days_of(month, until))))
             recomputed.append(month)
             logger.info("%s: %s is covered up to %s", rollup.monthly, month, until)
-        gone = _covered(state.monthly).keys() - {month_of(day) for day in state.days}
-        if gone:
-            state.monthly.replace(gone, PERIOD_SCHEMA.empty_table(), 0)
-        if recomputed or gone:
-            state = State(lake, rollup)
-        _settle_total(state, quiet_until)
+        _empty(state.monthly, _covered(state.monthly).keys() - wanted.keys() - state.months.keys())
+        _settle_total(State(lake, rollup), quiet_until)
     return recomputed
 
 
@@ -142,6 +141,8 @@ def _settle_total(state: State, quiet_until: dt.date) -> None:
     months = state.months_until(quiet_until)
     new = months.keys() - done.keys()
     if not new:
+        if not held:
+            _empty(state.total, _covered(state.total).keys())
         return
     parts = [state.total.read(columns=SCHEMA)] if held else []
     merged = ds.dataset([*parts, state.monthly.read(new, columns=SCHEMA)])
@@ -156,6 +157,11 @@ def _write(table: DailyTable, period: dt.date, partials: ds.Dataset, covered: _C
     }
     with duckdb_engine.stream("merged_partials", partials=partials) as merged:
         table.replace([period], _with_constants(merged, constants), covered.version)
+
+
+def _empty(table: DailyTable, periods: Collection[dt.date]) -> None:
+    if periods:
+        table.replace(periods, PERIOD_SCHEMA.empty_table(), 0)
 
 
 def _with_constants(rows: pa.RecordBatchReader, constants: Mapping[str, object]) -> pa.RecordBatchReader:

@@ -27,6 +27,9 @@ logger = logging.getLogger(__name__)
 EVENTS_AT_ONCE = 1_000_000
 """Rows of one commit, about: bounds the memory of a long range. A day is never split."""
 
+FILES_A_DAY = 24
+"""Appends of a day that are left lying before they are joined: two hours of a refresh every five minutes."""
+
 TABLE = "usage_events"
 
 SCHEMA = pa.schema(
@@ -107,7 +110,11 @@ def sync_days(
             whole -= expired.keys()
             marks = {day: held.get(day, source.WHOLE_DAY) for day in wanted}
             marks |= dict.fromkeys(whole, source.WHOLE_DAY)
-            marks |= {day: kept.high - 1 for day, kept in expired.items()}
+            # A row that was moved to an expired day has an old id.
+            marks |= {
+                day: source.WHOLE_DAY if day in invalidated else kept.high - 1
+                for day, kept in expired.items()
+            }
             unread = source.unread_days(connection, snapshot, marks, first_day)
         report = SyncReport(snapshot)
         total = sum(unread.values())
@@ -115,7 +122,7 @@ def sync_days(
         for target, work, part in (
             (report.appended, _append, unread.keys() - whole - expired.keys()),
             (report.replaced, _replace, whole),
-            (report.appended, _append_strays, unread.keys() & expired.keys()),
+            (report.appended, _append_strays, expired.keys() & (unread.keys() | invalidated.keys())),
         ):
 
             def transfer(
@@ -128,6 +135,8 @@ def sync_days(
 
             sizes = {day: unread.get(day, 0) for day in part}
             report.failed |= each_apart(chunks(sizes, EVENTS_AT_ONCE), transfer)
+        files = dict(table.days().select("day", "files").iter_rows())
+        table.compact([day for day in report.appended if files.get(day, 0) > FILES_A_DAY], snapshot.high)
     return report
 
 
@@ -192,11 +201,12 @@ def _append_strays(transfer: _Transfer) -> dict[dt.date, int]:
     """Adds the events of expired days that the lake does not have: a retried event must not count twice."""
     before = transfer.counts()
     with transfer.events() as reader:
-        rows = reader.cast(SCHEMA).read_all()
-    known = pl.DataFrame(transfer.table.read(transfer.marks).to_table(columns=["id"]))
-    new = pl.DataFrame(rows).join(known, on="id", how="anti")
-    if new.height:
-        transfer.table.append(new.to_arrow().cast(SCHEMA), transfer.snapshot.high)
+        rows = pl.DataFrame(reader.cast(SCHEMA).read_all())
+    if rows.height:
+        known = pl.DataFrame(transfer.table.read(transfer.marks).to_table(columns=["day", "id"]))
+        rows = rows.join(known, on=["day", "id"], how="anti")
+    if rows.height:
+        transfer.table.append(rows.to_arrow().cast(SCHEMA), transfer.snapshot.high)
     after = transfer.counts()
     with transfer.database.engine.begin() as connection:
         source.record_strays(connection, transfer.snapshot, after)

@@ -4,6 +4,8 @@
     ``usage_events``, the daily partials, and the stats that are published together.
 ``jobs``
     ``refresh_stats`` and the schedule that launches it for the stale days.
+``keeping``
+    The nightly ``reconcile_lake``, and ``retain_events``, which is off unless it is asked for.
 ``resources``
     The database and the lake, as the settings name them.
 ``instance``

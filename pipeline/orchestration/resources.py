@@ -19,6 +19,7 @@ class Stores:
         """Takes what the settings name, and ``database`` in place of theirs where it is given."""
         self.lake = settings.lake
         self.first_day: dt.date = settings.start_date
+        self.retain_days = settings.retain_days
         self._settings = settings
         self._given = database
 

@@ -123,10 +123,15 @@ def _forget_notes(
     }
     noted = source.invalidated_days(connection, first_day)
     # Of a day without partials the stats say nothing; that is right if it has no rows, or is not open yet.
-    absent = {day: source.WHOLE_DAY for day in noted if day is not None and day not in replaced_from}
+    counted = replaced_from.keys() | expired.keys()
+    absent = {day: source.WHOLE_DAY for day in noted if day is not None and day not in counted}
     unread = source.unread_days(connection, snapshot, absent, first_day)
     settled = {day for day in absent if day not in unread or day > snapshot.open_until}
-    known = {**replaced_from, **dict.fromkeys(settled | expired.keys(), snapshot.high)}
+    known = {
+        **replaced_from,
+        **dict.fromkeys(settled, snapshot.high),
+        **{day: kept.high for day, kept in expired.items()},
+    }
     connection.execute(
         CLEAR_INVALIDATIONS,
         {

@@ -1,4 +1,4 @@
--- Purpose: forgets the changes that the published stats contain, and those of expired days.
+-- Purpose: forgets the changes that the published stats contain.
 -- Grain:   one row a note of the trigger.
 -- Time:    xid; a day's notes go when it was read again after they were made: below its replaced_from.
 -- A TRUNCATE goes when every day was: below :all_replaced_from.

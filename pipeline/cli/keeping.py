@@ -1,0 +1,130 @@
+"""``reconcile``, ``keep-up``, ``retain``, ``erase-user``: what keeps the data true, small and lawful."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from pipeline import formats
+from pipeline.cli.context import AsJson, console, messages, open_current_database, print_json, working
+from pipeline.errors import LakeError
+from pipeline.settings import settings
+
+
+def reconcile(*, as_json: AsJson = False) -> None:
+    """Compare every day of the lake with Postgres, and the stats with the lake; repair what differs."""
+    from pipeline.reconcile import reconcile
+
+    database = open_current_database()
+    with _bar("comparing months") as advance:
+        report = reconcile(database, settings().lake, settings().start_date, advance)
+    if as_json:
+        print_json(
+            {
+                "days": report.days,
+                "events": report.events,
+                "repaired": _by_day(report.repaired),
+                "rebuilt": report.rebuilt,
+                "lost": _by_day(report.lost),
+                "rows_corrected": report.rows_corrected,
+            }
+        )
+    else:
+        console.print(f"{formats.count(report.events)} events of {report.days} days compared.")
+        _print_days("read again", report.repaired)
+        for table, days in report.rebuilt.items():
+            console.print(f"made anew: {len(days)} partitions of {table}", highlight=False)
+        for table, rows in report.rows_corrected.items():
+            console.print(f"written: {rows} rows of {table}", highlight=False)
+        _print_days("lost", report.lost)
+    if report.lost:
+        day, why = min(report.lost.items())
+        raise LakeError(
+            f"Reconciling {len(report.lost)} expired days, the first of them {day}",
+            why,
+            "Restore these days of usage_events from the lake's backup; Postgres has them no more",
+        )
+
+
+def keep_up(*, as_json: AsJson = False) -> None:
+    """Join the lake's small files and delete those that were replaced more than a week ago."""
+    from pipeline.lake import upkeep
+
+    database = open_current_database()
+    with working("tidying the lake"):
+        report = upkeep.keep_up(database, settings().lake)
+    if as_json:
+        print_json(asdict(report))
+    else:
+        console.print(f"{report.files_joined} files joined, {report.files_deleted} deleted.")
+
+
+def retain(
+    *,
+    days: Annotated[int, typer.Option(min=1, help="Days of raw events to keep, today included.")],
+    as_json: AsJson = False,
+) -> None:
+    """Remove older raw events from Postgres once the lake has them; no number changes."""
+    from pipeline.retention import retain
+
+    database = open_current_database()
+    with _bar("removing raw events") as advance:
+        report = retain(database, settings().lake, settings().start_date, days, advance)
+    if as_json:
+        print_json({"expired": report.expired, "kept": _by_day(report.kept), "rows": report.rows})
+    else:
+        console.print(f"{len(report.expired)} days expired, {formats.count(report.rows)} raw events removed.")
+        _print_days("kept", report.kept)
+
+
+def erase_user(
+    user: Annotated[str, typer.Argument(help="The user's id.")],
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Erase a person's events from Postgres, the lake with its old files, and the stats."""
+    from pipeline.erasure import erase_user
+
+    database = open_current_database()
+    with working("erasing"):
+        report = erase_user(database, settings().lake, settings().start_date, user)
+    if as_json:
+        print_json(asdict(report))
+    else:
+        console.print(
+            f"{formats.count(report.rows['prompt_usage'])} raw events removed from Postgres,"
+            f" {formats.count(report.events)} from the lake; {report.files} old files deleted."
+        )
+        for place, count in report.left_to_app.items():
+            console.print(f"{place} names the user {count} times: this table is the app's")
+    if report.found:
+        place, count = next(iter(report.found.items()))
+        raise LakeError(
+            "Searching every table and file for the user",
+            f"{len(report.found)} still have the id, among them {place}, {count} times",
+            "New events may have come in, or a writer died within the last hour: run it again in an hour",
+        )
+
+
+def _by_day(reasons: Mapping[dt.date, str]) -> dict[str, str]:
+    return {day.isoformat(): why for day, why in sorted(reasons.items())}
+
+
+def _print_days(what: str, reasons: Mapping[dt.date, str]) -> None:
+    for day, why in sorted(reasons.items()):
+        console.print(f"{what}: {day}, {why}", highlight=False, markup=False)
+
+
+@contextmanager
+def _bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar; the function that it hands out takes what is done and the total."""
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=messages, transient=True) as progress:
+        task = progress.add_task("", total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)

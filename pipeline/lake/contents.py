@@ -1,0 +1,69 @@
+"""Compares what the lake holds, read from its files, with what Postgres holds, day by day."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection, Iterable, Mapping
+from typing import NamedTuple
+
+import pyarrow.dataset as ds
+from sqlalchemy import Connection, text
+
+from pipeline.engines import duckdb_engine
+from pipeline.lake.delta_table import DailyTable
+from pipeline.lake.isolation import each_apart
+from pipeline.queries import query
+
+DAY_CONTENTS = text(query("postgres/day_contents"))
+
+
+class Contents(NamedTuple):
+    """What a day holds: the number of its events, the largest ``ingest_xid``, a checksum of all values."""
+
+    usage_count: int
+    mark: int
+    checksum: int
+
+
+NOTHING = Contents(0, -1, 0)
+
+
+def in_postgres(
+    connection: Connection, days: Collection[dt.date], high: int, first_day: dt.date
+) -> dict[dt.date, Contents]:
+    """What Postgres holds below ``high``, of those of the days that have any."""
+    given = {"from_day": min(days), "to_day": max(days), "high": high, "first_day": first_day}
+    rows = connection.execute(DAY_CONTENTS, given)
+    return {row.day: Contents(row.usage_count, row.mark, row.checksum) for row in rows if row.day in days}
+
+
+def in_lake(
+    events: DailyTable, days: Collection[dt.date], high: int
+) -> tuple[dict[dt.date, Contents], dict[dt.date, str]]:
+    """What the lake's files hold below ``high``; and the days that can't be read, with the reason."""
+    found: dict[dt.date, Contents] = {}
+
+    def read(part: list[dt.date]) -> None:
+        rows = events.read(part).filter(ds.field("ingest_xid") < high)
+        result = duckdb_engine.run("day_contents", usage_events=rows)
+        found.update({day: Contents(*contents) for day, *contents in result.iter_rows()})
+
+    held = sorted(set(days) & set(events.days()["day"]))
+    unreadable = each_apart([held] if held else [], read)
+    return found, unreadable
+
+
+def differences(
+    postgres: Mapping[dt.date, Contents], lake: Mapping[dt.date, Contents], days: Iterable[dt.date]
+) -> dict[dt.date, str]:
+    """The days that are not the same, and how they differ."""
+    said: dict[dt.date, str] = {}
+    for day in days:
+        there, here = postgres.get(day, NOTHING), lake.get(day, NOTHING)
+        if there.usage_count != here.usage_count:
+            said[day] = f"Postgres has {there.usage_count} events and the lake {here.usage_count}"
+        elif there.mark != here.mark:
+            said[day] = f"the largest transaction id is {there.mark} in Postgres and {here.mark} in the lake"
+        elif there.checksum != here.checksum:
+            said[day] = "the same number of events, with other values"
+    return said

@@ -1,0 +1,61 @@
+"""Keeps the lake small: few files a day, none that nobody reads, a short log."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pipeline.database import Database, Lock
+from pipeline.lake.delta_table import KEPT, DailyTable
+from pipeline.lake.partials import USAGE, USERS, open_partials
+from pipeline.lake.periods import QUIET_AFTER, open_periods
+from pipeline.lake.usage_events import open_usage_events
+
+
+@dataclass(frozen=True)
+class UpkeepReport:
+    """``files_joined``: small files that became few; ``files_deleted``: files that no state names."""
+
+    files_joined: int
+    files_deleted: int
+
+
+def lake_tables(lake: str) -> Iterator[DailyTable]:
+    """Every table of the lake, at its latest state."""
+    yield open_usage_events(lake)
+    for rollup in (USAGE, USERS):
+        yield open_partials(lake, rollup)
+        yield from open_periods(lake, rollup)
+
+
+def compact(database: Database, lake: str) -> int:
+    """Makes one file of the appends of each day that is quiet; returns how many files went.
+
+    The compacted days count as changed and are rolled up again by the next refresh.
+
+    :raises LakeConflictError: somebody wrote to the lake meanwhile; nothing was written.
+    """
+    with database.locked(Lock.LAKE):
+        table = open_usage_events(lake)
+        quiet_until = dt.datetime.now(dt.UTC).date() - QUIET_AFTER
+        days = [
+            day
+            for day, files in table.days().select("day", "files").iter_rows()
+            if files > 1 and day <= quiet_until
+        ]
+        return table.compact(days, 0)
+
+
+def clean(database: Database, lake: str, kept: dt.timedelta = KEPT) -> int:
+    """Deletes what no state of the last ``kept`` names; returns the number of files.
+
+    Nobody writes or publishes meanwhile. Readers of states older than ``kept`` find files missing.
+    """
+    with database.locked(Lock.PUBLISH), database.locked(Lock.LAKE):
+        return sum(table.clean(kept) for table in lake_tables(lake))
+
+
+def keep_up(database: Database, lake: str) -> UpkeepReport:
+    """Compacts and cleans."""
+    return UpkeepReport(compact(database, lake), clean(database, lake))

@@ -1,0 +1,111 @@
+"""The nightly job ``reconcile_lake``, and ``retain_events``, which is off unless it is asked for."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from pipeline.lake import upkeep
+from pipeline.orchestration.resources import Stores
+from pipeline.reconcile import reconcile
+from pipeline.retention import retain
+
+RECONCILE_JOB = "reconcile_lake"
+RETAIN_JOB = "retain_events"
+
+
+class RetainConfig(dg.Config):
+    """``days``: how many days of raw events stay in Postgres, today included."""
+
+    days: int
+
+
+@dg.op(name="reconcile", out=dg.Out(dg.Nothing))
+def reconcile_op(context: dg.OpExecutionContext, stores: dg.ResourceParam[Stores]) -> None:
+    """Compares the lake with Postgres and the stats with the lake, and repairs what differs."""
+    with stores.database_of_run(context.run.run_id) as database:
+        report = reconcile(
+            database,
+            stores.lake,
+            stores.first_day,
+            lambda done, total: context.log.info(f"{done} of {total} months are compared"),
+        )
+    context.add_output_metadata(
+        {
+            "days": report.days,
+            "events": report.events,
+            "repaired": {day.isoformat(): why for day, why in report.repaired.items()},
+            "rebuilt": {table: len(days) for table, days in report.rebuilt.items()},
+            "lost": {day.isoformat(): why for day, why in report.lost.items()},
+            "rows_corrected": report.rows_corrected,
+        }
+    )
+    if report.lost:
+        raise dg.Failure("The lake lost expired days; restore them from its backup", allow_retries=False)
+
+
+@dg.op(name="keep_up", ins={"start": dg.In(dg.Nothing)})
+def keep_up_op(context: dg.OpExecutionContext, stores: dg.ResourceParam[Stores]) -> None:
+    """Joins small files and deletes those that were replaced more than a week ago."""
+    with stores.database_of_run(context.run.run_id) as database:
+        report = upkeep.keep_up(database, stores.lake)
+    context.add_output_metadata({"files_joined": report.files_joined, "files_deleted": report.files_deleted})
+
+
+@dg.op(name="retain")
+def retain_op(context: dg.OpExecutionContext, config: RetainConfig, stores: dg.ResourceParam[Stores]) -> None:
+    """Removes old raw events from Postgres once the lake has them."""
+    with stores.database_of_run(context.run.run_id) as database:
+        report = retain(
+            database,
+            stores.lake,
+            stores.first_day,
+            config.days,
+            lambda done, total: context.log.info(f"{done:,} of {total:,} raw events are removed"),
+        )
+    context.add_output_metadata(
+        {
+            "days_expired": len(report.expired),
+            "days_kept": {day.isoformat(): why for day, why in report.kept.items()},
+            "rows": report.rows,
+        }
+    )
+
+
+@dg.job(name=RECONCILE_JOB, executor_def=dg.in_process_executor)
+def reconcile_lake() -> None:
+    """Every night: what a refresh was not told of is found and repaired, and the lake is tidied."""
+    keep_up_op(start=reconcile_op())
+
+
+@dg.job(name=RETAIN_JOB, executor_def=dg.in_process_executor)
+def retain_events() -> None:
+    """Removes raw events older than PROMPT_STATS_RETAIN_DAYS from Postgres; no number changes."""
+    retain_op()
+
+
+reconcile_lake_schedule = dg.ScheduleDefinition(
+    name="reconcile_lake_schedule",
+    job=reconcile_lake,
+    # At night, and not on the minutes at which the refresh starts.
+    cron_schedule="23 3 * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+)
+
+
+@dg.schedule(
+    name="retain_events_schedule",
+    job=retain_events,
+    cron_schedule="23 4 * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+)
+def retain_events_schedule(
+    stores: dg.ResourceParam[Stores],
+) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    """Every night, after the reconciliation, if PROMPT_STATS_RETAIN_DAYS is set."""
+    if stores.retain_days is None:
+        yield dg.SkipReason("Raw events are kept for ever; set PROMPT_STATS_RETAIN_DAYS to remove old ones.")
+        return
+    config = RetainConfig(days=stores.retain_days)
+    yield dg.RunRequest(run_config={"ops": {"retain": {"config": config.model_dump()}}})

@@ -1,0 +1,165 @@
+"""Compares everything with what it was made from, and repairs what differs.
+
+The lake's raw events with Postgres, the partials with the raw events, the published stats with the partials.
+A refresh looks only at what it knows to be new; this finds what nobody told it: a damaged or deleted file, a
+row changed while the trigger was off, a stats table edited by hand.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+
+import polars as pl
+import pyarrow as pa
+from sqlalchemy import select, update
+
+from pipeline.database import Database, Lock
+from pipeline.errors import LakeError
+from pipeline.lake import source
+from pipeline.lake.contents import differences, in_lake, in_postgres
+from pipeline.lake.delta_table import DailyTable
+from pipeline.lake.partials import USAGE, USERS, Rollup, open_partials, stale_days
+from pipeline.lake.periods import State, month_of, open_periods
+from pipeline.lake.usage_events import open_usage_events, sync_days
+from pipeline.refresh import refresh
+from pipeline.tables import stats_day, user_stats_day
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class ReconcileReport:
+    """What was compared, and what was found.
+
+    ``repaired``: days of the raw events that differed from Postgres, and how. ``rebuilt``: partials that
+    differed from the raw events, by table. ``lost``: expired days that the lake no longer holds as they
+    were; nothing can be done but to restore a backup. ``rows_corrected``: by table, rows that the
+    publish wrote, those of new events among them.
+    """
+
+    days: int = 0
+    events: int = 0
+    repaired: dict[dt.date, str] = field(default_factory=dict)
+    rebuilt: dict[str, list[dt.date]] = field(default_factory=dict)
+    lost: dict[dt.date, str] = field(default_factory=dict)
+    rows_corrected: dict[str, int] = field(default_factory=dict)
+
+
+def reconcile(
+    database: Database,
+    lake: str,
+    first_day: dt.date,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> ReconcileReport:
+    """Compares, repairs, and publishes. ``progress`` is called with the months compared and their number.
+
+    Only what was published before is compared with Postgres: newer rows are the refresh's business.
+
+    :raises LakeError: the lake can't be written.
+    """
+    report = ReconcileReport()
+    with database.engine.connect() as connection:
+        latest = source.latest_refresh(connection)
+        is_elsewhere = source.is_elsewhere(connection, source.take_snapshot(connection))
+        published = set(connection.scalars(select(stats_day.c.day)))
+    if latest and not is_elsewhere:
+        held = set(open_usage_events(lake).days()["day"])
+        months = sorted({month_of(day) for day in published | held})
+        for number, month in enumerate(months):
+            days = {day for day in published | held if month_of(day) == month}
+            _compare_raw(database, lake, first_day, days, latest["high"], report)
+            progress(number + 1, len(months))
+    for rollup in (USAGE, USERS):
+        _compare_partials(database, lake, rollup, report)
+    if report.repaired:
+        sync_days(database, lake, first_day, report.repaired, replace=True)
+    with database.engine.begin() as connection:
+        # So that the publish compares each day, and each user, with what is published.
+        connection.execute(update(stats_day).values(events_version=-1))
+        connection.execute(user_stats_day.delete())
+    try:
+        rows_written = refresh(database, lake, first_day).rows_written
+    except LakeError:
+        # A lost day can't be processed, which the report says; the others are published.
+        if not report.lost:
+            raise
+    else:
+        report.rows_corrected = {name: rows for name, rows in rows_written.items() if rows}
+    logger.info(
+        "reconciled %d days: %d repaired, %d lost", report.days, len(report.repaired), len(report.lost)
+    )
+    return report
+
+
+def _compare_raw(
+    database: Database,
+    lake: str,
+    first_day: dt.date,
+    days: Collection[dt.date],
+    high: int,
+    report: ReconcileReport,
+) -> None:
+    """Compares the raw events of a month; the lake's writers wait so long."""
+    with database.locked(Lock.LAKE), database.engine.connect() as connection:
+        expired = source.expired_days(connection)
+        kept = [day for day in days if day not in expired]
+        here, unreadable = in_lake(open_usage_events(lake), days, high)
+        there = in_postgres(connection, kept, high, first_day) if kept else {}
+    report.days += len(days)
+    report.events += sum(contents.usage_count for contents in there.values())
+    found = differences(there, here, kept) | {d: why for d, why in unreadable.items() if d in kept}
+    for day, why in sorted(found.items()):
+        logger.warning("%s: %s; it is read again", day, why)
+    report.repaired |= found
+    for day in sorted(expired.keys() & set(days)):
+        count = here[day].usage_count if day in here else 0
+        if day in unreadable:
+            report.lost[day] = unreadable[day]
+        elif count < expired[day].usage_count:
+            report.lost[day] = f"the lake has {count} events, and had {expired[day].usage_count}"
+
+
+def _compare_partials(database: Database, lake: str, rollup: Rollup, report: ReconcileReport) -> None:
+    """Empties the partials that can't be read or don't add up, so that they are made anew."""
+    with database.locked(Lock.LAKE):
+        daily = open_partials(lake, rollup)
+        events = open_usage_events(lake)
+        bad = set(daily.damaged_days())
+        raw = dict(events.days().select("day", "usage_count").iter_rows())
+        ready = sorted(set(daily.days()["day"]) - bad - set(stale_days(daily, events, rollup)))
+        counted = _counts(daily, ready, rollup)
+        bad |= {day for day in ready if counted.get(day, 0) != raw.get(day, 0)}
+        _empty(daily, bad, report)
+        broken = [table for table in open_periods(lake, rollup) if table.damaged_days()]
+        if not broken:
+            state = State(lake, rollup)
+            total = _sum(state.read().filter(_own(rollup)).to_table(columns=["usage_count"]))
+            if total != sum(_counts(daily, state.days, rollup).values()):
+                broken = [state.monthly, state.total]
+        for table in broken:
+            _empty(table, set(table.days()["day"]), report)
+
+
+def _own(rollup: Rollup) -> pa.compute.Expression:
+    """The rows of a rollup in which each event is counted once."""
+    return pa.compute.field("dimension") == ("user" if rollup is USERS else "prompt")
+
+
+def _counts(table: DailyTable, days: Collection[dt.date], rollup: Rollup) -> dict[dt.date, int]:
+    rows = table.read(days).filter(_own(rollup)).to_table(columns=["day", "usage_count"])
+    sums = pl.DataFrame(rows).group_by("day").agg(pl.col("usage_count").sum())
+    return dict(sums.iter_rows())
+
+
+def _sum(rows: pa.Table) -> int:
+    return int(pa.compute.sum(rows["usage_count"]).as_py() or 0)
+
+
+def _empty(table: DailyTable, days: Collection[dt.date], report: ReconcileReport) -> None:
+    if days:
+        logger.warning("%s: %d partitions are made anew", table.name, len(days))
+        table.replace(days, table.schema.empty_table(), 0)
+        report.rebuilt[table.name] = sorted(days)

@@ -1,0 +1,163 @@
+"""Removes raw rows that the lake has, without changing any number.
+
+A day expires once it is published and the lake holds exactly what Postgres does. From then on the lake alone
+speaks for it: ``stats_expired_day`` says so, and every other step leaves the day's partition in place. Rows
+that come later for an expired day are added to it, unless the lake has their ids already; later updates and
+deletes of what it has have no effect. A person's events are removed by ``pipeline.erasure``.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, insert, select, text
+from sqlalchemy.exc import OperationalError
+
+from pipeline.database import Database, Lock
+from pipeline.days import ONE_DAY, last_open_day
+from pipeline.errors import DatabaseError, InputError, readable
+from pipeline.lake import source
+from pipeline.lake.contents import Contents, differences, in_lake, in_postgres
+from pipeline.lake.partials import open_partials, stale_days
+from pipeline.lake.periods import month_of
+from pipeline.lake.usage_events import open_usage_events
+from pipeline.queries import query
+from pipeline.refresh import refresh
+from pipeline.tables import stats_day, stats_expired_day
+
+logger = logging.getLogger(__name__)
+
+RAW_DAYS_BEFORE = text(query("postgres/raw_days_before"))
+DELETE_EXPIRED_ROWS = text(query("postgres/delete_expired_rows"))
+CLEAR_OWN_INVALIDATIONS = text(query("postgres/clear_own_invalidations"))
+KEEP_WRITERS_OUT = text(query("postgres/keep_writers_out"))
+
+ROWS_AT_ONCE = 10_000
+"""Rows of one delete: a transaction of some ten milliseconds."""
+
+
+@dataclass(frozen=True)
+class RetentionReport:
+    """``expired``: days that expired now. ``kept``: older days that did not, and why. ``rows``: raw rows
+    removed, of days that expired before too.
+    """
+
+    expired: list[dt.date]
+    kept: dict[dt.date, str]
+    rows: int
+
+
+def retain(
+    database: Database,
+    lake: str,
+    first_day: dt.date,
+    days: int,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> RetentionReport:
+    """Keeps the raw rows of the last ``days`` days, today included, and removes older ones that the lake has.
+
+    Refreshes first. ``progress`` is called with the raw rows removed and the rows in all. May be repeated;
+    after a crash it goes on where it was.
+
+    :raises InputError: ``days`` is not positive.
+    :raises DatabaseError: a writer holds the table for longer than two seconds; nothing expired.
+    """
+    if days < 1:
+        raise InputError("Removing old raw rows", f"{days} days are to be kept", "Keep one day or more")
+    refresh(database, lake, first_day)
+    today = last_open_day(dt.datetime.now(dt.UTC)) - ONE_DAY
+    cutoff = today - (days - 1) * ONE_DAY
+    with database.engine.connect() as connection:
+        published = set(connection.scalars(select(stats_day.c.day).where(stats_day.c.day < cutoff)))
+        waiting = sorted(published - source.expired_days(connection).keys())
+    expired: list[dt.date] = []
+    kept: dict[dt.date, str] = {}
+    for month in sorted({month_of(day) for day in waiting}):
+        part = [day for day in waiting if month_of(day) == month]
+        reasons = _expire(database, lake, first_day, part)
+        kept |= reasons
+        expired += [day for day in part if day not in reasons]
+    return RetentionReport(expired, kept, _remove(database, first_day, cutoff, progress))
+
+
+def _expire(database: Database, lake: str, first_day: dt.date, days: list[dt.date]) -> dict[dt.date, str]:
+    """Makes those of the days expire of which the lake holds all; returns the others, and why not."""
+    with database.locked(Lock.LAKE):
+        with database.engine.connect() as connection:
+            snapshot = source.take_snapshot(connection)
+            there = in_postgres(connection, days, snapshot.high, first_day)
+        events = open_usage_events(lake)
+        here, reasons = in_lake(events, days, snapshot.high)
+        reasons |= differences(there, here, [day for day in days if day not in reasons])
+        with database.engine.begin() as connection:
+            _keep_writers_out(connection)
+            # What was changed since it was compared is noted by now, and can't change any more.
+            noted = source.invalidated_days(connection, first_day)
+            rows = connection.execute(select(stats_day.c.day, stats_day.c.events_version))
+            published = {row.day: row.events_version for row in rows}
+            partials = open_partials(lake)
+            made = dict(partials.days().select("day", "events_version").iter_rows())
+            unmade = set(stale_days(partials, events))
+            for day in days:
+                if day in reasons:
+                    continue
+                if day in noted or None in noted:
+                    reasons[day] = "raw rows were updated or deleted, and that is not published yet"
+                elif day in unmade or made.get(day) != published.get(day):
+                    reasons[day] = "what the lake holds is not published yet"
+            _record(connection, ((day, here[day]) for day in days if day not in reasons), snapshot.high)
+    for day, why in sorted(reasons.items()):
+        logger.warning("%s is kept: %s", day, why)
+    return reasons
+
+
+def _keep_writers_out(connection: Connection) -> None:
+    connection.execute(text("SET LOCAL lock_timeout = '2s'"))
+    try:
+        connection.execute(KEEP_WRITERS_OUT)
+    except OperationalError as error:
+        raise DatabaseError(
+            "Waiting for the writers of prompt_usage to end",
+            readable(error.orig or error),
+            "Run it again at a quieter moment",
+        ) from error
+
+
+def _record(connection: Connection, contents: Iterable[tuple[dt.date, Contents]], high: int) -> None:
+    rows = [{"day": day, "usage_count": held.usage_count, "high": high} for day, held in contents]
+    if rows:
+        connection.execute(insert(stats_expired_day), rows)
+
+
+def _remove(
+    database: Database,
+    first_day: dt.date,
+    cutoff: dt.date,
+    progress: Callable[[int, int], None],
+) -> int:
+    """Removes the raw rows of expired days in small transactions; returns their number."""
+    with database.engine.connect() as connection:
+        expired = source.expired_days(connection)
+        raw = connection.execute(RAW_DAYS_BEFORE, {"cutoff": cutoff, "first_day": first_day}).all()
+    total = sum(row.usage_count for row in raw if row.day in expired)
+    done = 0
+    for day in (row.day for row in raw if row.day in expired):
+        wanted = {
+            "from_time": day,
+            "to_time": day + ONE_DAY,
+            "is_first_day": day == first_day,
+            "high": expired[day].high,
+            "rows": ROWS_AT_ONCE,
+        }
+        while True:
+            with database.engine.begin() as connection:
+                removed = connection.execute(DELETE_EXPIRED_ROWS, wanted).rowcount
+                connection.execute(CLEAR_OWN_INVALIDATIONS)
+            done += removed
+            progress(done, total)
+            if removed < ROWS_AT_ONCE:
+                break
+    return done

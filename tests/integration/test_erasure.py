@@ -1,0 +1,95 @@
+"""A person is erased from Postgres, from the lake with its old files, and from the stats."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+
+import psycopg
+import pytest
+
+from pipeline.database import Database
+from pipeline.erasure import erase_user
+from pipeline.errors import InputError
+from pipeline.lake.upkeep import compact
+from pipeline.refresh import refresh
+from pipeline.retention import retain
+from tests.conftest import FIRST_DAY
+from tests.oracle import assert_equals_recount
+
+NOW = dt.datetime.now(dt.UTC)
+ONE_DAY = dt.timedelta(days=1)
+PROMPT = uuid.UUID(int=7)
+PERSON, OTHER = uuid.uuid4(), uuid.uuid4()
+
+INSERT = "INSERT INTO prompt_usage (prompt_id, user_id, success, created_at) VALUES (%s, %s, true, %s)"
+
+
+def append(database: Database, lake: str, ages: tuple[int, ...] = (0, 1, 9, 40)) -> None:
+    """An event of the person, of another and of nobody a day, published."""
+    with psycopg.connect(database.conninfo) as app:
+        for age in ages:
+            for user in (PERSON, OTHER, None):
+                app.execute(INSERT, (PROMPT, user, NOW - age * ONE_DAY))
+        app.execute(
+            "INSERT INTO prompt_favorites (prompt_id, user_id) VALUES (%s, %s) ON CONFLICT DO NOTHING",
+            (PROMPT, PERSON),
+        )
+        app.execute(
+            "INSERT INTO prompt_usage_rejected (reason, payload) VALUES ('x', %s)",
+            (f'{{"user_id": "{PERSON}"}}',),
+        )
+    refresh(database, lake, FIRST_DAY)
+
+
+def test_erased_user_is_nowhere(database: Database, lake: str) -> None:
+    append(database, lake)
+    append(database, lake)
+    compact(database, lake)
+    report = erase_user(database, lake, FIRST_DAY, str(PERSON).upper())
+    assert report.rows == {"prompt_usage": 8, "prompt_favorites": 1, "prompt_usage_rejected": 2}
+    assert report.events == 8
+    assert (report.found, report.left_to_app) == ({}, {})
+    assert_equals_recount(database, FIRST_DAY)
+    again = erase_user(database, lake, FIRST_DAY, str(PERSON))
+    assert (set(again.rows.values()), again.events, again.found) == ({0}, 0, {})
+
+
+def test_the_search_finds_what_is_left(database: Database, lake: str) -> None:
+    append(database, lake)
+    with psycopg.connect(database.conninfo) as app:
+        app.execute("INSERT INTO posts (user_id) VALUES (%s)", (PERSON,))
+        app.execute(
+            "INSERT INTO prompt_usage (prompt_id, user_id, error_message) VALUES (%s, %s, %s)",
+            (PROMPT, OTHER, f"{PERSON} is blocked"),
+        )
+    report = erase_user(database, lake, FIRST_DAY, str(PERSON))
+    assert report.left_to_app == {"posts": 1}
+    assert report.found.pop("prompt_usage") == 1
+    assert len(report.found) == 1
+    assert next(iter(report.found)).endswith(".parquet")
+
+
+def test_expired_days_are_erased_too(database: Database, lake: str) -> None:
+    append(database, lake)
+    retain(database, lake, FIRST_DAY, days=5)
+    report = erase_user(database, lake, FIRST_DAY, str(PERSON))
+    assert (report.rows["prompt_usage"], report.events, report.found) == (2, 4, {})
+    assert refresh(database, lake, FIRST_DAY).usage_count == 8
+    with psycopg.connect(database.conninfo) as connection:
+        rows = connection.execute("SELECT user_id, usage_count FROM user_prompt_stats").fetchall()
+        expired = connection.execute("SELECT sum(usage_count)::int FROM stats_expired_day").fetchone()
+    assert (rows, expired) == ([(OTHER, 4)], (4,))
+
+
+def test_person_with_all_events_of_a_month_leaves_no_partial(database: Database, lake: str) -> None:
+    with psycopg.connect(database.conninfo) as app:
+        app.execute(INSERT, (PROMPT, PERSON, NOW - 70 * ONE_DAY))
+    refresh(database, lake, FIRST_DAY)
+    assert erase_user(database, lake, FIRST_DAY, str(PERSON)).found == {}
+    assert_equals_recount(database, FIRST_DAY)
+
+
+def test_what_is_no_id_is_refused(database: Database, lake: str) -> None:
+    with pytest.raises(InputError, match="not a UUID"):
+        erase_user(database, lake, FIRST_DAY, "%")

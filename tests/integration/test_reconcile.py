@@ -1,0 +1,192 @@
+"""Reconcile finds what no refresh was told of, repairs it, and says so."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+import pytest
+from deltalake import DeltaTable
+
+from pipeline.database import Database
+from pipeline.errors import LakeError
+from pipeline.lake.partials import USAGE, USERS, open_partials
+from pipeline.lake.usage_events import open_usage_events
+from pipeline.reconcile import reconcile
+from pipeline.refresh import refresh
+from tests.conftest import FIRST_DAY
+from tests.oracle import assert_equals_recount
+
+NOW = dt.datetime.now(dt.UTC)
+TODAY = NOW.date()
+ONE_DAY = dt.timedelta(days=1)
+OLD = TODAY - 40 * ONE_DAY
+PROMPT = uuid.UUID(int=7)
+USER = uuid.UUID(int=1001)
+
+INSERT = """
+    INSERT INTO prompt_usage
+        (prompt_id, user_id, scene, success, generation_time_ms, error_message, created_at)
+    VALUES (%s, %s, %s, %s, %s, %s, %s)
+"""
+
+
+@pytest.fixture
+def history(database: Database, lake: str) -> Database:
+    """Events of odd kinds on a few days of two months, published."""
+    with psycopg.connect(database.conninfo) as app:
+        app.execute("INSERT INTO prompts (id, name, template) VALUES (%s, 'a name', 'a template')", (PROMPT,))
+        for number in (0, 1, 5, 39, 40):
+            at = NOW - number * ONE_DAY
+            app.execute(INSERT, (PROMPT, USER, "studio", True, number, None, at))
+            app.execute(INSERT, (PROMPT, None, None, None, None, "timeout after 3 s", at))
+            app.execute(INSERT, (PROMPT, USER, "", False, -5, "é\n|\x01", at))
+        app.execute(INSERT, (PROMPT, USER, "studio", True, 1, None, None))
+        app.execute(INSERT, (PROMPT, USER, "studio", True, 1, None, NOW - 4000 * ONE_DAY))
+    refresh(database, lake, FIRST_DAY)
+    return database
+
+
+def files_of(lake: str, table: str, day: dt.date) -> list[Path]:
+    """The files that hold a day."""
+    uris = DeltaTable(f"{lake}/{table}").file_uris(file_pruning_predicate=[("day", "=", day.isoformat())])
+    return [Path(uri.removeprefix("file://")) for uri in uris]
+
+
+def delete_files(lake: str, table: str, day: dt.date) -> None:
+    """Somebody tidies up."""
+    for file in files_of(lake, table, day):
+        file.unlink()
+
+
+def truncate_files(lake: str, table: str, day: dt.date) -> None:
+    """A disk loses the end of a file."""
+    for file in files_of(lake, table, day):
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def scribble_on_files(lake: str, table: str, day: dt.date) -> None:
+    """A disk returns something else; the end of the file, with its directory, is whole."""
+    for file in files_of(lake, table, day):
+        content = bytearray(file.read_bytes())
+        content[4 : len(content) // 3] = bytes(len(content) // 3 - 4)
+        file.write_bytes(content)
+
+
+def test_nothing_is_found_where_nothing_is_wrong(history: Database, lake: str) -> None:
+    report = reconcile(history, lake, FIRST_DAY)
+    assert report.events == 17
+    assert (report.repaired, report.rebuilt, report.lost, report.rows_corrected) == ({}, {}, {}, {})
+
+
+@pytest.mark.parametrize(
+    ("harm", "day"),
+    [(delete_files, FIRST_DAY), (delete_files, TODAY), (truncate_files, OLD), (scribble_on_files, OLD)],
+)
+def test_damaged_day_is_read_again(
+    history: Database, lake: str, harm: Callable[[str, str, dt.date], None], day: dt.date
+) -> None:
+    harm(lake, "usage_events", day)
+    report = reconcile(history, lake, FIRST_DAY)
+    assert list(report.repaired) == [day]
+    assert reconcile(history, lake, FIRST_DAY).repaired == {}
+    assert_equals_recount(history, FIRST_DAY)
+
+
+@pytest.mark.parametrize(
+    ("harm", "table"),
+    [(delete_files, USAGE.daily), (truncate_files, USERS.daily), (scribble_on_files, USAGE.daily)],
+)
+def test_damaged_partials_are_made_anew(
+    history: Database, lake: str, harm: Callable[[str, str, dt.date], None], table: str
+) -> None:
+    harm(lake, table, OLD)
+    report = reconcile(history, lake, FIRST_DAY)
+    assert report.rebuilt[table] == [OLD]
+    assert reconcile(history, lake, FIRST_DAY).rebuilt == {}
+    assert_equals_recount(history, FIRST_DAY)
+
+
+@pytest.mark.parametrize("table", [USAGE.monthly, USAGE.total, USERS.monthly, USERS.total])
+def test_damaged_period_is_made_anew(history: Database, lake: str, table: str) -> None:
+    periods = DeltaTable(f"{lake}/{table}")
+    assert periods.file_uris()
+    for uri in periods.file_uris():
+        Path(uri.removeprefix("file://")).write_bytes(b"no Parquet")
+    report = reconcile(history, lake, FIRST_DAY)
+    assert table in report.rebuilt
+    assert_equals_recount(history, FIRST_DAY)
+
+
+def test_partition_removed_from_the_log_is_read_again(history: Database, lake: str) -> None:
+    DeltaTable(f"{lake}/usage_events").delete(f"day = '{OLD}'")
+    report = reconcile(history, lake, FIRST_DAY)
+    assert report.repaired == {OLD: "Postgres has 3 events and the lake 0"}
+    assert_equals_recount(history, FIRST_DAY)
+
+
+def test_rows_lost_from_the_middle_of_a_day_are_read_again(history: Database, lake: str) -> None:
+    DeltaTable(f"{lake}/usage_events").delete(f"day = '{OLD}' AND scene IS NULL")
+    report = reconcile(history, lake, FIRST_DAY)
+    assert list(report.repaired) == [OLD]
+    assert_equals_recount(history, FIRST_DAY)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE prompt_usage SET success = NOT success WHERE scene = 'studio'",
+        "UPDATE prompt_usage SET generation_time_ms = generation_time_ms + 1",
+        "UPDATE prompt_usage SET created_at = created_at + interval '1 microsecond'",
+        "DELETE FROM prompt_usage WHERE user_id IS NULL",
+    ],
+)
+def test_change_that_the_trigger_missed_is_found(history: Database, lake: str, change: str) -> None:
+    with psycopg.connect(history.conninfo) as operator:
+        operator.execute("ALTER TABLE prompt_usage DISABLE TRIGGER USER")
+        operator.execute(change.encode())
+        operator.execute("ALTER TABLE prompt_usage ENABLE TRIGGER USER")
+    report = reconcile(history, lake, FIRST_DAY)
+    assert len(report.repaired) >= 5
+    assert_equals_recount(history, FIRST_DAY)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE prompt_daily_stats SET usage_count = 99",
+        "DELETE FROM prompt_scene_stats",
+        "UPDATE user_prompt_stats SET usage_count = usage_count + 1",
+        "DELETE FROM user_prompt_stats",
+        "UPDATE prompts SET usage_count = 7",
+    ],
+)
+def test_stats_edited_by_hand_are_corrected(history: Database, lake: str, change: str) -> None:
+    with psycopg.connect(history.conninfo) as operator:
+        operator.execute(change.encode())
+    report = reconcile(history, lake, FIRST_DAY)
+    assert report.repaired == {}
+    assert report.rows_corrected
+    assert_equals_recount(history, FIRST_DAY)
+
+
+def test_day_that_can_not_be_read_does_not_hold_up_the_others(history: Database, lake: str) -> None:
+    delete_files(lake, "usage_events", OLD)
+    with psycopg.connect(history.conninfo) as app:
+        app.execute(INSERT, (PROMPT, USER, "studio", True, 1, None, NOW))
+        app.execute(INSERT, (PROMPT, USER, "studio", True, 1, None, NOW - 40 * ONE_DAY))
+    for _ in range(2):
+        with pytest.raises(LakeError, match=f"{OLD}"):
+            refresh(history, lake, FIRST_DAY)
+        with psycopg.connect(history.conninfo) as connection:
+            row = connection.execute(
+                "SELECT usage_count, pending_days FROM stats_refresh ORDER BY id DESC LIMIT 1"
+            ).fetchone()
+        assert row == (18, [OLD.isoformat()])
+    assert list(reconcile(history, lake, FIRST_DAY).repaired) == [OLD]
+    assert_equals_recount(history, FIRST_DAY)
+    assert open_usage_events(lake).damaged_days() == {}
+    assert open_partials(lake).damaged_days() == {}

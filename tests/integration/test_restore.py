@@ -1,0 +1,98 @@
+"""A database that was restored, copied or recovered has other transaction ids; nothing is skipped."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+
+import psycopg
+import pytest
+
+from pipeline.database import Database
+from pipeline.refresh import plan_refresh, refresh
+from pipeline.retention import retain
+from tests.conftest import FIRST_DAY
+from tests.oracle import assert_equals_recount
+
+NOW = dt.datetime.now(dt.UTC)
+ONE_DAY = dt.timedelta(days=1)
+PROMPT = uuid.UUID(int=7)
+
+INSERT = "INSERT INTO prompt_usage (prompt_id, created_at) VALUES (%s, %s)"
+FAR_AHEAD = 10**12
+
+
+def append(database: Database, *ages: int) -> None:
+    """An event at each age."""
+    with psycopg.connect(database.conninfo) as app:
+        app.cursor().executemany(INSERT, [(PROMPT, NOW - age * ONE_DAY) for age in ages])
+
+
+def move(database: Database, ids: int) -> None:
+    """Leaves what a dump of a server whose ids were ``ids`` further on leaves here."""
+    with psycopg.connect(database.conninfo) as operator:
+        # pg_dump loads rows without firing triggers.
+        operator.execute("ALTER TABLE prompt_usage DISABLE TRIGGER USER")
+        operator.execute("UPDATE prompt_usage SET ingest_xid = ingest_xid + %s", (ids,))
+        operator.execute("ALTER TABLE prompt_usage ENABLE TRIGGER USER")
+        operator.execute("UPDATE stats_refresh SET high = high + %s, next_xid = next_xid + %s", (ids, ids))
+        operator.execute("UPDATE stats_sync SET high = high + %s, server = 'another/1/1'", (ids,))
+
+
+@pytest.mark.parametrize("ids", [FAR_AHEAD, 0])
+def test_restored_database_is_read_anew(database: Database, lake: str, ids: int) -> None:
+    append(database, 0, 1, 40)
+    refresh(database, lake, FIRST_DAY)
+    # The dump is older than the lake: what came last is lost in Postgres.
+    with psycopg.connect(database.conninfo) as operator:
+        operator.execute("ALTER TABLE prompt_usage DISABLE TRIGGER USER")
+        operator.execute("DELETE FROM prompt_usage WHERE created_at > CURRENT_DATE")
+        operator.execute("ALTER TABLE prompt_usage ENABLE TRIGGER USER")
+    move(database, ids)
+    append(database, 0, 1)
+    assert len(plan_refresh(database, lake, FIRST_DAY).days) == 3
+    assert refresh(database, lake, FIRST_DAY).pending_days == []
+    assert_equals_recount(database, FIRST_DAY)
+    append(database, 0, 40)
+    refresh(database, lake, FIRST_DAY)
+    assert_equals_recount(database, FIRST_DAY)
+    assert plan_refresh(database, lake, FIRST_DAY).days == []
+
+
+def test_ids_that_stepped_back_on_the_same_server_are_recognised(database: Database, lake: str) -> None:
+    append(database, 0, 1)
+    refresh(database, lake, FIRST_DAY)
+    with psycopg.connect(database.conninfo) as operator:
+        operator.execute("UPDATE stats_sync SET high = high + %s", (FAR_AHEAD,))
+    append(database, 0)
+    refresh(database, lake, FIRST_DAY)
+    assert_equals_recount(database, FIRST_DAY)
+
+
+def test_new_column_takes_the_ids_of_new_rows(database: Database, lake: str) -> None:
+    append(database, 0)
+    refresh(database, lake, FIRST_DAY)
+    move(database, FAR_AHEAD)
+    refresh(database, lake, FIRST_DAY)
+    append(database, 0)
+    with psycopg.connect(database.conninfo) as connection:
+        ids = connection.execute("SELECT ingest_xid IS NULL FROM prompt_usage ORDER BY 1").fetchall()
+        index = connection.execute("SELECT to_regclass('prompt_usage_ingest_brin') IS NOT NULL").fetchone()
+    assert (ids, index) == ([(False,), (True,)], (True,))
+
+
+def test_restored_rows_of_expired_days_count_once(database: Database, lake: str) -> None:
+    append(database, 0, 40)
+    refresh(database, lake, FIRST_DAY)
+    with psycopg.connect(database.conninfo) as operator:
+        dump = operator.execute("SELECT id, prompt_id, created_at FROM prompt_usage").fetchall()
+    retain(database, lake, FIRST_DAY, days=5)
+    with psycopg.connect(database.conninfo) as operator:
+        # The dump was made before the rows were removed.
+        operator.cursor().executemany(
+            "INSERT INTO prompt_usage (id, prompt_id, created_at) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
+            dump,
+        )
+    move(database, FAR_AHEAD)
+    assert refresh(database, lake, FIRST_DAY).usage_count == 2
+    assert plan_refresh(database, lake, FIRST_DAY).days == []

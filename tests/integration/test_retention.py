@@ -1,0 +1,179 @@
+"""Raw rows go once the lake has them, and no number changes, whatever comes later for their days."""
+
+from __future__ import annotations
+
+import datetime as dt
+import shutil
+import uuid
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from deltalake import DeltaTable
+
+from pipeline.database import Database
+from pipeline.errors import DatabaseError, InputError, LakeError
+from pipeline.reconcile import reconcile
+from pipeline.refresh import plan_refresh, refresh
+from pipeline.retention import retain
+from tests.conftest import FIRST_DAY
+
+NOW = dt.datetime.now(dt.UTC)
+TODAY = NOW.date()
+ONE_DAY = dt.timedelta(days=1)
+PROMPT = uuid.UUID(int=7)
+AGES = (0, 1, 2, 9, 10, 40, None, 4000)
+
+INSERT = "INSERT INTO prompt_usage (id, prompt_id, user_id, success, created_at) VALUES (%s, %s, %s, %s, %s)"
+
+PUBLISHED = """
+    SELECT jsonb_agg(jsonb_build_array(usage_count, success_count, unique_users, first_used_at, last_used_at))
+        FROM prompt_stats
+    UNION ALL SELECT jsonb_agg(to_jsonb(days) ORDER BY day) FROM prompt_daily_stats AS days
+    UNION ALL SELECT jsonb_agg(to_jsonb(users) ORDER BY user_id) FROM user_prompt_stats AS users
+"""
+
+
+def time_of(age: int | None) -> dt.datetime | None:
+    """The time of an event so many days ago; none is undated."""
+    return None if age is None else NOW - age * ONE_DAY
+
+
+@pytest.fixture
+def history(database: Database, lake: str) -> Database:
+    """Two events at each age, published."""
+    with psycopg.connect(database.conninfo) as app:
+        for number, age in enumerate(AGES * 2):
+            app.execute(
+                INSERT, (uuid.UUID(int=number), PROMPT, uuid.UUID(int=number % 5), True, time_of(age))
+            )
+    refresh(database, lake, FIRST_DAY)
+    return database
+
+
+def run(database: Database, statement: str, values: tuple[Any, ...] = ()) -> None:
+    """What an app does to the raw table."""
+    with psycopg.connect(database.conninfo) as app:
+        app.execute(statement.encode(), values)
+
+
+def published(database: Database) -> list[Any]:
+    """What readers see."""
+    with psycopg.connect(database.conninfo) as connection:
+        return connection.execute(PUBLISHED.encode()).fetchall()
+
+
+def raw_count(database: Database) -> int:
+    """The raw rows in Postgres."""
+    with psycopg.connect(database.conninfo) as connection:
+        row = connection.execute("SELECT count(*) FROM prompt_usage").fetchone()
+    assert row
+    return int(row[0])
+
+
+def test_old_rows_go_and_no_number_changes(history: Database, lake: str) -> None:
+    before = published(history)
+    report = retain(history, lake, FIRST_DAY, days=5)
+    assert (raw_count(history), report.rows, report.kept) == (6, 10, {})
+    assert report.expired == [FIRST_DAY, *(TODAY - age * ONE_DAY for age in (40, 10, 9))]
+    for _ in range(2):
+        refresh(history, lake, FIRST_DAY)
+        assert published(history) == before
+    assert plan_refresh(history, lake, FIRST_DAY).days == []
+    assert retain(history, lake, FIRST_DAY, days=5).rows == 0
+    reconciled = reconcile(history, lake, FIRST_DAY)
+    assert (reconciled.repaired, reconciled.lost) == ({}, {})
+    assert published(history) == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DELETE FROM prompt_usage WHERE created_at < CURRENT_DATE - 5 OR created_at IS NULL",
+        "UPDATE prompt_usage SET success = false WHERE created_at < CURRENT_DATE - 5",
+    ],
+)
+def test_change_of_what_is_left_of_an_expired_day_has_no_effect(
+    history: Database, lake: str, change: str
+) -> None:
+    before = published(history)
+    retain(history, lake, FIRST_DAY, days=5)
+    run(history, INSERT, (uuid.UUID(int=3), PROMPT, uuid.UUID(int=3), True, time_of(9)))
+    run(history, change)
+    assert refresh(history, lake, FIRST_DAY).pending_days == []
+    assert published(history) == before
+
+
+def test_truncate_empties_only_the_days_that_postgres_has(history: Database, lake: str) -> None:
+    retain(history, lake, FIRST_DAY, days=5)
+    run(history, "TRUNCATE prompt_usage")
+    report = refresh(history, lake, FIRST_DAY)
+    assert (report.usage_count, report.pending_days) == (10, [])
+    assert plan_refresh(history, lake, FIRST_DAY).days == []
+
+
+def test_backfill_does_not_wipe_expired_days(history: Database, lake: str) -> None:
+    before = published(history)
+    retain(history, lake, FIRST_DAY, days=5)
+    days = [FIRST_DAY, *(TODAY - age * ONE_DAY for age in range(41))]
+    refresh(history, lake, FIRST_DAY, days, replace=True)
+    assert published(history) == before
+
+
+@pytest.mark.parametrize("age", [9, 40, None])
+def test_stray_event_of_an_expired_day_is_added(history: Database, lake: str, age: int | None) -> None:
+    retain(history, lake, FIRST_DAY, days=5)
+    run(history, INSERT, (uuid.uuid4(), PROMPT, None, True, time_of(age)))
+    assert refresh(history, lake, FIRST_DAY).usage_count == 17
+    assert plan_refresh(history, lake, FIRST_DAY).days == []
+    assert retain(history, lake, FIRST_DAY, days=5).rows == 1
+    assert refresh(history, lake, FIRST_DAY).usage_count == 17
+
+
+def test_retried_event_of_an_expired_day_counts_once(history: Database, lake: str) -> None:
+    before = published(history)
+    retain(history, lake, FIRST_DAY, days=5)
+    for number, age in enumerate(AGES):
+        if age in {9, 40, None}:
+            run(history, INSERT, (uuid.UUID(int=number), PROMPT, uuid.UUID(int=number), True, time_of(age)))
+    assert refresh(history, lake, FIRST_DAY).pending_days == []
+    assert published(history) == before
+    assert plan_refresh(history, lake, FIRST_DAY).days == []
+    assert retain(history, lake, FIRST_DAY, days=5).rows == 3
+
+
+def test_day_that_the_lake_does_not_hold_whole_is_kept(history: Database, lake: str) -> None:
+    DeltaTable(f"{lake}/usage_events").delete(f"day = '{TODAY - 40 * ONE_DAY}' AND id LIKE '%5'")
+    report = retain(history, lake, FIRST_DAY, days=5)
+    assert list(report.kept) == [TODAY - 40 * ONE_DAY]
+    assert raw_count(history) == 8
+
+
+def test_nothing_expires_while_a_writer_is_at_work(history: Database, lake: str) -> None:
+    with psycopg.connect(history.conninfo) as app:
+        app.execute("DELETE FROM prompt_usage WHERE user_id = %s", (uuid.UUID(int=1),))
+        with pytest.raises(DatabaseError, match="quieter moment"):
+            retain(history, lake, FIRST_DAY, days=5)
+    assert retain(history, lake, FIRST_DAY, days=5).kept == {}
+    assert refresh(history, lake, FIRST_DAY).usage_count == 13
+
+
+def test_lost_expired_days_are_not_published_as_nothing(history: Database, lake: str, tmp_path: Path) -> None:
+    before = published(history)
+    retain(history, lake, FIRST_DAY, days=5)
+    with pytest.raises(LakeError, match="lost 4 days"):
+        refresh(history, str(tmp_path / "another"), FIRST_DAY)
+    assert published(history) == before
+    backup = tmp_path / "backup"
+    shutil.copytree(lake, backup)
+    DeltaTable(f"{lake}/usage_events").delete(f"day = '{TODAY - 40 * ONE_DAY}'")
+    assert list(reconcile(history, lake, FIRST_DAY).lost) == [TODAY - 40 * ONE_DAY]
+    assert published(history) == before
+    assert reconcile(history, str(backup), FIRST_DAY).lost == {}
+    assert published(history) == before
+
+
+def test_at_least_a_day_is_kept(database: Database, lake: str) -> None:
+    with pytest.raises(InputError):
+        retain(database, lake, FIRST_DAY, days=0)
