@@ -92,7 +92,7 @@ def _require_published(
     first_day: dt.date,
 ) -> None:
     published = set(connection.scalars(select(tables.stats_day.c.day)))
-    gone = sorted(expired.keys() - marks.keys())
+    gone = sorted(day for day, kept in expired.items() if kept.usage_count and day not in marks)
     if gone:
         raise LakeError(
             "Publishing the stats",

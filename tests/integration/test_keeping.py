@@ -1,0 +1,126 @@
+"""The commands and the nightly jobs that keep the data true, small and lawful."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from pathlib import Path
+
+import dagster as dg
+import psycopg
+import pytest
+
+from pipeline.database import Database
+from pipeline.definitions import build_definitions
+from pipeline.lake.upkeep import compact, keep_up
+from pipeline.lake.usage_events import FILES_A_DAY, open_usage_events
+from pipeline.orchestration.keeping import RECONCILE_JOB, RETAIN_JOB, retain_events_schedule
+from pipeline.orchestration.resources import Stores
+from pipeline.refresh import refresh
+from pipeline.settings import Settings
+from tests.command import answer, prompt_stats
+from tests.conftest import FIRST_DAY
+from tests.oracle import assert_equals_recount
+
+NOW = dt.datetime.now(dt.UTC)
+TODAY = NOW.date()
+ONE_DAY = dt.timedelta(days=1)
+PROMPT = uuid.UUID(int=7)
+PERSON = uuid.uuid4()
+
+INSERT = "INSERT INTO prompt_usage (prompt_id, user_id, created_at) VALUES (%s, %s, %s)"
+
+
+def append(database: Database, *ages: int) -> None:
+    """An event at each age."""
+    with psycopg.connect(database.conninfo) as app:
+        app.cursor().executemany(INSERT, [(PROMPT, PERSON, NOW - age * ONE_DAY) for age in ages])
+
+
+def lose(lake: str, day: dt.date) -> None:
+    """A partition goes."""
+    table = open_usage_events(lake)
+    table.replace([day], table.schema.empty_table(), 0)
+
+
+def files(lake: str, day: dt.date) -> int:
+    """The files of a day."""
+    held = dict(open_usage_events(lake).days().select("day", "files").iter_rows())
+    return int(held[day])
+
+
+def stores(database: Database, lake: str, retain_days: int | None = None) -> Stores:
+    """The test's database and lake."""
+    values = {
+        "PROMPT_STATS_LAKE_URI": lake,
+        "PROMPT_STATS_START_DATE": FIRST_DAY,
+        "PROMPT_STATS_RETAIN_DAYS": retain_days,
+    }
+    return Stores(Settings.model_validate(values), database)
+
+
+def test_commands(database: Database, lake: str, tmp_path: Path) -> None:
+    append(database, 0, 1, 40)
+    refresh(database, lake, FIRST_DAY)
+    lose(lake, TODAY - ONE_DAY)
+    given = {"DATABASE_URL": database.conninfo, "PROMPT_STATS_LAKE_URI": lake}
+
+    reconciled = answer(tmp_path, "reconcile", **given)
+    kept = answer(tmp_path, "keep-up", **given)
+    retained = answer(tmp_path, "retain", "--days", "5", **given)
+    erased = answer(tmp_path, "erase-user", str(PERSON), **given)
+
+    assert list(reconciled["repaired"]) == [(TODAY - ONE_DAY).isoformat()]
+    assert kept == {"files_joined": 0, "files_deleted": 0}
+    assert (retained["expired"], retained["rows"]) == ([(TODAY - 40 * ONE_DAY).isoformat()], 1)
+    assert (erased["rows"]["prompt_usage"], erased["events"], erased["found"]) == (2, 3, {})
+    assert prompt_stats(tmp_path, "erase-user", "nobody", **given).returncode == 1
+
+
+def test_reconcile_lake_repairs_and_keep_up_follows(database: Database, lake: str, tmp_path: Path) -> None:
+    append(database, 0, 9)
+    refresh(database, lake, FIRST_DAY)
+    lose(lake, TODAY - 9 * ONE_DAY)
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        job = build_definitions(stores(database, lake)).resolve_job_def(RECONCILE_JOB)
+        assert job.execute_in_process(instance=instance).success
+    assert_equals_recount(database, FIRST_DAY)
+
+
+@pytest.mark.parametrize("days", [None, 5])
+def test_retention_is_off_unless_days_are_given(
+    database: Database, lake: str, tmp_path: Path, days: int | None
+) -> None:
+    append(database, 0, 9)
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        given = stores(database, lake, days)
+        context = dg.build_schedule_context(instance=instance, resources={"stores": given})
+        with context:
+            ticked = retain_events_schedule.evaluate_tick(context)
+        assert bool(ticked.skip_message) == (days is None)
+        for request in ticked.run_requests or []:
+            job = build_definitions(given).resolve_job_def(RETAIN_JOB)
+            assert job.execute_in_process(instance=instance, run_config=request.run_config).success
+    with psycopg.connect(database.conninfo) as connection:
+        row = connection.execute("SELECT count(*) FROM prompt_usage").fetchone()
+    assert row == (2 if days is None else 1,)
+
+
+def test_small_files_of_a_day_are_joined(database: Database, lake: str) -> None:
+    for _ in range(FILES_A_DAY + 1):
+        append(database, 0, 9)
+        refresh(database, lake, FIRST_DAY, users=False)
+        assert files(lake, TODAY) <= FILES_A_DAY
+    refresh(database, lake, FIRST_DAY)
+    assert_equals_recount(database, FIRST_DAY)
+
+
+def test_quiet_days_become_one_file(database: Database, lake: str) -> None:
+    for _ in range(3):
+        append(database, 0, 9)
+        refresh(database, lake, FIRST_DAY)
+    assert compact(database, lake) == 3
+    assert (files(lake, TODAY), files(lake, TODAY - 9 * ONE_DAY)) == (3, 1)
+    refresh(database, lake, FIRST_DAY)
+    assert_equals_recount(database, FIRST_DAY)
+    assert keep_up(database, lake).files_joined == 0
