@@ -38,7 +38,8 @@ def status(database: Database, lake: str, first_day: dt.date) -> Answer:
 
     ``usage_count``: events counted. ``stale_days``: days that the next refresh will look at.
     ``pending_days``: days that the last one could not complete. ``held_back_count``: events dated more
-    than a day ahead. ``rejected_count``: events that could not be taken.
+    than a day ahead. ``rejected_count``: events that could not be taken. ``user_stats_as_of``: as
+    ``as_of``, of the stats of users. ``expired_day_count``: days that the lake alone has.
     """
     # The lake's libraries take a second to import; the other questions need only Postgres.
     from pipeline.refresh import plan_refresh
@@ -50,6 +51,7 @@ def status(database: Database, lake: str, first_day: dt.date) -> Answer:
         held_back = source.held_back_count(connection, plan.snapshot)
     return {
         **_freshness(latest),
+        "user_stats_as_of": latest.get("user_stats_as_of"),
         "published_at": latest.get("published_at"),
         "high": latest.get("high"),
         "usage_count": latest.get("usage_count", 0),

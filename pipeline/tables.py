@@ -257,6 +257,8 @@ user_prompt_stats = Table(
         server_default=text("false"),
         comment="Whether the user has it as a favourite.",
     ),
+    Index("user_prompt_stats_prompt_id_idx", "prompt_id"),
+    Index("user_prompt_stats_favorites_idx", "user_id", "prompt_id", postgresql_where=text("is_favorite")),
     comment="One row a user and prompt that the user used, as of user_stats_as_of. Replaced by the pipeline"
     " alone.",
 )

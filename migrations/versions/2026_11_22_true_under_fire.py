@@ -97,6 +97,13 @@ def upgrade() -> None:
         ),
     )
     op.alter_column("user_prompt_stats", "is_favorite", server_default=sa.text("false"))
+    op.create_index("user_prompt_stats_prompt_id_idx", "user_prompt_stats", ["prompt_id"])
+    op.create_index(
+        "user_prompt_stats_favorites_idx",
+        "user_prompt_stats",
+        ["user_id", "prompt_id"],
+        postgresql_where=sa.text("is_favorite"),
+    )
     op.alter_column("prompt_stats", "unique_users", comment=USERS_AFTER)
     op.create_table_comment("user_prompt_stats", TABLE_AFTER)
 
@@ -105,6 +112,8 @@ def downgrade() -> None:
     op.create_table_comment("user_prompt_stats", TABLE_BEFORE)
     op.alter_column("prompt_stats", "unique_users", comment=USERS_BEFORE)
     op.alter_column("user_prompt_stats", "is_favorite", server_default=None)
+    op.drop_index("user_prompt_stats_favorites_idx", table_name="user_prompt_stats")
+    op.drop_index("user_prompt_stats_prompt_id_idx", table_name="user_prompt_stats")
     op.drop_column("stats_refresh", "user_stats_as_of")
     op.drop_table("stats_expired_day")
     op.drop_table("stats_sync")

@@ -22,17 +22,24 @@ def age(answer: Mapping[str, Any]) -> str:
     return f"as of {moment(answer['as_of'])}, {answer['lag_seconds']:,.0f} s ago"
 
 
+def _users(answer: Mapping[str, Any]) -> str:
+    moment_known = answer["user_stats_as_of"]
+    return f"as of {moment(moment_known)}" if moment_known else "nothing published yet"
+
+
 def status(answer: Mapping[str, Any]) -> RenderableType:
     """The answer of ``reading.status``."""
     table = Table.grid(padding=(0, 2))
     rows = {
         "freshness": age(answer),
+        "stats of users": _users(answer),
         "events counted": count(answer["usage_count"]),
         "prompts": count(answer["prompt_count"]),
         "stale days": _days(answer["stale_days"]),
         "days not completed": _days([dt.date.fromisoformat(day) for day in answer["pending_days"]]),
         "events held back": count(answer["held_back_count"]),
         "events rejected": count(answer["rejected_count"]),
+        "days only in the lake": count(answer["expired_day_count"]),
     }
     for name, value in rows.items():
         table.add_row(Text(name, style="bold"), value)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import logging
 import os
 import re
 import secrets
@@ -22,6 +23,8 @@ from pathlib import Path
 import psutil
 
 from pipeline.errors import EmbeddedServerError
+
+logger = logging.getLogger(__name__)
 
 DATABASE = "prompt_stats"
 SUPERUSER = "postgres"
@@ -99,7 +102,18 @@ def remove_orphans(fallback: Path) -> None:
             continue
         deepest = next((folder for folder in above if Path(folder).exists()), None)
         if deepest and _identities(Path(deepest))[deepest] == remembered[deepest]:
-            shutil.rmtree(owner.parent)
+            _remove_area(owner.parent)
+
+
+def _remove_area(area: Path) -> None:
+    claimed = area.with_name(f"{area.name}.removed")
+    try:
+        # Several servers may start at once: the one that can rename it removes it.
+        area.rename(claimed)
+        shutil.rmtree(claimed)
+    except OSError as error:
+        # A server may still be on its way down in there. The next start goes on.
+        logger.info("not all of %s could be removed yet: %s", area, error)
 
 
 def binaries() -> Path:

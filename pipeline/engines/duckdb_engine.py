@@ -14,7 +14,7 @@ import pyarrow.dataset as ds
 from pipeline.errors import LakeError, readable
 from pipeline.queries import query
 
-MEMORY_LIMIT = "1GB"
+MEMORY_LIMIT = "600MB"
 """What a query may hold; beyond it DuckDB writes to a temporary folder."""
 
 ROWS_AT_ONCE = 100_000
@@ -33,10 +33,10 @@ def run(name: str, **inputs: ds.Dataset) -> pl.DataFrame:
 
 
 @contextmanager
-def stream(name: str, **inputs: ds.Dataset) -> Iterator[pa.RecordBatchReader]:
-    """As :func:`run`, for a result that need not fit into memory; read it within the block."""
+def stream(name: str, order_by: str, **inputs: ds.Dataset) -> Iterator[pa.RecordBatchReader]:
+    """As :func:`run`, sorted, for a result that need not fit into memory; read it within the block."""
     with _connected(name, inputs) as connection:
-        yield connection.sql(query(f"engine/{name}")).to_arrow_reader(ROWS_AT_ONCE)
+        yield connection.sql(query(f"engine/{name}")).order(order_by).to_arrow_reader(ROWS_AT_ONCE)
 
 
 @contextmanager

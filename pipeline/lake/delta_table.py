@@ -30,7 +30,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 from pipeline.errors import LakeConflictError, LakeError, readable
 
 WRITER = "prompt-stats"
-COMPRESSION = WriterProperties(compression="ZSTD", compression_level=3)
+COMPRESSION = WriterProperties(compression="ZSTD", compression_level=1, max_row_group_size=100_000)
 LEDGER_COLUMNS = ("ingest_xid", "synced_high", "events_version", "covered_until")
 """Columns whose smallest and largest values stand in the log. No others: an erased person's id must not."""
 KEPT = dt.timedelta(days=7)

@@ -30,7 +30,7 @@ from pipeline.stats.errors import FOLDS, LONGEST_KIND, fold_errors
 
 logger = logging.getLogger(__name__)
 
-EVENTS_AT_ONCE = 1_000_000
+EVENTS_AT_ONCE = 500_000
 """Raw events of one rollup query, about: bounds the memory of a long range. A day is never split."""
 
 SCHEMA = pa.schema(

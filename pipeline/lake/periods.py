@@ -25,7 +25,7 @@ from pipeline.lake.partials import SCHEMA, Rollup, open_partials
 
 logger = logging.getLogger(__name__)
 
-QUIET_AFTER = 2 * ONE_DAY
+QUIET_AFTER = 3 * ONE_DAY
 """A day's partials change often until so long after it began: late events are mostly hours late."""
 
 PERIOD_SCHEMA = SCHEMA.append(pa.field("covered_until", pa.date32()))
@@ -131,7 +131,7 @@ def settle(database: Database, lake: str, rollup: Rollup, today: dt.date | None 
             recomputed.append(month)
             logger.info("%s: %s is covered up to %s", rollup.monthly, month, until)
         _empty(state.monthly, _covered(state.monthly).keys() - wanted.keys() - state.months.keys())
-        _settle_total(State(lake, rollup), quiet_until)
+        _settle_total(State(lake, rollup) if recomputed else state, quiet_until)
     return recomputed
 
 
@@ -155,7 +155,8 @@ def _write(table: DailyTable, period: dt.date, partials: ds.Dataset, covered: _C
         "events_version": covered.version,
         "covered_until": covered.until,
     }
-    with duckdb_engine.stream("merged_partials", partials=partials) as merged:
+    # Sorted, so that a reader of some prompts skips the row groups of the others.
+    with duckdb_engine.stream("merged_partials", "dimension, prompt_id", partials=partials) as merged:
         table.replace([period], _with_constants(merged, constants), covered.version)
 
 

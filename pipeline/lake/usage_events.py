@@ -24,7 +24,7 @@ from pipeline.lake.isolation import each_apart
 
 logger = logging.getLogger(__name__)
 
-EVENTS_AT_ONCE = 1_000_000
+EVENTS_AT_ONCE = 500_000
 """Rows of one commit, about: bounds the memory of a long range. A day is never split."""
 
 FILES_A_DAY = 24

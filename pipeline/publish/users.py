@@ -28,7 +28,9 @@ CREATE_USER_PROMPTS_CHANGED = text(query("postgres/create_user_prompts_changed")
 WRITE_USER_PROMPTS = text(query("postgres/write_user_prompts"))
 EMPTY_USER_PROMPTS_CHANGED = text(query("postgres/empty_user_prompts_changed"))
 DELETE_USER_PROMPTS = text(query("postgres/delete_user_prompts"))
-MARK_USER_FAVORITES = text(query("postgres/mark_user_favorites"))
+ANALYZE_USER_PROMPTS_CHANGED = text(query("postgres/analyze_user_prompts_changed"))
+ADD_USER_FAVORITES = text(query("postgres/add_user_favorites"))
+REMOVE_USER_FAVORITES = text(query("postgres/remove_user_favorites"))
 COUNT_UNIQUE_USERS = text(query("postgres/count_unique_users"))
 
 PARTIALS_AT_ONCE = 1_000_000
@@ -72,7 +74,8 @@ def publish_users(connection: Connection, lake: str, usage: pl.DataFrame, as_of:
             rows = _write_changed(connection, state, _pairs_of_new_events(lake, grown))
         connection.execute(user_stats_day.delete())
         copy_frame(connection, user_stats_day.name, held.with_columns(rollup_version=pl.lit(USERS.version)))
-    rows += connection.execute(MARK_USER_FAVORITES).rowcount
+    rows += connection.execute(ADD_USER_FAVORITES).rowcount
+    rows += connection.execute(REMOVE_USER_FAVORITES).rowcount
     prompts = connection.execute(COUNT_UNIQUE_USERS, {"as_of": as_of}).rowcount
     same = ["day", "mark", "synced_high"]
     is_level = ledger.select(same).equals(usage.select(same))
@@ -105,9 +108,10 @@ def _pairs_of_new_events(lake: str, since: dict[dt.date, int]) -> pl.DataFrame:
 
 def _write_changed(connection: Connection, state: State, pairs: pl.DataFrame) -> int:
     users = pa.array(pairs["user_id"].unique().to_list(), pa.string())
-    partials = state.read().filter(ds.field("value").isin(users))
-    totals = duckdb_engine.run("merged_partials", partials=partials)
-    return _write(connection, frames.user_prompt_stats(totals).join(pairs, on=KEYS, how="semi"))
+    partials = pl.DataFrame(state.read().filter(ds.field("value").isin(users)).to_table())
+    wanted = partials.join(pairs, left_on=["value", "prompt_id"], right_on=KEYS, how="semi")
+    totals = duckdb_engine.run("merged_partials", partials=ds.dataset(wanted.to_arrow()))
+    return _write(connection, frames.user_prompt_stats(totals))
 
 
 def _write_all(connection: Connection, state: State) -> int:
@@ -143,4 +147,5 @@ def _write(connection: Connection, rows: pl.DataFrame) -> int:
     connection.execute(CREATE_USER_PROMPTS_CHANGED)
     connection.execute(EMPTY_USER_PROMPTS_CHANGED)
     copy_frame(connection, "user_prompts_changed", rows)
+    connection.execute(ANALYZE_USER_PROMPTS_CHANGED)
     return connection.execute(WRITE_USER_PROMPTS).rowcount

@@ -3,7 +3,7 @@
 -- Time:    none.
 DELETE FROM user_prompt_stats AS published
 WHERE
-    published.prompt_id::text = ANY(CAST(:prompts AS text[]))
+    published.prompt_id = ANY(CAST(:prompts AS uuid[]))
     AND NOT EXISTS (
         SELECT
         FROM user_prompts_changed AS wanted

@@ -1,7 +1,8 @@
--- Purpose: what waits for somebody or something: rejected events, notes of changed days.
+-- Purpose: what waits for somebody or something: rejected events, notes of changed days; how much there is.
 -- Grain:   one row.
 -- Time:    now.
 SELECT
     (SELECT count(*) FROM prompt_usage_rejected)     AS rejected_count,
     (SELECT count(*) FROM prompt_usage_invalidation) AS invalidation_count,
-    (SELECT count(*) FROM prompts)                   AS prompt_count
+    (SELECT count(*) FROM prompts)                   AS prompt_count,
+    (SELECT count(*) FROM stats_expired_day)         AS expired_day_count

@@ -1,0 +1,143 @@
+"""(a) What a refresh of 10,000 new events costs as the history grows; (e) what a publish of much costs."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import psycopg
+
+from pipeline.days import ONE_DAY
+from pipeline.publish.publish import PublishReport
+from pipeline.refresh import refresh
+from tests.benchmarks.clock import clocked, medians, say, seconds_of
+from tests.benchmarks.history import FRESH_EVENTS, History
+from tests.benchmarks.server import Place, new_database, new_lake
+from tests.benchmarks.tables import Cell, Table, at_most, size_name
+
+AIM_OF_GROWTH = 1.3
+WHOLE = "whole refresh"
+ELSE = "anything else"
+
+Seconds = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Scheduled:
+    """Medians over the runs, each for itself; ``runs``: the seconds of each whole refresh."""
+
+    steps: Seconds
+    runs: list[float]
+
+
+def one_refresh(history: History, lake: str, *, users: bool) -> tuple[PublishReport, Seconds]:
+    """A refresh, and the seconds of all of it, of its steps, and of the steps of its publish."""
+    reports: list[PublishReport] = []
+    with clocked() as steps:
+        whole = seconds_of(
+            lambda: reports.append(refresh(history.database, lake, history.first_day, users=users))
+        )
+    publish = {f"publish: {name}": seconds for name, seconds in reports[0].seconds.items()}
+    return reports[0], {WHOLE: whole, **steps, ELSE: whole - sum(steps.values()), **publish}
+
+
+def measure_scheduled(history: History, lake: str, *, users: bool, runs: int) -> Scheduled:
+    """Refreshes ``runs`` times, each time with fresh events. Once more before, to warm up.
+
+    :raises RuntimeError: the stats are not those of all events.
+    """
+    measured: list[Seconds] = []
+    for run in range(runs + 1):
+        history.add_fresh()
+        report, seconds = one_refresh(history, lake, users=users)
+        named = f"{'hourly' if users else 'scheduled'} refresh at {history.event_count:,} events"
+        say(f"{named}, {f'run {run}' if run else 'warm-up'}: {seconds[WHOLE]:.2f} s")
+        measured += [seconds] if run else []
+    with psycopg.connect(history.database.conninfo) as connection:
+        (there,) = connection.execute("SELECT count(*) FROM prompt_usage").fetchone() or (0,)
+    if report.usage_count != there or report.pending_days:
+        raise RuntimeError(f"{report.usage_count} of {there} events are published, {report.pending_days=}")
+    return Scheduled(medians(measured), [seconds[WHOLE] for seconds in measured])
+
+
+def scheduled_table(measured: Mapping[bool, Mapping[int, Scheduled]]) -> Table:
+    """``measured``: with users and without, by the size of the history."""
+    sizes = sorted({size for by_size in measured.values() for size in by_size})
+    growth = f"{size_name(sizes[-1])} : {size_name(sizes[0])}"
+    table = Table(
+        f"(a) Refresh of {FRESH_EVENTS:,} new events, by size of the history, seconds",
+        f"at {size_name(sizes[-1])} the refresh without users takes at most {AIM_OF_GROWTH} times as long"
+        f" as at {size_name(sizes[0])}",
+        ["", *map(size_name, sizes), growth, "aim"],
+        notes=[
+            "Medians, each step for itself, after a warm-up. The events lie on the last day, 1 % of them one",
+            "or two days before, in 100 transactions. Both refreshes of a size work on the same history.",
+        ],
+    )
+    for users, by_size in sorted(measured.items()):
+        kind = "with users, hourly" if users else "without users, scheduled"
+        for step in dict.fromkeys(step for each in by_size.values() for step in each.steps):
+            seconds: list[Cell] = [by_size[size].steps.get(step) for size in sizes]
+            smallest, largest = (by_size[size].steps.get(step, 0.0) for size in (sizes[0], sizes[-1]))
+            grown = largest / smallest if smallest and len(sizes) > 1 else None
+            is_aim = step == WHOLE and not users
+            name = f"{step}, {kind}" if step == WHOLE else f"- {step}"
+            table.rows.append(
+                [name, *seconds, grown, at_most(AIM_OF_GROWTH, grown) if is_aim and grown else None]
+            )
+    return table
+
+
+@dataclass(frozen=True)
+class Publishes:
+    """Publishes of one kind: medians of seconds, and the rows that the last one wrote."""
+
+    steps: Seconds
+    rows_written: dict[str, int]
+
+
+def measure_publish(
+    place: Place, prompt_count: int, until: dt.datetime, runs: int = 3
+) -> dict[str, Publishes]:
+    """Publishes with every prompt changed, and with none."""
+    with new_database(place, "publish") as database, new_lake(place, "lake_of_publish") as lake:
+        history = History(database, 0, until, prompt_count)
+        say(f"making {prompt_count:,} prompts with an event on each of three days")
+        history.add_prompts()
+        today = history.days[-1]
+        for age in (2, 1, 0):
+            history.add_one_each(today - age * ONE_DAY)
+        history.settle_down()
+        refresh(database, lake, history.first_day, users=False)
+        measured = {}
+        for kind, is_changed in (("all changed", True), ("none changed", False)):
+            steps = []
+            for _ in range(runs):
+                if is_changed:
+                    history.add_one_each(today)
+                report, seconds = one_refresh(history, lake, users=False)
+                steps.append({name: seconds[name] for name in seconds if name.startswith("publish")})
+                say(f"publish, {kind}: {seconds['publish']:.2f} s")
+            measured[kind] = Publishes(medians(steps), report.rows_written)
+    return measured
+
+
+def publish_table(measured: Mapping[str, Publishes], prompt_count: int) -> Table:
+    """``measured``: as :func:`measure_publish` gives it."""
+    kinds = list(measured)
+    table = Table(
+        f"(e) Publish of {prompt_count:,} prompts without users, seconds and rows written",
+        "where nothing changed, nothing is written",
+        ["", *kinds, "aim"],
+        notes=[
+            "Each prompt has events on three days, and got one more since the last publish, or none. A row",
+            "that is replaced counts twice: it goes, and another comes.",
+        ],
+    )
+    for step in dict.fromkeys(step for each in measured.values() for step in each.steps):
+        table.rows.append([step, *(measured[kind].steps.get(step) for kind in kinds), None])
+    for name in measured[kinds[0]].rows_written:
+        written = [measured[kind].rows_written.get(name, 0) for kind in kinds]
+        table.rows.append([f"rows of {name}", *written, at_most(0, written[-1])])
+    return table
