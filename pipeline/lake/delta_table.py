@@ -30,7 +30,6 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 from pipeline.errors import LakeConflictError, LakeError, readable
 
 WRITER = "prompt-stats"
-COMPRESSION = WriterProperties(compression="ZSTD", compression_level=1, max_row_group_size=100_000)
 LEDGER_COLUMNS = ("ingest_xid", "synced_high", "events_version", "covered_until")
 """Columns whose smallest and largest values stand in the log. No others: an erased person's id must not."""
 KEPT = dt.timedelta(days=7)
@@ -45,16 +44,20 @@ TABLE_PROPERTIES = {
 class DailyTable:
     """One state of a Delta table partitioned by ``day``; writing moves it to the next state.
 
-    ``schema`` must have the columns ``day`` (date32), ``ingest_xid`` and ``synced_high`` (int64).
+    ``schema`` must have the columns ``day`` (date32), ``ingest_xid`` and ``synced_high`` (int64). Readers
+    of sorted rows skip what they don't want in pieces of ``rows_a_group``.
     """
 
-    def __init__(self, lake: str, name: str, schema: pa.Schema) -> None:
+    def __init__(self, lake: str, name: str, schema: pa.Schema, rows_a_group: int = 2**20) -> None:
         """Opens the table ``name`` of the lake, at its latest state; creates it where it is missing.
 
         :raises LakeError: it can't be opened or created.
         """
         self.name = name
         self.schema = schema
+        self._properties = WriterProperties(
+            compression="ZSTD", compression_level=1, max_row_group_size=rows_a_group
+        )
         uri = f"{lake.rstrip('/')}/{name}"
         with _translated(f"Opening the lake table {uri}"):
             if "://" not in uri:
@@ -125,7 +128,7 @@ class DailyTable:
                 self._delta,
                 rows,
                 mode="append",
-                writer_properties=COMPRESSION,
+                writer_properties=self._properties,
                 commit_properties=_transaction(high),
             )
 
@@ -141,7 +144,7 @@ class DailyTable:
                 rows,
                 mode="overwrite",
                 predicate=predicate,
-                writer_properties=COMPRESSION,
+                writer_properties=self._properties,
                 commit_properties=_transaction(high),
             )
 
@@ -167,7 +170,7 @@ class DailyTable:
             metrics = self._delta.optimize.compact(
                 partition_filters=[("day", "in", [day.isoformat() for day in sorted(days)])],
                 target_size=TARGET_BYTES,
-                writer_properties=COMPRESSION,
+                writer_properties=self._properties,
                 commit_properties=_transaction(high),
             )
         return int(metrics["numFilesRemoved"])

@@ -33,6 +33,9 @@ logger = logging.getLogger(__name__)
 EVENTS_AT_ONCE = 500_000
 """Raw events of one rollup query, about: bounds the memory of a long range. A day is never split."""
 
+ROWS_A_GROUP = 2**14
+"""Partials are sorted; a reader wants one dimension, or some prompts, of many."""
+
 SCHEMA = pa.schema(
     [
         ("prompt_id", pa.string()),
@@ -92,7 +95,7 @@ USERS = Rollup(daily="prompt_user_daily", monthly="prompt_user_monthly", total="
 
 def open_partials(lake: str, rollup: Rollup = USAGE) -> DailyTable:
     """The table by day, at its latest state."""
-    return DailyTable(lake, rollup.daily, SCHEMA)
+    return DailyTable(lake, rollup.daily, SCHEMA, ROWS_A_GROUP)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from pipeline.database import Database, Lock
 from pipeline.days import ONE_DAY
 from pipeline.engines import duckdb_engine
 from pipeline.lake.delta_table import DailyTable, fingerprint
-from pipeline.lake.partials import SCHEMA, Rollup, open_partials
+from pipeline.lake.partials import ROWS_A_GROUP, SCHEMA, Rollup, open_partials
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +56,10 @@ class _Covered(NamedTuple):
 
 def open_periods(lake: str, rollup: Rollup) -> tuple[DailyTable, DailyTable]:
     """The tables by month and in total, at their latest state."""
-    return DailyTable(lake, rollup.monthly, PERIOD_SCHEMA), DailyTable(lake, rollup.total, PERIOD_SCHEMA)
+    return (
+        DailyTable(lake, rollup.monthly, PERIOD_SCHEMA, ROWS_A_GROUP),
+        DailyTable(lake, rollup.total, PERIOD_SCHEMA, ROWS_A_GROUP),
+    )
 
 
 class State:

@@ -11,7 +11,7 @@ import datetime as dt
 import json
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,7 +24,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from pipeline import tables
 from pipeline.database import Database, Lock, lock_transaction
-from pipeline.days import ONE_DAY
+from pipeline.days import ONE_DAY, DayRange
 from pipeline.engines import duckdb_engine
 from pipeline.lake import source
 from pipeline.lake.partials import USAGE, stale_days
@@ -101,7 +101,7 @@ def publish(
             progress = take_progress(connection, snapshot, held, unmade, first_day)
         with _timed(seconds, "merge"):
             changed = _changed_days(connection, held)
-            days = _days(state, changed, progress.as_of)
+            days = _days_of_prompts(state, changed)
             wanted = _wanted(connection, state, days, progress.as_of)
         report = PublishReport(
             high=progress.high,
@@ -148,12 +148,12 @@ def publish(
     return report
 
 
-def _days(state: State, changed: list[dt.date], as_of: dt.datetime) -> pl.DataFrame:
-    """The partials by day and prompt of the changed days, and of those in the longest window."""
-    today = as_of.astimezone(dt.UTC).date()
-    wanted = {day for day in state.days if day in set(changed) or today - WINDOW < day <= today}
-    rows = state.daily.read(wanted).filter(ds.field("dimension") == "prompt")
-    return pl.DataFrame(rows.to_table())
+def _days_of_prompts(
+    state: State, days: Collection[dt.date], columns: list[str] | None = None
+) -> pl.DataFrame:
+    """The partials by day and prompt of those of the days that have any."""
+    rows = state.daily.read(state.days.keys() & set(days)).filter(ds.field("dimension") == "prompt")
+    return pl.DataFrame(rows.to_table(columns=columns))
 
 
 def _wanted(
@@ -163,8 +163,10 @@ def _wanted(
     totals = duckdb_engine.run("merged_partials", partials=state.read())
     prompts = _frame(connection, FAVORITE_COUNTS, {"prompt_id": pl.String, "favorite_count": pl.Int64})
     today = as_of.astimezone(dt.UTC).date()
+    window = DayRange(today - WINDOW + ONE_DAY, today).days()
+    recent = _days_of_prompts(state, list(window), ["day", "prompt_id", "usage_count"])
     return {
-        "prompt_stats": frames.prompt_stats(totals, days, prompts, today),
+        "prompt_stats": frames.prompt_stats(totals, recent, prompts, today),
         "prompt_scene_stats": frames.value_stats(totals, "scene"),
         "prompt_environment_stats": frames.value_stats(totals, "environment"),
         "prompt_outfit_stats": frames.value_stats(totals, "outfit"),

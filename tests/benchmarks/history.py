@@ -19,8 +19,6 @@ PROMPTS = 1_000
 USERS = 100_000
 FRESH_EVENTS = 10_000
 FRESH_TRANSACTIONS = 100
-LATE_SHARE = 0.01
-"""Share of the fresh events that belong to a day before."""
 LATEST = 2
 """Days by which they are late, at most."""
 
@@ -146,12 +144,14 @@ class History:
         with self._connected() as connection:
             connection.execute(ADD_PROMPTS, {"prompts": self.prompt_count})
 
-    def add_fresh(self) -> None:
-        """Appends events spread over the last day, a few of them late."""
+    def add_fresh(self, late_share: float = 0.0) -> None:
+        """Appends events spread over the last day, ``late_share`` of them late."""
         with self._connected() as connection:
             start, length = self._span(self.days[-1])
             for _ in range(FRESH_TRANSACTIONS):
-                self._add(connection, ZIPF, FRESH, FRESH_EVENTS // FRESH_TRANSACTIONS, start, length)
+                self._add(
+                    connection, ZIPF, FRESH, FRESH_EVENTS // FRESH_TRANSACTIONS, start, length, late_share
+                )
 
     def add_one_each(self, day: dt.date) -> None:
         """Appends one event a prompt, all on one day."""
@@ -189,6 +189,7 @@ class History:
         events: int,
         start: dt.datetime,
         length: dt.timedelta,
+        late_share: float = 0.0,
     ) -> None:
         values = {
             "prompts": self.prompt_count,
@@ -196,7 +197,7 @@ class History:
             "events": events,
             "start": start,
             "length": length,
-            "late": LATE_SHARE,
+            "late": late_share,
             "latest": LATEST,
         }
         connection.execute(ADD_EVENTS.format(prompt=prompt, used_at=used_at), values)

@@ -26,6 +26,9 @@ from tests.benchmarks.clock import say
 from tests.benchmarks.history import History
 from tests.benchmarks.recompute import Recompute, lake_without_partials, measure_recompute, recompute_table
 from tests.benchmarks.scheduled import (
+    HOURLY,
+    SCHEDULED,
+    SCHEDULED_LATE,
     Publishes,
     Scheduled,
     measure_publish,
@@ -55,7 +58,7 @@ class Measured:
     """What was measured so far, so that an end before the end loses nothing."""
 
     machine: dict[str, str] = field(default_factory=dict)
-    scheduled: dict[bool, dict[int, Scheduled]] = field(default_factory=lambda: {False: {}, True: {}})
+    scheduled: dict[str, dict[int, Scheduled]] = field(default_factory=dict)
     recomputes: dict[int, dict[str, Recompute]] = field(default_factory=dict)
     against_postgres: Table | None = None
     extraction: Table | None = None
@@ -65,7 +68,7 @@ class Measured:
     def tables(self, options: Options) -> dict[str, Table]:
         """The tables of the parts that have figures."""
         made: dict[str, Table | None] = {
-            "a": scheduled_table(self.scheduled) if any(self.scheduled.values()) else None,
+            "a": scheduled_table(self.scheduled) if self.scheduled else None,
             "b": recompute_table(self.recomputes) if self.recomputes else None,
             "c": self.against_postgres,
             "d": self.extraction,
@@ -104,10 +107,11 @@ def measure_size(
         first = bring_all(history, lake, replace=False)
         history.settle_down()
         if parts & {"a", "c"}:
-            scheduled = measure_scheduled(history, lake, users=False, runs=runs)
+            scheduled = measure_scheduled(history, lake, SCHEDULED, runs)
         if "a" in parts:
-            measured.scheduled[False][size] = scheduled
-            measured.scheduled[True][size] = measure_scheduled(history, lake, users=True, runs=runs)
+            measured.scheduled.setdefault(SCHEDULED, {})[size] = scheduled
+            for kind in (SCHEDULED_LATE, HOURLY):
+                measured.scheduled.setdefault(kind, {})[size] = measure_scheduled(history, lake, kind, runs)
         if parts & {"b", "c"}:
             with lake_without_partials(place, lake) as scratch:
                 if "b" in parts:
