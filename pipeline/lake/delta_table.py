@@ -73,6 +73,7 @@ class DailyTable:
                     configuration={**TABLE_PROPERTIES, "delta.dataSkippingStatsColumns": columns},
                 )
             self._delta = DeltaTable(uri)
+        self._held: tuple[int, pl.DataFrame] | None = None
 
     def days(self) -> pl.DataFrame:
         """What each day holds, from the log alone: one row a day that has rows, in order.
@@ -83,6 +84,11 @@ class DailyTable:
         ``events_version`` and ``covered_until``, where the schema has them: those of the day's rows, which
         all have the same.
         """
+        if self._held is None or self._held[0] != self._delta.version():
+            self._held = self._delta.version(), self._days()
+        return self._held[1]
+
+    def _days(self) -> pl.DataFrame:
         adds = pl.DataFrame(pa.table(self._delta.get_add_actions(flatten=True)))
         schema = {
             **DAYS_SCHEMA,
@@ -106,7 +112,7 @@ class DailyTable:
             .sort("day")
         )
         # File names hold a random UUID, so equal names mean equal content.
-        versions = pl.Series("version", [fingerprint(paths) for paths in days["paths"]], pl.Int64)
+        versions = pl.Series("version", [fingerprint(paths) for paths in days["paths"].to_list()], pl.Int64)
         return days.with_columns(versions).select(schema.keys()).cast(schema)  # type: ignore[arg-type]  # polars' stub wants the invariant dict type
 
     def read(self, days: Collection[dt.date] | None = None, columns: pa.Schema | None = None) -> ds.Dataset:
