@@ -205,8 +205,6 @@ def suffer(world: World, children: Children, scenario: str, fault: str = "", num
         world.assert_consistent()
         if scenario == ERASURE:
             # Half of it may be done; it has to be run again.
-            refresh(world.database, world.lake, FIRST_DAY)
-            world.assert_consistent()
             assert erase_user(world.database, world.lake, FIRST_DAY, str(LEAVER)).found == {}
             world.forget(LEAVER)
         elif fault != DISK_FULL and world.published() != before:
@@ -223,9 +221,11 @@ def suffer(world: World, children: Children, scenario: str, fault: str = "", num
 def undisturbed(world: World, children: Children, scenario: str) -> Outcome:
     """How a scenario ends to which nothing happens; found out once a world."""
     if scenario not in world.undisturbed:
-        world.live()
-        outcome = children.run(scenario, world.database, world.lake)
-        assert outcome.status == 0, outcome
+        # Where there is a past, the first retention has all of it to remove; later ones are alike.
+        for _ in range(2 if scenario == RETENTION and world.round > 1 else 1):
+            world.live()
+            outcome = children.run(scenario, world.database, world.lake)
+            assert outcome.status == 0, outcome
         if scenario == REFRESH:
             # What the harness takes for steps is what happens.
             assert {"append usage_events", "replace usage_events", "commit"} < set(outcome.steps)
@@ -276,10 +276,13 @@ def is_thorough(config: pytest.Config) -> bool:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Where time is short, only kills are tried in every scenario; the other faults in a refresh."""
+    """Where time is short, only a refresh meets every fault; what removes raw rows is killed at a step, too.
+
+    All but that is among the random kills.
+    """
     if "scenario" in metafunc.fixturenames:
-        is_tried = is_thorough(metafunc.config) or metafunc.function is test_killed_at_a_step
-        metafunc.parametrize("scenario", SCENARIOS if is_tried else [REFRESH])
+        few = [REFRESH, RETENTION, ERASURE] if metafunc.function is test_killed_at_a_step else [REFRESH]
+        metafunc.parametrize("scenario", SCENARIOS if is_thorough(metafunc.config) else few)
 
 
 @pytest.fixture
@@ -321,13 +324,23 @@ def living(world: World) -> Iterator[None]:
             app.result()
 
 
+LATE = {RETENTION: -8, ERASURE: -12}
+"""Where these are at their own work, counted from the end; not quite there, since their length varies."""
+
+
+def assert_happened(outcomes: list[Outcome], effect: Callable[[Outcome], bool]) -> None:
+    """The faults had an effect. Some may not have been reached: the work is not always the same."""
+    reached = [outcome for outcome in outcomes if outcome.step]
+    assert len(reached) * 2 >= len(outcomes)
+    assert [outcome for outcome in reached if not effect(outcome)] == []
+
+
 def test_killed_at_a_step(world: World, children: Children, scenario: str, *, thorough: bool) -> None:
     possible = instants(undisturbed(world, children, scenario), KILLED_BEFORE, KILLED_AFTER)
     if not thorough:
-        # Before the last commit most is at stake.
-        possible = some(possible, 4) if scenario == REFRESH else possible[-2:-1]
-    for fault, number in possible:
-        assert suffer(world, children, scenario, fault, number).is_killed
+        possible = some(possible, 3) if scenario == REFRESH else [possible[LATE[scenario]]]
+    outcomes = [suffer(world, children, scenario, fault, number) for fault, number in possible]
+    assert_happened(outcomes, lambda outcome: outcome.is_killed)
 
 
 def test_killed_between_a_file_and_its_commit(
@@ -351,7 +364,7 @@ def test_killed_at_a_random_moment(
     seed = random.SystemRandom().randrange(10**6)
     dice = random.Random(seed)  # noqa: S311  no secret
     world.is_well = False
-    for left in reversed(range(100 if thorough else 4)):
+    for left in reversed(range(100 if thorough else 3)):
         second = dice.uniform(0, 3)
         try:
             with living(world):
@@ -369,41 +382,42 @@ def test_killed_at_a_random_moment(
 
 def test_disk_is_full(world: World, children: Children, scenario: str, *, thorough: bool) -> None:
     steps = undisturbed(world, children, scenario).steps
-    # So that there is something to be written.
-    refresh(world.database, world.lake, FIRST_DAY)
     last_write = max(number for number, step in enumerate(steps, 1) if step.startswith(LAKE_COMMITS))
     possible = [(DISK_FULL, number) for number in range(1, last_write + 1)]
-    for fault, number in some(possible, 10 if thorough else 2):
+    for fault, number in some(possible, 10) if thorough else possible[-1:]:
         outcome = suffer(world, children, scenario, fault, number)
-        assert outcome.error.startswith("LakeError"), outcome
+        had_nothing_to_write = outcome.status == 0 and outcome.file_changes == 0
+        assert outcome.error.startswith("LakeError") or had_nothing_to_write, outcome
 
 
-def test_disk_becomes_full_in_a_file(database: Database, lake: str, children: Children) -> None:
-    world = World(database, Path(lake))
+def test_lost_connections(world: World, children: Children, scenario: str, *, thorough: bool) -> None:
+    possible = instants(undisturbed(world, children, scenario), SESSIONS_ENDED, LOCK_LOST)
+    chosen = some(possible, 10) if thorough else possible[-2:-1]
+    outcomes = [suffer(world, children, scenario, fault, number) for fault, number in chosen]
+    # Not every step holds a lock, but each uses a connection.
+    ended = [outcome for outcome, (fault, _) in zip(outcomes, chosen, strict=True) if fault == SESSIONS_ENDED]
+    assert_happened(ended, lambda outcome: bool(outcome.error))
+
+
+def test_disk_becomes_full_in_a_file(worlds: Callable[[str], World], children: Children) -> None:
+    world = worlds(REFRESH)
+    refresh(world.database, world.lake, FIRST_DAY)
     world.grow(20_000)
     before = world.published()
-    outcome = children.run(REFRESH, database, lake, DISK_NEARLY_FULL, 1)
+    outcome = children.run(REFRESH, world.database, world.lake, DISK_NEARLY_FULL, 1)
     assert outcome.error.startswith("LakeError: Processing 1 days"), outcome
     assert world.published() == before
     world.assert_heals()
     assert world.published() != before
 
 
-def test_lost_connections(world: World, children: Children, scenario: str, *, thorough: bool) -> None:
-    possible = instants(undisturbed(world, children, scenario), SESSIONS_ENDED, LOCK_LOST)
-    for fault, number in some(possible, 10) if thorough else some(possible, 3)[1:]:
-        outcome = suffer(world, children, scenario, fault, number)
-        # Not every step holds a lock, but each has a connection.
-        assert outcome.error or fault == LOCK_LOST, outcome
-
-
-def test_reader_lost_in_the_middle_of_a_stream(database: Database, lake: str, children: Children) -> None:
-    world = World(database, Path(lake))
-    world.grow(1)
-    step = children.run(REFRESH, database, lake).steps.index(NEXT_EVENTS) + 1
+def test_reader_lost_in_the_middle_of_a_stream(worlds: Callable[[str], World], children: Children) -> None:
+    world = worlds(REFRESH)
+    step = undisturbed(world, children, REFRESH).steps.index(NEXT_EVENTS) + 1
+    refresh(world.database, world.lake, FIRST_DAY)
     world.grow(40_000)
     before = world.published()
-    outcome = children.run(REFRESH, database, lake, READER_LOST, step)
+    outcome = children.run(REFRESH, world.database, world.lake, READER_LOST, step)
     assert outcome.error.startswith("LakeError"), outcome
     assert "libpq" in outcome.error
     assert world.published() == before
@@ -424,5 +438,6 @@ def test_database_restarts(
     fragile_world: World, children: Children, scenario: str, *, thorough: bool
 ) -> None:
     possible = instants(undisturbed(fragile_world, children, scenario), DATABASE_STOPPED, DATABASE_RESTARTED)
-    for fault, number in some(possible, 10) if thorough else some(possible, 3)[1:]:
-        assert suffer(fragile_world, children, scenario, fault, number).error
+    chosen = some(possible, 10) if thorough else [possible[len(possible) // 2]]
+    outcomes = [suffer(fragile_world, children, scenario, fault, number) for fault, number in chosen]
+    assert_happened(outcomes, lambda outcome: bool(outcome.error))
