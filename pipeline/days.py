@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 ONE_DAY = dt.timedelta(days=1)
 
@@ -46,18 +46,21 @@ def contiguous_ranges(days: Iterable[dt.date]) -> list[DayRange]:
     return ranges
 
 
-def chunks(sizes: Mapping[dt.date, int], limit: int) -> Iterator[list[dt.date]]:
-    """The days of ``sizes`` in order, cut into lists whose sizes add up to ``limit`` at most.
+Key = TypeVar("Key", dt.date, str)
+
+
+def chunks(sizes: Mapping[Key, int], limit: int) -> Iterator[list[Key]]:
+    """The days, or other keys, of ``sizes`` in order, cut into lists whose sizes add up to ``limit`` at most.
 
     A day is never split: one that is larger by itself is a list of its own.
     """
-    chunk: list[dt.date] = []
+    chunk: list[Key] = []
     size = 0
-    for day in sorted(sizes):
-        if chunk and size + sizes[day] > limit:
+    for key in sorted(sizes):
+        if chunk and size + sizes[key] > limit:
             yield chunk
             chunk, size = [], 0
-        chunk.append(day)
-        size += sizes[day]
+        chunk.append(key)
+        size += sizes[key]
     if chunk:
         yield chunk

@@ -17,8 +17,6 @@ from pipeline.queries import query
 MEMORY_LIMIT = "600MB"
 """What a query may hold; beyond it DuckDB writes to a temporary folder."""
 
-ROWS_AT_ONCE = 100_000
-
 
 def run(name: str, **inputs: ds.Dataset) -> pl.DataFrame:
     """The result of ``sql/engine/<name>.sql`` over the tables that its header says it reads.
@@ -30,13 +28,6 @@ def run(name: str, **inputs: ds.Dataset) -> pl.DataFrame:
     with _connected(name, inputs) as connection:
         result: pl.DataFrame = connection.sql(query(f"engine/{name}")).pl()
         return result
-
-
-@contextmanager
-def stream(name: str, order_by: str, **inputs: ds.Dataset) -> Iterator[pa.RecordBatchReader]:
-    """As :func:`run`, sorted, for a result that need not fit into memory; read it within the block."""
-    with _connected(name, inputs) as connection:
-        yield connection.sql(query(f"engine/{name}")).order(order_by).to_arrow_reader(ROWS_AT_ONCE)
 
 
 @contextmanager

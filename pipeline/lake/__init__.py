@@ -6,6 +6,8 @@
     The raw events, and how they get here from Postgres.
 ``partials``
     The daily rollups of the raw events, ``prompt_usage_daily`` and ``prompt_user_daily``.
+``merge``
+    Partials merged, some prompts at a time.
 ``periods``
     The partials of longer periods, so that a publish does not merge every day of the past.
 ``contents``

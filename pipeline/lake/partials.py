@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import cast
@@ -21,6 +21,7 @@ import pyarrow as pa
 from pipeline.database import Database, Lock
 from pipeline.days import chunks
 from pipeline.engines import duckdb_engine
+from pipeline.errors import LakeError
 from pipeline.lake import source
 from pipeline.lake.delta_table import DailyTable, fingerprint
 from pipeline.lake.isolation import each_apart
@@ -64,13 +65,16 @@ class Rollup:
     """A rollup of the raw events, and the lake tables that hold it.
 
     ``daily`` is the table of partials by day, and the query in ``sql/engine`` that makes them; ``monthly``
-    are its days merged by month, ``total`` its months merged. ``finish`` takes the query's rows and gives
-    those that are kept; ``finish_version`` stands for what it does, and changes with it.
+    are its days merged by month, ``total`` its months merged. ``complete`` are the dimensions in which each
+    event has a value, if only null, so that their counts add up to the events. ``finish`` takes the
+    query's rows and gives those that are kept; ``finish_version`` stands for what it does, and changes
+    with it.
     """
 
     daily: str
     monthly: str
     total: str
+    complete: tuple[str, ...]
     finish: Callable[[pl.DataFrame], pl.DataFrame] = lambda rows: rows
     finish_version: str = ""
 
@@ -84,12 +88,18 @@ USAGE = Rollup(
     daily="prompt_usage_daily",
     monthly="prompt_usage_monthly",
     total="prompt_usage_total",
+    complete=("prompt", "scene", "environment", "outfit"),
     finish=fold_errors,
     finish_version=repr((FOLDS, LONGEST_KIND)),
 )
 """By prompt, and prompt and scene, environment, outfit, error kind, time bucket: every few minutes."""
 
-USERS = Rollup(daily="prompt_user_daily", monthly="prompt_user_monthly", total="prompt_user_total")
+USERS = Rollup(
+    daily="prompt_user_daily",
+    monthly="prompt_user_monthly",
+    total="prompt_user_total",
+    complete=("user",),
+)
 """By user and prompt: nearly as many rows as events, so at a slower pace."""
 
 
@@ -149,9 +159,15 @@ def roll_up_days(
             nonlocal rows
             present = raw.filter(pl.col("day").is_in(chunk))
             result = duckdb_engine.run(rollup.daily, usage_events=events.read(present["day"].to_list()))
-            # Sorted, so that a reader of one dimension skips the others' row groups.
+            # Sorted, so that a reader of one dimension, or of some prompts, skips the others' row groups.
             result = rollup.finish(result).join(present.select("day", "events_version"), on="day")
-            table = result.sort("dimension").select(target.schema.names).to_arrow().cast(target.schema)
+            check_days(rollup, result, {day: sizes.get(day, 0) for day in chunk})
+            table = (
+                result.sort("dimension", "prompt_id")
+                .select(target.schema.names)
+                .to_arrow()
+                .cast(target.schema)
+            )
             target.replace(chunk, table, int(cast("int | None", present["synced_high"].max()) or 0))
             rows += table.num_rows
             logger.info("%s: %d days up to %s recomputed", rollup.daily, len(chunk), chunk[-1])
@@ -160,6 +176,24 @@ def roll_up_days(
         failed = lost | each_apart(chunks(ready, EVENTS_AT_ONCE), recompute)
         done = [day for day in stale if day not in failed]
         return RollupReport(done, rows, sum(sizes.get(day, 0) for day in done), failed)
+
+
+def check_days(rollup: Rollup, partials: pl.DataFrame, usage_counts: Mapping[dt.date, int]) -> None:
+    """Makes sure that the partials of some days add up to their raw events, in each complete dimension.
+
+    :raises LakeError: they do not.
+    """
+    counted = partials.group_by("day", "dimension").agg(pl.col("usage_count").sum())
+    sums = {(day, dimension): count for day, dimension, count in counted.iter_rows()}
+    for day, expected in usage_counts.items():
+        for dimension in rollup.complete:
+            found = sums.get((day, dimension), 0)
+            if found != expected:
+                raise LakeError(
+                    f"Computing {rollup.daily} of {day}",
+                    f"its rows by {dimension} count {found} events of {expected}",
+                    "Nothing of it was written. Run it again, and please report it if it happens twice",
+                )
 
 
 def _lost_days(

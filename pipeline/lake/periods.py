@@ -11,16 +11,17 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.dataset as ds
 
 from pipeline.database import Database, Lock
 from pipeline.days import ONE_DAY
-from pipeline.engines import duckdb_engine
 from pipeline.lake.delta_table import DailyTable, fingerprint
+from pipeline.lake.merge import merged
 from pipeline.lake.partials import ROWS_A_GROUP, SCHEMA, Rollup, open_partials
 
 logger = logging.getLogger(__name__)
@@ -153,33 +154,22 @@ def _settle_total(state: State, quiet_until: dt.date) -> None:
 
 
 def _write(table: DailyTable, period: dt.date, partials: ds.Dataset, covered: _Covered) -> None:
-    constants: Mapping[str, object] = {
-        "day": period,
-        "events_version": covered.version,
-        "covered_until": covered.until,
-    }
-    # Sorted, so that a reader of some prompts skips the row groups of the others.
-    with duckdb_engine.stream("merged_partials", "dimension, prompt_id", partials=partials) as merged:
-        table.replace([period], _with_constants(merged, constants), covered.version)
+    def batches() -> Iterator[pa.RecordBatch]:
+        for part in merged(partials):
+            rows = part.with_columns(
+                day=pl.lit(period),
+                events_version=pl.lit(covered.version),
+                covered_until=pl.lit(covered.until),
+            ).select(PERIOD_SCHEMA.names)
+            yield from rows.to_arrow().cast(PERIOD_SCHEMA).to_batches(ROWS_A_GROUP)
+
+    rows = pa.RecordBatchReader.from_batches(PERIOD_SCHEMA, batches())
+    table.replace([period], rows, covered.version)
 
 
 def _empty(table: DailyTable, periods: Collection[dt.date]) -> None:
     if periods:
         table.replace(periods, PERIOD_SCHEMA.empty_table(), 0)
-
-
-def _with_constants(rows: pa.RecordBatchReader, constants: Mapping[str, object]) -> pa.RecordBatchReader:
-    def batches() -> Iterable[pa.RecordBatch]:
-        for batch in rows:
-            columns = [
-                pa.repeat(pa.scalar(constants[field.name], field.type), batch.num_rows)
-                if field.name in constants
-                else batch.column(field.name).cast(field.type)
-                for field in PERIOD_SCHEMA
-            ]
-            yield pa.record_batch(columns, schema=PERIOD_SCHEMA)
-
-    return pa.RecordBatchReader.from_batches(PERIOD_SCHEMA, batches())
 
 
 def _covered(table: DailyTable) -> dict[dt.date, _Covered]:

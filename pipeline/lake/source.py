@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -218,6 +218,13 @@ def invalidated_days(connection: Connection, first_day: dt.date) -> dict[dt.date
     """The days with updated or deleted rows, and the last transaction that did it. None: every day."""
     rows = connection.execute(INVALIDATED_DAYS, {"first_day": first_day})
     return {row.day: row.xid for row in rows}
+
+
+def read_again(connection: Connection, days: Iterable[dt.date]) -> None:
+    """Notes days that the next sync is to read whole."""
+    connection.execute(
+        prompt_usage_invalidation.insert(), [{"day": day, "operation": "RECOUNT"} for day in days]
+    )
 
 
 @contextmanager

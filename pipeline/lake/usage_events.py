@@ -135,9 +135,29 @@ def sync_days(
 
             sizes = {day: unread.get(day, 0) for day in part}
             report.failed |= each_apart(chunks(sizes, EVENTS_AT_ONCE), transfer)
+        _read_short_days_again(database, report, {d: n for d, n in unread.items() if d not in expired})
         files = dict(table.days().select("day", "files").iter_rows())
         table.compact([day for day in report.appended if files.get(day, 0) > FILES_A_DAY], snapshot.high)
     return report
+
+
+def _read_short_days_again(database: Database, report: SyncReport, expected: Mapping[dt.date, int]) -> None:
+    """Notes the days of which another number of events arrived than Postgres had counted.
+
+    Rows that were deleted meanwhile are noted anyway; anything else must not stay unseen until the
+    nightly reconciliation.
+    """
+    arrived = report.appended | report.replaced
+    unequal = {
+        day: (arrived.get(day, 0), count)
+        for day, count in expected.items()
+        if day not in report.failed and arrived.get(day, 0) != count
+    }
+    for day, (found, count) in unequal.items():
+        logger.warning("usage_events: %d of %d events of %s arrived: it is read again", found, count, day)
+    if unequal:
+        with database.engine.begin() as connection:
+            source.read_again(connection, unequal)
 
 
 def move_in(database: Database, table: DailyTable) -> None:

@@ -26,6 +26,7 @@ from pipeline import tables
 from pipeline.database import Database, Lock, lock_transaction
 from pipeline.days import ONE_DAY, DayRange
 from pipeline.engines import duckdb_engine
+from pipeline.errors import LakeError
 from pipeline.lake import source
 from pipeline.lake.partials import USAGE, stale_days
 from pipeline.lake.periods import State
@@ -161,6 +162,7 @@ def _wanted(
 ) -> dict[str, pl.DataFrame]:
     """Each stats table as it shall be, but for ``stats_as_of``; ``prompt_daily_stats`` only for ``days``."""
     totals = duckdb_engine.run("merged_partials", partials=state.read())
+    _check_totals(totals)
     prompts = _frame(connection, FAVORITE_COUNTS, {"prompt_id": pl.String, "favorite_count": pl.Int64})
     today = as_of.astimezone(dt.UTC).date()
     window = DayRange(today - WINDOW + ONE_DAY, today).days()
@@ -174,6 +176,21 @@ def _wanted(
         "prompt_daily_stats": frames.prompt_daily_stats(days),
         "prompt_error_stats": frames.prompt_error_stats(totals),
     }
+
+
+def _check_totals(totals: pl.DataFrame) -> None:
+    """Makes sure that each dimension counts the same events: nothing was lost on the way, or only of one.
+
+    :raises LakeError: they do not.
+    """
+    counted = dict(totals.group_by("dimension").agg(pl.col("usage_count").sum()).iter_rows())
+    sums = {dimension: counted.get(dimension, 0) for dimension in USAGE.complete}
+    if len(set(sums.values())) > 1:
+        raise LakeError(
+            "Merging the partials for a publish",
+            f"they don't count the same number of events: {sums}",
+            "Nothing was published. Run prompt-stats reconcile, which compares all with the raw events",
+        )
 
 
 def _changed_days(connection: Connection, held: pl.DataFrame) -> list[dt.date]:

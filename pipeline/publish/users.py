@@ -7,7 +7,7 @@ only they are merged. Otherwise everything is, some prompts at a time, and compa
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import polars as pl
@@ -16,6 +16,7 @@ import pyarrow.dataset as ds
 from sqlalchemy import Connection, Text, cast, select, text
 
 from pipeline.engines import duckdb_engine
+from pipeline.lake.merge import merged
 from pipeline.lake.partials import USERS
 from pipeline.lake.periods import State
 from pipeline.lake.usage_events import open_usage_events
@@ -32,9 +33,6 @@ ANALYZE_USER_PROMPTS_CHANGED = text(query("postgres/analyze_user_prompts_changed
 ADD_USER_FAVORITES = text(query("postgres/add_user_favorites"))
 REMOVE_USER_FAVORITES = text(query("postgres/remove_user_favorites"))
 COUNT_UNIQUE_USERS = text(query("postgres/count_unique_users"))
-
-PARTIALS_AT_ONCE = 1_000_000
-"""Partials merged at once, about: bounds the memory. A prompt is never split."""
 
 KEYS = ["user_id", "prompt_id"]
 
@@ -115,31 +113,27 @@ def _write_changed(connection: Connection, state: State, pairs: pl.DataFrame) ->
 
 
 def _write_all(connection: Connection, state: State) -> int:
-    rows = 0
     known = set(connection.scalars(select(cast(user_prompt_stats.c.prompt_id, Text)).distinct()))
-    for prompts in _prompts_at_once(state, known):
-        partials = state.read().filter(ds.field("prompt_id").isin(pa.array(prompts, pa.string())))
-        totals = duckdb_engine.run("merged_partials", partials=partials)
-        rows += _write(connection, frames.user_prompt_stats(totals))
-        rows += connection.execute(DELETE_USER_PROMPTS, {"prompts": prompts}).rowcount
-    return rows
+    if not known:
+        return sum(_fill(connection, frames.user_prompt_stats(part)) for part in merged(state.read()))
+    rows = 0
+    for part in merged(state.read()):
+        prompts = part["prompt_id"].drop_nulls().unique().to_list()
+        rows += _replace(connection, prompts, frames.user_prompt_stats(part))
+        known -= set(prompts)
+    return rows + _replace(connection, known, pl.DataFrame())
 
 
-def _prompts_at_once(state: State, known: set[str]) -> Iterator[list[str]]:
-    sizes = dict.fromkeys(known, 0)
-    for batch in state.read().to_batches(columns=["prompt_id"]):
-        for prompt, count in pl.DataFrame(batch)["prompt_id"].drop_nulls().value_counts().iter_rows():
-            sizes[prompt] = sizes.get(prompt, 0) + count
-    part: list[str] = []
-    size = 0
-    for prompt in sorted(sizes):
-        if part and size + sizes[prompt] > PARTIALS_AT_ONCE:
-            yield part
-            part, size = [], 0
-        part.append(prompt)
-        size += sizes[prompt]
-    if part:
-        yield part
+def _fill(connection: Connection, rows: pl.DataFrame) -> int:
+    """Writes rows into the empty table: there is nothing to compare them with."""
+    copy_frame(connection, user_prompt_stats.name, rows)
+    return rows.height
+
+
+def _replace(connection: Connection, prompts: Collection[str], rows: pl.DataFrame) -> int:
+    """Makes ``rows`` all that is published of some prompts; returns how many were written or deleted."""
+    written = _write(connection, rows)
+    return written + connection.execute(DELETE_USER_PROMPTS, {"prompts": list(prompts)}).rowcount
 
 
 def _write(connection: Connection, rows: pl.DataFrame) -> int:

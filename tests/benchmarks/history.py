@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,6 +16,7 @@ from tests.benchmarks.clock import say
 
 EVENTS_A_DAY = 137_000
 TRANSACTIONS_A_DAY = 24
+WRITERS = 2
 PROMPTS = 1_000
 USERS = 100_000
 FRESH_EVENTS = 10_000
@@ -128,16 +130,15 @@ class History:
         return min(START_DATE, self.all_days[0])
 
     def make(self) -> None:
-        """Appends prompts and events, in order of time, some thousand a transaction."""
+        """Appends prompts and events, nearly in order of time, some thousand a transaction."""
         self.add_prompts()
-        with self._connected() as connection:
-            # The first day has what is left over.
-            events = self.event_count - (len(self.days) - 1) * EVENTS_A_DAY
-            for number, day in enumerate(self.days):
+        # The first day has what is left over.
+        first = self.event_count - (len(self.days) - 1) * EVENTS_A_DAY
+        counts = [first, *[EVENTS_A_DAY] * (len(self.days) - 1)]
+        with ThreadPoolExecutor(WRITERS) as writers:
+            for number, _ in enumerate(writers.map(self._add_day, self.days, counts)):
                 if number % 10 == 0:
-                    say(f"making {self.event_count:,} events: day {number + 1} of {len(self.days)}")
-                self._add_day(connection, day, events)
-                events = EVENTS_A_DAY
+                    say(f"made day {number + 1} of {len(self.days)} of {self.event_count:,} events")
 
     def add_prompts(self) -> None:
         """Fills ``prompts``."""
@@ -172,14 +173,15 @@ class History:
         start = dt.datetime.combine(day, dt.time(), dt.UTC)
         return start, min(ONE_DAY, self.until - start)
 
-    def _add_day(self, connection: psycopg.Connection, day: dt.date, events: int) -> None:
+    def _add_day(self, day: dt.date, events: int) -> None:
         start, length = self._span(day)
         part = length / TRANSACTIONS_A_DAY
         done = 0
-        for number in range(TRANSACTIONS_A_DAY):
-            count = events * (number + 1) // TRANSACTIONS_A_DAY - done
-            self._add(connection, ZIPF, IN_ORDER, count, start + number * part, part)
-            done += count
+        with self._connected() as connection:
+            for number in range(TRANSACTIONS_A_DAY):
+                count = events * (number + 1) // TRANSACTIONS_A_DAY - done
+                self._add(connection, ZIPF, IN_ORDER, count, start + number * part, part)
+                done += count
 
     def _add(
         self,

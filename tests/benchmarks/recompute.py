@@ -14,7 +14,7 @@ import duckdb
 from deltalake import DeltaTable
 
 from pipeline.database import Database
-from pipeline.engines import duckdb_engine
+from pipeline.lake.merge import merged
 from pipeline.lake.partials import USAGE, USERS, Rollup, roll_up_days
 from pipeline.lake.periods import State, settle
 from pipeline.lake.usage_events import SCHEMA, TABLE, open_usage_events
@@ -83,11 +83,8 @@ def _recompute(database: Database, lake: str, rollup: Rollup) -> dict[str, float
 
 def _merge(lake: str, rollup: Rollup) -> None:
     """Merges all partials, and drops the result: that of users need not fit into memory."""
-    with duckdb_engine.stream(
-        "merged_partials", "dimension, prompt_id", partials=State(lake, rollup).read()
-    ) as merged:
-        for _ in merged:
-            pass
+    for _ in merged(State(lake, rollup).read()):
+        pass
 
 
 def columns_read(rollup: Rollup) -> list[str]:

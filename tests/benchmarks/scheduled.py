@@ -10,6 +10,7 @@ import psycopg
 
 from pipeline.days import ONE_DAY
 from pipeline.publish.publish import PublishReport
+from pipeline.reconcile import reconcile
 from pipeline.refresh import refresh
 from tests.benchmarks.clock import clocked, medians, say, seconds_of
 from tests.benchmarks.history import FRESH_EVENTS, History
@@ -59,11 +60,20 @@ def measure_scheduled(history: History, lake: str, kind: str, runs: int) -> Sche
         named = f"{kind}, at {history.event_count:,} events"
         say(f"{named}, {f'run {run}' if run else 'warm-up'}: {seconds[WHOLE]:.2f} s")
         measured += [seconds] if run else []
+    check_published(history, lake, report)
+    return Scheduled(medians(measured), [seconds[WHOLE] for seconds in measured])
+
+
+def check_published(history: History, lake: str, report: PublishReport) -> None:
+    """Makes sure that what is measured is right: all events are in the stats.
+
+    :raises RuntimeError: they are not; what a reconciliation finds is in the text.
+    """
     with psycopg.connect(history.database.conninfo) as connection:
         (there,) = connection.execute("SELECT count(*) FROM prompt_usage").fetchone() or (0,)
     if report.usage_count != there or report.pending_days:
-        raise RuntimeError(f"{report.usage_count} of {there} events are published, {report.pending_days=}")
-    return Scheduled(medians(measured), [seconds[WHOLE] for seconds in measured])
+        found = reconcile(history.database, lake, history.first_day)
+        raise RuntimeError(f"{report.usage_count} of {there} events are published; {report=}; {found=}")
 
 
 def scheduled_table(measured: Mapping[str, Mapping[int, Scheduled]]) -> Table:

@@ -1,0 +1,140 @@
+"""What comes out adds up to what went in, or else it is not written and not published."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pytest
+from sqlalchemy import text
+
+from pipeline.database import Database
+from pipeline.engines import duckdb_engine
+from pipeline.errors import LakeError
+from pipeline.lake import merge, partials, source
+from pipeline.lake.merge import merged
+from pipeline.lake.partials import USAGE, USERS, Rollup, open_partials, roll_up_days, stale_days
+from pipeline.lake.periods import open_periods, settle
+from pipeline.lake.usage_events import open_usage_events, sync_days
+from pipeline.publish.publish import publish
+from pipeline.refresh import refresh
+from tests.conftest import FIRST_DAY
+
+DAYS = [dt.date(2026, 1, day) for day in range(1, 11)]
+ADD = text(
+    "INSERT INTO prompt_usage (prompt_id, user_id, scene, success, generation_time_ms, created_at)"
+    " SELECT md5('prompt ' || i % 7)::uuid, md5('user ' || i % 11)::uuid, 'scene ' || i % 3, i % 5 > 0, i,"
+    " date '2026-01-01' + i % 10 + time '12:00' FROM generate_series(1, 1000) AS i"
+)
+Lose = Callable[[pl.DataFrame], pl.DataFrame]
+
+
+@pytest.fixture
+def lake(tmp_path: Path, database: Database) -> str:
+    """A lake that holds a thousand events of ten days, and nothing else."""
+    with database.engine.begin() as connection:
+        connection.execute(ADD)
+    sync_days(database, str(tmp_path), FIRST_DAY, DAYS)
+    return str(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "lose",
+    [
+        pytest.param(lambda rows: rows.filter(pl.col("dimension") != "outfit"), id="a dimension"),
+        pytest.param(lambda rows: rows.remove(rows["usage_count"].cum_count() == 1), id="a row"),
+        pytest.param(lambda rows: pl.concat([rows, rows.head(1)]), id="a row twice"),
+    ],
+)
+@pytest.mark.parametrize("rollup", [USAGE, USERS], ids=["usage", "users"])
+def test_a_rollup_that_does_not_add_up_is_not_written(
+    database: Database, lake: str, rollup: Rollup, lose: Lose
+) -> None:
+    if rollup is USERS:
+        kept, lose_rows = lose, lambda rows: kept(rows.with_columns(dimension=pl.lit("outfit")))
+    else:
+        lose_rows = lose
+    report = roll_up_days(database, lake, rollup=replace(rollup, finish=lose_rows))
+
+    assert sorted(report.failed) == DAYS
+    assert "of 100" in report.failed[DAYS[0]]
+    assert open_partials(lake, rollup).days().is_empty()
+    assert roll_up_days(database, lake, rollup=rollup).days == DAYS
+    assert not stale_days(open_partials(lake, rollup), open_usage_events(lake), rollup)
+
+
+def test_a_merge_that_loses_a_row_is_not_written(
+    database: Database, lake: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    roll_up_days(database, lake)
+    run = duckdb_engine.run
+    monkeypatch.setattr(duckdb_engine, "run", lambda *names, **inputs: run(*names, **inputs)[1:])
+
+    with pytest.raises(LakeError, match="went in"):
+        settle(database, lake, USAGE)
+    monthly, total = open_periods(lake, USAGE)
+    assert monthly.days().is_empty()
+    assert total.days().is_empty()
+
+
+def test_totals_of_unequal_dimensions_are_not_published(
+    database: Database, lake: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As if a file of partials had lost a row on its way through storage.
+    with monkeypatch.context() as patch:
+        patch.setattr(partials, "check_days", lambda *_: None)
+        roll_up_days(database, lake, rollup=replace(USAGE, finish=lambda rows: rows[1:]))
+
+    with pytest.raises(LakeError, match="the same number of events"):
+        publish(database, lake, FIRST_DAY)
+    with database.engine.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM stats_refresh")) == 0
+
+
+def test_events_that_did_not_arrive_are_read_again(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with database.engine.begin() as connection:
+        connection.execute(ADD)
+    usage_events = source.usage_events
+
+    @contextmanager
+    def one_row_less(
+        database: Database, snapshot: source.Snapshot, marks: Mapping[dt.date, int], first_day: dt.date
+    ) -> Iterator[pa.RecordBatchReader]:
+        with usage_events(database, snapshot, marks, first_day) as reader:
+            rows = reader.read_all()
+            yield rows.slice(0, rows.num_rows - 1).to_reader()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(source, "usage_events", one_row_less)
+        sync_days(database, str(tmp_path), FIRST_DAY, DAYS)
+
+    assert "99 of 100 events of 2026-01-" in caplog.text
+    report = refresh(database, str(tmp_path), FIRST_DAY)
+    assert report.usage_count == 1000
+
+
+@pytest.mark.parametrize("at_once", [1, 40, 10_000])
+def test_merging_in_parts_gives_the_same_rows(
+    database: Database, lake: str, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    with database.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE prompt_usage ALTER prompt_id DROP NOT NULL"))
+        connection.execute(text("UPDATE prompt_usage SET prompt_id = NULL WHERE generation_time_ms < 20"))
+    sync_days(database, lake, FIRST_DAY, DAYS)
+    roll_up_days(database, lake)
+    rows = open_partials(lake).read()
+    monkeypatch.setattr(merge, "PARTIALS_AT_ONCE", at_once)
+
+    parts = list(merged(rows))
+
+    keys = ["prompt_id", "dimension", "value"]
+    whole = duckdb_engine.run("merged_partials", partials=rows)
+    assert pl.concat(parts).sort(keys).equals(whole.sort(keys))
+    assert len(parts) == {1: 8, 40: 8, 10_000: 2}[at_once]
