@@ -40,6 +40,7 @@ def status(database: Database, lake: str, first_day: dt.date) -> Answer:
     ``pending_days``: days that the last one could not complete. ``held_back_count``: events dated more
     than a day ahead. ``rejected_count``: events that could not be taken. ``user_stats_as_of``: as
     ``as_of``, of the stats of users. ``expired_day_count``: days that the lake alone has.
+    ``damaged_days``: those of them that it no longer has in full, as the last reconciliation found.
     """
     # The lake's libraries take a second to import; the other questions need only Postgres.
     from pipeline.refresh import plan_refresh

@@ -34,6 +34,8 @@ logger = logging.getLogger(__name__)
 class ReconcileReport:
     """What was compared, and what was found.
 
+    ``days``, ``events``: those compared with Postgres. ``expired_days``, ``expired_events``: those that the
+    lake alone has, compared with what was noted when they expired.
     ``repaired``: days of the raw events that differed from Postgres, and how. ``rebuilt``: partials that
     differed from the raw events, by table. ``lost``: expired days that the lake no longer holds as they
     were; nothing can be done but to restore a backup. ``rows_corrected``: by table, rows that the
@@ -42,6 +44,8 @@ class ReconcileReport:
 
     days: int = 0
     events: int = 0
+    expired_days: int = 0
+    expired_events: int = 0
     repaired: dict[dt.date, str] = field(default_factory=dict)
     rebuilt: dict[str, list[dt.date]] = field(default_factory=dict)
     lost: dict[dt.date, str] = field(default_factory=dict)
@@ -89,7 +93,11 @@ def reconcile(
     else:
         report.rows_corrected = {name: rows for name, rows in rows_written.items() if rows}
     logger.info(
-        "reconciled %d days: %d repaired, %d lost", report.days, len(report.repaired), len(report.lost)
+        "reconciled %d days, %d of them only in the lake: %d repaired, %d lost",
+        report.days + report.expired_days,
+        report.expired_days,
+        len(report.repaired),
+        len(report.lost),
     )
     return report
 
@@ -108,18 +116,24 @@ def _compare_raw(
         kept = [day for day in days if day not in expired]
         here, unreadable = in_lake(open_usage_events(lake), days, high)
         there = in_postgres(connection, kept, high, first_day) if kept else {}
-    report.days += len(days)
+    report.days += len(kept)
     report.events += sum(contents.usage_count for contents in there.values())
     found = differences(there, here, kept) | {d: why for d, why in unreadable.items() if d in kept}
     for day, why in sorted(found.items()):
         logger.warning("%s: %s; it is read again", day, why)
     report.repaired |= found
-    for day in sorted(expired.keys() & set(days)):
+    alone = sorted(expired.keys() & set(days))
+    for day in alone:
         count = here[day].usage_count if day in here else 0
         if day in unreadable:
             report.lost[day] = unreadable[day]
         elif count < expired[day].usage_count:
             report.lost[day] = f"the lake has {count} events, and had {expired[day].usage_count}"
+        report.expired_events += count
+    report.expired_days += len(alone)
+    if alone:
+        with database.engine.begin() as connection:
+            source.record_damage(connection, alone, report.lost.keys() & set(alone))
 
 
 def _compare_partials(database: Database, lake: str, rollup: Rollup, report: ReconcileReport) -> None:

@@ -139,7 +139,12 @@ prompt_usage_invalidation = Table(
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
     Column("day", Date, comment="Day (UTC) of rows that were changed; NULL for undated rows."),
-    Column("operation", Text, nullable=False, comment="UPDATE, DELETE or TRUNCATE (of every day)."),
+    Column(
+        "operation",
+        Text,
+        nullable=False,
+        comment="UPDATE, DELETE, TRUNCATE (of every day), or RECOUNT by the pipeline.",
+    ),
     Column(
         "xid",
         BigInteger,
@@ -313,6 +318,9 @@ stats_expired_day = Table(
     Column("usage_count", BigInteger, nullable=False, comment="Events of the day in the lake."),
     Column("high", BigInteger, nullable=False, comment="Rows with a smaller ingest_xid are in the lake."),
     Column("expired_at", TIMESTAMP, nullable=False, server_default=NOW),
+    Column(
+        "damaged_at", TIMESTAMP, comment="When reconcile found that the lake has not all of them any more."
+    ),
     comment="Days whose raw rows the retention job removes from prompt_usage: the lake alone has them.",
 )
 

@@ -29,6 +29,8 @@ def reconcile(*, as_json: AsJson = False) -> None:
             {
                 "days": report.days,
                 "events": report.events,
+                "expired_days": report.expired_days,
+                "expired_events": report.expired_events,
                 "repaired": _by_day(report.repaired),
                 "rebuilt": report.rebuilt,
                 "lost": _by_day(report.lost),
@@ -36,7 +38,10 @@ def reconcile(*, as_json: AsJson = False) -> None:
             }
         )
     else:
-        console.print(f"{formats.count(report.events)} events of {report.days} days compared.")
+        console.print(f"{formats.count(report.events)} events of {report.days} days compared with Postgres.")
+        if report.expired_days:
+            events = formats.count(report.expired_events)
+            console.print(f"{events} events of {report.expired_days} days that only the lake has.")
         _print_days("read again", report.repaired)
         for table, days in report.rebuilt.items():
             console.print(f"made anew: {len(days)} partitions of {table}", highlight=False)

@@ -38,6 +38,10 @@ for command in (
     tour.ui,
 ):
     app.command()(command)
+# What follows the program's name is the program's.
+app.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})(
+    tour.execute
+)
 
 
 def run() -> None:

@@ -40,10 +40,15 @@ def status(answer: Mapping[str, Any]) -> RenderableType:
         "events held back": count(answer["held_back_count"]),
         "events rejected": count(answer["rejected_count"]),
         "days only in the lake": count(answer["expired_day_count"]),
+        "damaged days": _damaged(answer["damaged_days"]),
     }
     for name, value in rows.items():
         table.add_row(Text(name, style="bold"), value)
     return table
+
+
+def _damaged(days: Sequence[dt.date]) -> str:
+    return f"{_days(days)}; restore them from the lake's backup" if days else _days(days)
 
 
 def top(answer: Mapping[str, Any]) -> RenderableType:

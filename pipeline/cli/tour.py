@@ -1,4 +1,4 @@
-"""``demo``: the whole way once, with something to look at. ``ui``: Dagster on the same data."""
+"""``demo``: the whole way once, to look at. ``ui``, ``exec``: other programs on the same data."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 from typing import Annotated
 
 import typer
+from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import text
 
 from pipeline import reading, schema, seeding
@@ -16,6 +17,7 @@ from pipeline.cli import render
 from pipeline.cli.context import console, open_database
 from pipeline.cli.writing import refresh_stale, simulate_with_progress
 from pipeline.database import Database
+from pipeline.embedded import client
 from pipeline.errors import InputError
 from pipeline.queries import query, shipped
 from pipeline.settings import settings
@@ -24,6 +26,9 @@ from pipeline.tracking import PromptTracker
 DEMO_EVENTS = 200_000
 DEMO_DAYS = 30
 DEMO_SEED = 1
+
+LIBPQ = {"host": "HOST", "port": "PORT", "user": "USER", "password": "PASSWORD", "dbname": "DATABASE"}
+"""Parts of an address, and the variables in which libpq looks for them."""
 
 IS_USED = text(query("postgres/is_used"))
 
@@ -34,8 +39,8 @@ def demo() -> None:
     from pipeline.report.page import write_report
 
     home = settings().home
-    _step("Postgres", "the database of DATABASE_URL" if settings().database_url else f"embedded, in {home}")
     database = open_database()
+    _step("Postgres", "the database of DATABASE_URL" if settings().database_url else f"embedded, in {home}")
     report = schema.migrate(database)
     _step("Schema", "created" if report.steps else "there already")
     seeded = seeding.seed_prompts(database)
@@ -75,6 +80,23 @@ def ui(
     console.print(f"Dagster: http://{host}:{port} (Ctrl-C ends it)")
     command = ["dev", "-w", str(workspace), "-h", host, "-p", str(port)]
     ended = subprocess.run([sys.executable, "-m", "dagster", *command], check=False)
+    raise typer.Exit(ended.returncode)
+
+
+def execute(
+    command: Annotated[list[str], typer.Argument(help="The program and its arguments: psql -c 'SELECT 1'.")],
+) -> None:
+    """Run a program, psql for example, with the database's address in its environment."""
+    # Held open as for the UI: the embedded server runs as long as the program.
+    given = conninfo_to_dict(open_database().conninfo)
+    libpq = {f"PG{name}": str(given[key]) for key, name in LIBPQ.items() if given.get(key) is not None}
+    url = settings().database_url or client.start(settings().home)
+    try:
+        ended = subprocess.run(command, env={**os.environ, **libpq, "DATABASE_URL": url}, check=False)
+    except OSError as error:
+        raise InputError(
+            f"Running {command[0]}", str(error.strerror).lower(), "Install it or give its whole path"
+        ) from error
     raise typer.Exit(ended.returncode)
 
 

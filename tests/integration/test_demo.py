@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -82,3 +83,12 @@ def test_backfill_reads_a_range_again(home: Path) -> None:
     answered = answer(home, "backfill", "--from", days[0], "--to", days[-1])
     assert answered["ranges"] == [{"first": days[0], "last": days[-1]}]
     assert answered["usage_count"] == before
+
+
+def test_another_program_reaches_the_embedded_server(home: Path) -> None:
+    program = "import psycopg; print(psycopg.connect().execute('SELECT count(*) FROM prompts').fetchone()[0])"
+    ran = prompt_stats(home, "exec", sys.executable, "-c", program)
+    assert (ran.returncode, ran.stdout) == (0, "24\n"), ran.stderr
+    assert prompt_stats(home, "exec", sys.executable, "-c", "raise SystemExit(3)").returncode == 3
+    missing = prompt_stats(home, "exec", "no-such-program", "--help")
+    assert (missing.returncode, "no such file" in missing.stderr) == (1, True)

@@ -16,8 +16,8 @@ import psycopg
 import pytest
 
 from pipeline.embedded import client
-from pipeline.embedded.server import OWNER, _identities, remove_orphans
-from tests.command import environment, prompt_stats
+from pipeline.embedded.server import OWNER, _identities, binaries, remove_orphans
+from tests.command import REPOSITORY, environment, prompt_stats
 
 CLIENT = """
 import sys
@@ -198,3 +198,19 @@ def test_area_of_a_deleted_home_is_removed_and_that_of_a_hidden_one_is_kept(tmp_
     (areas["hidden"] / OWNER).write_text(json.dumps(remembered))
     remove_orphans(tmp_path / "fallback")
     assert {name for name, area in areas.items() if area.exists()} == {"kept", "hidden"}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's server belongs to another user")
+def test_binaries_that_the_servers_user_can_not_reach_are_copied_with_their_libraries(tmp_path: Path) -> None:
+    found = binaries()
+    package = found.parents[1]
+    private = tmp_path / "private"
+    private.mkdir(mode=0o700)
+    for folder in (package, package.with_name(f"{package.name}.libs")):
+        shutil.copytree(folder, private / folder.name)
+    ran = prompt_stats(
+        tmp_path / "home",
+        *("exec", sys.executable, "-c", "import os; print(os.environ['DATABASE_URL'])"),
+        PYTHONPATH=f"{private}:{REPOSITORY}",
+    )
+    assert ran.stdout.startswith("postgresql://"), ran.stderr

@@ -17,6 +17,7 @@ from pipeline.lake.usage_events import FILES_A_DAY, open_usage_events
 from pipeline.orchestration.keeping import RECONCILE_JOB, RETAIN_JOB, retain_events_schedule
 from pipeline.orchestration.resources import Stores
 from pipeline.refresh import refresh
+from pipeline.retention import retain
 from pipeline.settings import Settings
 from tests.command import answer, prompt_stats
 from tests.conftest import FIRST_DAY
@@ -75,6 +76,25 @@ def test_commands(database: Database, lake: str, tmp_path: Path) -> None:
     assert (retained["expired"], retained["rows"]) == ([(TODAY - 40 * ONE_DAY).isoformat()], 1)
     assert (erased["rows"]["prompt_usage"], erased["events"], erased["found"]) == (2, 3, {})
     assert prompt_stats(tmp_path, "erase-user", "nobody", **given).returncode == 1
+
+
+def test_a_damaged_file_is_said_in_words(database: Database, lake: str, tmp_path: Path) -> None:
+    append(database, 0, 1, 40)
+    refresh(database, lake, FIRST_DAY)
+    retain(database, lake, FIRST_DAY, days=5)
+    given = {"DATABASE_URL": database.conninfo, "PROMPT_STATS_LAKE_URI": lake, "COLUMNS": "300"}
+    for day in (TODAY - ONE_DAY, TODAY - 40 * ONE_DAY):
+        for file in Path(lake, "usage_events", f"day={day}").iterdir():
+            file.unlink()
+
+    reconciled = prompt_stats(tmp_path, "reconcile", **given)
+    status = prompt_stats(tmp_path, "status", **given)
+
+    assert reconciled.returncode == 1
+    assert f"read again: {TODAY - ONE_DAY}" in reconciled.stdout
+    assert "Restore these days of usage_events from the lake's backup" in reconciled.stderr
+    assert "Traceback" not in reconciled.stderr
+    assert f"{TODAY - 40 * ONE_DAY}; restore" in status.stdout
 
 
 def test_reconcile_lake_repairs_and_keep_up_follows(database: Database, lake: str, tmp_path: Path) -> None:

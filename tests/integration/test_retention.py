@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from deltalake import DeltaTable
 
+from pipeline import reading
 from pipeline.database import Database
 from pipeline.errors import DatabaseError, InputError, LakeError
 from pipeline.reconcile import reconcile
@@ -170,8 +171,10 @@ def test_lost_expired_days_are_not_published_as_nothing(history: Database, lake:
     DeltaTable(f"{lake}/usage_events").delete(f"day = '{TODAY - 40 * ONE_DAY}'")
     assert list(reconcile(history, lake, FIRST_DAY).lost) == [TODAY - 40 * ONE_DAY]
     assert published(history) == before
+    assert reading.status(history, lake, FIRST_DAY)["damaged_days"] == [TODAY - 40 * ONE_DAY]
     assert reconcile(history, str(backup), FIRST_DAY).lost == {}
     assert published(history) == before
+    assert reading.status(history, str(backup), FIRST_DAY)["damaged_days"] == []
 
 
 def test_at_least_a_day_is_kept(database: Database, lake: str) -> None:
