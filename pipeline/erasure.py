@@ -9,7 +9,6 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,8 +22,9 @@ from sqlalchemy import Text, cast, delete, func, literal_column, select, update
 
 from pipeline import tables
 from pipeline.database import Database, Lock
-from pipeline.errors import InputError
+from pipeline.errors import InputError, readable
 from pipeline.lake import source
+from pipeline.lake.isolation import each_apart
 from pipeline.lake.upkeep import clean
 from pipeline.lake.usage_events import SCHEMA, open_usage_events, sync_days
 from pipeline.refresh import raise_failed, refresh
@@ -41,7 +41,8 @@ class ErasureReport:
     """``rows``: rows deleted, by table of Postgres. ``events``: events removed from the lake.
 
     ``files``: old files of the lake deleted. ``found``: where the person's id is still, by table or file,
-    and how often; empty if all is gone. ``left_to_app``: the same in the app's own tables.
+    and how often; empty if all is gone. ``left_to_app``: the same in the app's own tables. ``unread``: files
+    that could not be searched, and why.
     """
 
     rows: dict[str, int]
@@ -49,12 +50,14 @@ class ErasureReport:
     files: int
     found: dict[str, int]
     left_to_app: dict[str, int]
+    unread: dict[str, str]
 
 
 def erase_user(database: Database, lake: str, first_day: dt.date, user_id: str) -> ErasureReport:
     """Removes all of a person's events, publishes, and searches every table and file for the id.
 
-    May be repeated, and has to be if the person's events still come in.
+    May be repeated, and has to be if the person's events still come in. Expired days that can't be read are
+    left as they are, and all else is done.
 
     :raises InputError: ``user_id`` is not a UUID.
     :raises LakeError: a day could not be processed, or the lake can't be written: run it again.
@@ -66,19 +69,23 @@ def erase_user(database: Database, lake: str, first_day: dt.date, user_id: str) 
             f"Erasing the user {user_id!r}", "this is not a UUID", "Give the user's id"
         ) from error
     rows = _delete_rows(database, user)
-    days = _days_of(lake, user)
+    days, unreadable = _days_of(lake, user)
     removed = _remove_expired(database, lake, days, user)
     with database.engine.connect() as connection:
         noted = source.invalidated_days(connection, first_day)
     # Days of which Postgres has nothing of the user, though the lake has, are not noted as changed.
-    unnoted = [day for day in days if day not in removed and day not in noted]
+    # Those that can't be read are made anew, so that what was in them is known.
+    suspects = days.keys() | unreadable.keys()
+    unnoted = [day for day in suspects if day not in removed and day not in noted]
     raise_failed(sync_days(database, lake, first_day, unnoted, replace=True).failed)
     refresh(database, lake, first_day)
     files = clean(database, lake, NOTHING_KEPT)
-    found = {**_search_tables(database, user), **dict(_search_files(lake, user))}
+    in_files, unread = _search_files(lake, user)
+    unread |= {f"{day} of usage_events": why for day, why in _days_of(lake, user)[1].items()}
+    found = {**_search_tables(database, user), **in_files}
     left = {name: found.pop(name) for name in APP_TABLES if name in found}
     logger.info("erased a user from %d days; %d files deleted", len(days), files)
-    return ErasureReport(rows, sum(days.values()), files, found, left)
+    return ErasureReport(rows, sum(days.values()), files, found, left, unread)
 
 
 def _delete_rows(database: Database, user: str) -> dict[str, int]:
@@ -94,11 +101,17 @@ def _delete_rows(database: Database, user: str) -> dict[str, int]:
     return rows
 
 
-def _days_of(lake: str, user: str) -> dict[dt.date, int]:
-    """The days of the lake with events of the user, and how many."""
-    events = open_usage_events(lake).read().filter(ds.field("user_id") == user)
-    days = pl.DataFrame(events.to_table(columns=["day"]))
-    return dict(days.group_by("day").agg(pl.len()).iter_rows())
+def _days_of(lake: str, user: str) -> tuple[dict[dt.date, int], dict[dt.date, str]]:
+    """The days of the lake with events of the user, and how many; the days that can't be read, and why."""
+    table = open_usage_events(lake)
+    found: dict[dt.date, int] = {}
+
+    def count(days: list[dt.date]) -> None:
+        rows = pl.DataFrame(table.rows(days, ds.field("user_id") == user, ["day"]))
+        found.update(rows.group_by("day").agg(pl.len()).iter_rows())
+
+    held = table.days()["day"].to_list()
+    return found, each_apart([held] if held else [], count)
 
 
 def _remove_expired(database: Database, lake: str, days: dict[dt.date, int], user: str) -> set[dt.date]:
@@ -130,17 +143,24 @@ def _search_tables(database: Database, user: str) -> dict[str, int]:
     return found
 
 
-def _search_files(lake: str, user: str) -> Iterator[tuple[str, int]]:
-    """Every file below the lake's root, whether a table names it or not."""
+def _search_files(lake: str, user: str) -> tuple[dict[str, int], dict[str, str]]:
+    """Every file below the lake's root, whether a table names it or not; and those that can't be read."""
     if "://" in lake:
         filesystem, root = fs.FileSystem.from_uri(lake)
     else:
         filesystem, root = fs.LocalFileSystem(), str(Path(lake).resolve())
+    found: dict[str, int] = {}
+    unread: dict[str, str] = {}
     for info in filesystem.get_file_info(fs.FileSelector(root, recursive=True)):
         if info.type == fs.FileType.File:
-            count = _count_in_file(filesystem, info, user)
+            try:
+                count = _count_in_file(filesystem, info, user)
+            except (OSError, pa.ArrowException) as error:
+                unread[info.path] = readable(error)
+                continue
             if count:
-                yield info.path, count
+                found[info.path] = count
+    return found, unread
 
 
 def _count_in_file(filesystem: fs.FileSystem, info: fs.FileInfo, user: str) -> int:

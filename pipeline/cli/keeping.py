@@ -51,7 +51,7 @@ def reconcile(*, as_json: AsJson = False) -> None:
     if report.lost:
         day, why = min(report.lost.items())
         raise LakeError(
-            f"Reconciling {len(report.lost)} expired days, the first of them {day}",
+            f"Comparing the days that only the lake has, {len(report.lost)} are not whole, the first {day}",
             why,
             "Restore these days of usage_events from the lake's backup; Postgres has them no more",
         )
@@ -108,6 +108,13 @@ def erase_user(
         )
         for place, count in report.left_to_app.items():
             console.print(f"{place} names the user {count} times: this table is the app's")
+    if report.unread:
+        place, why = next(iter(report.unread.items()))
+        raise LakeError(
+            "Searching every table and file for the user",
+            f"{len(report.unread)} can't be read, among them {place}: {why}",
+            "Restore them from the lake's backup and run it again; all else is done",
+        )
     if report.found:
         place, count = next(iter(report.found.items()))
         raise LakeError(

@@ -54,6 +54,7 @@ def _translated(name: str) -> Iterator[None]:
     except (duckdb.Error, pa.ArrowException, OSError) as error:
         raise LakeError(
             f"Computing {name} from the lake",
-            readable(error),
-            "Check the disk and its free space; prompt-stats reconcile makes damaged files anew",
+            # What comes from reading the files is wrapped into an error of the engine.
+            readable(error).rpartition("' failed: ")[2],
+            "Check the disk and its free space; prompt-stats reconcile reads damaged days again",
         ) from error

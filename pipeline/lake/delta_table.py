@@ -16,6 +16,7 @@ from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from deltalake import (
     CommitProperties,
@@ -26,6 +27,7 @@ from deltalake import (
     write_deltalake,
 )
 from deltalake.exceptions import CommitFailedError, DeltaError
+from pyarrow import fs
 
 from pipeline.errors import LakeConflictError, LakeError, readable
 
@@ -124,6 +126,14 @@ class DailyTable:
             wanted = [("day", "in", sorted(days))] if days is not None else None
             return self._delta.to_pyarrow_dataset(file_pruning_predicate=wanted, schema=columns)
 
+    def rows(self, days: Collection[dt.date], where: pc.Expression, columns: list[str]) -> pa.Table:
+        """Those rows of some days that meet a condition, read now.
+
+        :raises LakeError: a file can't be read.
+        """
+        with _translated(f"Reading {len(days)} days of the lake table {self.name}"):
+            return self.read(days).filter(where).to_table(columns=columns)
+
     def append(self, rows: pa.RecordBatchReader | pa.Table, high: int) -> None:
         """Adds rows, read below the watermark ``high``.
 
@@ -188,15 +198,21 @@ class DailyTable:
         checkpoint and drops the log's older entries.
         """
         with _translated(f"Cleaning the lake table {self.name}"):
-            gone = set(self._vacuum(kept, full=False)) | set(
-                self._vacuum(max(kept, ABANDONED_AFTER), full=True)
-            )
+            # The log names files long after they are gone, so what it gives back can't be counted.
+            before = self._file_count()
+            self._vacuum(kept, full=False)
+            self._vacuum(max(kept, ABANDONED_AFTER), full=True)
             self._delta.create_checkpoint()
             self._delta.cleanup_metadata()
-        return len(gone)
+            return before - self._file_count()
 
-    def _vacuum(self, kept: dt.timedelta, *, full: bool) -> list[str]:
-        return self._delta.vacuum(
+    def _file_count(self) -> int:
+        filesystem, folder = fs.FileSystem.from_uri(self._delta.table_uri)
+        found = filesystem.get_file_info(fs.FileSelector(folder, recursive=True))
+        return sum(info.extension == "parquet" and "/_delta_log/" not in info.path for info in found)
+
+    def _vacuum(self, kept: dt.timedelta, *, full: bool) -> None:
+        self._delta.vacuum(
             retention_hours=int(kept.total_seconds() // 3600),
             dry_run=False,
             enforce_retention_duration=False,

@@ -27,7 +27,6 @@ def each_apart(parts: Iterable[list[dt.date]], work: Callable[[list[dt.date]], N
             if len(days) > 1:
                 failed |= each_apart([[day] for day in days], work)
             else:
-                failed[days[0]] = str(error)
-                logger.error("%s: %s", days[0], error)
-                logger.debug("%s", days[0], exc_info=True)
+                failed[days[0]] = f"{error.attempted}: {error.wrong}"
+                logger.info("%s failed: %s", days[0], failed[days[0]], exc_info=True)
     return failed

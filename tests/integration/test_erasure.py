@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import shutil
 import uuid
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -80,6 +82,31 @@ def test_expired_days_are_erased_too(database: Database, lake: str) -> None:
         rows = connection.execute("SELECT user_id, usage_count FROM user_prompt_stats").fetchall()
         expired = connection.execute("SELECT sum(usage_count)::int FROM stats_expired_day").fetchone()
     assert (rows, expired) == ([(OTHER, 4)], (4,))
+
+
+def test_days_that_can_not_be_read_do_not_hold_up_the_rest(
+    database: Database, lake: str, tmp_path: Path
+) -> None:
+    append(database, lake)
+    retain(database, lake, FIRST_DAY, days=5)
+    recent, expired = (NOW.date() - age * ONE_DAY for age in (1, 40))
+    backup = tmp_path / "backup"
+    shutil.copytree(Path(lake, "usage_events", f"day={expired}"), backup)
+    for day in (recent, expired):
+        for file in Path(lake, "usage_events", f"day={day}").iterdir():
+            file.unlink()
+
+    report = erase_user(database, lake, FIRST_DAY, str(PERSON))
+
+    assert list(report.unread) == [f"{expired} of usage_events"]
+    assert report.rows["prompt_usage"] == 2
+    with psycopg.connect(database.conninfo) as app:
+        # The lost day's partials still count the person's event, and the others of the day.
+        assert app.execute("SELECT usage_count FROM scene_stats").fetchall() == [(9,)]
+    shutil.copytree(backup, Path(lake, "usage_events", f"day={expired}"), dirs_exist_ok=True)
+    again = erase_user(database, lake, FIRST_DAY, str(PERSON))
+    assert (again.unread, again.found, again.events) == ({}, {}, 1)
+    assert refresh(database, lake, FIRST_DAY).usage_count == 8
 
 
 def test_person_with_all_events_of_a_month_leaves_no_partial(database: Database, lake: str) -> None:
