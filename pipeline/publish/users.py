@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import chain
 
 import polars as pl
 import pyarrow as pa
@@ -17,7 +18,7 @@ from sqlalchemy import Connection, Text, cast, select, text
 
 from pipeline.engines import duckdb_engine
 from pipeline.lake.merge import merged
-from pipeline.lake.partials import USERS
+from pipeline.lake.partials import SCHEMA, USERS
 from pipeline.lake.periods import State
 from pipeline.lake.usage_events import open_usage_events
 from pipeline.publish.copy import copy_frame
@@ -106,8 +107,12 @@ def _pairs_of_new_events(lake: str, since: dict[dt.date, int]) -> pl.DataFrame:
 
 def _write_changed(connection: Connection, state: State, pairs: pl.DataFrame) -> int:
     users = pa.array(pairs["user_id"].unique().to_list(), pa.string())
-    partials = pl.DataFrame(state.read().filter(ds.field("value").isin(users)).to_table())
-    wanted = partials.join(pairs, left_on=["value", "prompt_id"], right_on=KEYS, how="semi")
+    partials = state.read().filter(ds.field("value").isin(users))
+    # Batch by batch: those who used one prompt have used others, for years.
+    wanted = pl.concat(
+        pl.DataFrame(batch).join(pairs, left_on=["value", "prompt_id"], right_on=KEYS, how="semi")
+        for batch in chain([SCHEMA.empty_table()], partials.to_batches())
+    )
     totals = duckdb_engine.run("merged_partials", partials=ds.dataset(wanted.to_arrow()))
     return _write(connection, frames.user_prompt_stats(totals))
 

@@ -12,8 +12,9 @@ import pytest
 
 from pipeline.database import Database
 from pipeline.definitions import build_definitions
+from pipeline.lake import usage_events
 from pipeline.lake.upkeep import compact, keep_up
-from pipeline.lake.usage_events import FILES_A_DAY, open_usage_events
+from pipeline.lake.usage_events import open_usage_events
 from pipeline.orchestration.keeping import RECONCILE_JOB, RETAIN_JOB, retain_events_schedule
 from pipeline.orchestration.resources import Stores
 from pipeline.refresh import refresh
@@ -126,11 +127,16 @@ def test_retention_is_off_unless_days_are_given(
     assert row == (2 if days is None else 1,)
 
 
-def test_small_files_of_a_day_are_joined(database: Database, lake: str) -> None:
-    for _ in range(FILES_A_DAY + 1):
+def test_small_files_of_a_day_are_joined(
+    database: Database, lake: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(usage_events, "FILES_A_DAY", 4)
+    counts = set()
+    for _ in range(6):
         append(database, 0, 9)
         refresh(database, lake, FIRST_DAY, users=False)
-        assert files(lake, TODAY) <= FILES_A_DAY
+        counts.add(files(lake, TODAY))
+    assert counts == {1, 2, 3, 4}
     refresh(database, lake, FIRST_DAY)
     assert_equals_recount(database, FIRST_DAY)
 
