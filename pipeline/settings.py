@@ -29,6 +29,9 @@ class Settings(BaseSettings):
         belong to it. Changing it later moves such events, so choose it once.
     ``retain_days``
         ``PROMPT_STATS_RETAIN_DAYS``: days of raw events that stay in Postgres; None keeps all for ever.
+    ``journal_dir``
+        ``PROMPT_STATS_JOURNAL_DIR``: where trackers keep events that wait for the database. Absolute;
+        None keeps them in memory.
     """
 
     model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, extra="ignore")
@@ -38,11 +41,12 @@ class Settings(BaseSettings):
     lake_uri: str | None = Field(default=None, validation_alias="PROMPT_STATS_LAKE_URI")
     start_date: dt.date = Field(default=dt.date(2025, 1, 1), validation_alias="PROMPT_STATS_START_DATE")
     retain_days: PositiveInt | None = Field(default=None, validation_alias="PROMPT_STATS_RETAIN_DAYS")
+    journal_dir: Path | None = Field(default=None, validation_alias="PROMPT_STATS_JOURNAL_DIR")
 
-    @field_validator("home")
+    @field_validator("home", "journal_dir")
     @classmethod
-    def _absolute(cls, home: Path) -> Path:
-        return home.expanduser().absolute()
+    def _absolute(cls, folder: Path | None) -> Path | None:
+        return folder and folder.expanduser().absolute()
 
     @property
     def lake(self) -> str:

@@ -163,6 +163,8 @@ prompt_usage_rejected = Table(
     Column("rejected_at", TIMESTAMP, nullable=False, server_default=NOW),
     Column("reason", Text, nullable=False),
     Column("payload", JSONB, nullable=False, comment="The event as it was given, replayable."),
+    Column("event_id", UUID, comment="The same event is kept once."),
+    UniqueConstraint("event_id", name="prompt_usage_rejected_event_id_key"),
     comment="Events that could not be taken.",
 )
 

@@ -8,10 +8,12 @@
     ``migrate``, ``seed-prompts``, ``simulate``, ``refresh``, ``backfill``.
 ``keeping``
     ``reconcile``, ``keep-up``, ``retain``, ``erase-user``.
+``events``
+    ``rejected``, ``send-journal``.
 ``reading``
     ``status``, ``top``, ``show``.
 ``tour``
-    ``demo`` and ``ui``.
+    ``demo``, ``ui``, ``exec``.
 ``render``
     Answers as tables and small charts.
 """

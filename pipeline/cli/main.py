@@ -10,7 +10,7 @@ import sys
 import typer
 from sqlalchemy.exc import DBAPIError
 
-from pipeline.cli import keeping, reading, tour, writing
+from pipeline.cli import events, keeping, reading, tour, writing
 from pipeline.cli.context import messages
 from pipeline.errors import PromptStatsError
 
@@ -35,9 +35,11 @@ for command in (
     reading.status,
     reading.top,
     reading.show,
+    events.send_journal,
     tour.ui,
 ):
     app.command()(command)
+app.add_typer(events.rejected_app, name="rejected")
 # What follows the program's name is the program's.
 app.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})(
     tour.execute

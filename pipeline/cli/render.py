@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.formats import count, moment, percent, quoted_if_blank, seconds
+from pipeline.rejected import Rejections
 
 
 def age(answer: Mapping[str, Any]) -> str:
@@ -49,6 +50,24 @@ def status(answer: Mapping[str, Any]) -> RenderableType:
 
 def _damaged(days: Sequence[dt.date]) -> str:
     return f"{_days(days)}; restore them from the lake's backup" if days else _days(days)
+
+
+def rejections(found: Rejections) -> RenderableType:
+    """What ``pipeline.rejected.rejections`` found."""
+    if not found.count:
+        return "No event was rejected."
+    reasons = Table(title=f"{count(found.count)} rejected events", box=box.SIMPLE, title_justify="left")
+    reasons.add_column("events", justify="right")
+    reasons.add_column("reason")
+    for reason, events in found.reasons.items():
+        reasons.add_row(count(events), Text(reason))
+    latest = Table(title="The latest", box=box.SIMPLE, title_justify="left")
+    for name in ("id", "rejected at", "prompt", "reason"):
+        latest.add_column(name)
+    for event in found.events:
+        prompt = Text(str(event["payload"].get("prompt_id", "")))
+        latest.add_row(str(event["id"]), moment(event["rejected_at"]), prompt, Text(event["reason"]))
+    return Group(reasons, latest)
 
 
 def top(answer: Mapping[str, Any]) -> RenderableType:

@@ -2,6 +2,23 @@
 
 It needs Postgres and nothing else: no Dagster, no DuckDB, no polars, no SQLAlchemy. Counters are not its
 business; the pipeline recounts them from the events. ``docs/write-path.md`` has the same in plain SQL.
+
+``tracker``
+    What the app calls.
+``event``
+    Reads what the app gave, into an event or a rejected one.
+``direct``
+    One event, one INSERT.
+``buffer``
+    Where events wait in memory.
+``journal``
+    Where they wait on disk.
+``writer``
+    The thread that sends what waits.
+``batches``
+    Many events at once, by COPY.
+``connection``
+    Connections that give up in time, and whose fault an error is.
 """
 
 from pipeline.tracking.tracker import PromptTracker, TrackerStats

@@ -12,9 +12,9 @@ import re
 import reprlib
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import uuid_utils
 import uuid_utils.compat
 
@@ -23,6 +23,8 @@ TEXT_MAX_LENGTH = 10_000
 
 GENERATION_TIME_MAX_MS = 24 * 60 * 60 * 1000
 """Milliseconds of the longest generation that is believed: a day."""
+
+UUID_BYTES = 16
 
 PAYLOAD_TEXT_MAX_LENGTH = 100_000
 """Characters at which a text is cut in the payload of a rejected event."""
@@ -34,45 +36,44 @@ _UUID = re.compile(r"[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}", re.ASCII | re
 _shown = reprlib.Repr()
 _shown.maxstring = _shown.maxother = 200
 
+EPOCH = dt.datetime.fromtimestamp(0, dt.UTC)
+
+Line = Annotated[str, msgspec.Meta(max_length=TEXT_MAX_LENGTH)]
+
 Payload = dict[str, object]
 """An event as JSON: what ``track_post_creation`` was given, absent values left out."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Event:
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag="event", omit_defaults=True):
     """One use of a prompt, with values that fit their columns. Made by :func:`read_event`.
 
-    ``prompt_id`` is the prompt's id or, where it is a text, its slug. ``generation_time_ms`` is in
-    milliseconds. ``created_at`` is when the prompt was used, with a time zone; None leaves it to the
-    database's clock. ``accepted_at`` is when the event was handed to us.
+    The prompt has either an id or a slug. ``generation_time_ms`` is in milliseconds. ``created_at`` is when
+    the prompt was used, in UTC.
     """
 
     event_id: uuid.UUID
-    prompt_id: uuid.UUID | str
-    user_id: uuid.UUID | None
-    character_id: uuid.UUID | None
-    post_id: uuid.UUID | None
-    job_id: uuid.UUID | None
-    scene: str | None
-    environment: str | None
-    outfit: str | None
-    success: bool | None
-    generation_time_ms: int | None
-    error_message: str | None
-    created_at: dt.datetime | None
-    accepted_at: dt.datetime
-
-    def dated(self) -> Event:
-        """The same event with a ``created_at``, for one that is written later than it happened."""
-        return replace(self, created_at=self.created_at or self.accepted_at)
+    prompt_id: uuid.UUID | None = None
+    slug: Line | None = None
+    user_id: uuid.UUID | None = None
+    character_id: uuid.UUID | None = None
+    post_id: uuid.UUID | None = None
+    job_id: uuid.UUID | None = None
+    scene: Line | None = None
+    environment: Line | None = None
+    outfit: Line | None = None
+    success: bool | None = None
+    generation_time_ms: Annotated[int, msgspec.Meta(ge=0, le=GENERATION_TIME_MAX_MS)] | None = None
+    error_message: Line | None = None
+    created_at: dt.datetime
 
     def rejected(self, reason: str) -> RejectedEvent:
         """The event as one that can't be taken, for a reason that only the database knows."""
-        return _rejected(asdict(self), self.event_id, self.accepted_at, reason)
+        values = msgspec.structs.asdict(self)
+        values["prompt_id"] = self.prompt_id or self.slug
+        return _rejected(values, self.event_id, self.created_at, reason)
 
 
-@dataclass(frozen=True)
-class RejectedEvent:
+class RejectedEvent(msgspec.Struct, frozen=True, tag="rejected"):
     """An event that can't be taken, why, and what is needed to track it again once that is put right.
 
     The payload's ``event_id`` is always a UUID, the one that the caller was told; its ``created_at`` is
@@ -84,12 +85,49 @@ class RejectedEvent:
     payload: Payload
 
 
-def read_event(values: Mapping[str, object], problems: Sequence[str] = ()) -> Event | RejectedEvent:
+Record = Event | RejectedEvent
+"""What becomes of a call, as it waits to be written."""
+
+
+def payload_of(record: Record) -> Payload:
+    """A record as JSON, for the log."""
+    return record.payload if isinstance(record, RejectedEvent) else record.rejected("").payload
+
+
+def read_event(values: Mapping[str, object], problems: Sequence[str] = ()) -> Record:
     """The event that ``values`` describe, or a rejected one that names everything wrong with them.
 
     ``problems`` are those that the caller met already. An event without ``event_id`` gets a new one,
-    which sorts by time.
+    which sorts by time. One without ``created_at`` is as old as its id, if that is a UUIDv7, so that a call
+    which is repeated means the same day; else it is dated now.
     """
+    event = None if problems else _read_quickly(values)
+    return event or _read_carefully(values, problems)
+
+
+def _read_quickly(values: Mapping[str, object]) -> Event | None:
+    """The event, if nothing is unusual about it. Some microseconds; says nothing of what is wrong."""
+    given = dict(values)
+    prompt, event_id, created_at = given.get("prompt_id"), given.get("event_id"), given.get("created_at")
+    if prompt.__class__ is str and not _UUID.fullmatch(prompt):
+        given["slug"], given["prompt_id"] = prompt, None
+    try:
+        if event_id is None:
+            given["event_id"] = uuid_utils.compat.uuid7()
+        if created_at is None:
+            given["created_at"] = dt.datetime.now(dt.UTC) if event_id is None else _age(_uuid(event_id))
+        else:
+            given["created_at"] = _time(created_at)
+        event = msgspec.convert(given, Event)
+    except Exception:  # whatever it is: the careful reader names it
+        return None
+    if event.prompt_id is None and not event.slug:
+        return None
+    texts = (event.slug, event.scene, event.environment, event.outfit, event.error_message)
+    return event if all(text is None or _is_storable(text) for text in texts) else None
+
+
+def _read_carefully(values: Mapping[str, object], problems: Sequence[str]) -> Record:
     accepted_at = dt.datetime.now(dt.UTC)
     read: dict[str, Any] = {}
     found = list(problems)
@@ -103,10 +141,23 @@ def read_event(values: Mapping[str, object], problems: Sequence[str] = ()) -> Ev
             found.append(f"{name} {error}")
         except Exception as error:  # a value of a foreign class may raise anything
             found.append(f"{name} can't be read: {_shown.repr(error)}")
-    event_id = read.pop("event_id", None) or uuid_utils.compat.uuid7()
+    event_id = read.get("event_id")
     if found:
-        return _rejected(values, event_id, accepted_at, "; ".join(found))
-    return Event(event_id=event_id, accepted_at=accepted_at, **read)
+        return _rejected(values, event_id or uuid_utils.compat.uuid7(), accepted_at, "; ".join(found))
+    if isinstance(read["prompt_id"], str):
+        read["slug"], read["prompt_id"] = read["prompt_id"], None
+    read["created_at"] = read["created_at"] or (_age(event_id) if event_id else accepted_at)
+    read["event_id"] = event_id or uuid_utils.compat.uuid7()
+    return Event(**read)
+
+
+def _age(event_id: uuid.UUID) -> dt.datetime:
+    """When an event with that id happened: the id's own time, if it has one in the past, else now."""
+    now = dt.datetime.now(dt.UTC)
+    milliseconds = event_id.int >> 80
+    if event_id.version != 7 or milliseconds > now.timestamp() * 1000:
+        return now
+    return EPOCH + dt.timedelta(milliseconds=milliseconds)
 
 
 def read_post(post: object) -> tuple[dict[str, object], list[str]]:
@@ -138,6 +189,8 @@ def _uuid(value: object) -> uuid.UUID:
         return uuid.UUID(int=value.int)
     if isinstance(value, str) and _UUID.fullmatch(value):
         return uuid.UUID(value)
+    if isinstance(value, bytes) and len(value) == UUID_BYTES:
+        return uuid.UUID(bytes=value)
     raise ValueError(f"is not a UUID: {_shown.repr(value)}")
 
 
@@ -152,9 +205,9 @@ def _text(value: object) -> str:
         raise ValueError(f"is not a text: {_shown.repr(value)}")
     if len(value) > TEXT_MAX_LENGTH:
         raise ValueError(f"has {len(value):,} characters, more than {TEXT_MAX_LENGTH:,}")
-    if _storable(value) != value:
+    if not _is_storable(value):
         raise ValueError("has a NUL character or half a surrogate pair, which Postgres can't store")
-    return value
+    return str.__str__(value)
 
 
 def _boolean(value: object) -> bool:
@@ -172,9 +225,16 @@ def _milliseconds(value: object) -> int:
 
 
 def _time(value: object) -> dt.datetime:
+    if isinstance(value, str):
+        try:
+            value = dt.datetime.fromisoformat(value)
+        except ValueError:
+            raise ValueError(f"is not a time in ISO 8601: {_shown.repr(value)}") from None
     if not isinstance(value, dt.datetime):
         raise ValueError(f"is not a datetime: {_shown.repr(value)}")
-    return value.replace(tzinfo=dt.UTC) if value.utcoffset() is None else value
+    utc = value.replace(tzinfo=dt.UTC) if value.utcoffset() is None else value.astimezone(dt.UTC)
+    # A subclass, as pandas has, is not what a driver expects.
+    return utc if utc.__class__ is dt.datetime else dt.datetime.combine(utc.date(), utc.time(), dt.UTC)
 
 
 _READERS: dict[str, Callable[[object], object]] = {
@@ -220,7 +280,7 @@ def _rejected(
     payload: Payload = {name: _json(values[name]) for name in _READERS if values.get(name) is not None}
     payload["event_id"] = str(event_id)
     payload.setdefault("created_at", accepted_at.isoformat())
-    return RejectedEvent(event_id, _storable(reason), payload)
+    return RejectedEvent(event_id, storable(reason), payload)
 
 
 def _json(value: object) -> object:
@@ -235,9 +295,15 @@ def _json(value: object) -> object:
         text = value.isoformat() if isinstance(value, dt.datetime) else str(value)
     except Exception:  # a value of a foreign class may raise anything
         text = f"<{type(value).__name__}>"
-    return _storable(text[:PAYLOAD_TEXT_MAX_LENGTH])
+    return storable(text[:PAYLOAD_TEXT_MAX_LENGTH])
 
 
-def _storable(text: str) -> str:
+def _is_storable(text: str) -> bool:
+    if "\0" in text:
+        return False
+    return text.isascii() or storable(text) == text
+
+
+def storable(text: str) -> str:
     """The text with what Postgres can't store written as escapes, the rest unchanged."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8").replace("\0", r"\x00")

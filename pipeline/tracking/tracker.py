@@ -5,60 +5,46 @@ from __future__ import annotations
 import atexit
 import datetime as dt
 import logging
+import os
+import signal
+import sqlite3
 import threading
 import time
 import uuid
-from collections import Counter, deque
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import asdict, dataclass
-from types import TracebackType
-from typing import Self
+import weakref
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Literal, Self
 
-import psycopg
-from psycopg.abc import RV, PQGen
-from psycopg.pq import TransactionStatus
-from psycopg.rows import TupleRow
-from psycopg.types.json import Jsonb
-from psycopg_pool import ConnectionPool
-
-from pipeline.conninfo import libpq_conninfo
-from pipeline.queries import query
-from pipeline.tracking.event import Event, RejectedEvent, is_absent, read_event, read_post
+from pipeline.tracking.buffer import Buffer
+from pipeline.tracking.connection import ImpatientConnection, address, is_outage
+from pipeline.tracking.direct import Inserter
+from pipeline.tracking.event import Record, is_absent, payload_of, read_event, read_post
+from pipeline.tracking.journal import Journal
+from pipeline.tracking.writer import Writer
 
 logger = logging.getLogger(__name__)
 
-INSERT_EVENT = query("postgres/insert_prompt_usage")
-INSERT_EVENT_BY_SLUG = query("postgres/insert_prompt_usage_by_slug")
-INSERT_REJECTED = query("postgres/insert_prompt_usage_rejected")
+BUFFER_BYTES = 100 * 2**20
+"""What events that wait in memory take at most: some 90,000."""
 
-APPLICATION_NAME = "prompt-stats-tracker"
+JOURNAL_BYTES = 10 * 2**30
+"""What a journal takes on disk at most: some 20 million events."""
 
-CONNECT_SECONDS = 0.5
-"""Longest wait for a connection; one that takes longer is made in the background, for the next event."""
+DOWN_SECONDS = 5.0
+"""Pause after a failed insert, in which a dead database costs no call anything."""
 
-STATEMENT_SECONDS = 1.0
-"""Longest wait for a statement."""
-
-RETRY_SECONDS = 5.0
-"""Pause after a failure, in which a dead database costs no call anything."""
-
-CATCH_UP_SECONDS = 0.5
-"""Longest time that one call spends on events which waited."""
-
-WAITING_MAX = 10_000
-"""Events that wait in memory at most."""
-
-# Connection lost, read-only standby, rolled back, out of resources, locked, shut down, disk trouble: the
-# event is not at fault.
-_OUTAGE_CLASSES = frozenset({"08", "25", "40", "53", "55", "57", "58"})
+COMPLAIN_EVERY_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
 class TrackerStats:
     """What became of the events handed to a tracker, as counts.
 
-    ``accepted`` is the sum of the others, calls in progress aside.
+    Without a journal, ``accepted`` is the sum of the others, calls in progress aside. Processes that share a
+    journal write each other's events, and each counts what it wrote.
     """
 
     accepted: int
@@ -68,20 +54,26 @@ class TrackerStats:
     rejected: int
     """In ``prompt_usage_rejected``."""
     failed: int
-    """Lost, but for their text in the log."""
+    """Lost, for want of room or because the tracker was closed."""
     waiting: int
-    """Waiting in memory for the database."""
+    """Waiting for the database, in memory or in the journal."""
+    oldest_waiting_at: dt.datetime | None
+    """Since when the oldest of them waits."""
 
 
 class PromptTracker:
-    """Appends usage events; never raises for one that can't be written.
+    """Appends usage events; never raises for one that can't be written, and never holds the caller up.
 
-    It logs and keeps the event instead: in ``prompt_usage_rejected`` if its values are wrong, in memory if
-    the database can't be reached, until a later call or :meth:`close` can write it. A call takes one
-    round trip to the database, and about two seconds at worst.
+    ``mode`` is ``"buffered"``: a call leaves its event in memory and returns, and a thread sends batches. Or
+    ``"direct"``: a call takes one round trip to the database, and about two seconds at worst; only what fails
+    waits for the thread.
 
-    Make one for a process and share it between threads; in a server that forks, use it only after the
-    fork. It blocks: in asyncio, call it through ``asyncio.to_thread``.
+    With ``journal_dir``, what waits is on disk before the call returns, and survives the process; without, it
+    is what a killed process loses. Processes may share the folder, and the next one sends what the last one
+    left. ``None`` means ``PROMPT_STATS_JOURNAL_DIR`` if ``database_url`` is None too, else no journal.
+
+    Make one for a process and share it between threads. It may be made before a fork; each process has its
+    own thread and connection. At the end of the process, by itself or by SIGTERM, it sends what waits.
 
     ``database_url`` is any libpq or SQLAlchemy form; None means ``DATABASE_URL``, else the embedded server.
     Nothing is opened before the first event.
@@ -90,26 +82,35 @@ class PromptTracker:
     :raises SettingsError: it is None, and the environment has a value that can't be used.
     """
 
-    def __init__(self, database_url: str | None = None) -> None:
-        self._pool = ConnectionPool(
-            _conninfo(database_url),
-            connection_class=_ImpatientConnection,
-            # Prepared statements fail behind poolers that change the server connection between them.
-            kwargs={"autocommit": True, "prepare_threshold": None},
-            min_size=1,
-            max_size=4,
-            open=False,
-            name="prompt-tracker",
-            timeout=CONNECT_SECONDS,
-            # The pool's own attempts back off up to minutes; past this, the next event starts new ones.
-            reconnect_timeout=RETRY_SECONDS,
-        )
-        self._lock = threading.Lock()
-        self._waiting: deque[Event | RejectedEvent] = deque()
+    def __init__(
+        self,
+        database_url: str | None = None,
+        *,
+        mode: Literal["buffered", "direct"] = "buffered",
+        journal_dir: Path | str | None = None,
+    ) -> None:
+        if database_url is None and journal_dir is None:
+            # Imported here: an app that names its database does not need it.
+            from pipeline.settings import settings
+
+            journal_dir = settings().journal_dir
+        self._address = address(database_url)
+        self._is_direct = mode == "direct"
+        self._journal_dir = Path(journal_dir) if journal_dir else None
+        # A signal's handler may run in the middle of a call of the same thread.
+        self._lock = threading.RLock()
+        self._begin()
+        _trackers.add(self)
+
+    def _begin(self) -> None:
+        """The state of a process that has not tracked anything."""
         self._counts = Counter[str]()
-        self._catching_up = threading.Lock()
+        self._buffer = Buffer(BUFFER_BYTES)
+        self._journal: Journal | None = None
+        self._writer: Writer | None = None
+        self._inserter = Inserter(self._address) if self._is_direct else None
         self._down_until = 0.0
-        self._catch_up_from = 0.0
+        self._complain_from = 0.0
         self._is_closed = False
 
     def track_post_creation(
@@ -187,34 +188,46 @@ class PromptTracker:
 
     def stats(self) -> TrackerStats:
         """What became of the events so far."""
+        stores = self._stores()
         with self._lock:
-            return TrackerStats(
-                accepted=self._counts["accepted"],
-                written=self._counts["written"],
-                rejected=self._counts["rejected"],
-                failed=self._counts["failed"],
-                waiting=len(self._waiting),
-            )
+            counts = dict(self._counts)
+        return TrackerStats(
+            accepted=counts.get("accepted", 0),
+            written=counts.get("written", 0),
+            rejected=counts.get("rejected", 0),
+            failed=counts.get("failed", 0),
+            waiting=sum(store.count() for store in stores),
+            oldest_waiting_at=min(filter(None, (store.oldest_at() for store in stores)), default=None),
+        )
+
+    def flush(self, timeout_seconds: float = 5.0) -> bool:
+        """Whether all that waits has been sent, after ``timeout_seconds`` at most.
+
+        With a journal, what another process left there too.
+        """
+        if self._journal_dir is not None and not self._is_closed:
+            self._open()
+        return self._writer is None or self._writer.flush(timeout_seconds)
 
     def close(self, timeout_seconds: float = 5.0) -> None:
         """Writes the events that wait, for ``timeout_seconds`` at most, and closes the connections.
 
-        What can't be written goes into the log. Called at the end of the process if nobody has before.
+        What can't be written stays in the journal, or else goes into the log. Called at the end of the
+        process if nobody has before.
         """
-        deadline = time.monotonic() + timeout_seconds
-        while self._waiting and time.monotonic() < deadline:
-            self._catch_up_from = 0.0
-            self._catch_up(deadline)
-            if self._waiting:
-                time.sleep(0.1)
-        with self._catching_up, self._lock:
+        with self._lock:
+            if self._is_closed:
+                return
             self._is_closed = True
-            lost = list(self._waiting)
-            self._waiting.clear()
-        for record in lost:
+        if self._writer is not None:
+            self._writer.close(timeout_seconds)
+        if self._inserter is not None:
+            self._inserter.close()
+        for record in self._buffer.take(self._buffer.count()):
             self._lose(record, "the tracker was closed before the database took it")
-        self._pool.close(timeout=1.0)
-        atexit.unregister(self.close)
+        self._buffer.done()
+        if self._journal is not None:
+            self._journal.close()
 
     def __enter__(self) -> Self:
         return self
@@ -227,159 +240,130 @@ class PromptTracker:
     ) -> None:
         self.close()
 
-    def _track(self, record: Event | RejectedEvent) -> uuid.UUID:
-        self._count("accepted")
-        if self._is_closed or time.monotonic() < self._down_until:
-            self._keep(record, None)
-            return record.event_id
+    def _track(self, record: Record) -> uuid.UUID:
+        self._count("accepted", 1)
         try:
-            self._store(record)
-        except Exception as error:
-            # Whatever it is, ours or the database's, it is none of the app's business.
-            self._keep(record, error)
-        else:
-            self._catch_up(time.monotonic() + CATCH_UP_SECONDS)
+            if self._is_closed:
+                self._lose(record, "the tracker is closed")
+            elif self._inserter is None or not self._insert(self._inserter, record):
+                self._keep(record)
+        except Exception:
+            # Whatever it is, ours or the disk's, it is none of the app's business.
+            self._count("failed", 1)
+            logger.exception("Prompt usage event %s is lost: %s", record.event_id, payload_of(record))
         return record.event_id
 
-    def _store(self, record: Event | RejectedEvent) -> None:
-        """Writes a record where it belongs; an event that the database refuses becomes a rejected one."""
-        rejected = self._append(record) if isinstance(record, Event) else record
-        if rejected is None:
-            self._count("written")
+    def _insert(self, inserter: Inserter, record: Record) -> bool:
+        """Whether the database has it."""
+        if time.monotonic() < self._down_until:
+            return False
+        try:
+            rejected = inserter.insert(record)
+        except Exception as error:
+            if is_outage(error):
+                self._down_until = time.monotonic() + DOWN_SECONDS
+                logger.warning("Prompt usage event %s waits: %s", record.event_id, error)
+            else:
+                logger.exception("Prompt usage event %s waits", record.event_id)
+            return False
+        self._count("rejected" if rejected else "written", 1)
+        if rejected:
+            logger.warning("Prompt usage event %s was rejected: %s", rejected.event_id, rejected.reason)
+        return True
+
+    def _keep(self, record: Record) -> None:
+        if self._writer is None:
+            self._open()
+        if self._journal is not None and self._is_journaled(self._journal, record):
+            pass
+        elif not self._buffer.add(record):
+            self._count("failed", 1)
+            self._complain("No room for prompt usage events: %d are lost so far", self._counts["failed"])
             return
-        self._execute(INSERT_REJECTED, {"reason": rejected.reason, "payload": Jsonb(rejected.payload)})
-        self._count("rejected")
-        logger.warning("Prompt usage event %s was rejected: %s", rejected.event_id, rejected.reason)
+        if self._writer is not None:
+            self._writer.wake()
 
-    def _append(self, event: Event) -> RejectedEvent | None:
-        is_by_slug = isinstance(event.prompt_id, str)
+    def _is_journaled(self, journal: Journal, record: Record) -> bool:
         try:
-            row = self._execute(INSERT_EVENT_BY_SLUG if is_by_slug else INSERT_EVENT, asdict(event))
-        except psycopg.Error as error:
-            if _is_outage(error):
-                raise
-            return event.rejected(f"the database refused it: {error.diag.message_primary or error}")
-        if row is not None and not row[0]:
-            return event.rejected(f"no prompt has the slug {event.prompt_id!r}")
-        return None
+            journal.add(record)
+        except sqlite3.Error as error:
+            self._complain("The journal can't be written, prompt usage events wait in memory: %s", error)
+            return False
+        return True
 
-    def _execute(self, statement: str, parameters: Mapping[str, object]) -> TupleRow | None:
-        """Runs one statement in a transaction of its own; its first row, if it returns rows."""
-        self._open()
-        connection: _ImpatientConnection | None = None
-        try:
-            with self._pool.connection() as connection:
-                return _run(connection, statement, parameters)
-        except psycopg.OperationalError:
-            if connection is None or not connection.broken:
-                raise
-        # The server was restarted: the pool's other connections are as dead. Event ids make it safe to
-        # repeat a statement whose answer was lost.
-        self._pool.drain()
-        with self._pool.connection() as connection:
-            return _run(connection, statement, parameters)
+    def _complain(self, message: str, detail: object) -> None:
+        if time.monotonic() >= self._complain_from:
+            self._complain_from = time.monotonic() + COMPLAIN_EVERY_SECONDS
+            logger.error(message, detail)
 
     def _open(self) -> None:
-        if self._pool.closed:
-            self._pool.open()
-            atexit.register(self.close)
-
-    def _catch_up(self, deadline: float) -> None:
-        """Writes what waits, in order, until a failure or ``deadline`` on the monotonic clock."""
-        if time.monotonic() < self._catch_up_from or not self._catching_up.acquire(blocking=False):
-            return
-        try:
-            for _ in range(len(self._waiting)):
-                if time.monotonic() >= deadline:
-                    return
+        with self._lock:
+            if self._writer is not None:
+                return
+            if self._journal_dir is not None:
                 try:
-                    self._store(self._waiting[0])
-                except Exception as error:
-                    self._catch_up_from = time.monotonic() + RETRY_SECONDS
-                    if _is_outage(error):
-                        self._down_until = self._catch_up_from
-                        return
-                    # It was logged when it was kept. The others must not wait behind it for ever.
-                    with self._lock:
-                        self._waiting.rotate(-1)
-                else:
-                    with self._lock:
-                        self._waiting.popleft()
-        finally:
-            self._catching_up.release()
+                    self._journal = Journal(self._journal_dir, JOURNAL_BYTES)
+                except (OSError, sqlite3.Error):
+                    logger.exception(
+                        "No journal in %s: prompt usage events wait in memory", self._journal_dir
+                    )
+            self._writer = Writer(self._stores(), self._connect, self._count)
+            _end_well()
 
-    def _keep(self, record: Event | RejectedEvent, error: Exception | None) -> None:
-        is_bug = error is not None and not _is_outage(error)
-        if error is not None and not is_bug:
-            self._down_until = time.monotonic() + RETRY_SECONDS
+    def _stores(self) -> list[Journal | Buffer]:
+        return [self._buffer] if self._journal is None else [self._journal, self._buffer]
+
+    def _connect(self) -> ImpatientConnection:
+        return ImpatientConnection.connect(self._address(), autocommit=True, prepare_threshold=None)
+
+    def _lose(self, record: Record, reason: str) -> None:
+        self._count("failed", 1)
+        logger.error("Prompt usage event %s is lost, %s: %s", record.event_id, reason, payload_of(record))
+
+    def _count(self, name: str, events: int) -> None:
         with self._lock:
-            is_closed = self._is_closed
-            is_full = len(self._waiting) >= WAITING_MAX
-            if not is_closed and not is_full:
-                self._waiting.append(record.dated() if isinstance(record, Event) else record)
-        if is_closed or is_full:
-            self._lose(record, "the tracker is closed" if is_closed else f"{WAITING_MAX:,} others wait")
-            return
-        why = error or f"the database was out of reach less than {RETRY_SECONDS:g} s ago"
-        message = "Prompt usage event %s waits in memory: %s"
-        if is_bug:
-            logger.error(message, record.event_id, why, exc_info=error)
-        else:
-            logger.warning(message, record.event_id, why)
+            self._counts[name] += events
 
-    def _lose(self, record: Event | RejectedEvent, reason: str) -> None:
-        self._count("failed")
-        rejected = record.rejected(reason) if isinstance(record, Event) else record
-        logger.error("Prompt usage event %s is lost, %s: %s", record.event_id, reason, rejected.payload)
-
-    def _count(self, name: str) -> None:
-        with self._lock:
-            self._counts[name] += 1
+    def _after_fork(self) -> None:
+        """In the child: what waits is the parent's to write, and so are its connections and files."""
+        _inherited.append((self._journal, self._writer, self._inserter))
+        self._lock = threading.RLock()
+        is_closed = self._is_closed
+        self._begin()
+        self._is_closed = is_closed
 
 
-class _ImpatientConnection(psycopg.Connection[TupleRow]):
-    """Gives a statement up after ``STATEMENT_SECONDS``: a lock or a stalled server must not hold the app.
+_trackers = weakref.WeakSet[PromptTracker]()
 
-    On this side, because a timeout set in a session outlives it behind a pooler, and falls on others.
+_inherited: list[object] = []
+"""What a forked child must not close: it is shared with its parent."""
+
+
+def _end_well() -> None:
+    """Has SIGTERM end the process as ever, but with what waits written first.
+
+    Only if the app leaves the signal alone: one that handles it ends by itself.
     """
-
-    def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = STATEMENT_SECONDS) -> RV:
-        try:
-            return super().wait(gen, interval, timeout)
-        except psycopg.OperationalError:
-            if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
-                # Given up: nothing must go on waiting for a lock in the server.
-                with suppress(psycopg.Error):
-                    self.cancel_safe(timeout=CONNECT_SECONDS)
-                self.close()
-            raise
+    is_main = threading.current_thread() is threading.main_thread()
+    if is_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _terminate)
 
 
-def _run(
-    connection: _ImpatientConnection, statement: str, parameters: Mapping[str, object]
-) -> TupleRow | None:
-    cursor = connection.execute(statement, parameters)
-    return cursor.fetchone() if cursor.description else None
+def _terminate(number: int, _frame: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_DFL)
+    _close_all()
+    os.kill(os.getpid(), number)
 
 
-def _is_outage(error: Exception) -> bool:
-    """Whether the same statement may succeed later: the database is at fault, not the event."""
-    if isinstance(error, psycopg.Error) and error.sqlstate:
-        return error.sqlstate[:2] in _OUTAGE_CLASSES
-    return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+def _close_all() -> None:
+    for tracker in list(_trackers):
+        tracker.close()
 
 
-def _conninfo(database_url: str | None) -> str | Callable[[], str]:
-    """The address, or what finds it: the embedded server is started by the pool's threads, not by a call."""
-    # Imported here: an app that names its database needs neither.
-    if database_url is None:
-        from pipeline.settings import settings
+def _after_fork() -> None:
+    for tracker in list(_trackers):
+        tracker._after_fork()
 
-        database_url = settings().database_url
-    if database_url is not None:
-        return libpq_conninfo(database_url, APPLICATION_NAME)
 
-    from pipeline.embedded import client
-
-    home = settings().home
-    return lambda: libpq_conninfo(client.start(home), APPLICATION_NAME)
+atexit.register(_close_all)
+os.register_at_fork(after_in_child=_after_fork)

@@ -1,6 +1,6 @@
 -- Purpose: appends an event whose prompt is given by its id; an event id that is there already changes nothing.
 -- Grain:   one row an event.
--- Time:    created_at, else now.
+-- Time:    created_at.
 -- ingest_xid keeps its default, by which the pipeline finds the row.
 INSERT INTO prompt_usage (
     id,
@@ -30,6 +30,6 @@ VALUES (
     %(success)s,
     %(generation_time_ms)s,
     %(error_message)s,
-    coalesce(%(created_at)s, now())
+    %(created_at)s
 )
 ON CONFLICT (id) DO NOTHING

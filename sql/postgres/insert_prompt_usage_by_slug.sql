@@ -1,10 +1,10 @@
 -- Purpose: appends an event whose prompt is given by its slug, and says whether the event is in the table.
 -- Grain:   one row an event; answers with one row.
--- Time:    created_at, else now.
+-- Time:    created_at.
 -- is_taken is false only for an unknown slug: an event that was taken before its prompt was renamed or
 -- removed stays taken when it is sent again.
 WITH prompt AS (
-    SELECT id FROM prompts WHERE slug = %(prompt_id)s
+    SELECT id FROM prompts WHERE slug = %(slug)s
 ),
 
 appended AS (
@@ -36,7 +36,7 @@ appended AS (
         %(success)s,
         %(generation_time_ms)s,
         %(error_message)s,
-        coalesce(%(created_at)s, now())
+        %(created_at)s
     FROM prompt
     ON CONFLICT (id) DO NOTHING
 )

@@ -102,13 +102,14 @@ def _stop(holder: subprocess.Popen[str], folder: Path) -> None:
 
 
 @contextmanager
-def new_database(place: Place, name: str) -> Iterator[Database]:
-    """An empty database with the current schema for the block."""
+def new_database(place: Place, name: str, *, is_migrated: bool = True) -> Iterator[Database]:
+    """An empty database for the block, with the current schema or without any."""
     with psycopg.connect(place.url, autocommit=True) as administrator:
         administrator.execute(f'CREATE DATABASE "{name}" TEMPLATE template0')
     database = Database.from_url(make_conninfo(place.url, dbname=name))
     try:
-        schema.migrate(database)
+        if is_migrated:
+            schema.migrate(database)
         yield database
     finally:
         database.engine.dispose()

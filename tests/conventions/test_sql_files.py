@@ -45,7 +45,7 @@ def test_a_file_is_one_statement(file: Path) -> None:
     text = re.sub(r"--.*|'(''|[^'])*'", "", file.read_text(encoding="utf-8"))
 
     assert ";" not in text
-    assert re.match(r"\s*(WITH|SELECT|INSERT|UPDATE|DELETE|CREATE|ALTER|TRUNCATE|LOCK|ANALYZE)\b", text)
+    assert re.match(r"\s*(WITH|SELECT|INSERT|UPDATE|DELETE|CREATE|ALTER|TRUNCATE|LOCK|ANALYZE|COPY)\b", text)
 
 
 @pytest.mark.parametrize("file", FILES, ids=name_of)

@@ -26,7 +26,9 @@ from psycopg.rows import DictRow, dict_row
 from pipeline.database import Database
 from pipeline.errors import DatabaseError
 from pipeline.tracking import PromptTracker
-from pipeline.tracking.tracker import RETRY_SECONDS, WAITING_MAX
+from pipeline.tracking.buffer import EVENT_BYTES
+from pipeline.tracking.tracker import BUFFER_BYTES
+from pipeline.tracking.writer import BATCH_EVENTS
 
 PROMPT_ID = uuid.UUID("0198c2a6-0000-7000-8000-000000000001")
 SLUG = "portrait-selfie-casual"
@@ -91,9 +93,34 @@ def postgres(database: Database) -> Postgres:
     return postgres
 
 
+class PatientTracker(PromptTracker):
+    """Sends each event at once, so that a test can look at it."""
+
+    def track_post_creation(self, **values: Any) -> uuid.UUID | None:
+        """As its base's."""
+        event_id = super().track_post_creation(**values)
+        assert self.flush()
+        return event_id
+
+    def track_from_post(self, post: object, **values: Any) -> uuid.UUID | None:
+        """As its base's."""
+        event_id = super().track_from_post(post, **values)
+        assert self.flush()
+        return event_id
+
+
+@pytest.fixture(params=["direct", "buffered", "journaled"])
+def tracker(request: pytest.FixtureRequest, postgres: Postgres, tmp_path: Path) -> Iterator[PromptTracker]:
+    """Every way to track: what becomes of an event is the same."""
+    journal_dir = tmp_path / "journal" if request.param == "journaled" else None
+    mode: Any = "direct" if request.param == "direct" else "buffered"
+    with PatientTracker(postgres.conninfo, mode=mode, journal_dir=journal_dir) as tracker:
+        yield tracker
+
+
 @pytest.fixture
-def tracker(postgres: Postgres) -> Iterator[PromptTracker]:
-    with PromptTracker(postgres.conninfo) as tracker:
+def direct(postgres: Postgres) -> Iterator[PromptTracker]:
+    with PromptTracker(postgres.conninfo, mode="direct") as tracker:
         yield tracker
 
 
@@ -107,7 +134,8 @@ def closed_port() -> str:
 
 def counts(tracker: PromptTracker) -> dict[str, int]:
     """The counts that are not zero."""
-    return {name: count for name, count in vars(tracker.stats()).items() if count}
+    stats = vars(tracker.stats())
+    return {name: count for name, count in stats.items() if count and name != "oldest_waiting_at"}
 
 
 # What is written ---------------------------------------------------------------------------------
@@ -259,9 +287,7 @@ def test_an_unknown_slug_is_rejected_and_can_be_tracked_again(
     assert counts(tracker) == {"accepted": 1, "rejected": 1}
 
     postgres.rows("INSERT INTO prompts (slug, name, template) VALUES ('not-yet-there', 'New', 'New')")
-    again = rejected["payload"]
-    again["created_at"] = dt.datetime.fromisoformat(again["created_at"])
-    tracker.track_post_creation(**again)
+    tracker.track_post_creation(**rejected["payload"])
     [row] = postgres.events()
     assert row["id"] == event_id
     assert row["created_at"] == NOON
@@ -274,7 +300,7 @@ BAD_VALUES: dict[str, tuple[dict[str, Any], str]] = {
     "text as user": ({"user_id": "ada"}, "user_id is not a UUID: 'ada'"),
     "number as character": ({"character_id": 1}, "character_id is not a UUID: 1"),
     "short uuid": ({"post_id": str(PROMPT_ID)[:-1]}, "post_id is not a UUID: "),
-    "bytes as job": ({"job_id": PROMPT_ID.bytes}, "job_id is not a UUID: "),
+    "bytes as job": ({"job_id": b"1"}, "job_id is not a UUID: "),
     "text as event": ({"event_id": "first"}, "event_id is not a UUID: 'first'"),
     "number as scene": ({"scene": 1}, "scene is not a text: 1"),
     "NUL": ({"environment": "stu\0dio"}, "environment has a NUL character"),
@@ -290,15 +316,16 @@ BAD_VALUES: dict[str, tuple[dict[str, Any], str]] = {
     "fraction": ({"generation_time_ms": 1.5}, "generation_time_ms is not a whole number"),
     "boolean as time": ({"generation_time_ms": True}, "generation_time_ms is not a whole number"),
     "infinite": ({"generation_time_ms": float("inf")}, "generation_time_ms is not a whole number"),
-    "text as date": ({"created_at": "2025-03-01"}, "created_at is not a datetime: '2025-03-01'"),
+    "text as date": ({"created_at": "noon"}, "created_at is not a time in ISO 8601: 'noon'"),
     "date alone": ({"created_at": dt.date(2025, 3, 1)}, "created_at is not a datetime: "),
 }
 
 
 @pytest.mark.parametrize(("values", "reason"), BAD_VALUES.values(), ids=BAD_VALUES)
 def test_a_bad_value_is_rejected_with_its_reason(
-    tracker: PromptTracker, postgres: Postgres, values: dict[str, Any], reason: str
+    direct: PromptTracker, postgres: Postgres, values: dict[str, Any], reason: str
 ) -> None:
+    tracker = direct
     event_id = tracker.track_post_creation(**{"prompt_id": PROMPT_ID, **values})
     [rejected] = postgres.rejected()
     assert rejected["reason"].startswith(reason)
@@ -338,38 +365,43 @@ def test_an_event_that_the_database_refuses_is_rejected(tracker: PromptTracker, 
 # What the database does --------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("mode", ["direct", "buffered"])
 def test_a_server_that_is_not_there_costs_one_short_wait(
-    closed_port: str, caplog: pytest.LogCaptureFixture
+    closed_port: str, caplog: pytest.LogCaptureFixture, mode: Any
 ) -> None:
     with caplog.at_level(logging.WARNING, "pipeline"):
         began = time.monotonic()
-        tracker = PromptTracker(closed_port)
+        tracker = PromptTracker(closed_port, mode=mode)
         assert time.monotonic() - began < 0.2
         assert isinstance(tracker.track_post_creation(prompt_id=SLUG), uuid.UUID)
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < (2 if mode == "direct" else 0.2)
         began = time.monotonic()
         for _ in range(100):
             tracker.track_post_creation(prompt_id=SLUG)
         assert time.monotonic() - began < 0.5
         assert counts(tracker) == {"accepted": 101, "waiting": 101}
-        assert len([record for record in caplog.records if record.name.startswith("pipeline")]) == 101
+        oldest_at = tracker.stats().oldest_waiting_at
+        assert oldest_at
+        assert dt.datetime.now(dt.UTC) - oldest_at < dt.timedelta(seconds=10)
+        assert not tracker.flush(timeout_seconds=1)
+        assert "Prompt usage events wait: " in caplog.text
         tracker.close(timeout_seconds=0)
     assert counts(tracker) == {"accepted": 101, "failed": 101}
     assert "hidden" not in caplog.text
 
 
-def test_what_waited_is_written_in_order_with_its_own_time(
-    tracker: PromptTracker, postgres: Postgres
-) -> None:
-    tracker.track_post_creation(prompt_id=SLUG, scene="before")
-    with postgres.unreachable():
-        asked = dt.datetime.now(dt.UTC)
-        tracker.track_post_creation(prompt_id=SLUG, scene="first")
-        answered = dt.datetime.now(dt.UTC)
-        tracker.track_post_creation(prompt_id="unknown", scene="second", created_at=NOON)
-        tracker.track_post_creation(prompt_id=PROMPT_ID, scene="third", created_at=NOON)
-        assert counts(tracker) == {"accepted": 4, "written": 1, "waiting": 3}
-    tracker.close()
+@pytest.mark.parametrize("mode", ["direct", "buffered"])
+def test_what_waited_is_written_with_its_own_time(postgres: Postgres, mode: Any) -> None:
+    with PromptTracker(postgres.conninfo, mode=mode) as tracker:
+        tracker.track_post_creation(prompt_id=SLUG, scene="before")
+        tracker.flush()
+        with postgres.unreachable():
+            asked = dt.datetime.now(dt.UTC)
+            tracker.track_post_creation(prompt_id=SLUG, scene="first")
+            answered = dt.datetime.now(dt.UTC)
+            tracker.track_post_creation(prompt_id="unknown", scene="second", created_at=NOON)
+            tracker.track_post_creation(prompt_id=PROMPT_ID, scene="third", created_at=NOON)
+            assert counts(tracker) == {"accepted": 4, "written": 1, "waiting": 3}
     events = postgres.events()
     assert [row["scene"] for row in events] == ["before", "first", "third"]
     at = {row["scene"]: row["created_at"] for row in events}
@@ -380,28 +412,17 @@ def test_what_waited_is_written_in_order_with_its_own_time(
     assert counts(tracker) == {"accepted": 4, "written": 3, "rejected": 1}
 
 
-def test_the_next_event_brings_along_what_waited_for_as_long_as_a_call_may_take(
-    tracker: PromptTracker, postgres: Postgres
-) -> None:
-    with postgres.unreachable():
-        for _ in range(20):
-            tracker.track_post_creation(prompt_id=SLUG)
-    postgres.rows(
-        "CREATE FUNCTION take_time() RETURNS trigger LANGUAGE plpgsql AS"
-        " 'BEGIN PERFORM pg_sleep(0.1); RETURN NEW; END'"
-    )
-    postgres.rows(
-        "CREATE TRIGGER take_time BEFORE INSERT ON prompt_usage FOR EACH ROW EXECUTE FUNCTION take_time()"
-    )
-    # Long enough for the pool to have connected again, so that the next call finds a connection.
-    time.sleep(RETRY_SECONDS + 0.5)
-    began = time.monotonic()
-    tracker.track_post_creation(prompt_id=SLUG)
-    assert time.monotonic() - began < 1.5
-    assert 1 < tracker.stats().written < 20
-    postgres.rows("DROP TRIGGER take_time ON prompt_usage")
-    tracker.close()
-    assert counts(tracker) == {"accepted": 21, "written": 21}
+def test_events_are_sent_by_number_or_by_age(postgres: Postgres) -> None:
+    with PromptTracker(postgres.conninfo) as tracker:
+        for _ in range(2 * BATCH_EVENTS + 1):
+            tracker.track_post_creation(prompt_id=PROMPT_ID)
+        deadline = time.monotonic() + 20
+        while tracker.stats().waiting:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        batches = postgres.rows("SELECT count(*) AS size FROM prompt_usage GROUP BY ingest_xid")
+    assert sum(row["size"] for row in batches) == 2 * BATCH_EVENTS + 1
+    assert max(row["size"] for row in batches) <= BATCH_EVENTS
 
 
 def test_a_restart_of_the_server_between_two_events_is_not_noticed(
@@ -414,9 +435,10 @@ def test_a_restart_of_the_server_between_two_events_is_not_noticed(
     assert counts(tracker) == {"accepted": 41, "written": 41}
 
 
-def test_a_locked_table_holds_a_call_for_two_seconds_at_most(
-    tracker: PromptTracker, postgres: Postgres
+def test_a_locked_table_holds_a_direct_call_for_two_seconds_at_most(
+    direct: PromptTracker, postgres: Postgres
 ) -> None:
+    tracker = direct
     with psycopg.connect(postgres.conninfo) as connection:
         connection.execute("LOCK TABLE prompt_usage")
         began = time.monotonic()
@@ -433,32 +455,38 @@ def test_a_locked_table_holds_a_call_for_two_seconds_at_most(
     assert len(postgres.events()) == 1
 
 
-def test_an_event_that_nothing_takes_does_not_hold_up_the_others(
-    tracker: PromptTracker, postgres: Postgres, caplog: pytest.LogCaptureFixture
+def test_events_that_the_database_refuses_do_not_hold_up_the_others(postgres: Postgres) -> None:
+    postgres.rows("ALTER TABLE prompt_usage ADD FOREIGN KEY (prompt_id) REFERENCES prompts")
+    with PromptTracker(postgres.conninfo) as tracker:
+        ids = [
+            tracker.track_post_creation(prompt_id=uuid.uuid4() if number % 10 == 3 else PROMPT_ID)
+            for number in range(50)
+        ]
+    assert {row["id"] for row in postgres.events()} == {ids[n] for n in range(50) if n % 10 != 3}
+    assert {row["event_id"] for row in postgres.rejected()} == {ids[n] for n in range(50) if n % 10 == 3}
+    assert counts(tracker) == {"accepted": 50, "written": 45, "rejected": 5}
+
+
+def test_an_event_that_nothing_takes_is_logged_whole(
+    postgres: Postgres, caplog: pytest.LogCaptureFixture
 ) -> None:
-    postgres.rows("ALTER TABLE prompt_usage_rejected RENAME TO elsewhere")
-    tracker.track_post_creation(prompt_id="unknown")
-    assert "UndefinedTable" in caplog.text
-    tracker.track_post_creation(prompt_id=SLUG)
-    assert counts(tracker) == {"accepted": 2, "written": 1, "waiting": 1}
-    with postgres.unreachable():
-        tracker.track_post_creation(prompt_id=SLUG)
-    assert counts(tracker) == {"accepted": 3, "written": 1, "waiting": 2}
-    tracker.close()
-    assert counts(tracker) == {"accepted": 3, "written": 2, "failed": 1}
+    postgres.rows("ALTER TABLE prompt_usage_rejected ADD CHECK (reason = '')")
+    with PromptTracker(postgres.conninfo) as tracker:
+        tracker.track_post_creation(prompt_id=PROMPT_ID, user_id="nobody", scene="the last trace")
+        tracker.track_post_creation(prompt_id=PROMPT_ID)
+    assert counts(tracker) == {"accepted": 2, "written": 1, "failed": 1}
+    assert "the last trace" in caplog.text
 
 
 def test_memory_is_bounded(closed_port: str, caplog: pytest.LogCaptureFixture) -> None:
     tracker = PromptTracker(closed_port)
-    with caplog.at_level(logging.ERROR):
-        for _ in range(WAITING_MAX):
-            tracker.track_post_creation(prompt_id=SLUG)
-        assert counts(tracker) == {"accepted": WAITING_MAX, "waiting": WAITING_MAX}
-        last = tracker.track_post_creation(prompt_id=SLUG, scene="too many")
-        assert counts(tracker) == {"accepted": WAITING_MAX + 1, "waiting": WAITING_MAX, "failed": 1}
-        assert f"{last} is lost" in caplog.text
-        assert "too many" in caplog.text
-        tracker.close(timeout_seconds=0)
+    long = "x" * 10_000
+    room = BUFFER_BYTES // (EVENT_BYTES + 2 * len(long))
+    for _ in range(room + 10):
+        tracker.track_post_creation(prompt_id=PROMPT_ID, scene=long, error_message=long)
+    assert counts(tracker) == {"accepted": room + 10, "waiting": room, "failed": 10}
+    assert caplog.text.count("No room for prompt usage events: 1 are lost so far") == 1
+    tracker.close(timeout_seconds=0)
 
 
 def test_a_closed_tracker_says_so_and_does_not_raise(

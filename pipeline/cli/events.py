@@ -1,0 +1,99 @@
+"""``rejected``, ``send-journal``: events that are not where they belong yet."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline import rejected
+from pipeline.cli import render
+from pipeline.cli.context import AsJson, console, open_current_database, print_json, working
+from pipeline.errors import DatabaseError, InputError
+from pipeline.formats import count
+from pipeline.settings import settings
+from pipeline.tracking import PromptTracker
+
+LOOK_SECONDS = 1.0
+
+rejected_app = typer.Typer(
+    help="List, replay or discard events that could not be taken.", no_args_is_help=True
+)
+
+Ids = Annotated[list[int] | None, typer.Argument(help="Ids of rejected events, as listed.")]
+Everything = Annotated[bool, typer.Option("--all", help="All of them.")]
+
+
+@rejected_app.command("list")
+def list_rejected(
+    *,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many events, the latest first.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Show how many events were rejected, why, and the latest of them."""
+    found = rejected.rejections(open_current_database(), limit)
+    print_json(asdict(found)) if as_json else console.print(render.rejections(found))
+
+
+@rejected_app.command("replay")
+def replay_rejected(ids: Ids = None, *, everything: Everything = False, as_json: AsJson = False) -> None:
+    """Track rejected events again, with their own time and id: after their prompt was added, say."""
+    wanted = _wanted(ids, everything=everything)
+    report = rejected.replay(open_current_database(), wanted)
+    if as_json:
+        print_json(asdict(report))
+    else:
+        console.print(f"{count(report.taken)} events taken, {count(report.rejected)} rejected again.")
+
+
+@rejected_app.command("discard")
+def discard_rejected(ids: Ids = None, *, everything: Everything = False, as_json: AsJson = False) -> None:
+    """Delete rejected events for good."""
+    discarded = rejected.discard(open_current_database(), _wanted(ids, everything=everything))
+    print_json({"discarded": discarded}) if as_json else console.print(f"{count(discarded)} discarded.")
+
+
+def _wanted(ids: list[int] | None, *, everything: bool) -> list[int] | None:
+    if bool(ids) == everything:
+        raise InputError(
+            "Choosing rejected events",
+            "there are both ids and --all" if ids else "there are neither ids nor --all",
+            "Give the ids that prompt-stats rejected list shows, or --all",
+        )
+    return ids or None
+
+
+def send_journal(
+    folder: Annotated[
+        Path | None, typer.Argument(help="The journal; by default that of PROMPT_STATS_JOURNAL_DIR.")
+    ] = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Send what a tracker's journal holds, after the app that wrote it is gone."""
+    journal_dir = folder or settings().journal_dir
+    if journal_dir is None or not journal_dir.is_dir():
+        raise InputError(
+            "Sending a journal",
+            f"{journal_dir} is no folder" if journal_dir else "no folder is given",
+            "Give the folder, or set PROMPT_STATS_JOURNAL_DIR",
+        )
+    database = open_current_database()
+    with working("sending"), PromptTracker(database.conninfo, journal_dir=journal_dir) as tracker:
+        # As long as it gets on: a journal may hold millions.
+        waiting = -1
+        while not tracker.flush(LOOK_SECONDS) and waiting != (waiting := tracker.stats().waiting):
+            pass
+        stats = tracker.stats()
+    if as_json:
+        print_json({"written": stats.written, "rejected": stats.rejected, "waiting": stats.waiting})
+    else:
+        console.print(f"{count(stats.written)} events sent, {count(stats.rejected)} rejected.")
+    if stats.waiting:
+        raise DatabaseError(
+            f"Sending the journal in {journal_dir}",
+            f"{stats.waiting} events still wait",
+            "See above why, or whether another process is sending them, and run it again",
+        )

@@ -1,0 +1,67 @@
+"""Appends many events at once, by COPY."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import psycopg
+from psycopg.rows import TupleRow
+from psycopg.types.json import Jsonb
+
+from pipeline.queries import query
+from pipeline.tracking.connection import is_outage
+from pipeline.tracking.event import Event, Record
+
+CREATE_GIVEN_EVENTS = query("postgres/create_given_events")
+COPY_GIVEN_EVENTS = query("postgres/copy_given_events")
+APPEND_GIVEN_EVENTS = query("postgres/append_given_events")
+
+# Of the columns of create_given_events.sql: those of an event, then a rejected event's.
+_EVENT_TYPES = ("uuid", "uuid", "text", *["uuid"] * 4, *["text"] * 3, "bool", "int4", "text", "timestamptz")
+_TYPES = (*_EVENT_TYPES, "text", "jsonb")
+_NOT_REJECTED = (None, None)
+_NO_EVENT = (None,) * (len(_EVENT_TYPES) - 1)
+
+
+def append_events(connection: psycopg.Connection[TupleRow], records: Sequence[Record]) -> int:
+    """Appends events, and keeps rejected ones; returns how many are rejected now.
+
+    What is there already, by its event id, changes nothing. An event whose slug no prompt has, or that the
+    database refuses, is kept as a rejected one.
+
+    :raises psycopg.Error: the database is out of reach, or takes an event not even as a rejected one; some
+        may have been appended.
+    """
+    try:
+        return _append_batch(connection, records)
+    except psycopg.Error as error:
+        if is_outage(error):
+            raise
+        if len(records) > 1:
+            # One of them is at fault: the halves are tried, down to that one.
+            middle = len(records) // 2
+            return append_events(connection, records[:middle]) + append_events(connection, records[middle:])
+        record = records[0]
+        if not isinstance(record, Event):
+            raise
+        reason = f"the database refused it: {error.diag.message_primary or error}"
+    return append_events(connection, [record.rejected(reason)])
+
+
+def _append_batch(connection: psycopg.Connection[TupleRow], records: Sequence[Record]) -> int:
+    """The same in one transaction, or savepoint: all or nothing."""
+    with connection.transaction(), connection.cursor() as cursor:
+        cursor.execute(CREATE_GIVEN_EVENTS)
+        with cursor.copy(COPY_GIVEN_EVENTS) as copy:
+            copy.set_types(_TYPES)
+            for record in records:
+                copy.write_row(_row(record))
+        (rejected_count,) = cursor.execute(APPEND_GIVEN_EVENTS).fetchone() or (0,)
+        return int(rejected_count)
+
+
+def _row(record: Record) -> tuple[object, ...]:
+    if isinstance(record, Event):
+        return msgspec.structs.astuple(record) + _NOT_REJECTED
+    return (record.event_id, *_NO_EVENT, record.reason, Jsonb(record.payload))

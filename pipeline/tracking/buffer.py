@@ -1,0 +1,69 @@
+"""Events that wait in memory."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+import time
+from collections import deque
+
+from pipeline.tracking.event import Event, Record
+
+EVENT_BYTES = 1_000
+"""What an event takes, about, its texts aside."""
+
+
+class Buffer:
+    """A bounded queue: any thread adds, one takes. What was taken waits until it is said to be done."""
+
+    def __init__(self, capacity_bytes: int) -> None:
+        """``capacity_bytes``: what the events that wait may take, about."""
+        self._room_bytes = capacity_bytes
+        self._lock = threading.Lock()
+        self._waiting: deque[tuple[float, int, Record]] = deque()
+        self._taken: list[tuple[float, int, Record]] = []
+
+    def add(self, record: Record) -> bool:
+        """Whether there was room for it."""
+        size_bytes = _size_bytes(record)
+        with self._lock:
+            if size_bytes > self._room_bytes:
+                return False
+            self._room_bytes -= size_bytes
+        self._waiting.append((time.time(), size_bytes, record))
+        return True
+
+    def take(self, count: int) -> list[Record]:
+        """The oldest ``count`` events, or fewer; the same ones again until they are done."""
+        while len(self._taken) < count and self._waiting:
+            self._taken.append(self._waiting.popleft())
+        return [record for _, _, record in self._taken]
+
+    def done(self) -> None:
+        """What was taken need not wait any longer."""
+        with self._lock:
+            self._room_bytes += sum(size_bytes for _, size_bytes, _ in self._taken)
+        self._taken = []
+
+    def count(self) -> int:
+        """The events that wait."""
+        return len(self._taken) + len(self._waiting)
+
+    def oldest_at(self) -> dt.datetime | None:
+        """Since when the oldest event waits."""
+        for waiting in (self._taken, self._waiting):
+            try:
+                return dt.datetime.fromtimestamp(waiting[0][0], dt.UTC)
+            except IndexError:  # none, or taken meanwhile
+                continue
+        return None
+
+    def close(self) -> None:
+        """Nothing to do."""
+
+
+def _size_bytes(record: Record) -> int:
+    if isinstance(record, Event):
+        texts = (record.slug, record.scene, record.environment, record.outfit, record.error_message)
+        return EVENT_BYTES + sum(map(len, filter(None, texts)))
+    return EVENT_BYTES + len(record.reason) + len(repr(record.payload))

@@ -1,0 +1,72 @@
+"""Connections that give up in time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import ClassVar
+
+import psycopg
+from psycopg.abc import RV, PQGen
+from psycopg.pq import TransactionStatus
+from psycopg.rows import TupleRow
+
+from pipeline.conninfo import libpq_conninfo
+
+APPLICATION_NAME = "prompt-stats-tracker"
+
+CANCEL_SECONDS = 0.5
+"""Longest wait for the server to hear that a statement was given up."""
+
+# Bad data, a violated constraint, a view's check, a trigger that raises. Anything else, a table that is not
+# there or may not be written included, is put right elsewhere.
+_FAULTS_OF_THE_EVENT = frozenset({"22", "23", "44", "P0"})
+
+
+class ImpatientConnection(psycopg.Connection[TupleRow]):
+    """Gives a statement up after ``statement_seconds``: a lock or a stalled server must not hold a thread.
+
+    On this side, because a timeout set in a session outlives it behind a pooler, and falls on others.
+    """
+
+    statement_seconds: ClassVar[float] = 30.0
+
+    def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
+        """As psycopg's, with a limit."""
+        try:
+            return super().wait(gen, interval, self.statement_seconds if timeout is None else timeout)
+        except psycopg.OperationalError:
+            if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
+                # Given up: nothing must go on waiting for a lock in the server.
+                with suppress(psycopg.Error):
+                    self.cancel_safe(timeout=CANCEL_SECONDS)
+                self.close()
+            raise
+
+
+def is_outage(error: Exception) -> bool:
+    """Whether the same statement may succeed later: the database is at fault, not the event."""
+    if isinstance(error, psycopg.Error) and error.sqlstate:
+        return error.sqlstate[:2] not in _FAULTS_OF_THE_EVENT
+    return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+
+
+def address(database_url: str | None) -> Callable[[], str]:
+    """What finds the database's address: the embedded server is started by the first who needs it.
+
+    :raises DatabaseError: ``database_url`` can't be read as an address.
+    :raises SettingsError: it is None, and the environment has a value that can't be used.
+    """
+    # Imported here: an app that names its database needs neither.
+    if database_url is None:
+        from pipeline.settings import settings
+
+        database_url = settings().database_url
+    if database_url is not None:
+        conninfo = libpq_conninfo(database_url, APPLICATION_NAME)
+        return lambda: conninfo
+
+    from pipeline.embedded import client
+
+    home = settings().home
+    return lambda: libpq_conninfo(client.start(home), APPLICATION_NAME)

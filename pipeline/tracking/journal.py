@@ -1,0 +1,155 @@
+"""Events that wait on disk: a table in a SQLite database, shared by all processes that use the folder.
+
+SQLite is what makes it durable: write-ahead log, and a commit waits for the disk (``synchronous = FULL``).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import sqlite3
+import threading
+import uuid
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import fasteners
+import msgspec
+
+from pipeline.tracking.event import Event, Payload, Record, RejectedEvent, storable
+
+FILE = "events.sqlite"
+LOCK = "writing.lock"
+
+BUSY_SECONDS = 5.0
+"""Longest wait for another process that writes to the journal."""
+
+CREATE = """
+CREATE TABLE IF NOT EXISTS waiting (
+    number      INTEGER PRIMARY KEY AUTOINCREMENT,
+    accepted_at REAL NOT NULL,
+    record      BLOB NOT NULL
+)
+"""
+APPEND = "INSERT INTO waiting (accepted_at, record) VALUES (?, ?)"
+OLDEST = "SELECT number, record FROM waiting ORDER BY number LIMIT ?"
+DONE = "DELETE FROM waiting WHERE number <= ?"
+# Numbers are given without gaps, and rows go in order.
+SIZE = "SELECT coalesce(max(number) - min(number) + 1, 0) FROM waiting"
+OLDEST_AT = "SELECT accepted_at FROM waiting ORDER BY number LIMIT 1"
+
+_encode = msgspec.json.Encoder().encode
+_decoder: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Event | RejectedEvent)
+
+
+class Journal:
+    """A bounded queue on disk. An event that was added survives whatever happens to process or machine.
+
+    Threads that add at the same time share a commit. Any process may take, one at a time, and gets the
+    events of all.
+
+    :raises sqlite3.Error: by any method: the file can't be read or written.
+    """
+
+    def __init__(self, folder: Path, capacity_bytes: int) -> None:
+        """``capacity_bytes``: what the file may take, other processes' events included."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self._path = folder / FILE
+        self._capacity_bytes = capacity_bytes
+        self._lock = fasteners.InterProcessLock(folder / LOCK)
+        self._gathering = threading.Lock()
+        self._committing = threading.Lock()
+        self._group = _Group()
+        with closing(self._connect()) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(CREATE)
+        self._adding = self._connect()
+        self._taking = self._connect()
+        self._last: int | None = None
+
+    def add(self, record: Record) -> None:
+        """Adds an event; when this returns it is on disk.
+
+        :raises sqlite3.Error: also if the disk or the file is full.
+        """
+        row = (dt.datetime.now(dt.UTC).timestamp(), _encode(record))
+        with self._gathering:
+            group = self._group
+            group.rows.append(row)
+        with self._committing:
+            # The first of a group commits for all that came while the group before it was committed.
+            if not group.is_over:
+                self._commit(group)
+        if group.error:
+            raise group.error
+
+    def _commit(self, group: _Group) -> None:
+        with self._gathering:
+            self._group = _Group()
+        try:
+            with self._adding:
+                self._adding.executemany(APPEND, group.rows)
+        except sqlite3.Error as error:
+            group.error = error
+        finally:
+            group.is_over = True
+
+    def take(self, count: int) -> list[Record]:
+        """The oldest ``count`` events, or fewer; none while another process takes them."""
+        if not self._lock.acquired and not self._lock.acquire(blocking=False):
+            return []
+        rows = self._taking.execute(OLDEST, (count,)).fetchall()
+        self._last = rows[-1][0] if rows else None
+        if not rows:
+            self._lock.release()
+        return [_read(record) for _, record in rows]
+
+    def done(self) -> None:
+        """What was taken need not wait any longer."""
+        with self._taking:
+            self._taking.execute(DONE, (self._last,))
+
+    def count(self) -> int:
+        """The events that wait, other processes' included."""
+        with closing(self._connect()) as connection:
+            (size,) = connection.execute(SIZE).fetchone()
+            return int(size)
+
+    def oldest_at(self) -> dt.datetime | None:
+        """Since when the oldest event waits."""
+        with closing(self._connect()) as connection:
+            row = connection.execute(OLDEST_AT).fetchone()
+            return row and dt.datetime.fromtimestamp(row[0], dt.UTC)
+
+    def close(self) -> None:
+        """Lets go of the files; what waits stays there."""
+        if self._lock.acquired:
+            self._lock.release()
+        self._adding.close()
+        self._taking.close()
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, timeout=BUSY_SECONDS, check_same_thread=False)
+        connection.execute("PRAGMA synchronous = FULL")
+        (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
+        connection.execute(f"PRAGMA max_page_count = {self._capacity_bytes // page_bytes}")
+        return connection
+
+
+def _read(encoded: bytes) -> Record:
+    try:
+        return _decoder.decode(encoded)
+    except msgspec.MsgspecError as error:
+        # Of another version, or damaged: kept where somebody sees it.
+        payload: Payload = {"record": storable(encoded.decode("utf-8", "backslashreplace"))}
+        event_id = uuid.uuid5(uuid.NAMESPACE_OID, encoded.hex())
+        return RejectedEvent(event_id, f"the journal's entry can't be read: {error}", payload)
+
+
+@dataclass
+class _Group:
+    """Rows that are committed together, and what became of them."""
+
+    rows: list[tuple[float, bytes]] = field(default_factory=list)
+    is_over: bool = False
+    error: sqlite3.Error | None = None

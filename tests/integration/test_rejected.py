@@ -1,0 +1,114 @@
+"""Rejected events are shown with their reasons, tried again once, and deleted when somebody says so."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from pipeline import rejected
+from pipeline.database import Database
+from pipeline.tracking import PromptTracker
+from tests.command import answer, prompt_stats
+
+PROMPT_ID = uuid.UUID("0198c2a6-0000-7000-8000-000000000001")
+EVENTS = 12
+
+
+@pytest.fixture
+def refused(database: Database) -> Database:
+    """Twelve events of a prompt that is not there yet, one with a value that will never do."""
+    with PromptTracker(database.conninfo) as tracker:
+        for number in range(EVENTS):
+            tracker.track_post_creation(prompt_id="later", generation_time_ms=number, success=True)
+        tracker.track_post_creation(prompt_id="later", generation_time_ms=-1)
+    return database
+
+
+def add_prompt(database: Database) -> None:
+    """What was missing."""
+    with psycopg.connect(database.conninfo) as app:
+        app.execute(
+            "INSERT INTO prompts (id, slug, name, template) VALUES (%s, 'later', '', '')", (PROMPT_ID,)
+        )
+
+
+def rows(database: Database, statement: str) -> list[Any]:
+    """What a statement returns."""
+    with psycopg.connect(database.conninfo) as app:
+        return app.execute(statement).fetchall()
+
+
+def test_commands(refused: Database, tmp_path: Path) -> None:
+    given = {"DATABASE_URL": refused.conninfo}
+    listed = answer(tmp_path, "rejected", "list", "--limit", "2", **given)
+    assert listed["count"] == EVENTS + 1
+    assert listed["reasons"]["no prompt has the slug 'later'"] == EVENTS
+    assert len(listed["events"]) == 2
+    assert "no prompt has the slug 'later'" in prompt_stats(tmp_path, "rejected", "list", **given).stdout
+
+    first = answer(tmp_path, "rejected", "list", "--limit", "100", **given)["events"][-1]["id"]
+    assert answer(tmp_path, "rejected", "discard", str(first), **given) == {"discarded": 1}
+    assert answer(tmp_path, "rejected", "replay", "--all", **given) == {"taken": 0, "rejected": EVENTS}
+    add_prompt(refused)
+    assert answer(tmp_path, "rejected", "replay", "--all", **given) == {"taken": EVENTS - 1, "rejected": 1}
+    assert answer(tmp_path, "rejected", "discard", "--all", **given) == {"discarded": 1}
+    assert prompt_stats(tmp_path, "rejected", "list", **given).stdout.strip() == "No event was rejected."
+    for wrong in ([], ["7", "--all"]):
+        said = prompt_stats(tmp_path, "rejected", "replay", *wrong, **given)
+        assert (said.returncode, "--all" in said.stderr) == (1, True)
+
+
+def test_a_replayed_event_keeps_its_id_and_its_time(refused: Database) -> None:
+    before = rows(
+        refused,
+        "SELECT event_id::text, (payload ->> 'created_at')::timestamptz"
+        " FROM prompt_usage_rejected WHERE reason LIKE 'no prompt%' ORDER BY 1",
+    )
+    add_prompt(refused)
+    rejected.replay(refused)
+    assert rows(refused, "SELECT id::text, created_at FROM prompt_usage ORDER BY 1") == before
+
+
+def test_a_replay_in_parts_takes_each_event_once(refused: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rejected, "EVENTS_AT_ONCE", 5)
+    assert rejected.replay(refused) == rejected.ReplayReport(taken=0, rejected=EVENTS + 1)
+    add_prompt(refused)
+    assert rejected.replay(refused) == rejected.ReplayReport(taken=EVENTS, rejected=1)
+    assert len(rows(refused, "SELECT FROM prompt_usage")) == EVENTS
+
+
+def test_an_event_that_was_taken_meanwhile_counts_once(refused: Database) -> None:
+    add_prompt(refused)
+    [(event_id,), *_] = rows(refused, "SELECT event_id FROM prompt_usage_rejected ORDER BY id")
+    with PromptTracker(refused.conninfo) as tracker:
+        tracker.track_post_creation(prompt_id="later", event_id=event_id)
+    assert rejected.replay(refused).taken == EVENTS
+    assert len(rows(refused, "SELECT FROM prompt_usage")) == EVENTS
+
+
+def test_a_replay_that_the_database_stops_loses_nothing(refused: Database) -> None:
+    add_prompt(refused)
+    rows_before = rows(refused, "SELECT * FROM prompt_usage_rejected ORDER BY id")
+    with psycopg.connect(refused.conninfo) as app:
+        app.execute("ALTER TABLE prompt_usage RENAME TO elsewhere")
+    with pytest.raises(psycopg.errors.UndefinedTable):
+        rejected.replay(refused)
+    assert rows(refused, "SELECT * FROM prompt_usage_rejected ORDER BY id") == rows_before
+
+
+def test_a_journal_can_be_sent_without_its_app(database: Database, tmp_path: Path) -> None:
+    journal = tmp_path / "journal"
+    with PromptTracker("postgresql://app@127.0.0.1:1/app", journal_dir=journal) as tracker:
+        for _ in range(7):
+            tracker.track_post_creation(prompt_id=PROMPT_ID)
+        tracker.close(0)
+    given = {"DATABASE_URL": database.conninfo, "PROMPT_STATS_JOURNAL_DIR": str(journal)}
+    assert answer(tmp_path, "send-journal", **given) == {"written": 7, "rejected": 0, "waiting": 0}
+    assert answer(tmp_path, "send-journal", str(journal), **given)["written"] == 0
+    assert len(rows(database, "SELECT FROM prompt_usage")) == 7
+    missing = prompt_stats(tmp_path, "send-journal", str(tmp_path / "none"), **given)
+    assert (missing.returncode, "is no folder" in missing.stderr) == (1, True)
