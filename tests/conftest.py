@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from itertools import count
@@ -20,12 +21,24 @@ from pipeline.embedded import client
 FIRST_DAY = dt.date(2025, 1, 1)
 """The default of PROMPT_STATS_START_DATE."""
 
+LONGEST_TEST = dt.timedelta(seconds=20)
+"""Longer than any that takes midnight for far away."""
+
 TEMPLATE = "migrated"
 NewDatabase = Callable[[str], AbstractContextManager[Database]]
 # For the random histories: pytest tests/properties --hypothesis-profile=thorough
 hypothesis.settings.register_profile("thorough", deadline=None)
 
 _numbers = count()
+
+
+@pytest.fixture(autouse=True)
+def no_midnight_within() -> None:
+    """Waits for midnight if it is near: what a test appends today is to be of today when it looks."""
+    now = dt.datetime.now(dt.UTC)
+    left = dt.datetime.combine(now.date() + dt.timedelta(days=1), dt.time(), dt.UTC) - now
+    if left < LONGEST_TEST:
+        time.sleep(left.total_seconds())
 
 
 @pytest.fixture(scope="session")

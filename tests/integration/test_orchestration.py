@@ -23,8 +23,12 @@ from tests.command import REPOSITORY, environment
 from tests.conftest import FIRST_DAY
 from tests.oracle import assert_equals_recount
 
-TODAY = dt.datetime.now(dt.UTC).date()
 TICK = dt.datetime(2026, 1, 1, 12, 0, tzinfo=dt.UTC)
+
+
+def today() -> dt.date:
+    """Not a constant: a session may begin before midnight and end after it."""
+    return dt.datetime.now(dt.UTC).date()
 
 
 @pytest.fixture
@@ -108,13 +112,13 @@ def test_schedule_asks_for_one_run_a_contiguous_range(
     instance: dg.DagsterInstance, stores: Stores, database: Database
 ) -> None:
     day = dt.timedelta(days=1)
-    append(database, TODAY, TODAY - day, TODAY - 9 * day, None)
+    append(database, today(), today() - day, today() - 9 * day, None)
     requests = evaluate(instance, stores)
     assert isinstance(requests, list)
     assert ranges(requests) == [
         (FIRST_DAY.isoformat(), FIRST_DAY.isoformat()),
-        ((TODAY - 9 * day).isoformat(), (TODAY - 9 * day).isoformat()),
-        ((TODAY - day).isoformat(), TODAY.isoformat()),
+        ((today() - 9 * day).isoformat(), (today() - 9 * day).isoformat()),
+        ((today() - day).isoformat(), today().isoformat()),
     ]
     keys = [request.run_key for request in requests]
     later = evaluate(instance, stores, TICK + dt.timedelta(minutes=5))
@@ -124,13 +128,13 @@ def test_schedule_asks_for_one_run_a_contiguous_range(
 
 
 def test_schedule_asks_for_today_when_nothing_is_stale(instance: dg.DagsterInstance, stores: Stores) -> None:
-    assert ranges(evaluate(instance, stores)) == [(TODAY.isoformat(), TODAY.isoformat())]
+    assert ranges(evaluate(instance, stores)) == [(today().isoformat(), today().isoformat())]
 
 
 def test_schedule_waits_for_a_run_under_way(instance: dg.DagsterInstance, stores: Stores) -> None:
     job = build_definitions(stores).resolve_job_def(JOB)
     run = instance.create_run_for_job(
-        job, status=dg.DagsterRunStatus.STARTED, tags={RANGE_START: str(TODAY), RANGE_END: str(TODAY)}
+        job, status=dg.DagsterRunStatus.STARTED, tags={RANGE_START: str(today()), RANGE_END: str(today())}
     )
     said = evaluate(instance, stores)
     assert isinstance(said, str)
@@ -142,10 +146,10 @@ def test_schedule_waits_for_a_run_under_way(instance: dg.DagsterInstance, stores
 def test_stats_of_users_follow_every_hour(
     instance: dg.DagsterInstance, stores: Stores, database: Database
 ) -> None:
-    append(database, TODAY)
+    append(database, today())
     definitions = build_definitions(stores)
-    run_refresh(definitions, instance, DayRange(TODAY, TODAY), replace=False)
-    append(database, TODAY)
+    run_refresh(definitions, instance, DayRange(today(), today()), replace=False)
+    append(database, today())
     request = only(evaluate(instance, stores))
     assert request.asset_selection is not None
     definitions.resolve_job_def(JOB).execute_in_process(
@@ -164,16 +168,16 @@ def test_stats_of_users_follow_every_hour(
         connection.execute("UPDATE stats_refresh SET published_at = published_at - interval '1 hour'")
     assert (prompts, users, last) == ((2,), (1,), (True,))
     assert only(evaluate(instance, stores)).asset_selection is None
-    run_refresh(definitions, instance, DayRange(TODAY, TODAY), replace=False)
+    run_refresh(definitions, instance, DayRange(today(), today()), replace=False)
     assert_equals_recount(database, FIRST_DAY)
 
 
 def test_run_over_a_range_publishes_and_marks_its_partitions(
     instance: dg.DagsterInstance, stores: Stores, database: Database
 ) -> None:
-    first = TODAY - dt.timedelta(days=2)
-    append(database, first, TODAY, TODAY)
-    run_id = run_refresh(build_definitions(stores), instance, DayRange(first, TODAY), replace=False)
+    first = today() - dt.timedelta(days=2)
+    append(database, first, today(), today())
+    run_id = run_refresh(build_definitions(stores), instance, DayRange(first, today()), replace=False)
     assert_equals_recount(database, FIRST_DAY)
     records = instance.fetch_materializations(dg.AssetKey("usage_events"), limit=10).records
     assert {record.partition_key for record in records} == {
@@ -190,8 +194,8 @@ def test_run_over_a_range_publishes_and_marks_its_partitions(
 def test_backfill_replaces_days_by_default(
     instance: dg.DagsterInstance, stores: Stores, database: Database
 ) -> None:
-    append(database, TODAY)
+    append(database, today())
     definitions = build_definitions(stores)
     for _ in range(2):
-        run_refresh(definitions, instance, DayRange(TODAY, TODAY), replace=True)
+        run_refresh(definitions, instance, DayRange(today(), today()), replace=True)
         assert_equals_recount(database, FIRST_DAY)

@@ -66,9 +66,8 @@ COPY_TAKEN = f"""
     INSERT INTO expired_rows SELECT {COPIED}, {DAY} FROM prompt_usage
     WHERE ingest_xid < (SELECT high FROM stats_expired_day WHERE day = {DAY}) ON CONFLICT DO NOTHING
 """
-COPY_OLD = f"""
-    INSERT INTO expired_rows SELECT {COPIED}, {DAY} FROM prompt_usage WHERE {DAY} < %s ON CONFLICT DO NOTHING
-"""
+COPY_ALL = f"INSERT INTO expired_rows SELECT {COPIED}, {DAY} FROM prompt_usage ON CONFLICT DO NOTHING"
+FORGET_KEPT = "DELETE FROM expired_rows WHERE day NOT IN (SELECT day FROM stats_expired_day)"
 
 EVENT = st.fixed_dictionaries(
     {
@@ -197,8 +196,9 @@ class History(RuleBasedStateMachine):
         """Raw rows expire."""
         refresh(self.database, self.lake, FIRST_DAY)
         self.app.execute(COPY_TAKEN.encode())
-        self.app.execute(COPY_OLD.encode(), (NOW.date() - dt.timedelta(days - 1),))
+        self.app.execute(COPY_ALL.encode())
         assert retain(self.database, self.lake, FIRST_DAY, days).kept == {}
+        self.app.execute(FORGET_KEPT.encode())
 
     @precondition(lambda self: self.slow is None)
     @rule(user=st.sampled_from(USERS))
