@@ -132,6 +132,11 @@ prompt_usage = Table(
         postgresql_with={"autosummarize": "on", "pages_per_range": 32},
     ),
     comment="Raw usage events: appended by the app, never updated by it. No foreign keys.",
+    # Pages that the index has not summarised are read at every tick; by default a fifth of the table may be.
+    postgresql_with={
+        "autovacuum_vacuum_insert_scale_factor": 0,
+        "autovacuum_vacuum_insert_threshold": 100_000,
+    },
 )
 
 prompt_usage_invalidation = Table(

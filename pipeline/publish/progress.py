@@ -66,8 +66,9 @@ def take_progress(
             "high": snapshot.high,
             "open_until": snapshot.open_until,
             "first_day": first_day,
-            "days": list(counted),
-            "marks": list(counted.values()),
+            "marks": [
+                counted.get(day) for day in DayRange(first_day, max(counted, default=first_day)).days()
+            ],
         },
     ).all()
     changed = _forget_notes(connection, snapshot, held, expired, first_day)

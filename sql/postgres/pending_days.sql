@@ -1,10 +1,9 @@
 -- Purpose: the days with events that the stats about to be published do not contain.
 -- Grain:   one row a day.
 -- Time:    ingest_xid, from :since up to, and without, :high, above the mark of the day's partials.
-WITH counted AS (
-    SELECT day, mark
-    FROM unnest(CAST(:days AS date[]), CAST(:marks AS bigint[])) AS marks (day, mark)
-),
+-- :marks has an element a day from :first_day on, NULL for a day without partials. An array, since the
+-- planner takes new events for few, and would join each of them with each of the days.
+WITH counted AS (SELECT CAST(:marks AS bigint[]) AS marks),
 
 events AS (
     SELECT
@@ -17,10 +16,9 @@ events AS (
 )
 
 SELECT
-    events.day,
-    min(events.ingest_xid) AS first_xid
+    day,
+    min(ingest_xid) AS first_xid
 FROM events
-LEFT JOIN counted ON counted.day = events.day
-WHERE events.ingest_xid > coalesce(counted.mark, -1)
+WHERE ingest_xid > coalesce((SELECT marks FROM counted)[day - :first_day + 1], -1)
 GROUP BY 1
 ORDER BY 1

@@ -13,6 +13,7 @@ import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from pipeline.database import Database
@@ -58,6 +59,8 @@ def described(database: Database) -> list[tuple[Any, ...]]:
             FROM information_schema.columns WHERE table_schema = 'public'
             UNION ALL SELECT indexname, indexdef, NULL FROM pg_indexes WHERE schemaname = 'public'
             UNION ALL SELECT tgname, pg_get_triggerdef(oid), NULL FROM pg_trigger WHERE NOT tgisinternal
+            UNION ALL SELECT relname, array_to_string(reloptions, ' '), NULL FROM pg_class
+            WHERE relnamespace = 'public'::regnamespace AND reloptions IS NOT NULL
             UNION ALL SELECT proname, prosrc, NULL FROM pg_proc WHERE pronamespace = 'public'::regnamespace
             ORDER BY 1, 2
             """
@@ -72,6 +75,12 @@ def test_metadata_and_migrations_agree(database: Database) -> None:
         )
 
         assert compare_metadata(context, metadata) == []
+        # Alembic does not compare storage parameters.
+        options = metadata.tables["prompt_usage"].dialect_options["postgresql"]["with"]
+        migrated = connection.execute(
+            text("SELECT reloptions FROM pg_class WHERE oid = 'prompt_usage'::regclass")
+        ).scalar_one()
+        assert migrated == [f"{name}={value}" for name, value in options.items()]
 
 
 def test_up_down_up(empty_database: Database) -> None:
