@@ -16,6 +16,8 @@ The folders, in the order in which the data passes through them:
     Dagster: assets, partitions, jobs, schedules. Nothing else knows it.
 ``report``
     The published stats as a picture: one page that works offline.
+``api``
+    HTTP: takes events, answers from the published stats.
 ``cli``
     The command line, ``prompt-stats``.
 

@@ -58,7 +58,7 @@ def replay(database: Database, ids: Sequence[int] | None = None) -> ReplayReport
     taken = rejected = 0
     with psycopg.connect(database.conninfo) as connection:
         for rows in _parts(connection, ids):
-            rejected_now = append_events(connection, [read_event(payload) for _, payload in rows])
+            rejected_now = len(append_events(connection, [read_event(payload) for _, payload in rows]))
             connection.commit()
             rejected += rejected_now
             taken += len(rows) - rejected_now

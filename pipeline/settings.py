@@ -6,13 +6,37 @@ The only module that reads environment variables. Everything else is handed a :c
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import cache
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field, PositiveInt, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from pipeline.errors import SettingsError
+
+
+class Scope(StrEnum):
+    """What a token allows."""
+
+    READ = "read"
+    WRITE = "write"
+
+
+@dataclass(frozen=True)
+class ApiToken:
+    """A secret of the HTTP API, and what it allows."""
+
+    secret: str = field(repr=False)
+    scopes: frozenset[Scope] = frozenset(Scope)
+
+    @classmethod
+    def parse(cls, text: str) -> ApiToken:
+        """From ``read:secret``, ``write:secret``, or a secret alone, which allows both."""
+        scope, colon, secret = text.partition(":")
+        return cls(secret, frozenset({Scope(scope)})) if colon and scope in [*Scope] else cls(text)
 
 
 class Settings(BaseSettings):
@@ -32,6 +56,9 @@ class Settings(BaseSettings):
     ``journal_dir``
         ``PROMPT_STATS_JOURNAL_DIR``: where trackers keep events that wait for the database. Absolute;
         None keeps them in memory.
+    ``api_tokens``
+        ``PROMPT_STATS_API_TOKEN``: who may use the HTTP API, separated by commas or blanks; each as
+        :meth:`ApiToken.parse` reads it. None: this machine alone.
     """
 
     model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, extra="ignore")
@@ -42,11 +69,21 @@ class Settings(BaseSettings):
     start_date: dt.date = Field(default=dt.date(2025, 1, 1), validation_alias="PROMPT_STATS_START_DATE")
     retain_days: PositiveInt | None = Field(default=None, validation_alias="PROMPT_STATS_RETAIN_DAYS")
     journal_dir: Path | None = Field(default=None, validation_alias="PROMPT_STATS_JOURNAL_DIR")
+    api_tokens: Annotated[tuple[ApiToken, ...], NoDecode] = Field(
+        default=(), validation_alias="PROMPT_STATS_API_TOKEN", repr=False
+    )
 
     @field_validator("home", "journal_dir")
     @classmethod
     def _absolute(cls, folder: Path | None) -> Path | None:
         return folder and folder.expanduser().absolute()
+
+    @field_validator("api_tokens", mode="before")
+    @classmethod
+    def _tokens(cls, given: object) -> object:
+        if not isinstance(given, str):
+            return given
+        return tuple(ApiToken.parse(text) for text in given.replace(",", " ").split())
 
     @property
     def lake(self) -> str:

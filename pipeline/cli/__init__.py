@@ -10,6 +10,8 @@
     ``reconcile``, ``keep-up``, ``retain``, ``erase-user``.
 ``events``
     ``rejected``, ``send-journal``.
+``serving``
+    ``serve``.
 ``reading``
     ``status``, ``top``, ``show``.
 ``tour``

@@ -10,7 +10,7 @@ import sys
 import typer
 from sqlalchemy.exc import DBAPIError
 
-from pipeline.cli import events, keeping, reading, tour, writing
+from pipeline.cli import events, keeping, reading, serving, tour, writing
 from pipeline.cli.context import messages
 from pipeline.errors import PromptStatsError
 
@@ -36,6 +36,7 @@ for command in (
     reading.top,
     reading.show,
     events.send_journal,
+    serving.serve,
     tour.ui,
 ):
     app.command()(command)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
 
 import msgspec
@@ -24,8 +25,12 @@ _NOT_REJECTED = (None, None)
 _NO_EVENT = (None,) * (len(_EVENT_TYPES) - 1)
 
 
-def append_events(connection: psycopg.Connection[TupleRow], records: Sequence[Record]) -> int:
-    """Appends events, and keeps rejected ones; returns how many are rejected now.
+Rejections = dict[uuid.UUID, str]
+"""The reasons of the events that could not be taken, by event id."""
+
+
+def append_events(connection: psycopg.Connection[TupleRow], records: Sequence[Record]) -> Rejections:
+    """Appends events, and keeps rejected ones; returns those that are rejected now.
 
     What is there already, by its event id, changes nothing. An event whose slug no prompt has, or that the
     database refuses, is kept as a rejected one.
@@ -41,7 +46,7 @@ def append_events(connection: psycopg.Connection[TupleRow], records: Sequence[Re
         if len(records) > 1:
             # One of them is at fault: the halves are tried, down to that one.
             middle = len(records) // 2
-            return append_events(connection, records[:middle]) + append_events(connection, records[middle:])
+            return append_events(connection, records[:middle]) | append_events(connection, records[middle:])
         record = records[0]
         if not isinstance(record, Event):
             raise
@@ -49,7 +54,7 @@ def append_events(connection: psycopg.Connection[TupleRow], records: Sequence[Re
     return append_events(connection, [record.rejected(reason)])
 
 
-def _append_batch(connection: psycopg.Connection[TupleRow], records: Sequence[Record]) -> int:
+def _append_batch(connection: psycopg.Connection[TupleRow], records: Sequence[Record]) -> Rejections:
     """The same in one transaction, or savepoint: all or nothing."""
     with connection.transaction(), connection.cursor() as cursor:
         cursor.execute(CREATE_GIVEN_EVENTS)
@@ -57,8 +62,7 @@ def _append_batch(connection: psycopg.Connection[TupleRow], records: Sequence[Re
             copy.set_types(_TYPES)
             for record in records:
                 copy.write_row(_row(record))
-        (rejected_count,) = cursor.execute(APPEND_GIVEN_EVENTS).fetchone() or (0,)
-        return int(rejected_count)
+        return dict(cursor.execute(APPEND_GIVEN_EVENTS).fetchall())
 
 
 def _row(record: Record) -> tuple[object, ...]:

@@ -133,7 +133,7 @@ def _read_carefully(values: Mapping[str, object], problems: Sequence[str]) -> Re
     found = list(problems)
     if is_absent(values.get("prompt_id")):
         found.append("prompt_id is missing")
-    for name, reader in _READERS.items():
+    for name, reader in READERS.items():
         value = values.get(name)
         try:
             read[name] = None if value is None else reader(value)
@@ -170,7 +170,7 @@ def read_post(post: object) -> tuple[dict[str, object], list[str]]:
     for name, field in _POST_FIELDS.items():
         try:
             value = _get(post, field)
-            values[name] = _get(post, _camel_case(field)) if value is None else value
+            values[name] = _get(post, camel_case(field)) if value is None else value
         except Exception as error:  # an attribute may load from a database
             values[name] = None
             problems.append(f"{field} of the post can't be read: {_shown.repr(error)}")
@@ -237,7 +237,7 @@ def _time(value: object) -> dt.datetime:
     return utc if utc.__class__ is dt.datetime else dt.datetime.combine(utc.date(), utc.time(), dt.UTC)
 
 
-_READERS: dict[str, Callable[[object], object]] = {
+READERS: dict[str, Callable[[object], object]] = {
     "event_id": _uuid,
     "prompt_id": _uuid_or_slug,
     "user_id": _uuid,
@@ -252,6 +252,10 @@ _READERS: dict[str, Callable[[object], object]] = {
     "error_message": _text,
     "created_at": _time,
 }
+"""What an event may have, and what reads it or raises a ValueError."""
+
+IGNORED_FIELDS = ("prompt", "negative_prompt")
+"""What callers have at hand and ``posts`` has already: accepted, and not stored."""
 
 _POST_FIELDS = {
     "post_id": "id",
@@ -269,7 +273,8 @@ def _get(post: object, name: str) -> object:
     return post.get(name) if isinstance(post, Mapping) else getattr(post, name, None)
 
 
-def _camel_case(name: str) -> str:
+def camel_case(name: str) -> str:
+    """A name in snake_case as an app in TypeScript spells it."""
     first, *others = name.split("_")
     return first + "".join(other.capitalize() for other in others)
 
@@ -277,7 +282,7 @@ def _camel_case(name: str) -> str:
 def _rejected(
     values: Mapping[str, object], event_id: uuid.UUID, accepted_at: dt.datetime, reason: str
 ) -> RejectedEvent:
-    payload: Payload = {name: _json(values[name]) for name in _READERS if values.get(name) is not None}
+    payload: Payload = {name: _json(values[name]) for name in READERS if values.get(name) is not None}
     payload["event_id"] = str(event_id)
     payload.setdefault("created_at", accepted_at.isoformat())
     return RejectedEvent(event_id, storable(reason), payload)

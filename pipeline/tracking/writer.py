@@ -143,7 +143,7 @@ class Writer:
         if self._connection is None:
             self._connection = self._connect()
         try:
-            rejected_count = append_events(self._connection, records)
+            rejected_count = len(append_events(self._connection, records))
         except psycopg.Error as error:
             if is_outage(error):
                 raise

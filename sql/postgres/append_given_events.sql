@@ -1,4 +1,4 @@
--- Purpose: appends the events of a batch, and keeps those that can't be taken; answers with the latter's number.
+-- Purpose: appends the events of a batch, and keeps those that can't be taken; answers with the latter.
 -- Grain:   one row an event.
 -- Time:    created_at.
 -- An event id that is there already changes nothing, so a batch whose answer was lost can be sent again.
@@ -87,4 +87,7 @@ kept AS (
     ON CONFLICT (event_id) DO NOTHING
 )
 
-SELECT count(*) AS rejected_count FROM refused
+SELECT
+    event_id,
+    reason
+FROM refused

@@ -1,0 +1,17 @@
+"""The HTTP API: takes events, and answers from the published stats. Closed by default.
+
+``app``
+    Puts it together: routes, connections, errors.
+``access``
+    Who may do what: bearer tokens with scopes, or this machine alone.
+``problems``
+    Errors as ``application/problem+json``.
+``answers``
+    What answers look like.
+``events``
+    ``POST /events``, for writers without a database connection.
+"""
+
+from pipeline.api.app import build_app
+
+__all__ = ["build_app"]

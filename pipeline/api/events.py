@@ -1,0 +1,164 @@
+"""``POST /events``: appends events for writers without a database connection."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Request
+from fastapi.concurrency import run_in_threadpool
+from psycopg import Connection
+from psycopg.rows import TupleRow
+from psycopg_pool import ConnectionPool
+from pydantic import Field
+
+from pipeline.api.access import Writer
+from pipeline.api.answers import Answer
+from pipeline.api.problems import Problem
+from pipeline.tracking.batches import append_events
+from pipeline.tracking.event import IGNORED_FIELDS, READERS, camel_case, read_event
+
+EVENTS_MAX = 10_000
+BODY_MAX_BYTES = 32 * 2**20
+
+JSON = "application/json"
+LINES = ("application/x-ndjson", "application/ndjson", "application/jsonl")
+
+NAMES = {given: name for name in (*READERS, *IGNORED_FIELDS) for given in (name, camel_case(name))}
+"""The names that a field may have, snake_case or camelCase."""
+
+Values = Mapping[str, object]
+
+router = APIRouter(tags=["events"], dependencies=[Writer])
+
+
+class RejectedEvent(Answer):
+    """An event that was not taken."""
+
+    line: Annotated[int, Field(description="Its place in the request, from 1.", examples=[2])]
+    event_id: Annotated[uuid.UUID | None, Field(description="null if it can't be read")]
+    reason: Annotated[str, Field(examples=["no prompt has the slug 'portait-selfie'"])]
+
+
+class EventsAnswer(Answer):
+    """What became of the events of a request."""
+
+    taken: Annotated[int, Field(description="Events in the database, those that were there before included.")]
+    rejected: list[RejectedEvent]
+
+
+EXAMPLE = {
+    "eventId": "0198f3c4-5a00-7c4e-9d0a-3b2f1e6d7c8b",
+    "promptId": "portrait-selfie-casual",
+    "userId": "5b0f6f3e-6d1c-4f6e-8a53-0d8b9f0f7a11",
+    "scene": "cafe",
+    "success": True,
+    "generationTimeMs": 5000,
+    "createdAt": "2026-01-31T12:00:00Z",
+}
+BODY = {
+    "required": True,
+    "content": {
+        JSON: {"schema": {"type": "array", "items": {"type": "object"}}, "example": [EXAMPLE]},
+        LINES[0]: {"schema": {"type": "string"}, "example": msgspec.json.encode(EXAMPLE).decode() + "\n"},
+    },
+}
+
+
+@router.post("/events", summary="Append usage events", openapi_extra={"requestBody": BODY})
+async def post_events(request: Request) -> EventsAnswer:
+    """Appends up to 10,000 events: a JSON array of them, one alone, or one a line.
+
+    Names are those of `PromptTracker.track_post_creation`, in snake_case or camelCase. `eventId` is required:
+    a UUID, chosen before the first attempt. The same id again changes nothing, so a request without an answer
+    can be sent again.
+
+    The answer is 200 once each event is in the database, or refused: `rejected` says which ones, and why.
+    An event that has an id is kept in `prompt_usage_rejected` too.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind not in (JSON, *LINES):
+        raise Problem(415, f"Send {JSON}, or {LINES[0]} with an event a line")
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > BODY_MAX_BYTES:
+            raise Problem(413, f"Send at most {BODY_MAX_BYTES // 2**20} MiB at once")
+    return await run_in_threadpool(_append, request.app.state.writers, bytes(body), is_lines=kind != JSON)
+
+
+def _append(
+    connections: ConnectionPool[Connection[TupleRow]], body: bytes, *, is_lines: bool
+) -> EventsAnswer:
+    given = _lines(body) if is_lines else _array(body)
+    if len(given) > EVENTS_MAX:
+        raise Problem(413, f"Send at most {EVENTS_MAX:,} events at once")
+    rejected: dict[int, str] = {}
+    records = {}
+    for line, values in given.items():
+        try:
+            records[line] = read_event(*_named(values))
+        except ValueError as error:
+            rejected[line] = str(error)
+    if records:
+        with connections.connection() as connection:
+            reasons = append_events(connection, list(records.values()))
+        rejected |= {
+            line: reasons[record.event_id] for line, record in records.items() if record.event_id in reasons
+        }
+    return EventsAnswer(
+        taken=len(given) - len(rejected),
+        rejected=[
+            RejectedEvent(
+                line=line, event_id=records[line].event_id if line in records else None, reason=reason
+            )
+            for line, reason in sorted(rejected.items())
+        ],
+    )
+
+
+def _array(body: bytes) -> dict[int, object]:
+    try:
+        decoded = msgspec.json.decode(body)
+    except msgspec.DecodeError as error:
+        raise Problem(400, f"The body is not JSON: {error}") from None
+    return dict(enumerate(decoded if isinstance(decoded, list) else [decoded], start=1))
+
+
+def _lines(body: bytes) -> dict[int, object]:
+    return {number: _line(line) for number, line in enumerate(body.split(b"\n"), start=1) if line.strip()}
+
+
+def _line(line: bytes) -> object:
+    try:
+        return msgspec.json.decode(line)
+    except msgspec.DecodeError as error:
+        return error
+
+
+def _named(values: object) -> tuple[Values, Sequence[str]]:
+    """The values of an event by their names in snake_case, and what is wrong with the names.
+
+    :raises ValueError: it is no event, or has no id, so that nobody could know it when it comes again.
+    """
+    if isinstance(values, msgspec.DecodeError):
+        raise ValueError(f"not JSON: {values}")
+    if not isinstance(values, dict):
+        raise ValueError("not an object")
+    named: dict[str, Any] = {}
+    problems = []
+    for given, value in values.items():
+        name = NAMES.get(given)
+        if name is None:
+            problems.append(f"{given} is not a field of an event")
+        elif name in named:
+            problems.append(f"{name} is given twice")
+        else:
+            named[name] = value
+    try:
+        READERS["event_id"](named.get("event_id"))
+    except ValueError:
+        raise ValueError("event_id is missing or no UUID: a repeated request would count twice") from None
+    return named, problems

@@ -1,0 +1,72 @@
+"""Errors as ``application/problem+json`` (RFC 9457): what was wrong, and what to do."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import psycopg
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from pipeline.errors import InputError, NotFoundError, PromptStatsError
+
+logger = logging.getLogger(__name__)
+
+RETRY_SECONDS = 5
+"""When to ask again after an outage."""
+
+
+class Problem(HTTPException):
+    """An answer that is an error."""
+
+    def __init__(self, status: int, detail: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(status, detail, headers)
+
+
+def answer_with_problems(app: FastAPI) -> None:
+    """Has the app answer each error in the one form."""
+    app.exception_handler(HTTPException)(_of_http)
+    app.exception_handler(RequestValidationError)(_of_parameters)
+    app.exception_handler(PromptStatsError)(_of_ours)
+    app.exception_handler(psycopg.Error)(_of_database)
+    app.exception_handler(Exception)(_of_anything)
+
+
+def _problem(status: int, detail: str, headers: Mapping[str, str] | None = None, **more: Any) -> JSONResponse:
+    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
+    return JSONResponse({**body, **more}, status, {**(headers or {})}, media_type="application/problem+json")
+
+
+async def _of_http(_request: Request, error: HTTPException) -> JSONResponse:
+    return _problem(error.status_code, error.detail, error.headers)
+
+
+async def _of_parameters(_request: Request, error: RequestValidationError) -> JSONResponse:
+    errors = [
+        {"name": ".".join(str(part) for part in wrong["loc"][1:]), "wrong": wrong["msg"]}
+        for wrong in error.errors()
+    ]
+    detail = "; ".join(f"{wrong['name']}: {wrong['wrong']}" for wrong in errors)
+    return _problem(422, detail, errors=errors)
+
+
+async def _of_ours(_request: Request, error: PromptStatsError) -> JSONResponse:
+    if isinstance(error, InputError):
+        return _problem(404 if isinstance(error, NotFoundError) else 400, str(error))
+    logger.error("%s", error)
+    return _problem(503, "The stats can't be read now; the log says why", {"Retry-After": str(RETRY_SECONDS)})
+
+
+async def _of_database(_request: Request, error: psycopg.Error) -> JSONResponse:
+    logger.error("The database did not answer: %s", error)
+    return _problem(503, "The database does not answer; ask again later", {"Retry-After": str(RETRY_SECONDS)})
+
+
+async def _of_anything(_request: Request, error: Exception) -> JSONResponse:
+    logger.error("An answer failed", exc_info=error)
+    return _problem(500, "This should not have happened; the log says more")

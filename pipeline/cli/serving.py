@@ -1,0 +1,36 @@
+"""``serve``: the HTTP API."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.context import messages, open_current_database
+from pipeline.errors import InputError
+from pipeline.settings import settings
+
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+def serve(
+    *,
+    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port; 0 takes a free one.")] = 8000,
+) -> None:
+    """Serve the HTTP API. Without PROMPT_STATS_API_TOKEN it answers this machine alone."""
+    # The web libraries take a while to import, and the other commands need none of them.
+    import uvicorn
+
+    from pipeline.api import build_app
+
+    if not settings().api_tokens:
+        if host not in LOOPBACK:
+            raise InputError(
+                f"Serving at {host}",
+                "there is no token, so everybody who reaches this address could read and write",
+                "Set PROMPT_STATS_API_TOKEN, or leave --host out to serve this machine alone",
+            )
+        messages.print("No PROMPT_STATS_API_TOKEN: this machine alone is answered.")
+    app = build_app(settings(), open_current_database())
+    uvicorn.run(app, host=host, port=port)

@@ -1,0 +1,197 @@
+"""``POST /events``: what is taken counts once, what is not is named line by line."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+
+from pipeline.api.events import BODY_MAX_BYTES, EVENTS_MAX, LINES
+from pipeline.database import Database
+from pipeline.refresh import refresh
+from tests.api import served
+from tests.conftest import FIRST_DAY
+
+PROMPT = uuid.UUID(int=1)
+SLUG = "portrait"
+TOKENS = "read:reader, write:writer both"
+
+
+@pytest.fixture
+def app(database: Database) -> Iterator[psycopg.Connection[dict[str, Any]]]:
+    """The app's database, with one prompt."""
+    with psycopg.connect(database.conninfo, autocommit=True, row_factory=dict_row) as connection:
+        connection.execute(
+            "INSERT INTO prompts (id, slug, name, template) VALUES (%s, %s, 'n', 't')", (PROMPT, SLUG)
+        )
+        yield connection
+
+
+@pytest.fixture
+def client(app: psycopg.Connection[Any], database: Database) -> Iterator[httpx.Client]:  # noqa: ARG001  # fills the database
+    with served(database) as client:
+        yield client
+
+
+def event(**values: Any) -> dict[str, Any]:
+    return {"eventId": str(uuid.uuid4()), "promptId": SLUG, **values}
+
+
+def as_lines(*events: Any) -> dict[str, Any]:
+    """A request with an event a line; a text stands for itself."""
+    lines = [line if isinstance(line, str) else json.dumps(line) for line in events]
+    return {"content": "\n".join(lines), "headers": {"Content-Type": LINES[0]}}
+
+
+def count(app: psycopg.Connection[dict[str, Any]], table: str) -> int:
+    row = app.execute(f"SELECT count(*) AS count FROM {table}".encode()).fetchone()
+    assert row
+    return int(row["count"])
+
+
+def test_an_event_is_appended_as_it_was_given(client: httpx.Client, app: psycopg.Connection[Any]) -> None:
+    ids = {f"{name}_id": uuid.uuid4() for name in ("user", "character", "post", "job")}
+    values = {
+        **ids,
+        "scene": "café",
+        "environment": "",
+        "success": False,
+        "generation_time_ms": 5000,
+        "error_message": "out of memory",
+    }
+    given = event(
+        createdAt="2026-01-31T13:00:00+01:00",
+        generationTimeMs=5000,
+        error_message="out of memory",
+        negativePrompt="not stored",
+        **{name: values[name] for name in ("scene", "environment", "success")},
+        **{name.replace("_id", "Id"): str(value) for name, value in ids.items()},
+    )
+    answer = client.post("/events", json=given)
+    assert (answer.status_code, answer.json()) == (200, {"taken": 1, "rejected": []})
+    row = app.execute("SELECT * FROM prompt_usage").fetchone()
+    assert row is not None
+    assert row.pop("ingest_xid") > 0
+    assert row.pop("created_at").isoformat() == "2026-01-31T12:00:00+00:00"
+    expected = {"id": uuid.UUID(given["eventId"]), "prompt_id": PROMPT, "outfit": None, **values}
+    assert row == expected
+
+
+def test_a_repeated_request_counts_once(
+    client: httpx.Client, app: psycopg.Connection[Any], database: Database, lake: str
+) -> None:
+    events = [event(success=True), event(promptId=str(PROMPT)), event(promptId="unknown")]
+    for _ in range(3):
+        answer = client.post("/events", json=events).json()
+        assert answer["taken"] == 2
+        assert [(wrong["line"], wrong["eventId"]) for wrong in answer["rejected"]] == [
+            (3, events[2]["eventId"])
+        ]
+    assert (count(app, "prompt_usage"), count(app, "prompt_usage_rejected")) == (2, 1)
+    assert refresh(database, lake, FIRST_DAY).usage_count == 2
+
+
+def test_what_is_wrong_is_said_line_by_line(client: httpx.Client, app: psycopg.Connection[Any]) -> None:
+    good, unknown, late = event(), event(promptId="nobody's"), event(generationTimeMs=-1)
+    typo, twice = event(sene="cafe"), event(prompt_id=SLUG)
+    answer = client.post(
+        "/events",
+        **as_lines(
+            good, "{", "", "7", {"promptId": SLUG}, unknown, late, typo, twice, event(eventId="one"), good
+        ),
+    ).json()
+    assert answer["taken"] == 2
+    reasons = {wrong["line"]: wrong["reason"] for wrong in answer["rejected"]}
+    assert {line: reason.partition(":")[0] for line, reason in reasons.items()} == {
+        2: "not JSON",
+        4: "not an object",
+        5: "event_id is missing or no UUID",
+        6: "no prompt has the slug 'nobody''s'",
+        7: "generation_time_ms is not between 0 and 86,400,000 ms",
+        8: "sene is not a field of an event",
+        9: "prompt_id is given twice",
+        10: "event_id is missing or no UUID",
+    }
+    assert count(app, "prompt_usage") == 1
+    kept = app.execute("SELECT event_id::text, reason FROM prompt_usage_rejected ORDER BY id").fetchall()
+    expected = [
+        (given["eventId"], reasons[line]) for line, given in ((6, unknown), (7, late), (8, typo), (9, twice))
+    ]
+    assert sorted((row["event_id"], row["reason"]) for row in kept) == sorted(expected)
+
+
+def test_as_many_as_allowed_are_taken_at_once(client: httpx.Client, app: psycopg.Connection[Any]) -> None:
+    answer = client.post("/events", **as_lines(*(event(scene=str(n)) for n in range(EVENTS_MAX))), timeout=60)
+    assert answer.json() == {"taken": EVENTS_MAX, "rejected": []}
+    assert count(app, "prompt_usage") == EVENTS_MAX
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "detail"),
+    [
+        ({"json": [{}] * (EVENTS_MAX + 1)}, 413, "10,000 events"),
+        ({"json": ["x" * BODY_MAX_BYTES]}, 413, "32 MiB"),
+        ({"content": "[", "headers": {"Content-Type": "application/json"}}, 400, "not JSON"),
+        ({"content": "{}", "headers": {"Content-Type": "text/plain"}}, 415, "application/x-ndjson"),
+        ({}, 415, "application/json"),
+    ],
+)
+def test_a_request_that_can_not_be_read_is_a_problem(
+    client: httpx.Client, request_: dict[str, Any], status: int, detail: str
+) -> None:
+    answer = client.post("/events", **request_)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json()
+    assert problem["status"] == status
+    assert detail in problem["detail"]
+
+
+def test_an_empty_request_takes_nothing(client: httpx.Client) -> None:
+    assert client.post("/events", json=[]).json() == {"taken": 0, "rejected": []}
+    assert client.post("/events", **as_lines()).json() == {"taken": 0, "rejected": []}
+
+
+def test_without_a_database_the_writer_is_told_to_come_again(
+    client: httpx.Client, app: psycopg.Connection[Any], database: Database
+) -> None:
+    app.execute("ALTER TABLE prompt_usage RENAME TO elsewhere")
+    answer = client.post("/events", json=event())
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"] == "5"
+    assert database.conninfo not in answer.text
+    app.execute("ALTER TABLE elsewhere RENAME TO prompt_usage")
+    assert client.post("/events", json=event()).json()["taken"] == 1
+
+
+@pytest.mark.parametrize(
+    ("authorization", "status"),
+    [
+        (None, 401),
+        ("Bearer wrong", 401),
+        ("Basic writer", 401),
+        ("Bearer reader", 403),
+        ("Bearer writer", 200),
+        ("bearer both", 200),
+    ],
+)
+def test_only_a_token_that_may_write_writes(
+    database: Database, app: psycopg.Connection[Any], authorization: str | None, status: int
+) -> None:
+    with served(database, PROMPT_STATS_API_TOKEN=TOKENS) as client:
+        headers = {"Authorization": authorization} if authorization else {}
+        answer = client.post("/events", json=event(), headers=headers)
+    assert answer.status_code == status
+    assert ("www-authenticate" in answer.headers) == (status == 401)
+    assert count(app, "prompt_usage") == (status == 200)
+
+
+def test_without_tokens_another_host_name_is_refused(client: httpx.Client) -> None:
+    for host, status in (("localhost:1", 200), ("[::1]", 200), ("evil.example", 403)):
+        assert client.post("/events", json=[], headers={"Host": host}).status_code == status
