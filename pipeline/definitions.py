@@ -9,6 +9,9 @@ import dagster as dg
 from pipeline.orchestration.assets import build_assets
 from pipeline.orchestration.jobs import refresh_stats, refresh_stats_schedule
 from pipeline.orchestration.keeping import (
+    check_coverage,
+    check_coverage_schedule,
+    posts_have_events,
     reconcile_lake,
     reconcile_lake_schedule,
     retain_events,
@@ -26,8 +29,14 @@ def build_definitions(stores: Stores) -> dg.Definitions:
         assets = build_assets(stores.first_day)
     return dg.Definitions(
         assets=assets,
-        jobs=[refresh_stats, reconcile_lake, retain_events],
-        schedules=[refresh_stats_schedule, reconcile_lake_schedule, retain_events_schedule],
+        asset_checks=[posts_have_events],
+        jobs=[refresh_stats, reconcile_lake, check_coverage, retain_events],
+        schedules=[
+            refresh_stats_schedule,
+            reconcile_lake_schedule,
+            check_coverage_schedule,
+            retain_events_schedule,
+        ],
         resources={"stores": stores},
         executor=dg.in_process_executor,
     )

@@ -9,7 +9,7 @@
 ``keeping``
     ``reconcile``, ``keep-up``, ``retain``, ``erase-user``.
 ``events``
-    ``rejected``, ``send-journal``.
+    ``rejected``, ``send-journal``, ``track-missing``.
 ``serving``
     ``serve``.
 ``reading``

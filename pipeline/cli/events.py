@@ -1,7 +1,8 @@
-"""``rejected``, ``send-journal``: events that are not where they belong yet."""
+"""``rejected``, ``send-journal``, ``track-missing``: events that are not where they belong yet."""
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +13,7 @@ from pipeline import rejected
 from pipeline.cli import render
 from pipeline.cli.context import AsJson, console, open_current_database, print_json, working
 from pipeline.errors import DatabaseError, InputError
-from pipeline.formats import count
+from pipeline.formats import count, moment
 from pipeline.settings import settings
 from pipeline.tracking import PromptTracker
 
@@ -97,3 +98,31 @@ def send_journal(
             f"{stats.waiting} events still wait",
             "See above why, or whether another process is sending them, and run it again",
         )
+
+
+def track_missing(
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count them.")] = False,
+    grace_minutes: Annotated[
+        int, typer.Option(min=0, help="Leave out posts younger than this: their events may be on the way.")
+    ] = 60,
+    as_json: AsJson = False,
+) -> None:
+    """Append an event for each post that was made from a prompt and has none, once."""
+    from pipeline import coverage
+
+    database, lake, grace = open_current_database(), settings().lake, dt.timedelta(minutes=grace_minutes)
+    with working("comparing posts with events"):
+        report = (
+            coverage.look_for_missing(database, lake, grace)
+            if dry_run
+            else coverage.track_missing(database, lake, settings().start_date, grace)
+        )
+    if as_json:
+        print_json(asdict(report))
+        return
+    console.print(f"{count(report.missing)} of {count(report.posts)} posts from a prompt had no usage event.")
+    if report.missing:
+        console.print(f"The first was made {moment(report.first_at)}, the last {moment(report.last_at)}.")
+    if not dry_run:
+        console.print(f"{count(report.tracked)} events appended, {count(report.rejected)} rejected.")

@@ -9,6 +9,7 @@ from pipeline.days import DayRange, contiguous_ranges
 from pipeline.lake.partials import USAGE
 from pipeline.lake.usage_events import TABLE
 from pipeline.orchestration.assets import SyncConfig
+from pipeline.orchestration.keeping import posts_have_events
 from pipeline.orchestration.resources import Stores
 from pipeline.refresh import Plan, plan_refresh
 from pipeline.tables import STATS_TABLES, prompts
@@ -29,7 +30,8 @@ UNFINISHED = [
 
 refresh_stats = dg.define_asset_job(
     JOB,
-    selection=dg.AssetSelection.all(),
+    # Checks that are not part of an asset have a job of their own.
+    selection=dg.AssetSelection.all() - dg.AssetSelection.checks(posts_have_events),
     # The steps are calls of a few seconds: a process each would cost more than the work.
     executor_def=dg.in_process_executor,
     description="Brings some days of the lake up to date, recomputes their partials, publishes the stats.",

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 import psycopg
-from psycopg.rows import TupleRow
+from psycopg.rows import tuple_row
 from psycopg.types.json import Jsonb
 
 from pipeline.queries import query
@@ -29,7 +30,7 @@ Rejections = dict[uuid.UUID, str]
 """The reasons of the events that could not be taken, by event id."""
 
 
-def append_events(connection: psycopg.Connection[TupleRow], records: Sequence[Record]) -> Rejections:
+def append_events(connection: psycopg.Connection[Any], records: Sequence[Record]) -> Rejections:
     """Appends events, and keeps rejected ones; returns those that are rejected now.
 
     What is there already, by its event id, changes nothing. An event whose slug no prompt has, or that the
@@ -54,9 +55,9 @@ def append_events(connection: psycopg.Connection[TupleRow], records: Sequence[Re
     return append_events(connection, [record.rejected(reason)])
 
 
-def _append_batch(connection: psycopg.Connection[TupleRow], records: Sequence[Record]) -> Rejections:
+def _append_batch(connection: psycopg.Connection[Any], records: Sequence[Record]) -> Rejections:
     """The same in one transaction, or savepoint: all or nothing."""
-    with connection.transaction(), connection.cursor() as cursor:
+    with connection.transaction(), connection.cursor(row_factory=tuple_row) as cursor:
         cursor.execute(CREATE_GIVEN_EVENTS)
         with cursor.copy(COPY_GIVEN_EVENTS) as copy:
             copy.set_types(_TYPES)

@@ -1,0 +1,156 @@
+"""Posts without an event are found, and become events once, whatever else happens to them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import psycopg
+import pytest
+
+from pipeline.coverage import look_for_missing, track_missing
+from pipeline.database import Database
+from pipeline.definitions import build_definitions
+from pipeline.errors import DatabaseError
+from pipeline.orchestration.jobs import JOB
+from pipeline.orchestration.keeping import COVERAGE_JOB
+from pipeline.orchestration.resources import Stores
+from pipeline.refresh import refresh
+from pipeline.retention import retain
+from pipeline.settings import Settings
+from pipeline.tracking import PromptTracker
+from tests.command import answer
+from tests.conftest import FIRST_DAY
+from tests.oracle import assert_equals_recount
+
+PROMPT = uuid.UUID(int=1)
+USER = uuid.UUID(int=1001)
+MADE_AT = dt.datetime.now(dt.UTC).replace(microsecond=0) - dt.timedelta(days=3)
+
+
+@pytest.fixture
+def app(database: Database) -> Iterator[psycopg.Connection[Any]]:
+    """The app's database, with one prompt."""
+    with psycopg.connect(database.conninfo, autocommit=True) as connection:
+        connection.execute("INSERT INTO prompts (id, name, template) VALUES (%s, 'n', 't')", (PROMPT,))
+        yield connection
+
+
+def add_post(app: psycopg.Connection[Any], **values: Any) -> uuid.UUID:
+    """A post made from the prompt three days ago."""
+    post_id = uuid.uuid4()
+    row = {"id": post_id, "prompt_id": PROMPT, "user_id": USER, "created_at": MADE_AT, **values}
+    columns = ", ".join(row)
+    app.execute(f"INSERT INTO posts ({columns}) VALUES ({', '.join(['%s'] * len(row))})", [*row.values()])
+    return post_id
+
+
+def track(database: Database, post_id: uuid.UUID | None = None, **values: Any) -> None:
+    with PromptTracker(database.conninfo, mode="direct") as tracker:
+        tracker.track_post_creation(post_id=post_id, prompt_id=PROMPT, **values)
+
+
+def test_a_post_without_an_event_becomes_one_once(
+    database: Database, lake: str, app: psycopg.Connection[Any]
+) -> None:
+    track(database, add_post(app), success=True)
+    lost = add_post(app, scene="cafe", image_url="https://example.com/1.png")
+    unknown = add_post(app, created_at=MADE_AT + dt.timedelta(hours=1))
+    add_post(app, prompt_id=None)
+    young = add_post(app, created_at=dt.datetime.now(dt.UTC))
+    report = track_missing(database, lake, FIRST_DAY)
+    assert (report.posts, report.missing, report.tracked, report.rejected) == (3, 2, 2, 0)
+    assert (report.first_at, report.last_at) == (MADE_AT, MADE_AT + dt.timedelta(hours=1))
+    rows = app.execute(
+        "SELECT post_id, prompt_id, user_id, scene, success, created_at FROM prompt_usage"
+        " WHERE post_id <> ALL(%s) ORDER BY created_at",
+        ([young],),
+    ).fetchall()
+    assert set(rows) >= {
+        (lost, PROMPT, USER, "cafe", True, MADE_AT),
+        (unknown, PROMPT, USER, None, None, MADE_AT + dt.timedelta(hours=1)),
+    }
+    assert len(rows) == 3
+    assert_equals_recount(database, FIRST_DAY)
+
+    again = track_missing(database, lake, FIRST_DAY)
+    assert (again.posts, again.missing, again.tracked) == (3, 0, 0)
+
+
+def test_events_that_the_lake_alone_has_are_no_less_events(
+    database: Database, lake: str, app: psycopg.Connection[Any]
+) -> None:
+    track(database, add_post(app), created_at=MADE_AT)
+    add_post(app)
+    assert track_missing(database, lake, FIRST_DAY).tracked == 1
+    assert retain(database, lake, FIRST_DAY, 1).rows == 2
+    assert track_missing(database, lake, FIRST_DAY).missing == 0
+
+
+def test_events_that_the_lake_can_not_have_are_no_less_events(
+    database: Database, lake: str, app: psycopg.Connection[Any]
+) -> None:
+    refresh(database, lake, FIRST_DAY)
+    track(database, add_post(app))
+    track(database, add_post(app), created_at=dt.datetime.now(dt.UTC) + dt.timedelta(days=5))
+    track(database, add_post(app), generation_time_ms=-1)
+    with psycopg.connect(database.conninfo) as slow:
+        # Open: the watermark stays below what commits meanwhile.
+        slow.execute("INSERT INTO prompt_usage (prompt_id) VALUES (%s)", (PROMPT,))
+        track(database, add_post(app))
+        assert look_for_missing(database, lake).missing == 0
+        assert track_missing(database, lake, FIRST_DAY).missing == 0
+
+
+def test_a_prompt_that_is_gone_is_counted_as_any_other(
+    database: Database, lake: str, app: psycopg.Connection[Any]
+) -> None:
+    add_post(app, prompt_id=uuid.UUID(int=404))
+    assert track_missing(database, lake, FIRST_DAY).tracked == 1
+    assert_equals_recount(database, FIRST_DAY)
+
+
+def test_what_can_not_be_an_event_is_kept_and_not_tried_again(
+    database: Database, lake: str, app: psycopg.Connection[Any]
+) -> None:
+    add_post(app, scene="x" * 20_000)
+    report = track_missing(database, lake, FIRST_DAY)
+    assert (report.missing, report.tracked, report.rejected) == (1, 0, 1)
+    assert track_missing(database, lake, FIRST_DAY).missing == 0
+
+
+def test_nothing_is_missing_before_anything_was_counted(database: Database, lake: str) -> None:
+    with pytest.raises(DatabaseError, match="nothing was published yet"):
+        look_for_missing(database, lake)
+
+
+def test_the_check_names_what_is_missing(
+    database: Database, lake: str, app: psycopg.Connection[Any], tmp_path: Path
+) -> None:
+    values = {"PROMPT_STATS_LAKE_URI": lake, "PROMPT_STATS_START_DATE": FIRST_DAY}
+    definitions = build_definitions(Stores(Settings.model_validate(values), database))
+    track(database, add_post(app))
+    refresh(database, lake, FIRST_DAY)
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        for missing in (0, 1):
+            result = definitions.resolve_job_def(COVERAGE_JOB).execute_in_process(instance=instance)
+            [check] = result.get_asset_check_evaluations()
+            assert check.passed == (not missing)
+            assert check.metadata["posts_without_event"].value == missing
+            add_post(app)
+    keys = definitions.resolve_job_def(JOB).asset_layer.asset_graph.asset_check_keys
+    assert "posts_have_events" not in {key.name for key in keys}
+
+
+def test_the_command(database: Database, lake: str, app: psycopg.Connection[Any], tmp_path: Path) -> None:
+    add_post(app)
+    environment = {"DATABASE_URL": database.conninfo, "PROMPT_STATS_LAKE_URI": lake}
+    refresh(database, lake, FIRST_DAY)
+    expected: dict[str, Any] = {"posts": 1, "missing": 1, "tracked": 0, "rejected": 0}
+    expected |= dict.fromkeys(("first_at", "last_at"), MADE_AT.isoformat())
+    assert answer(tmp_path, "track-missing", "--dry-run", **environment) == expected
+    assert answer(tmp_path, "track-missing", **environment) == {**expected, "tracked": 1}
