@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 import psycopg
+from psycopg.errors import UniqueViolation
 from psycopg.rows import tuple_row
 from psycopg.types.json import Jsonb
 
@@ -15,12 +17,15 @@ from pipeline.queries import query
 from pipeline.tracking.connection import is_outage
 from pipeline.tracking.event import Event, Record
 
+COPY_EVENTS = query("postgres/copy_events")
 CREATE_GIVEN_EVENTS = query("postgres/create_given_events")
 COPY_GIVEN_EVENTS = query("postgres/copy_given_events")
 APPEND_GIVEN_EVENTS = query("postgres/append_given_events")
 
 # Of the columns of create_given_events.sql: those of an event, then a rejected event's.
 _EVENT_TYPES = ("uuid", "uuid", "text", *["uuid"] * 4, *["text"] * 3, "bool", "int4", "text", "timestamptz")
+_SLUG = 2
+_COLUMN_TYPES = (*_EVENT_TYPES[:_SLUG], *_EVENT_TYPES[_SLUG + 1 :])
 _TYPES = (*_EVENT_TYPES, "text", "jsonb")
 _NOT_REJECTED = (None, None)
 _NO_EVENT = (None,) * (len(_EVENT_TYPES) - 1)
@@ -57,6 +62,11 @@ def append_events(connection: psycopg.Connection[Any], records: Sequence[Record]
 
 def _append_batch(connection: psycopg.Connection[Any], records: Sequence[Record]) -> Rejections:
     """The same in one transaction, or savepoint: all or nothing."""
+    if all(isinstance(record, Event) and record.slug is None for record in records):
+        with suppress(UniqueViolation):
+            _copy(connection, records)
+            return {}
+    # Some events are there already, or need a look at the prompts: COPY can do neither.
     with connection.transaction(), connection.cursor(row_factory=tuple_row) as cursor:
         cursor.execute(CREATE_GIVEN_EVENTS)
         with cursor.copy(COPY_GIVEN_EVENTS) as copy:
@@ -64,6 +74,15 @@ def _append_batch(connection: psycopg.Connection[Any], records: Sequence[Record]
             for record in records:
                 copy.write_row(_row(record))
         return dict(cursor.execute(APPEND_GIVEN_EVENTS).fetchall())
+
+
+def _copy(connection: psycopg.Connection[Any], events: Sequence[Record]) -> None:
+    """Half again as fast as by way of the temporary table, and all that most batches need."""
+    with connection.transaction(), connection.cursor() as cursor, cursor.copy(COPY_EVENTS) as copy:
+        copy.set_types(_COLUMN_TYPES)
+        for event in events:
+            row = msgspec.structs.astuple(event)
+            copy.write_row(row[:_SLUG] + row[_SLUG + 1 :])
 
 
 def _row(record: Record) -> tuple[object, ...]:

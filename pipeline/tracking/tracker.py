@@ -187,8 +187,14 @@ class PromptTracker:
         return self._track(read_event(values, problems))
 
     def stats(self) -> TrackerStats:
-        """What became of the events so far."""
-        stores = self._stores()
+        """What became of the events so far. What a journal holds that can't be read now is not in it."""
+        waiting, oldest_at = 0, list[dt.datetime | None]()
+        for store in self._stores():
+            try:
+                waiting += store.count()
+                oldest_at.append(store.oldest_at())
+            except sqlite3.Error as error:
+                self._complain("The journal can't be read: %s", error)
         with self._lock:
             counts = dict(self._counts)
         return TrackerStats(
@@ -196,8 +202,8 @@ class PromptTracker:
             written=counts.get("written", 0),
             rejected=counts.get("rejected", 0),
             failed=counts.get("failed", 0),
-            waiting=sum(store.count() for store in stores),
-            oldest_waiting_at=min(filter(None, (store.oldest_at() for store in stores)), default=None),
+            waiting=waiting,
+            oldest_waiting_at=min(filter(None, oldest_at), default=None),
         )
 
     def flush(self, timeout_seconds: float = 5.0) -> bool:

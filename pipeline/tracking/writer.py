@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -81,13 +82,20 @@ class Writer:
     def flush(self, timeout_seconds: float) -> bool:
         """Whether nothing waits any more, after ``timeout_seconds`` at most."""
         deadline = time.monotonic() + timeout_seconds
-        while is_waiting := any(store.count() for store in self._stores):
+        while is_waiting := self._is_waiting():
             if time.monotonic() >= deadline:
                 break
             self._full.set()
             self._wanted.set()
             time.sleep(FLUSH_LOOKS_SECONDS)
         return not is_waiting
+
+    def _is_waiting(self) -> bool:
+        try:
+            return any(store.count() for store in self._stores)
+        except sqlite3.Error:
+            # A journal that can't be read: nobody knows what it holds.
+            return True
 
     def close(self, timeout_seconds: float) -> None:
         """Writes what waits, for ``timeout_seconds`` at most."""

@@ -239,3 +239,16 @@ def test_an_entry_that_can_not_be_read_is_kept_as_rejected(database: Database, t
     assert len(ids(database)) == 1
     assert "the journal's entry can't be read" in rows[0][0]
     assert rows[0][1] == {"record": '{"type":"later"}\\x00\\xff'}
+
+
+def test_a_journal_that_can_not_be_read_any_more_is_no_reason_to_fail(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with PromptTracker(NOWHERE, journal_dir=tmp_path) as tracker:
+        tracker.track_post_creation(prompt_id=PROMPT_ID)
+        with sqlite3.connect(tmp_path / FILE) as journal:
+            journal.execute("DROP TABLE waiting")
+        assert tracker.stats().waiting == 0
+        assert "The journal can't be read: no such table" in caplog.text
+        assert not tracker.flush(0.1)
+        tracker.close(0)
