@@ -58,6 +58,28 @@ def _measures() -> list[Column[object]]:
     ]
 
 
+def _details() -> list[Column[object]]:
+    """How far the measures of a group go, and how sure they are."""
+    return [
+        Column("first_used_at", TIMESTAMP, comment="Time of the earliest dated event."),
+        Column("success_rate_lower", Double, comment="Percent: lower end of its 95 % Wilson interval."),
+        Column("success_rate_upper", Double, comment="Percent: upper end of its 95 % Wilson interval."),
+        Column(
+            "timed_count",
+            BigInteger,
+            nullable=False,
+            server_default=text("0"),
+            comment="Events with a generation time: what the mean and the percentiles are of.",
+        ),
+        Column("min_generation_time_ms", BigInteger, comment="Shortest generation time in milliseconds."),
+        Column("max_generation_time_ms", BigInteger, comment="Longest generation time in milliseconds."),
+    ]
+
+
+def _window(name: str, comment: str) -> Column[object]:
+    return Column(name, BigInteger, nullable=False, server_default=text("0"), comment=comment)
+
+
 prompts = Table(
     "prompts",
     metadata,
@@ -204,18 +226,18 @@ prompt_stats = Table(
     metadata,
     Column("prompt_id", UUID, primary_key=True),
     *_measures(),
-    Column("first_used_at", TIMESTAMP, comment="Time of the earliest dated event."),
+    *_details(),
     Column("p50_generation_time_ms", Double, comment="Median time, within 2 % of the exact one."),
+    Column("p90_generation_time_ms", Double, comment="90th percentile, within 2 %."),
     Column("p95_generation_time_ms", Double, comment="95th percentile, within 2 %."),
     Column("p99_generation_time_ms", Double, comment="99th percentile, within 2 %."),
     Column("unique_users", BigInteger, nullable=False, comment="Distinct users, as of user_stats_as_of."),
+    _window("usage_count_1d", "Events of the day of as_of (UTC), so far."),
     Column("usage_count_7d", BigInteger, nullable=False, comment="Events of the 7 days up to as_of (UTC)."),
     Column("usage_count_30d", BigInteger, nullable=False, comment="Events of the 30 days up to as_of."),
-    Column(
-        "success_rate_lower",
-        Double,
-        comment="Percent: lower bound of the 95 % Wilson interval of the success rate.",
-    ),
+    _window("usage_count_previous_1d", "Events of the day before that of as_of."),
+    _window("usage_count_previous_7d", "Events of the 7 days before usage_count_7d."),
+    _window("usage_count_previous_30d", "Events of the 30 days before usage_count_30d."),
     Column("favorite_count", BigInteger, nullable=False, comment="Users who have it as a favourite."),
     Column("stats_as_of", TIMESTAMP, nullable=False, comment="as_of of the refresh that wrote the row."),
     comment="One row a prompt, used or not. Replaced by the pipeline alone.",
@@ -229,6 +251,7 @@ def _value_stats(name: str, column: str) -> Table:
         Column("prompt_id", UUID, nullable=False),
         Column(column, Text, comment="NULL is a group of its own, the empty text is another."),
         *_measures(),
+        *_details(),
         Index(f"{name}_prompt_id_idx", "prompt_id"),
         comment=f"One row a prompt and {column}. Replaced by the pipeline alone.",
     )
@@ -238,13 +261,21 @@ prompt_scene_stats = _value_stats("prompt_scene_stats", "scene")
 prompt_environment_stats = _value_stats("prompt_environment_stats", "environment")
 prompt_outfit_stats = _value_stats("prompt_outfit_stats", "outfit")
 
-scene_stats = Table(
-    "scene_stats",
-    metadata,
-    Column("scene", Text, comment="NULL is a group of its own, the empty text is another."),
-    *_measures(),
-    comment="One row a scene, over all prompts. Replaced by the pipeline alone.",
-)
+
+def _overall_stats(column: str) -> Table:
+    return Table(
+        f"{column}_stats",
+        metadata,
+        Column(column, Text, comment="NULL is a group of its own, the empty text is another."),
+        *_measures(),
+        *_details(),
+        comment=f"One row a {column}, over all prompts. Replaced by the pipeline alone.",
+    )
+
+
+scene_stats = _overall_stats("scene")
+environment_stats = _overall_stats("environment")
+outfit_stats = _overall_stats("outfit")
 
 prompt_daily_stats = Table(
     "prompt_daily_stats",
@@ -362,6 +393,8 @@ STATS_TABLES = (
     prompt_environment_stats,
     prompt_outfit_stats,
     scene_stats,
+    environment_stats,
+    outfit_stats,
     prompt_daily_stats,
     prompt_error_stats,
 )

@@ -29,6 +29,13 @@ MEASURES = """
     max(created_at)
 """
 
+DETAILS = "min(created_at), count(generation_time_ms), min(generation_time_ms), max(generation_time_ms)"
+
+WINDOWS = ", ".join(
+    f"count(*) FILTER (WHERE day BETWEEN %(today)s - {first} AND %(today)s - {last})"
+    for first, last in ((0, 0), (6, 0), (29, 0), (1, 1), (13, 7), (59, 30))
+)
+
 RECOUNTS = {
     "prompt_stats": f"""
         WITH counted AS ({COUNTED}),
@@ -38,25 +45,29 @@ RECOUNTS = {
             UNION SELECT prompt_id FROM prompt_favorites
         ),
         used AS (
-            SELECT prompt_id, {MEASURES}, min(created_at), count(DISTINCT user_id),
-                   count(*) FILTER (WHERE day BETWEEN %(today)s - 6 AND %(today)s),
-                   count(*) FILTER (WHERE day BETWEEN %(today)s - 29 AND %(today)s)
+            SELECT prompt_id, {MEASURES}, {DETAILS}, count(DISTINCT user_id), {WINDOWS}
             FROM counted GROUP BY 1
         )
         SELECT ids.prompt_id, coalesce(used.count, 0), coalesce(used.count_1, 0), coalesce(used.count_2, 0),
-               used.rate, used.mean, used.last, used.first, coalesce(used.users, 0),
-               coalesce(used.week, 0), coalesce(used.month, 0),
+               used.rate, used.mean, used.last, used.first, coalesce(used.timed, 0), used.shortest,
+               used.longest, coalesce(used.users, 0), coalesce(used.d1, 0), coalesce(used.d7, 0),
+               coalesce(used.d30, 0), coalesce(used.p1, 0), coalesce(used.p7, 0), coalesce(used.p30, 0),
                (SELECT count(DISTINCT user_id) FROM prompt_favorites f WHERE f.prompt_id = ids.prompt_id)
         FROM ids
-        LEFT JOIN used AS used (prompt_id, count, count_1, count_2, rate, mean, last, first, users,
-                                   week, month)
+        LEFT JOIN used AS used (prompt_id, count, count_1, count_2, rate, mean, last, first, timed, shortest,
+                                longest, users, d1, d7, d30, p1, p7, p30)
             ON used.prompt_id = ids.prompt_id""",
     **{
         f"prompt_{name}_stats": f"""
-        WITH counted AS ({COUNTED}) SELECT prompt_id, {name}, {MEASURES} FROM counted GROUP BY 1, 2"""
+        WITH counted AS ({COUNTED})
+        SELECT prompt_id, {name}, {MEASURES}, {DETAILS} FROM counted GROUP BY 1, 2"""
         for name in ("scene", "environment", "outfit")
     },
-    "scene_stats": f"WITH counted AS ({COUNTED}) SELECT scene, {MEASURES} FROM counted GROUP BY 1",
+    **{
+        f"{name}_stats": f"""
+        WITH counted AS ({COUNTED}) SELECT {name}, {MEASURES}, {DETAILS} FROM counted GROUP BY 1"""
+        for name in ("scene", "environment", "outfit")
+    },
     "prompt_daily_stats": f"""
         WITH counted AS ({COUNTED}) SELECT day, prompt_id, {MEASURES} FROM counted GROUP BY 1, 2""",
     "user_prompt_stats": f"""
@@ -79,21 +90,29 @@ MEASURE_COLUMNS = (
     "usage_count, success_count, failure_count, success_rate, avg_generation_time_ms, last_used_at"
 )
 
+DETAIL_COLUMNS = "first_used_at, timed_count, min_generation_time_ms, max_generation_time_ms"
+
 PUBLISHED = {
-    "prompt_stats": f"SELECT prompt_id, {MEASURE_COLUMNS}, first_used_at, unique_users, usage_count_7d,"
-    " usage_count_30d, favorite_count FROM prompt_stats",
+    "prompt_stats": f"SELECT prompt_id, {MEASURE_COLUMNS}, {DETAIL_COLUMNS}, unique_users, usage_count_1d,"
+    " usage_count_7d, usage_count_30d, usage_count_previous_1d, usage_count_previous_7d,"
+    " usage_count_previous_30d, favorite_count FROM prompt_stats",
     **{
-        f"prompt_{name}_stats": f"SELECT prompt_id, {name}, {MEASURE_COLUMNS} FROM prompt_{name}_stats"
+        f"prompt_{name}_stats": f"SELECT prompt_id, {name}, {MEASURE_COLUMNS}, {DETAIL_COLUMNS}"
+        f" FROM prompt_{name}_stats"
         for name in ("scene", "environment", "outfit")
     },
-    "scene_stats": f"SELECT scene, {MEASURE_COLUMNS} FROM scene_stats",
+    **{
+        f"{name}_stats": f"SELECT {name}, {MEASURE_COLUMNS}, {DETAIL_COLUMNS} FROM {name}_stats"
+        for name in ("scene", "environment", "outfit")
+    },
     "prompt_daily_stats": f"SELECT day, prompt_id, {MEASURE_COLUMNS} FROM prompt_daily_stats",
     "user_prompt_stats": f"SELECT user_id, prompt_id, {MEASURE_COLUMNS}, is_favorite FROM user_prompt_stats",
     "prompts": f"SELECT id, {MEASURE_COLUMNS}, favorite_count FROM prompts",
 }
 
 PERCENTILES = """
-    SELECT p.prompt_id, p.p50_generation_time_ms, p.p95_generation_time_ms, p.p99_generation_time_ms, t.times
+    SELECT p.prompt_id, p.p50_generation_time_ms, p.p90_generation_time_ms, p.p95_generation_time_ms,
+           p.p99_generation_time_ms, t.times
     FROM prompt_stats p
     LEFT JOIN (
         SELECT prompt_id, array_agg(generation_time_ms ORDER BY generation_time_ms) AS times
@@ -140,9 +159,9 @@ def _assert_percentiles(connection: psycopg.Connection[Any], values: dict[str, A
     recount = _of(raw, PERCENTILES.format(counted=COUNTED))
     for prompt_id, *published, times in connection.execute(recount, values):
         if times is None:
-            assert published == [None, None, None], f"{prompt_id} was never timed"
+            assert published == [None] * 4, f"{prompt_id} was never timed"
             continue
-        for estimate, quantile in zip(published, (0.50, 0.95, 0.99), strict=True):
+        for estimate, quantile in zip(published, (0.50, 0.90, 0.95, 0.99), strict=True):
             exact = times[int(quantile * (len(times) - 1))]
             # A broken clock's times are all one bucket; they are not told apart.
             is_close = abs(estimate - exact) <= 0.02 * exact + 1e-9 if exact > 0 else estimate <= 0

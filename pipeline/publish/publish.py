@@ -45,8 +45,8 @@ PROMPTS_WRITE_BACK = text(query("postgres/prompts_write_back"))
 CREATE_PROMPTS_CHANGED = text(query("postgres/create_prompts_changed"))
 WRITE_BACK_PROMPTS = text(query("postgres/write_back_prompts"))
 
-WINDOW = 30 * ONE_DAY
-"""The longest of the windows that end with today."""
+WINDOW = 2 * max(frames.WINDOWS) * ONE_DAY
+"""The longest of the windows that end with today, and the one before it."""
 
 GROUP_COLUMNS = {
     "prompt_stats": "prompt_id",
@@ -54,6 +54,8 @@ GROUP_COLUMNS = {
     "prompt_environment_stats": "prompt_id",
     "prompt_outfit_stats": "prompt_id",
     "scene_stats": "scene",
+    "environment_stats": "environment",
+    "outfit_stats": "outfit",
     "prompt_daily_stats": "day",
     "prompt_error_stats": "prompt_id",
 }
@@ -169,10 +171,13 @@ def _wanted(
     recent = _days_of_prompts(state, list(window), ["day", "prompt_id", "usage_count"])
     return {
         "prompt_stats": frames.prompt_stats(totals, recent, prompts, today),
-        "prompt_scene_stats": frames.value_stats(totals, "scene"),
-        "prompt_environment_stats": frames.value_stats(totals, "environment"),
-        "prompt_outfit_stats": frames.value_stats(totals, "outfit"),
-        "scene_stats": frames.scene_stats(totals),
+        **{
+            f"prompt_{name}_stats": frames.value_stats(totals, name)
+            for name in ("scene", "environment", "outfit")
+        },
+        **{
+            f"{name}_stats": frames.overall_stats(totals, name) for name in ("scene", "environment", "outfit")
+        },
         "prompt_daily_stats": frames.prompt_daily_stats(days),
         "prompt_error_stats": frames.prompt_error_stats(totals),
     }

@@ -1,7 +1,8 @@
 """One function a stats table: totals of partials in, the table's rows out, columns as in ``tables.py``.
 
 ``totals`` is the result of ``sql/engine/merged_partials.sql``, ``daily`` are rows of
-``prompt_usage_daily``. Ids are text. Events without a prompt count in ``scene_stats`` only.
+``prompt_usage_daily``. Ids are text. Events without a prompt count in ``scene_stats``,
+``environment_stats`` and ``outfit_stats`` only.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import datetime as dt
 import polars as pl
 
 from pipeline.stats.percentiles import PERCENTILES, percentiles
-from pipeline.stats.rates import avg_generation_time_ms, success_rate, success_rate_lower
+from pipeline.stats.rates import avg_generation_time_ms, success_rate, success_rate_interval
 
 MEASURES = (
     pl.col("usage_count"),
@@ -21,6 +22,15 @@ MEASURES = (
     avg_generation_time_ms(),
     pl.col("last_used_at"),
 )
+DETAILS = (
+    pl.col("first_used_at"),
+    *success_rate_interval(),
+    pl.col("timed_count"),
+    pl.col("generation_time_ms_min").alias("min_generation_time_ms"),
+    pl.col("generation_time_ms_max").alias("max_generation_time_ms"),
+)
+WINDOWS = (1, 7, 30)
+"""Lengths in days of the periods that end with today, and of those before them."""
 
 
 def prompt_stats(
@@ -29,15 +39,17 @@ def prompt_stats(
     """One row a prompt that exists, was used, or is a favourite; all but the unique users.
 
     ``days``: ``day``, ``prompt_id``, ``usage_count``. ``prompts``: ``prompt_id``, ``favorite_count``.
-    The windows of 7 and 30 days end with ``today``.
+    The windows of 1, 7 and 30 days end with ``today``; as long ones before them are the previous ones.
     """
     own = _dimension(totals, "prompt")
+    windows = {f"usage_count_{length}d": (length - 1, 0) for length in WINDOWS}
+    windows |= {f"usage_count_previous_{length}d": (2 * length - 1, length) for length in WINDOWS}
     recent = days.group_by("prompt_id").agg(
         pl.col("usage_count")
-        .filter(pl.col("day").is_between(today - dt.timedelta(days=length - 1), today))
+        .filter(pl.col("day").is_between(today - dt.timedelta(first), today - dt.timedelta(last)))
         .sum()
-        .alias(f"usage_count_{length}d")
-        for length in (7, 30)
+        .alias(name)
+        for name, (first, last) in windows.items()
     )
     times = percentiles(
         _dimension(totals, "time").select(
@@ -46,7 +58,7 @@ def prompt_stats(
     )
     prompt_ids = pl.concat([prompts["prompt_id"], own["prompt_id"]]).unique().to_frame()
     counts = ["usage_count", "success_count", "failure_count", "timed_count"]
-    counts += ["generation_time_ms_sum", "usage_count_7d", "usage_count_30d", "favorite_count"]
+    counts += ["generation_time_ms_sum", "favorite_count", *windows]
     joined = prompt_ids
     for part in (own, recent, times, prompts):
         joined = joined.join(part, on="prompt_id", how="left")
@@ -54,32 +66,32 @@ def prompt_stats(
     return joined.with_columns(pl.col(counts).fill_null(0)).select(
         "prompt_id",
         *MEASURES,
-        "first_used_at",
+        *DETAILS,
         *(pl.col(name).clip(lowest, highest) for name in PERCENTILES),
-        "usage_count_7d",
-        "usage_count_30d",
-        success_rate_lower(),
+        *windows,
         "favorite_count",
     )
 
 
 def value_stats(totals: pl.DataFrame, dimension: str) -> pl.DataFrame:
     """One row a prompt and value of ``dimension`` (scene, environment, outfit), null being a value."""
-    return _dimension(totals, dimension).select("prompt_id", pl.col("value").alias(dimension), *MEASURES)
+    return _dimension(totals, dimension).select(
+        "prompt_id", pl.col("value").alias(dimension), *MEASURES, *DETAILS
+    )
 
 
-def scene_stats(totals: pl.DataFrame) -> pl.DataFrame:
-    """One row a scene, over all prompts."""
+def overall_stats(totals: pl.DataFrame, dimension: str) -> pl.DataFrame:
+    """One row a value of ``dimension`` (scene, environment, outfit), over all prompts."""
+    counts = ("usage_count", "success_count", "failure_count", "timed_count", "generation_time_ms_sum")
     return (
-        totals.filter(pl.col("dimension") == "scene")
-        .group_by(scene="value")
+        totals.filter(pl.col("dimension") == dimension)
+        .group_by(pl.col("value").alias(dimension))
         .agg(
-            pl.col(
-                "usage_count", "success_count", "failure_count", "timed_count", "generation_time_ms_sum"
-            ).sum(),
-            pl.col("last_used_at").max(),
+            pl.col(counts).sum(),
+            pl.col("first_used_at", "generation_time_ms_min").min(),
+            pl.col("last_used_at", "generation_time_ms_max").max(),
         )
-        .select("scene", *MEASURES)
+        .select(dimension, *MEASURES, *DETAILS)
     )
 
 

@@ -15,7 +15,7 @@ GAMMA = (1 + RELATIVE_ERROR) / (1 - RELATIVE_ERROR)
 BELOW_ONE_BUCKET = -1
 """The bucket of times that have no logarithm: 0 ms, and what a broken clock may give."""
 
-PERCENTILES = {"p50_generation_time_ms": 0.50, "p95_generation_time_ms": 0.95, "p99_generation_time_ms": 0.99}
+PERCENTILES = {f"p{percent}_generation_time_ms": percent / 100 for percent in (50, 90, 95, 99)}
 
 
 def percentiles(buckets: pl.DataFrame) -> pl.DataFrame:

@@ -1,4 +1,4 @@
-"""Success rates, means, and the lower bound of a rate's confidence interval, as polars expressions."""
+"""Success rates, means, and a rate's confidence interval, as polars expressions."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ def avg_generation_time_ms() -> pl.Expr:
     return pl.when(timed > 0).then(pl.col("generation_time_ms_sum") / timed).alias("avg_generation_time_ms")
 
 
-def success_rate_lower() -> pl.Expr:
-    """Percent: the lower end of the 95 % Wilson score interval; null where there are no events.
+def success_rate_interval() -> tuple[pl.Expr, pl.Expr]:
+    """Percent: the ends of the 95 % Wilson score interval; null where there are no events.
 
-    Unlike the rate itself it is small for small samples: 3 of 3 give 43.9, 950 of 1,000 give 93.5.
+    ``success_rate_lower`` and ``success_rate_upper``. Unlike the rate itself, the lower end is small for
+    small samples: 3 of 3 give 43.9, 950 of 1,000 give 93.5.
     Wilson, E. B. (1927), "Probable inference, the law of succession, and statistical inference".
     """
     # As integers, the square of a large count would overflow.
@@ -35,5 +36,8 @@ def success_rate_lower() -> pl.Expr:
     z2 = Z_95**2
     center = p + z2 / (2 * n)
     margin = Z_95 * (p * (1 - p) / n + z2 / (4 * n * n)).sqrt()
-    lower = ((center - margin) / (1 + z2 / n) * 100).clip(lower_bound=0.0)
-    return pl.when(n > 0).then(lower).alias("success_rate_lower")
+    lower, upper = (
+        pl.when(n > 0).then((end / (1 + z2 / n) * 100).clip(0.0, 100.0))
+        for end in (center - margin, center + margin)
+    )
+    return lower.alias("success_rate_lower"), upper.alias("success_rate_upper")

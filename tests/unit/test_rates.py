@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.stats.rates import avg_generation_time_ms, success_rate, success_rate_lower
+from pipeline.stats.rates import avg_generation_time_ms, success_rate, success_rate_interval
 
 
 def value(expression: pl.Expr, **counts: int) -> float | None:
@@ -20,7 +20,11 @@ def value(expression: pl.Expr, **counts: int) -> float | None:
 
 
 def lower(successes: int, uses: int) -> float | None:
-    return value(success_rate_lower(), usage_count=uses, success_count=successes)
+    return value(success_rate_interval()[0], usage_count=uses, success_count=successes)
+
+
+def upper(successes: int, uses: int) -> float | None:
+    return value(success_rate_interval()[1], usage_count=uses, success_count=successes)
 
 
 @pytest.mark.parametrize(
@@ -34,6 +38,7 @@ def test_the_lower_bound_is_wilsons(successes: int, uses: int, expected: float) 
 def test_what_was_never_used_has_no_rate() -> None:
     assert value(success_rate(), usage_count=0, success_count=0) is None
     assert lower(0, 0) is None
+    assert upper(0, 0) is None
 
 
 def test_what_was_never_timed_has_no_mean() -> None:
@@ -59,6 +64,16 @@ def test_the_lower_bound_solves_wilsons_equation(counts: tuple[int, int]) -> Non
     assert observed - bound == pytest.approx(
         1.959964 * math.sqrt(bound * (1 - bound) / uses), rel=1e-5, abs=1e-7
     )
+
+
+@given(st.integers(1, 10**9).flatmap(lambda uses: st.tuples(st.integers(0, uses), st.just(uses))))
+def test_successes_and_the_rest_have_intervals_that_mirror_each_other(counts: tuple[int, int]) -> None:
+    successes, uses = counts
+
+    low, high = lower(uses - successes, uses), upper(successes, uses)
+
+    assert low is not None
+    assert high == pytest.approx(100 - low, abs=1e-9)
 
 
 @given(st.integers(1, 1000), st.integers(1, 1000))
