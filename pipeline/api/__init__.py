@@ -8,6 +8,16 @@
     Errors as ``application/problem+json``.
 ``answers``
     What answers look like.
+``reader``
+    Reads the published stats, with as of when they are.
+``prompts``
+    Stats of prompts, rankings, series, errors.
+``overall``
+    Scenes, environments and outfits over all prompts.
+``users``
+    A user's prompts and favourites.
+``operation``
+    Status, health, metrics.
 ``events``
     ``POST /events``, for writers without a database connection.
 """

@@ -1,12 +1,81 @@
-"""What answers look like: camelCase, as the app has its fields."""
+"""What answers look like: camelCase, as the app has its fields; described by the tables' own comments."""
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
-from pydantic.alias_generators import to_camel
+import datetime as dt
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, create_model
+from sqlalchemy import Table
+
+from pipeline.tracking.event import camel_case
+
+EXAMPLES: dict[str, object] = {
+    "id": "6b1f8a52-3c0e-4c37-9d0e-0d5c1a7f9b11",
+    "prompt_id": "6b1f8a52-3c0e-4c37-9d0e-0d5c1a7f9b11",
+    "slug": "portrait-selfie-casual",
+    "name": "Casual selfie",
+    "category": "portrait",
+    "scene": "cafe",
+    "environment": "indoor",
+    "outfit": "casual",
+    "usage_count": 1200,
+    "total_usage": 1200,
+    "success_count": 1098,
+    "failure_count": 102,
+    "success_rate": 91.5,
+    "avg_generation_time_ms": 5312.4,
+    "last_used_at": "2026-01-31T12:00:00Z",
+}
 
 
 class Answer(BaseModel):
     """An object of an answer."""
 
-    model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True)
+    model_config = ConfigDict(alias_generator=camel_case, validate_by_name=True)
+
+
+class StatsAnswer(Answer):
+    """What every answer with stats says of itself."""
+
+    as_of: dt.datetime | None = Field(
+        description="Every event committed before it is counted; null before the first refresh."
+    )
+    lag_seconds: float | None = Field(description="How long ago that is.", examples=[212.5])
+
+
+def model_of(
+    name: str, table: Table, *, without: tuple[str, ...] = (), **more: tuple[Any, str]
+) -> type[Answer]:
+    """A model with the columns of a table, described by their comments.
+
+    ``more``: fields beside them, each with its type and what it means.
+    """
+    fields: dict[str, Any] = {}
+    for column in table.c:
+        if column.name in without:
+            continue
+        kind = column.type.python_type
+        kind = Any if kind in (dict, list) else kind
+        fields[column.name] = (
+            kind | None if column.nullable else kind,
+            Field(description=column.comment, examples=_examples(column.name)),
+        )
+    for field, (kind, meaning) in more.items():
+        fields[field] = (kind, Field(description=meaning, examples=_examples(field)))
+    model: type[Answer] = create_model(name, __base__=Answer, __doc__=table.comment, **fields)
+    return model
+
+
+def _examples(name: str) -> list[object] | None:
+    return [EXAMPLES[name]] if name in EXAMPLES else None
+
+
+def in_camel_case(row: Mapping[str, object]) -> dict[str, object]:
+    """A row with its names as the app spells them."""
+    return {camel_case(name): value for name, value in row.items()}
+
+
+Id = uuid.UUID

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from psycopg_pool import ConnectionPool
 
-from pipeline.api import events
+from pipeline.api import events, operation, overall, prompts, users
 from pipeline.api.problems import answer_with_problems
+from pipeline.api.reader import Reader
 from pipeline.database import Database
 from pipeline.settings import Settings
 from pipeline.tracking.connection import ImpatientConnection
@@ -22,8 +24,10 @@ CONNECT_SECONDS = 5.0
 
 def build_app(settings: Settings, database: Database) -> FastAPI:
     """The API on one database; it opens its connections when it starts, and closes them when it ends."""
+    conninfo = database.named("prompt-stats-api").conninfo
+    reader = Reader(conninfo)
     writers = ConnectionPool(
-        database.named("prompt-stats-api").conninfo,
+        conninfo,
         connection_class=ImpatientConnection,
         kwargs={"autocommit": True, "prepare_threshold": None},
         min_size=1,
@@ -36,9 +40,11 @@ def build_app(settings: Settings, database: Database) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         writers.open()
+        await reader.open()
         try:
             yield
         finally:
+            await reader.close()
             await run_in_threadpool(writers.close)
 
     app = FastAPI(
@@ -49,6 +55,22 @@ def build_app(settings: Settings, database: Database) -> FastAPI:
     )
     app.state.tokens = settings.api_tokens
     app.state.writers = writers
+    app.state.reader = reader
+    app.state.database = database
+    app.state.settings = settings
+    app.state.metrics = metrics = operation.Metrics()
+
+    @app.middleware("http")
+    async def measure(request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
+        start = time.perf_counter()
+        response = await call(request)
+        # Paths as the routes have them: an id in each would be a series of its own.
+        route = getattr(request.scope.get("route"), "path", "none")
+        metrics.seconds.labels(route, request.method).observe(time.perf_counter() - start)
+        metrics.answers.labels(route, request.method, str(response.status_code)).inc()
+        return response
+
     answer_with_problems(app)
-    app.include_router(events.router)
+    for part in (prompts, overall, users, events, operation):
+        app.include_router(part.router)
     return app

@@ -32,7 +32,7 @@ def texts() -> set[str]:
 
 
 def test_there_are_files() -> None:
-    assert {file.parent.name for file in FILES} == {"engine", "postgres"}
+    assert {file.parent.name for file in FILES} == {"api", "engine", "postgres"}
 
 
 @pytest.mark.parametrize("file", FILES, ids=name_of)

@@ -1,0 +1,122 @@
+"""For operators: status, health, and metrics for Prometheus."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from pydantic import Field
+
+from pipeline import reading
+from pipeline.api.access import Reader
+from pipeline.api.answers import Answer, StatsAnswer
+from pipeline.api.reader import Stats
+from pipeline.queries import query
+
+OPERATION = query("api/operation")
+
+router = APIRouter(tags=["operation"])
+
+GAUGES = {
+    "as_of_seconds": ("prompt_stats_as_of_timestamp_seconds", "Every event committed before it is counted."),
+    "lag_seconds": ("prompt_stats_lag_seconds", "How long ago that is."),
+    "publish_seconds": ("prompt_stats_publish_seconds", "How long the last publish took."),
+    "usage_count": ("prompt_stats_usage_events", "Events in the published stats."),
+    "held_back_count": ("prompt_stats_held_back_events", "Events dated more than a day ahead."),
+    "pending_days": ("prompt_stats_pending_days", "Days that the last refresh could not complete."),
+    "rejected_count": ("prompt_stats_rejected_events", "Events that could not be taken."),
+    "damaged_days": ("prompt_stats_damaged_days", "Expired days that the lake no longer has in full."),
+}
+
+
+class Metrics:
+    """What this server counts of itself."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.seconds = Histogram(
+            "prompt_stats_request_seconds", "Time to answer.", ["route", "method"], registry=self.registry
+        )
+        self.answers = Counter(
+            "prompt_stats_requests",
+            "Answers by status.",
+            ["route", "method", "status"],
+            registry=self.registry,
+        )
+
+
+class Health(Answer):
+    """Whether the server can answer."""
+
+    status: str = Field(examples=["ok"])
+
+
+class Status(StatsAnswer):
+    """How fresh and how complete the stats are."""
+
+    user_stats_as_of: dt.datetime | None
+    published_at: dt.datetime | None
+    high: int | None = Field(description="Rows with a smaller ingest_xid are counted.")
+    usage_count: int
+    stale_days: list[dt.date] = Field(description="Days that the next refresh will look at.")
+    pending_days: list[dt.date] = Field(description="Days that the last one could not complete.")
+    held_back_count: int
+    rejected_count: int
+    expired_day_count: int = Field(description="Days that the lake alone has.")
+    damaged_days: list[dt.date]
+
+
+@router.get("/health", summary="Is it alive?", response_model=Health)
+async def health(stats: Stats) -> Health:
+    """200 if the database answers. Open to everybody, and says nothing else."""
+    await stats.read()
+    return Health(status="ok")
+
+
+@router.get("/status", summary="How fresh, how complete", response_model=Status, dependencies=[Reader])
+async def status(request: Request) -> Response:
+    """What `prompt-stats status` says."""
+    state = request.app.state
+    found = await run_in_threadpool(
+        reading.status, state.database, state.settings.lake, state.settings.start_date
+    )
+    return Response(Status(**found).model_dump_json(by_alias=True), media_type="application/json")
+
+
+@router.get(
+    "/metrics",
+    summary="Metrics for Prometheus",
+    dependencies=[Reader],
+    response_class=Response,
+    responses={200: {"content": {CONTENT_TYPE_LATEST: {}}}},
+)
+async def metrics(request: Request, stats: Stats) -> Response:
+    """Lag, sizes and failures, and how this server answers."""
+    found = await stats.read((OPERATION, {}))
+    registry = CollectorRegistry()
+    registry.register(_Published(found[0][0]))
+    counted = generate_latest(request.app.state.metrics.registry)
+    return Response(generate_latest(registry) + counted, media_type=CONTENT_TYPE_LATEST)
+
+
+class _Published:
+    """A collector, which is what has ``collect()``."""
+
+    def __init__(self, row: dict[str, Any]) -> None:
+        self._row = row
+
+    def collect(self) -> Iterator[Metric]:
+        for column, (name, meaning) in GAUGES.items():
+            if self._row[column] is not None:
+                yield GaugeMetricFamily(name, meaning, value=self._row[column])
+        rows = GaugeMetricFamily(
+            "prompt_stats_rows_written", "Rows that the last publish wrote.", labels=["table"]
+        )
+        for table, count in (self._row["rows_written"] or {}).items():
+            rows.add_metric([table], count)
+        yield rows

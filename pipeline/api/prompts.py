@@ -1,0 +1,369 @@
+"""Prompts: their stats, rankings, series and errors."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from enum import StrEnum
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import Field
+
+from pipeline import tables
+from pipeline.api.access import Reader
+from pipeline.api.answers import Answer, StatsAnswer, in_camel_case, model_of
+from pipeline.api.problems import Problem
+from pipeline.api.reader import Key, Stats, answer, by_key, no_prompt
+from pipeline.days import ONE_DAY
+from pipeline.queries import query
+
+PROMPT_BY_KEY = query("api/prompt_by_key")
+PROMPT_STATS = query("api/prompt_stats")
+MOST_USED_PROMPTS = query("api/most_used_prompts")
+RANKED_PROMPTS = query("api/ranked_prompts")
+LISTED_PROMPTS = query("api/listed_prompts")
+PROMPT_ERRORS = query("api/prompt_errors")
+PROMPT_SERIES = query("api/prompt_series")
+BY_VALUE = {
+    "scenes": query("api/prompt_scenes"),
+    "environments": query("api/prompt_environments"),
+    "outfits": query("api/prompt_outfits"),
+}
+
+COMPARED_MAX = 20
+SERIES_MAX_DAYS = 1_830
+SERIES_DAYS = 30
+
+router = APIRouter(tags=["prompts"], dependencies=[Reader])
+
+Limit = Annotated[int, Query(ge=1, le=200, description="How many, at most.")]
+Text = Annotated[str | None, Query(max_length=200, pattern=r"^[^\x00]*$")]
+
+
+class Ranking(StrEnum):
+    """What prompts are ranked by."""
+
+    USAGE = "usage"
+    FAVORED = "favored"
+    BEST = "best"
+    FAILING = "failing"
+    SLOWEST = "slowest"
+    RISING = "rising"
+    FALLING = "falling"
+
+
+class Bucket(StrEnum):
+    """The length of a series' periods."""
+
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+
+
+Prompt = model_of("Prompt", tables.prompts)
+ListedPrompt = model_of(
+    "ListedPrompt", tables.prompts, is_favorite=(bool, "Whether it is a favourite of the user asked for.")
+)
+PromptError = model_of("PromptError", tables.prompt_error_stats, without=("prompt_id",))
+SceneStats = model_of("SceneStats", tables.prompt_scene_stats, without=("prompt_id",))
+EnvironmentStats = model_of("EnvironmentStats", tables.prompt_environment_stats, without=("prompt_id",))
+OutfitStats = model_of("OutfitStats", tables.prompt_outfit_stats, without=("prompt_id",))
+_stats = model_of(
+    "_PromptStats",
+    tables.prompt_stats,
+    without=("usage_count", "success_rate", "stats_as_of"),
+    total_usage=(int, "Events: count(*)."),
+    success_rate=(float, "Percent: successCount / totalUsage * 100; 0 if it was never used."),
+)
+
+
+class PromptStats(StatsAnswer, _stats):  # type: ignore[misc,valid-type]  # made from the table
+    """The stats of one prompt."""
+
+
+class PromptAnswer(StatsAnswer):
+    """A prompt as the app has it, with its counters."""
+
+    prompt: Prompt  # type: ignore[valid-type]
+
+
+class PromptsAnswer(StatsAnswer):
+    """Prompts, and how many there are in all."""
+
+    total_count: int
+    prompts: list[ListedPrompt]  # type: ignore[valid-type]
+
+
+class ScenesAnswer(StatsAnswer):
+    """Stats by scene; ``scene`` null is that of events without one."""
+
+    scenes: list[SceneStats]  # type: ignore[valid-type]
+
+
+class EnvironmentsAnswer(StatsAnswer):
+    """Stats by environment; null is that of events without one."""
+
+    environments: list[EnvironmentStats]  # type: ignore[valid-type]
+
+
+class OutfitsAnswer(StatsAnswer):
+    """Stats by outfit; null is that of events without one."""
+
+    outfits: list[OutfitStats]  # type: ignore[valid-type]
+
+
+class ErrorsAnswer(StatsAnswer):
+    """Errors by kind: messages with numbers, ids and addresses folded."""
+
+    errors: list[PromptError]  # type: ignore[valid-type]
+
+
+class CompareAnswer(StatsAnswer):
+    """Stats of several prompts, in the order asked for."""
+
+    prompts: list[_stats]  # type: ignore[valid-type]
+
+
+class RankedPrompt(Answer):
+    """A prompt of a ranking."""
+
+    prompt_id: uuid.UUID
+    slug: str | None
+    name: str
+    category: str | None
+    score: float = Field(description="What it is ranked by.")
+    usage_count: int
+    success_count: int
+    failure_count: int
+    success_rate: float | None
+    avg_generation_time_ms: float | None
+    last_used_at: dt.datetime | None
+    favorite_count: int
+    usage_count_7d: int
+    usage_count_previous_7d: int
+
+
+class RankingAnswer(StatsAnswer):
+    """Prompts by falling score."""
+
+    prompts: list[RankedPrompt]
+
+
+class Period(Answer):
+    """What happened in a day, week or month; dated by its first day."""
+
+    period: dt.date
+    usage_count: int
+    success_count: int
+    failure_count: int
+    success_rate: float | None
+
+
+class SeriesAnswer(StatsAnswer):
+    """Usage over time, periods without use included."""
+
+    bucket: Bucket
+    series: list[Period]
+
+
+@router.get("/prompts", summary="List and search prompts", response_model=PromptsAnswer)
+async def list_prompts(
+    request: Request,
+    stats: Stats,
+    *,
+    category: Text = None,
+    rating: Text = None,
+    tag: Text = None,
+    search: Annotated[Text, Query(description="Part of the name, slug, description or template.")] = None,
+    active: Annotated[bool | None, Query(description="Only active ones, or only the others.")] = True,
+    user_id: Annotated[
+        uuid.UUID | None, Query(alias="userId", description="Whose favourites come first.")
+    ] = None,
+    limit: Limit = 50,
+    offset: Annotated[int, Query(ge=0, le=100_000)] = 0,
+) -> Response:
+    """Prompts that are not deleted; the user's favourites first, then the most used."""
+    values = {
+        "category": category,
+        "rating": rating,
+        "tag": tag,
+        "search": search,
+        "active": active,
+        "user_id": user_id,
+        "limit": limit,
+        "offset": offset,
+    }
+    found = await stats.read((LISTED_PROMPTS, values))
+    total_count = found[0][0].pop("total_count") if found[0] else 0
+    for row in found[0][1:]:
+        del row["total_count"]
+    return answer(
+        request,
+        found,
+        {"total_count": total_count, "prompts": [in_camel_case(row) for row in found[0]]},
+    )
+
+
+@router.get("/prompts/top/used", summary="The most used prompts", response_model=list[Prompt])  # type: ignore[valid-type]
+async def top_used(request: Request, stats: Stats, limit: Limit = 10) -> Response:
+    """Active prompts that are not deleted: most used first, then most successes. As the app has them.
+
+    As of when the counters are stands in the headers `Stats-As-Of` and `Stats-Lag-Seconds`. The same with
+    filters, as a ranking: `/prompts/top/usage`.
+    """
+    found = await stats.read((MOST_USED_PROMPTS, {"limit": limit}))
+    return answer(request, found, found[0])
+
+
+@router.get("/prompts/top/{ranking}", summary="Rank prompts", response_model=RankingAnswer)
+async def top(
+    request: Request,
+    stats: Stats,
+    ranking: Ranking,
+    category: Text = None,
+    scene: Text = None,
+    days: Annotated[int | None, Query(ge=1, le=366, description="Only the last days (UTC).")] = None,
+    min_usage: Annotated[int, Query(alias="minUsage", ge=1, le=10**9, description="Leave out rarer.")] = 1,
+    limit: Limit = 10,
+) -> Response:
+    """Active prompts by falling score; what has none (never timed, not rising) is left out.
+
+    `best` and `failing` go by the lower end of the 95 % Wilson interval of the success or failure rate;
+    `slowest` by the mean time; `rising` and `falling` by how far the last 7 days are from the 7 before, in
+    standard deviations. A scene, or a number of days, narrows `usage`, `best` and `failing`; a scene
+    `slowest` too.
+    """
+    if scene is not None and days is not None:
+        raise Problem(422, "There are no stats by scene and day: give scene or days, not both")
+    narrowable = {Ranking.USAGE, Ranking.BEST, Ranking.FAILING}
+    if (scene is not None and ranking not in narrowable | {Ranking.SLOWEST}) or (
+        days is not None and ranking not in narrowable
+    ):
+        raise Problem(422, f"The ranking {ranking} is of all events: leave scene and days out")
+    to_day = dt.datetime.now(dt.UTC).date()
+    values = {
+        "ranking": ranking.value,
+        "category": category,
+        "by_scene": scene is not None,
+        "scene": scene,
+        "from_day": to_day - (days - 1) * ONE_DAY if days else None,
+        "to_day": to_day,
+        "min_usage": min_usage,
+        "limit": limit,
+    }
+    found = await stats.read((RANKED_PROMPTS, values))
+    return answer(request, found, {"prompts": [in_camel_case(row) for row in found[0]]})
+
+
+@router.get("/prompts/compare", summary="Compare prompts", response_model=CompareAnswer)
+async def compare(
+    request: Request,
+    stats: Stats,
+    ids: Annotated[
+        str,
+        Query(
+            description=f"Ids or slugs, separated by commas: {COMPARED_MAX} at most.",
+            max_length=2_000,
+            examples=["portrait-selfie-casual,portrait-studio"],
+        ),
+    ],
+) -> Response:
+    """The stats of several prompts beside each other."""
+    keys = [key.strip() for key in ids.split(",") if key.strip()]
+    if not 1 <= len(keys) <= COMPARED_MAX:
+        raise Problem(422, f"Give 1 to {COMPARED_MAX} ids or slugs, not {len(keys)}")
+    found = await stats.read(*((PROMPT_STATS, by_key(key)) for key in keys))
+    for key, rows in zip(keys, found.results, strict=True):
+        if not rows:
+            raise no_prompt(key)
+    return answer(request, found, {"prompts": [in_camel_case(rows[0]) for rows in found.results]})
+
+
+@router.get("/prompts/{key}", summary="One prompt", response_model=PromptAnswer)
+async def prompt(request: Request, stats: Stats, key: Key) -> Response:
+    """The prompt as the app has it, with its counters."""
+    found = await stats.read((PROMPT_BY_KEY, by_key(key)))
+    return answer(request, found, {"prompt": in_camel_case(_only(found[0], key))})
+
+
+@router.get("/prompts/{key}/stats", summary="The stats of a prompt", response_model=PromptStats)
+async def prompt_stats(request: Request, stats: Stats, key: Key) -> Response:
+    """Counts, success rate with its interval, times, users, and how use has changed."""
+    found = await stats.read((PROMPT_STATS, by_key(key)))
+    return answer(request, found, _only(found[0], key))
+
+
+@router.get("/prompts/{key}/scenes", summary="A prompt by scene", response_model=ScenesAnswer)
+async def prompt_scenes(request: Request, stats: Stats, key: Key) -> Response:
+    """How the prompt did in each scene, the most used first."""
+    return await _by_value(request, stats, key, "scenes")
+
+
+@router.get(
+    "/prompts/{key}/environments", summary="A prompt by environment", response_model=EnvironmentsAnswer
+)
+async def prompt_environments(request: Request, stats: Stats, key: Key) -> Response:
+    """How the prompt did in each environment, the most used first."""
+    return await _by_value(request, stats, key, "environments")
+
+
+@router.get("/prompts/{key}/outfits", summary="A prompt by outfit", response_model=OutfitsAnswer)
+async def prompt_outfits(request: Request, stats: Stats, key: Key) -> Response:
+    """How the prompt did with each outfit, the most used first."""
+    return await _by_value(request, stats, key, "outfits")
+
+
+@router.get("/prompts/{key}/errors", summary="A prompt's errors", response_model=ErrorsAnswer)
+async def prompt_errors(request: Request, stats: Stats, key: Key, limit: Limit = 50) -> Response:
+    """What went wrong, by kind, the most frequent first."""
+    values = by_key(key)
+    found = await stats.read((PROMPT_BY_KEY, values), (PROMPT_ERRORS, {**values, "limit": limit}))
+    _only(found[0], key)
+    return answer(request, found, {"errors": [in_camel_case(row) for row in found[1]]})
+
+
+@router.get("/prompts/{key}/series", summary="A prompt over time", response_model=SeriesAnswer)
+async def prompt_series(
+    request: Request,
+    stats: Stats,
+    key: Key,
+    bucket: Bucket = Bucket.DAY,
+    first: Annotated[
+        dt.date | None, Query(alias="from", description="By default 30 days before the last.")
+    ] = None,
+    last: Annotated[dt.date | None, Query(alias="to", description="By default today (UTC).")] = None,
+) -> Response:
+    """Usage by day, week (from Monday) or month (UTC), both ends included."""
+    last = last or dt.datetime.now(dt.UTC).date()
+    first = first or last - min(SERIES_DAYS - 1, last.toordinal() - 1) * ONE_DAY
+    if not 0 <= (last - first).days < SERIES_MAX_DAYS:
+        raise Problem(422, f"From {first} to {last} is not between 1 and {SERIES_MAX_DAYS} days")
+    known = await stats.read((PROMPT_BY_KEY, by_key(key)))
+    values = {
+        "prompt_id": _only(known[0], key)["id"],
+        "bucket": bucket.value,
+        "from_day": first,
+        "to_day": last,
+    }
+    found = await stats.read((PROMPT_SERIES, values))
+    return answer(request, found, {"bucket": bucket, "series": [in_camel_case(row) for row in found[0]]})
+
+
+async def _by_value(request: Request, stats: Stats, key: str, name: str) -> Response:
+    values = by_key(key)
+    found = await stats.read((PROMPT_BY_KEY, values), (BY_VALUE[name], values))
+    _only(found[0], key)
+    for row in found[1]:
+        del row["prompt_id"]
+    return answer(request, found, {name: [in_camel_case(row) for row in found[1]]})
+
+
+def _only(rows: list[dict[str, Any]], key: str) -> dict[str, Any]:
+    """The row of a prompt; an id goes before another prompt's slug that looks like it.
+
+    :raises Problem: 404, there is none.
+    """
+    if not rows:
+        raise no_prompt(key)
+    return rows[0]

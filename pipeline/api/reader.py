@@ -1,0 +1,144 @@
+"""Reads the published stats: each answer from one snapshot, with as of when, and an ETag."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import Depends, Path, Request, Response
+from psycopg import AsyncConnection, IsolationLevel
+from psycopg.conninfo import make_conninfo
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import AsyncConnectionPool
+
+from pipeline.api.answers import in_camel_case
+from pipeline.api.problems import Problem
+from pipeline.queries import query
+
+FRESHNESS = query("api/freshness")
+
+CONNECTIONS = 8
+CONNECT_SECONDS = 5.0
+STATEMENT_SECONDS = 5
+
+Rows = list[dict[str, Any]]
+Query = tuple[str, Mapping[str, Any]]
+
+
+class Found:
+    """Rows of one snapshot, and how fresh they are."""
+
+    def __init__(self, freshness: DictRow, results: Sequence[Rows]) -> None:
+        self.freshness = freshness
+        self.results = results
+
+    def __getitem__(self, number: int) -> Rows:
+        return self.results[number]
+
+
+class Reader:
+    """Connections that only read, and give up after five seconds."""
+
+    def __init__(self, conninfo: str) -> None:
+        """Nothing is opened before :meth:`open`."""
+        self._pool = AsyncConnectionPool(
+            make_conninfo(conninfo),
+            connection_class=AsyncConnection[DictRow],
+            kwargs={"row_factory": dict_row},
+            configure=_configure,
+            min_size=1,
+            max_size=CONNECTIONS,
+            timeout=CONNECT_SECONDS,
+            open=False,
+            name="stats",
+        )
+
+    async def open(self) -> None:
+        """Opens the first connection, in the background."""
+        await self._pool.open()
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._pool.close()
+
+    async def read(self, *queries: Query) -> Found:
+        """The rows of each query, and as of when they are, all from one snapshot and in one round trip.
+
+        :raises psycopg.Error: the database does not answer, or not in time.
+        """
+        async with self._pool.connection() as connection:
+            async with connection.pipeline():
+                cursors = [await connection.execute(FRESHNESS)]
+                cursors += [await connection.execute(*each) for each in queries]
+                results = [await cursor.fetchall() for cursor in cursors]
+            return Found(results[0][0], results[1:])
+
+
+async def _configure(connection: AsyncConnection[Any]) -> None:
+    await connection.set_read_only(True)
+    await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
+    await connection.execute(f"SET statement_timeout = '{STATEMENT_SECONDS}s'")
+    await connection.commit()
+
+
+def answer(request: Request, found: Found, body: Mapping[str, object] | Rows) -> Response:
+    """The answer, or 304 if the asker has it already. As of when it is stands in its headers too.
+
+    The ETag is that of the content but for ``lagSeconds``, which is another at each request.
+    """
+    as_of, lag_seconds = found.freshness["as_of"], found.freshness["lag_seconds"]
+    content = (
+        {"asOf": as_of, **in_camel_case(body)}
+        if isinstance(body, Mapping)
+        else [in_camel_case(row) for row in body]
+    )
+    encoded = msgspec.json.encode([found.freshness["refresh_id"], content])
+    tag = f'W/"{hashlib.blake2b(encoded, digest_size=8).hexdigest()}"'
+    headers = {"ETag": tag, "Cache-Control": "private, no-cache", "Vary": "Authorization"}
+    if as_of:
+        headers |= {"Stats-As-Of": as_of.isoformat(), "Stats-Lag-Seconds": f"{lag_seconds:.3f}"}
+    known = {each.strip() for each in request.headers.get("if-none-match", "").split(",")}
+    if tag in known or "*" in known:
+        return Response(status_code=304, headers=headers)
+    whole = {**content, "lagSeconds": lag_seconds} if isinstance(content, dict) else content
+    return Response(msgspec.json.encode(whole), media_type="application/json", headers=headers)
+
+
+def of_request(request: Request) -> Reader:
+    """The application's reader."""
+    reader: Reader = request.app.state.reader
+    return reader
+
+
+Stats = Annotated[Reader, Depends(of_request)]
+
+Key = Annotated[
+    str,
+    Path(
+        description="The prompt's id or slug.",
+        min_length=1,
+        max_length=200,
+        examples=["portrait-selfie-casual"],
+    ),
+]
+
+
+def by_key(key: str) -> dict[str, Any]:
+    """The parameters ``id`` and ``slug`` for a prompt's id or slug.
+
+    :raises Problem: no prompt can have it.
+    """
+    if "\0" in key:
+        raise no_prompt(key)
+    try:
+        return {"id": uuid.UUID(key), "slug": key}
+    except ValueError:
+        return {"id": None, "slug": key}
+
+
+def no_prompt(key: str) -> Problem:
+    """The answer about a prompt that is not there."""
+    return Problem(404, f"There is no prompt {key!r}; GET /prompts lists them")

@@ -1,0 +1,108 @@
+"""A user's prompts and favourites."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from pydantic import Field
+
+from pipeline.api.access import Reader, Writer
+from pipeline.api.answers import Answer, StatsAnswer, in_camel_case
+from pipeline.api.prompts import Limit
+from pipeline.api.reader import Key, Stats, answer, by_key, no_prompt
+from pipeline.queries import query
+
+USER_PROMPTS = query("api/user_prompts")
+ADD_FAVORITE = query("api/add_favorite")
+REMOVE_FAVORITE = query("api/remove_favorite")
+ORDER_FAVORITES = query("api/order_favorites")
+
+FAVORITES_MAX = 1_000
+
+router = APIRouter(tags=["users"])
+
+
+class UserPrompt(Answer):
+    """A prompt that a user used or has as a favourite."""
+
+    prompt_id: uuid.UUID
+    slug: str | None
+    name: str
+    category: str | None
+    is_favorite: bool
+    sort_order: int | None = Field(description="Its place among the favourites; null if it is none.")
+    usage_count: int
+    success_count: int
+    failure_count: int
+    success_rate: float | None
+    avg_generation_time_ms: float | None
+    last_used_at: dt.datetime | None
+
+
+class UserPromptsAnswer(StatsAnswer):
+    """A user's prompts. Their counters follow at a slower pace: ``userStatsAsOf``."""
+
+    user_stats_as_of: dt.datetime | None
+    prompts: list[UserPrompt]
+
+
+@router.get(
+    "/users/{user_id}/prompts",
+    summary="A user's prompts",
+    response_model=UserPromptsAnswer,
+    dependencies=[Reader],
+)
+async def user_prompts(request: Request, stats: Stats, user_id: uuid.UUID, limit: Limit = 50) -> Response:
+    """Favourites first, in the user's order, then the most used."""
+    found = await stats.read((USER_PROMPTS, {"user_id": user_id, "limit": limit}))
+    body = {
+        "user_stats_as_of": found.freshness["user_stats_as_of"],
+        "prompts": [in_camel_case(row) for row in found[0]],
+    }
+    return answer(request, found, body)
+
+
+@router.put(
+    "/users/{user_id}/favorites/{key}", summary="Add a favourite", status_code=204, dependencies=[Writer]
+)
+async def add_favorite(request: Request, user_id: uuid.UUID, key: Key) -> None:
+    """Makes the prompt the last of the user's favourites; one that is there already stays where it is."""
+    if not await _run(request, ADD_FAVORITE, {"user_id": user_id, **by_key(key)}):
+        raise no_prompt(key)
+
+
+@router.delete(
+    "/users/{user_id}/favorites/{key}", summary="Remove a favourite", status_code=204, dependencies=[Writer]
+)
+async def remove_favorite(request: Request, user_id: uuid.UUID, key: Key) -> None:
+    """Takes the prompt from the user's favourites; one that was none stays none."""
+    await _run(request, REMOVE_FAVORITE, {"user_id": user_id, **by_key(key)})
+
+
+@router.put(
+    "/users/{user_id}/favorites", summary="Order the favourites", status_code=204, dependencies=[Writer]
+)
+async def order_favorites(
+    request: Request,
+    user_id: uuid.UUID,
+    prompt_ids: Annotated[
+        list[uuid.UUID], Body(alias="promptIds", embed=True, min_length=1, max_length=FAVORITES_MAX)
+    ],
+) -> None:
+    """Puts the user's favourites into this order; those that are not named follow, as they were."""
+    await _run(request, ORDER_FAVORITES, {"user_id": user_id, "prompt_ids": prompt_ids})
+
+
+async def _run(request: Request, statement: str, values: dict[str, object]) -> bool:
+    """Runs a statement that writes; its answer, true if it has none."""
+
+    def run() -> bool:
+        with request.app.state.writers.connection() as connection:
+            cursor = connection.execute(statement, values)
+            return bool(cursor.fetchone()[0]) if cursor.description else True
+
+    return await run_in_threadpool(run)

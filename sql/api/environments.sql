@@ -1,0 +1,7 @@
+-- Purpose: performance by environment, over all prompts.
+-- Grain:   one row a environment, NULL being one; most used first.
+-- Time:    as of the last refresh.
+SELECT *
+FROM environment_stats
+ORDER BY usage_count DESC, environment
+LIMIT %(limit)s

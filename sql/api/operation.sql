@@ -1,0 +1,15 @@
+-- Purpose: what an operator's charts are made of: the last publish and what waits.
+-- Grain:   one row.
+-- Time:    now, and as_of of the last publish.
+SELECT
+    extract(epoch FROM latest.as_of)::double precision                                 AS as_of_seconds,
+    extract(epoch FROM clock_timestamp() - latest.as_of)::double precision             AS lag_seconds,
+    extract(epoch FROM latest.published_at - latest.started_at)::double precision      AS publish_seconds,
+    latest.usage_count,
+    latest.held_back_count,
+    jsonb_array_length(latest.pending_days)                                            AS pending_days,
+    latest.rows_written,
+    (SELECT count(*) FROM prompt_usage_rejected)                                       AS rejected_count,
+    (SELECT count(*) FROM stats_expired_day WHERE damaged_at IS NOT NULL)              AS damaged_days
+FROM (VALUES (1)) AS one (row)
+LEFT JOIN (SELECT * FROM stats_refresh ORDER BY id DESC LIMIT 1) AS latest ON true

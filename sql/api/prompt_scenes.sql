@@ -1,0 +1,8 @@
+-- Purpose: performance of one prompt by scene.
+-- Grain:   one row a scene, NULL being one; most used first.
+-- Time:    as of the last refresh.
+SELECT stats.*
+FROM prompt_scene_stats AS stats
+INNER JOIN prompts AS prompt ON prompt.id = stats.prompt_id
+WHERE prompt.id = %(id)s OR prompt.slug = %(slug)s
+ORDER BY stats.usage_count DESC, stats.scene

@@ -1,0 +1,103 @@
+-- Purpose: prompts ranked by use, favour, success, failure, time, rise or fall.
+-- Grain:   one row a prompt that is active and not deleted; the highest score first.
+-- Time:    all of it; from :from_day to :to_day (UTC) if these are given.
+-- Best and failing go by the lower end of the 95 %% Wilson interval of the rate, so that 3 of 3 does not beat
+-- 950 of 1,000. Rising and falling compare the last 7 days with the 7 before: (a - b) / sqrt(a + b), which is
+-- how many standard deviations apart two equal Poisson rates would be.
+WITH measured AS (
+    SELECT
+        prompt_id,
+        usage_count,
+        success_count,
+        failure_count,
+        avg_generation_time_ms,
+        last_used_at
+    FROM prompt_stats
+    WHERE NOT %(by_scene)s AND CAST(%(from_day)s AS date) IS NULL
+    UNION ALL
+    SELECT
+        prompt_id,
+        usage_count,
+        success_count,
+        failure_count,
+        avg_generation_time_ms,
+        last_used_at
+    FROM prompt_scene_stats
+    WHERE %(by_scene)s AND scene IS NOT DISTINCT FROM CAST(%(scene)s AS text)
+    UNION ALL
+    SELECT
+        prompt_id,
+        sum(usage_count)::bigint   AS usage_count,
+        sum(success_count)::bigint AS success_count,
+        sum(failure_count)::bigint AS failure_count,
+        NULL                       AS avg_generation_time_ms,
+        max(last_used_at)          AS last_used_at
+    FROM prompt_daily_stats
+    WHERE day BETWEEN CAST(%(from_day)s AS date) AND CAST(%(to_day)s AS date)
+    GROUP BY prompt_id
+),
+
+scored AS (
+    SELECT
+        measured.*,
+        CASE CAST(%(ranking)s AS text)
+            WHEN 'usage' THEN measured.usage_count
+            WHEN 'favored' THEN stats.favorite_count
+            WHEN 'slowest' THEN measured.avg_generation_time_ms
+            WHEN 'rising' THEN
+                (stats.usage_count_7d - stats.usage_count_previous_7d)
+                / sqrt(nullif(stats.usage_count_7d + stats.usage_count_previous_7d, 0))
+            WHEN 'falling' THEN
+                (stats.usage_count_previous_7d - stats.usage_count_7d)
+                / sqrt(nullif(stats.usage_count_7d + stats.usage_count_previous_7d, 0))
+            ELSE rate.lower_bound
+        END AS score,
+        stats.favorite_count,
+        stats.usage_count_7d,
+        stats.usage_count_previous_7d
+    FROM measured
+    INNER JOIN prompt_stats AS stats ON stats.prompt_id = measured.prompt_id
+    CROSS JOIN LATERAL (
+        SELECT
+            measured.usage_count::double precision AS n,
+            CASE CAST(%(ranking)s AS text)
+                WHEN 'failing' THEN measured.failure_count ELSE measured.success_count
+            END / nullif(measured.usage_count, 0)::double precision AS p
+    ) AS sample
+    CROSS JOIN LATERAL (
+        SELECT
+            greatest(
+                0,
+                (
+                    sample.p + 3.841458820694124 / (2 * sample.n) - 1.959963984540054
+                    * sqrt(sample.p * (1 - sample.p) / sample.n + 3.841458820694124 / (4 * sample.n * sample.n))
+                ) / (1 + 3.841458820694124 / sample.n) * 100
+            ) AS lower_bound
+    ) AS rate
+    WHERE measured.usage_count >= greatest(1, %(min_usage)s)
+)
+
+SELECT
+    prompt.id                                                            AS prompt_id,
+    prompt.slug,
+    prompt.name,
+    prompt.category,
+    scored.score,
+    scored.usage_count,
+    scored.success_count,
+    scored.failure_count,
+    scored.success_count / scored.usage_count::double precision * 100    AS success_rate,
+    scored.avg_generation_time_ms,
+    scored.last_used_at,
+    scored.favorite_count,
+    scored.usage_count_7d,
+    scored.usage_count_previous_7d
+FROM scored
+INNER JOIN prompts AS prompt ON prompt.id = scored.prompt_id
+WHERE
+    prompt.is_active
+    AND prompt.deleted_at IS NULL
+    AND (CAST(%(category)s AS text) IS NULL OR prompt.category = CAST(%(category)s AS text))
+    AND scored.score > 0
+ORDER BY scored.score DESC, scored.usage_count DESC, prompt.id
+LIMIT %(limit)s

@@ -1,0 +1,7 @@
+-- Purpose: performance by scene, over all prompts.
+-- Grain:   one row a scene, NULL being one; most used first.
+-- Time:    as of the last refresh.
+SELECT *
+FROM scene_stats
+ORDER BY usage_count DESC, scene
+LIMIT %(limit)s

@@ -1,0 +1,361 @@
+"""The HTTP API's answers: the published stats, as of when they are, for those who may ask."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from pipeline.database import Database
+from pipeline.refresh import refresh
+from tests.api import served
+from tests.conftest import FIRST_DAY
+
+NOW = dt.datetime.now(dt.UTC)
+PORTRAIT, STREET, UNUSED, RETIRED = (uuid.UUID(int=number) for number in range(1, 5))
+USER = uuid.UUID(int=1001)
+NOBODY = uuid.UUID(int=404)
+
+PROMPTS = [
+    (PORTRAIT, "portrait", "Portrait", "portrait", True, '["indoor"]'),
+    (STREET, "street", "Street", "outdoor", True, "[]"),
+    (UNUSED, "unused", "Unused", "outdoor", True, "[]"),
+    (RETIRED, "retired", "Retired", "outdoor", False, "[]"),
+]
+INSERT_PROMPT = (
+    "INSERT INTO prompts (id, slug, name, category, is_active, tags, template)"
+    " VALUES (%s, %s, %s, %s, %s, %s, '')"
+)
+INSERT_EVENT = (
+    "INSERT INTO prompt_usage (prompt_id, user_id, scene, success, generation_time_ms, error_message,"
+    " created_at)"
+    " VALUES (%s, %s, %s, %s, %s, %s, %s)"
+)
+
+
+def events() -> Iterator[tuple[Any, ...]]:
+    """Portrait: 4 of 5 in two scenes, today; street: 3 of 3, a week ago; retired: 10."""
+    for number in range(5):
+        message = "CUDA out of memory: 12 MiB" if number == 4 else None
+        scene = "cafe" if number % 2 else None
+        yield PORTRAIT, USER, scene, number < 4, 1000 * (number + 1), message, NOW
+    for _ in range(3):
+        yield STREET, USER, "cafe", True, 9000, None, NOW - dt.timedelta(days=8)
+    for _ in range(10):
+        yield RETIRED, None, None, False, None, None, NOW
+
+
+@pytest.fixture(scope="module")
+def client(new_database: Any, migrated_template: str, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The API on a database with stats; tests of this module only read, or put back what they changed."""
+    lake = str(tmp_path_factory.mktemp("lake"))
+    with new_database(migrated_template) as database:
+        with psycopg.connect(database.conninfo) as app:
+            app.cursor().executemany(INSERT_PROMPT, PROMPTS)
+            app.cursor().executemany(INSERT_EVENT, list(events()))
+        refresh(database, lake, FIRST_DAY)
+        with served(database, PROMPT_STATS_LAKE_URI=lake) as client:
+            yield client
+
+
+@pytest.fixture
+def app_connection(database: Database) -> Iterator[psycopg.Connection[Any]]:
+    """The app, on the test's own database."""
+    with psycopg.connect(database.conninfo, autocommit=True) as connection:
+        yield connection
+
+
+def get(client: httpx.Client, path: str, **parameters: Any) -> Any:
+    """The answer to a request that has to succeed."""
+    answer = client.get(path, params=parameters)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def names(found: dict[str, Any]) -> list[str]:
+    return [prompt["name"] for prompt in found["prompts"]]
+
+
+@pytest.mark.parametrize("key", ["portrait", str(PORTRAIT), PORTRAIT.hex])
+def test_the_stats_of_a_prompt_are_those_of_the_contract_and_more(client: httpx.Client, key: str) -> None:
+    found = get(client, f"/prompts/{key}/stats")
+    as_of = dt.datetime.fromisoformat(found["asOf"])
+    assert NOW < as_of < dt.datetime.now(dt.UTC)
+    assert 0 < found["lagSeconds"] < 600
+    last_used_at = dt.datetime.fromisoformat(found["lastUsedAt"])
+    assert last_used_at == NOW
+    expected = {
+        "promptId": str(PORTRAIT),
+        "totalUsage": 5,
+        "successCount": 4,
+        "failureCount": 1,
+        "successRate": 80.0,
+        "avgGenerationTimeMs": 3000.0,
+        "timedCount": 5,
+        "minGenerationTimeMs": 1000,
+        "maxGenerationTimeMs": 5000,
+        "uniqueUsers": 1,
+        "usageCount1d": 5,
+        "usageCountPrevious7d": 0,
+    }
+    assert {name: found[name] for name in expected} == expected
+    assert found["successRateLower"] == pytest.approx(37.55, abs=0.01)
+    assert found["successRateUpper"] == pytest.approx(96.38, abs=0.01)
+    assert found["p50GenerationTimeMs"] == pytest.approx(3000, rel=0.02)
+
+
+def test_a_prompt_that_was_never_used_has_zeros(client: httpx.Client) -> None:
+    found = get(client, "/prompts/unused/stats")
+    counts = (
+        "totalUsage",
+        "successCount",
+        "failureCount",
+        "successRate",
+        "avgGenerationTimeMs",
+        "lastUsedAt",
+    )
+    assert [found[name] for name in counts] == [0, 0, 0, 0, None, None]
+
+
+def test_the_most_used_are_the_active_ones_as_the_app_has_them(client: httpx.Client) -> None:
+    answer = client.get("/prompts/top/used", params={"limit": 2})
+    found = answer.json()
+    assert [(prompt["slug"], prompt["usageCount"], prompt["isActive"]) for prompt in found] == [
+        ("portrait", 5, True),
+        ("street", 3, True),
+    ]
+    assert {"id", "negativePrompt", "requiredDna", "isSystemPrompt", "createdAt"} <= found[0].keys()
+    assert dt.datetime.fromisoformat(answer.headers["stats-as-of"]) > NOW
+    assert float(answer.headers["stats-lag-seconds"]) > 0
+
+
+@pytest.mark.parametrize(
+    ("ranking", "parameters", "expected"),
+    [
+        ("usage", {"minUsage": 4}, ["Portrait"]),
+        ("usage", {"category": "outdoor"}, ["Street"]),
+        ("usage", {"scene": "cafe"}, ["Street", "Portrait"]),
+        ("usage", {"days": 7}, ["Portrait"]),
+        ("usage", {"days": 9}, ["Portrait", "Street"]),
+        # 3 of 3 beat 4 of 5 only just: 43.9 against 37.6.
+        ("best", {}, ["Street", "Portrait"]),
+        ("failing", {}, ["Portrait"]),
+        ("slowest", {}, ["Street", "Portrait"]),
+        ("rising", {}, ["Portrait"]),
+        ("falling", {}, ["Street"]),
+        ("favored", {}, []),
+    ],
+)
+def test_rankings(
+    client: httpx.Client, ranking: str, parameters: dict[str, Any], expected: list[str]
+) -> None:
+    assert names(get(client, f"/prompts/top/{ranking}", **parameters)) == expected
+
+
+def test_a_sure_rate_beats_a_lucky_one(client: httpx.Client) -> None:
+    found = get(client, "/prompts/top/best")
+    assert found["prompts"][0]["score"] == pytest.approx(43.85, abs=0.01)
+    assert found["prompts"][1]["score"] == pytest.approx(37.55, abs=0.01)
+
+
+def test_prompts_are_listed_filtered_and_searched(client: httpx.Client) -> None:
+    found = get(client, "/prompts")
+    assert (names(found), found["totalCount"]) == (["Portrait", "Street", "Unused"], 3)
+    page = get(client, "/prompts", limit=1, offset=1)
+    assert (names(page), page["totalCount"]) == (["Street"], 3)
+    for parameters, expected in (
+        ({"active": False}, ["Retired"]),
+        ({"category": "outdoor"}, ["Street", "Unused"]),
+        ({"tag": "indoor"}, ["Portrait"]),
+        ({"search": "TREE"}, ["Street"]),
+        ({"search": "%"}, []),
+    ):
+        assert names(get(client, "/prompts", **parameters)) == expected
+
+
+def test_a_prompt_by_scene_environment_and_outfit(client: httpx.Client) -> None:
+    scenes = get(client, "/prompts/portrait/scenes")["scenes"]
+    assert [(each["scene"], each["usageCount"], each["successRate"]) for each in scenes] == [
+        (None, 3, pytest.approx(200 / 3)),
+        ("cafe", 2, 100.0),
+    ]
+    assert scenes[1]["successRateLower"] == pytest.approx(34.24, abs=0.01)
+    for name in ("environment", "outfit"):
+        [only] = get(client, f"/prompts/portrait/{name}s")[f"{name}s"]
+        assert (only[name], only["usageCount"]) == (None, 5)
+
+
+def test_all_prompts_by_scene_environment_and_outfit(client: httpx.Client) -> None:
+    scenes = get(client, "/scenes")["scenes"]
+    assert [(each["scene"], each["usageCount"]) for each in scenes] == [(None, 13), ("cafe", 5)]
+    for name in ("environment", "outfit"):
+        [only] = get(client, f"/{name}s")[f"{name}s"]
+        assert (only[name], only["usageCount"]) == (None, 18)
+
+
+def test_errors_are_told_by_kind(client: httpx.Client) -> None:
+    [error] = get(client, "/prompts/portrait/errors")["errors"]
+    assert (error["errorKind"], error["errorCount"]) == ("CUDA out of memory: <n> MiB", 1)
+    assert get(client, "/prompts/unused/errors")["errors"] == []
+
+
+@pytest.mark.parametrize(("bucket", "length"), [("day", 30), ("week", 5), ("month", 2)])
+def test_a_series_adds_up_and_has_no_holes(client: httpx.Client, bucket: str, length: int) -> None:
+    for key, count in (("portrait", 5), ("street", 3), ("unused", 0)):
+        found = get(client, f"/prompts/{key}/series", bucket=bucket)
+        assert found["bucket"] == bucket
+        assert sum(period["usageCount"] for period in found["series"]) == count
+        assert length - 1 <= len(found["series"]) <= length + 1
+    today = NOW.date().isoformat()
+    [period] = get(client, "/prompts/portrait/series", **{"from": today, "to": today})["series"]
+    assert period == {
+        "period": today,
+        "usageCount": 5,
+        "successCount": 4,
+        "failureCount": 1,
+        "successRate": 80.0,
+    }
+
+
+def test_prompts_are_compared_in_the_order_asked_for(client: httpx.Client) -> None:
+    found = get(client, "/prompts/compare", ids=f"street, {PORTRAIT}")
+    assert [prompt["totalUsage"] for prompt in found["prompts"]] == [3, 5]
+    assert client.get("/prompts/compare", params={"ids": "street,nobodys"}).status_code == 404
+    assert client.get("/prompts/compare", params={"ids": ","}).status_code == 422
+
+
+def test_favourites_are_added_ordered_and_removed(client: httpx.Client) -> None:
+    path = f"/users/{USER}/favorites"
+    for key in ("unused", "street", "unused"):
+        assert client.put(f"{path}/{key}").status_code == 204
+    assert names(get(client, f"/users/{USER}/prompts")) == ["Unused", "Street", "Portrait"]
+    assert client.put(path, json={"promptIds": [str(STREET)]}).status_code == 204
+    found = get(client, f"/users/{USER}/prompts")
+    assert names(found) == ["Street", "Unused", "Portrait"]
+    assert found["userStatsAsOf"] == found["asOf"]
+    assert [(p["isFavorite"], p["sortOrder"], p["usageCount"]) for p in found["prompts"]] == [
+        (True, 0, 3),
+        (True, 1, 0),
+        (False, None, 5),
+    ]
+    assert names(get(client, "/prompts", userId=str(USER))) == ["Street", "Unused", "Portrait"]
+    assert client.put(f"{path}/nobodys").status_code == 404
+    for key in ("unused", "street", "street"):
+        assert client.delete(f"{path}/{key}").status_code == 204
+    assert names(get(client, f"/users/{USER}/prompts")) == ["Portrait", "Street"]
+
+
+@pytest.mark.parametrize("path", ["", "/stats", "/scenes", "/environments", "/outfits", "/errors", "/series"])
+def test_what_is_not_there_is_said(client: httpx.Client, path: str) -> None:
+    for key in ("nobodys", str(NOBODY), "%00"):
+        answer = client.get(f"/prompts/{key}{path}")
+        assert answer.status_code == 404
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert "GET /prompts lists them" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("path", "named"),
+    [
+        ("/prompts/top/used?limit=0", "limit"),
+        ("/prompts/top/used?limit=1000", "limit"),
+        ("/prompts/top/loved", "ranking"),
+        ("/prompts/top/best?scene=cafe&days=7", "scene or days"),
+        ("/prompts/top/rising?days=7", "leave scene and days out"),
+        ("/prompts/portrait/series?from=2026-01-02&to=2026-01-01", "1 and 1830 days"),
+        ("/prompts/portrait/series?from=1900-01-01", "1 and 1830 days"),
+        ("/prompts?search=%00", "search"),
+        ("/users/1/prompts", "user_id"),
+    ],
+)
+def test_a_parameter_that_can_not_be_used_is_named(client: httpx.Client, path: str, named: str) -> None:
+    answer = client.get(path)
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert named in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("path", ["/prompts/portrait/stats", "/prompts/top/used", "/scenes"])
+def test_an_unchanged_answer_is_not_sent_again(client: httpx.Client, path: str) -> None:
+    first = client.get(path)
+    tag = first.headers["etag"]
+    again = client.get(path, headers={"If-None-Match": f'"other", {tag}'})
+    assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+    assert client.get(path, headers={"If-None-Match": '"other"'}).status_code == 200
+
+
+def test_an_answer_changes_with_the_refresh_and_with_the_app(
+    database: Database, lake: str, app_connection: psycopg.Connection[Any]
+) -> None:
+    app_connection.cursor().executemany(INSERT_PROMPT, PROMPTS)
+    tags = []
+    with served(database) as client:
+        for change in (
+            lambda: None,
+            lambda: refresh(database, lake, FIRST_DAY),
+            lambda: app_connection.execute("UPDATE prompts SET name = 'New' WHERE slug = 'portrait'"),
+        ):
+            change()
+            answer = client.get("/prompts/portrait")
+            assert answer.status_code == 200
+            tags.append(answer.headers["etag"])
+        assert len(set(tags)) == 3
+        assert client.get("/prompts/portrait").headers["etag"] == tags[-1]
+
+
+def test_before_the_first_refresh_nothing_is_known(database: Database) -> None:
+    with served(database) as client:
+        found = get(client, "/scenes")
+        assert found == {"asOf": None, "lagSeconds": None, "scenes": []}
+        assert get(client, "/health") == {"status": "ok"}
+        assert "prompt_stats_lag_seconds" not in client.get("/metrics").text
+
+
+def test_status_and_metrics_say_what_the_tables_say(client: httpx.Client) -> None:
+    found = get(client, "/status")
+    assert (found["usageCount"], found["rejectedCount"], found["pendingDays"]) == (18, 0, [])
+    assert dt.datetime.fromisoformat(found["asOf"]) > NOW
+    client.get("/prompts/nobodys/stats")
+    families = text_string_to_metric_families(client.get("/metrics").text)
+    samples = {
+        (each.name, *each.labels.values()): each.value for family in families for each in family.samples
+    }
+    assert samples["prompt_stats_usage_events",] == 18
+    assert 0 < samples["prompt_stats_lag_seconds",] < 600
+    assert samples["prompt_stats_rows_written", "scene_stats"] == 2
+    assert samples["prompt_stats_requests_total", "GET", "/prompts/{key}/stats", "404"] >= 1
+
+
+def test_a_database_that_is_gone_is_an_outage(database: Database) -> None:
+    with served(database) as client:
+        assert client.get("/health").status_code == 200
+        with psycopg.connect(database.conninfo, autocommit=True) as operator:
+            operator.execute("ALTER TABLE prompt_stats RENAME TO elsewhere")
+        answer = client.get("/prompts/portrait/stats")
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+        assert "elsewhere" not in answer.text
+
+
+@pytest.mark.parametrize(
+    "path", ["/prompts", "/prompts/top/used", "/scenes", "/status", "/metrics", f"/users/{USER}/prompts"]
+)
+def test_only_a_token_that_may_read_reads(database: Database, path: str) -> None:
+    with served(database, PROMPT_STATS_API_TOKEN="read:reader,write:writer") as client:  # noqa: S106  # a test's
+        for token, status in (("reader", 200), ("writer", 403), ("nobody", 401)):
+            assert client.get(path, headers={"Authorization": f"Bearer {token}"}).status_code == status
+        assert (
+            client.put(f"/users/{USER}/favorites/x", headers={"Authorization": "Bearer reader"}).status_code
+            == 403
+        )
+        assert client.get("/health").status_code == 200
+
+
+def test_other_sites_are_not_invited(client: httpx.Client) -> None:
+    answer = client.get("/prompts", headers={"Origin": "https://evil.example"})
+    assert not [name for name in answer.headers if name.startswith("access-control")]
