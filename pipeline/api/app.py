@@ -12,7 +12,7 @@ from fastapi.concurrency import run_in_threadpool
 from psycopg_pool import ConnectionPool
 
 from pipeline.api import events, operation, overall, prompts, users
-from pipeline.api.problems import answer_with_problems
+from pipeline.api.problems import PROBLEMS, answer_with_problems
 from pipeline.api.reader import Reader
 from pipeline.database import Database
 from pipeline.settings import Settings
@@ -52,6 +52,7 @@ def build_app(settings: Settings, database: Database) -> FastAPI:
         version=version("prompt-stats"),
         summary="Usage statistics of prompt templates that equal a recount of the raw events.",
         lifespan=lifespan,
+        responses=PROBLEMS,
     )
     app.state.tokens = settings.api_tokens
     app.state.writers = writers

@@ -21,6 +21,44 @@ RETRY_SECONDS = 5
 """When to ask again after an outage."""
 
 
+MEDIA_TYPE = "application/problem+json"
+_DESCRIPTION = {
+    "content": {
+        MEDIA_TYPE: {
+            "schema": {
+                "type": "object",
+                "required": ["type", "title", "status", "detail"],
+                "properties": {
+                    "type": {"type": "string"},
+                    "title": {"type": "string"},
+                    "status": {"type": "integer"},
+                    "detail": {"type": "string"},
+                    "errors": {"type": "array", "items": {"type": "object"}},
+                },
+            },
+            "example": {
+                "type": "about:blank",
+                "title": "Not Found",
+                "status": 404,
+                "detail": "There is no prompt 'portait'; GET /prompts lists them",
+            },
+        }
+    }
+}
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"description": meaning, **_DESCRIPTION}
+    for status, meaning in (
+        (401, "No known token."),
+        (403, "The token may not do that."),
+        (404, "There is no such thing."),
+        (422, "A parameter can't be used."),
+        (503, "The database does not answer."),
+        ("default", "Anything else that went wrong."),
+    )
+}
+"""For the OpenAPI description."""
+
+
 class Problem(HTTPException):
     """An answer that is an error."""
 
@@ -39,7 +77,7 @@ def answer_with_problems(app: FastAPI) -> None:
 
 def _problem(status: int, detail: str, headers: Mapping[str, str] | None = None, **more: Any) -> JSONResponse:
     body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
-    return JSONResponse({**body, **more}, status, {**(headers or {})}, media_type="application/problem+json")
+    return JSONResponse({**body, **more}, status, {**(headers or {})}, media_type=MEDIA_TYPE)
 
 
 async def _of_http(_request: Request, error: HTTPException) -> JSONResponse:
