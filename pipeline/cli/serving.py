@@ -10,8 +10,6 @@ from pipeline.cli.context import messages, open_current_database
 from pipeline.errors import InputError
 from pipeline.settings import settings
 
-LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
-
 
 def serve(
     *,
@@ -23,6 +21,7 @@ def serve(
     import uvicorn
 
     from pipeline.api import build_app
+    from pipeline.api.access import LOOPBACK
 
     if not settings().api_tokens:
         if host not in LOOPBACK:

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
+import socket
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,6 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from pipeline.database import Database
 from pipeline.refresh import refresh
 from tests.api import served
+from tests.command import REPOSITORY, environment, prompt_stats
 from tests.conftest import FIRST_DAY
 
 NOW = dt.datetime.now(dt.UTC)
@@ -354,6 +360,41 @@ def test_only_a_token_that_may_read_reads(database: Database, path: str) -> None
             == 403
         )
         assert client.get("/health").status_code == 200
+
+
+def test_the_page_names_every_request(client: httpx.Client) -> None:
+    page = (REPOSITORY / "docs" / "api.md").read_text(encoding="utf-8")
+    paths = [re.sub(r"{key}|{user_id}", "{id}", path) for path in client.get("/openapi.json").json()["paths"]]
+    named = re.sub(r"/favorites/{prompt}", "/favorites/{id}", page)
+    missing = [path for path in paths if path not in named and not path.endswith(("ments", "outfits"))]
+    assert missing == []
+
+
+def test_the_command_serves_this_machine_alone_without_a_token(database: Database, tmp_path: Path) -> None:
+    refused = prompt_stats(tmp_path, "serve", "--host", "0.0.0.0", DATABASE_URL=database.conninfo)  # noqa: S104  # refused
+    assert refused.returncode == 1
+    assert "Set PROMPT_STATS_API_TOKEN" in refused.stderr
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipeline", "serve", "--port", str(port)],
+        env=environment(tmp_path, DATABASE_URL=database.conninfo),
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stderr
+    with process, process.stderr:
+        lines = []
+        for line in process.stderr:
+            lines.append(line)
+            if "Uvicorn running" in line:
+                break
+        assert httpx.get(f"http://127.0.0.1:{port}/health", trust_env=False).json() == {"status": "ok"}
+        process.terminate()
+        lines += process.stderr.readlines()
+    assert "this machine alone is answered" in lines[0]
+    assert process.returncode in {0, -15}
 
 
 def test_other_sites_are_not_invited(client: httpx.Client) -> None:
