@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+import zoneinfo
 from enum import StrEnum
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from pydantic import Field
 
 from pipeline import tables
@@ -15,7 +17,8 @@ from pipeline.api.access import Reader
 from pipeline.api.answers import Answer, StatsAnswer, in_camel_case, model_of
 from pipeline.api.problems import Problem
 from pipeline.api.reader import Key, Stats, answer, by_key, no_prompt
-from pipeline.days import ONE_DAY
+from pipeline.days import ONE_DAY, DayRange
+from pipeline.lake import series
 from pipeline.queries import query
 
 PROMPT_BY_KEY = query("api/prompt_by_key")
@@ -34,6 +37,11 @@ BY_VALUE = {
 COMPARED_MAX = 20
 SERIES_MAX_DAYS = 1_830
 SERIES_DAYS = 30
+LAKE_MAX_DAYS = 92
+"""Of a series that is counted from the raw events."""
+
+DAYS_OF_HOURS = 7
+UTC = "UTC"
 
 router = APIRouter(tags=["prompts"], dependencies=[Reader])
 
@@ -56,6 +64,7 @@ class Ranking(StrEnum):
 class Bucket(StrEnum):
     """The length of a series' periods."""
 
+    HOUR = "hour"
     DAY = "day"
     WEEK = "week"
     MONTH = "month"
@@ -151,9 +160,9 @@ class RankingAnswer(StatsAnswer):
 
 
 class Period(Answer):
-    """What happened in a day, week or month; dated by its first day."""
+    """What happened in an hour, day, week or month."""
 
-    period: dt.date
+    period: str = Field(description="Its first day, or its hour in UTC.", examples=["2026-01-31"])
     usage_count: int
     success_count: int
     failure_count: int
@@ -164,6 +173,7 @@ class SeriesAnswer(StatsAnswer):
     """Usage over time, periods without use included."""
 
     bucket: Bucket
+    timezone: str
     series: list[Period]
 
 
@@ -332,22 +342,65 @@ async def prompt_series(
     first: Annotated[
         dt.date | None, Query(alias="from", description="By default 30 days before the last.")
     ] = None,
-    last: Annotated[dt.date | None, Query(alias="to", description="By default today (UTC).")] = None,
+    last: Annotated[dt.date | None, Query(alias="to", description="By default today.")] = None,
+    timezone: Annotated[
+        str, Query(description="Whose days, of the IANA database.", examples=["Europe/Berlin"])
+    ] = UTC,
 ) -> Response:
-    """Usage by day, week (from Monday) or month (UTC), both ends included."""
-    last = last or dt.datetime.now(dt.UTC).date()
-    first = first or last - min(SERIES_DAYS - 1, last.toordinal() - 1) * ONE_DAY
-    if not 0 <= (last - first).days < SERIES_MAX_DAYS:
-        raise Problem(422, f"From {first} to {last} is not between 1 and {SERIES_MAX_DAYS} days")
-    known = await stats.read((PROMPT_BY_KEY, by_key(key)))
-    values = {
-        "prompt_id": _only(known[0], key)["id"],
-        "bucket": bucket.value,
-        "from_day": first,
-        "to_day": last,
-    }
-    found = await stats.read((PROMPT_SERIES, values))
-    return answer(request, found, {"bucket": bucket, "series": [in_camel_case(row) for row in found[0]]})
+    """Usage by hour, day, week (from Monday) or month, both ends included.
+
+    By default from the published stats, by days of UTC. Hours (of UTC, a week at most) and the days of other
+    time zones (a quarter at most) are counted from the raw events in the lake, and may hold later events than
+    `asOf` says. Undated events are in no hour, and in no day of another time zone.
+    """
+    zone = _zone(timezone)
+    today = dt.datetime.now(zone).date()
+    last = last or today
+    shortest = DAYS_OF_HOURS if bucket is Bucket.HOUR else SERIES_DAYS
+    first = first or last - min(shortest - 1, last.toordinal() - 2) * ONE_DAY
+    longest = _longest(bucket, timezone)
+    if not 0 <= (last - first).days < longest or first == dt.date.min or last == dt.date.max:
+        raise Problem(422, f"From {first} to {last} is not between 1 and {longest} days")
+    found = await stats.read((PROMPT_BY_KEY, by_key(key)))
+    prompt_id = _only(found[0], key)["id"]
+    if longest == SERIES_MAX_DAYS:
+        values = {"prompt_id": prompt_id, "bucket": bucket.value, "from_day": first, "to_day": last}
+        found = await stats.read((PROMPT_SERIES, values))
+        rows = found[0]
+    else:
+        counted = await run_in_threadpool(
+            series.prompt_series,
+            request.app.state.settings.lake,
+            str(prompt_id),
+            bucket.value,
+            timezone,
+            DayRange(first, last),
+        )
+        rows = counted.to_dicts()
+    for row in rows:
+        period = row["period"]
+        is_moment = isinstance(period, dt.datetime)
+        row["period"] = (period if bucket is Bucket.HOUR or not is_moment else period.date()).isoformat()
+    body = {"bucket": bucket, "timezone": timezone, "series": [in_camel_case(row) for row in rows]}
+    return answer(request, found, body)
+
+
+def _zone(name: str) -> zoneinfo.ZoneInfo:
+    if name not in zoneinfo.available_timezones():
+        raise Problem(422, f"timezone: {name!r} is no name of the IANA database, such as Europe/Berlin")
+    return zoneinfo.ZoneInfo(name)
+
+
+def _longest(bucket: Bucket, timezone: str) -> int:
+    """How many days a series may have; those of the lake are shorter.
+
+    :raises Problem: 422, hours of another time zone than UTC.
+    """
+    if bucket is Bucket.HOUR:
+        if timezone != UTC:
+            raise Problem(422, "Hours are those of UTC: leave timezone out")
+        return DAYS_OF_HOURS
+    return SERIES_MAX_DAYS if timezone == UTC else LAKE_MAX_DAYS
 
 
 async def _by_value(request: Request, stats: Stats, key: str, name: str) -> Response:

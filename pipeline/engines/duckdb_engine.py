@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import duckdb
@@ -18,15 +18,17 @@ MEMORY_LIMIT = "600MB"
 """What a query may hold; beyond it DuckDB writes to a temporary folder."""
 
 
-def run(name: str, **inputs: ds.Dataset) -> pl.DataFrame:
+def run(name: str, parameters: Mapping[str, object] | None = None, **inputs: ds.Dataset) -> pl.DataFrame:
     """The result of ``sql/engine/<name>.sql`` over the tables that its header says it reads.
+
+    ``parameters``: values of the query's ``$names``.
 
     The result is in memory, so the caller of a rollup chooses how many days it takes at once.
 
     :raises LakeError: a file can't be read, or there is no room for the result.
     """
     with _connected(name, inputs) as connection:
-        result: pl.DataFrame = connection.sql(query(f"engine/{name}")).pl()
+        result: pl.DataFrame = connection.sql(query(f"engine/{name}"), params=parameters).pl()
         return result
 
 

@@ -14,6 +14,8 @@
     Compares what the lake's files hold with what Postgres holds.
 ``upkeep``
     Few files a day, none that nobody reads, a short log.
+``series``
+    A prompt's usage over time, counted when somebody asks.
 ``isolation``
     Keeps one day's fault from holding up the others.
 ``source``

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import uuid
+import zoneinfo
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -229,6 +230,22 @@ def test_a_series_adds_up_and_has_no_holes(client: httpx.Client, bucket: str, le
     }
 
 
+def test_hours_and_days_of_elsewhere_are_counted_from_the_raw_events(client: httpx.Client) -> None:
+    hours = get(client, "/prompts/portrait/series", bucket="hour")["series"]
+    used = [(hour["period"], hour["usageCount"]) for hour in hours if hour["usageCount"]]
+    assert used == [(NOW.replace(tzinfo=None, minute=0, second=0, microsecond=0).isoformat(), 5)]
+    assert len(hours) == 7 * 24
+    for timezone in ("Pacific/Kiritimati", "Pacific/Pago_Pago", "Asia/Kathmandu"):
+        local = NOW.astimezone(zoneinfo.ZoneInfo(timezone))
+        found = get(client, "/prompts/portrait/series", timezone=timezone)
+        assert found["timezone"] == timezone
+        assert [day["period"] for day in found["series"] if day["usageCount"]] == [local.date().isoformat()]
+        assert len(found["series"]) == 30
+        weeks = get(client, "/prompts/portrait/series", timezone=timezone, bucket="week")["series"]
+        assert weeks[-1]["period"] == (local.date() - local.weekday() * dt.timedelta(days=1)).isoformat()
+        assert weeks[-1]["usageCount"] == 5
+
+
 def test_prompts_are_compared_in_the_order_asked_for(client: httpx.Client) -> None:
     found = get(client, "/prompts/compare", ids=f"street, {PORTRAIT}")
     assert [prompt["totalUsage"] for prompt in found["prompts"]] == [3, 5]
@@ -276,6 +293,11 @@ def test_what_is_not_there_is_said(client: httpx.Client, path: str) -> None:
         ("/prompts/top/rising?days=7", "leave scene and days out"),
         ("/prompts/portrait/series?from=2026-01-02&to=2026-01-01", "1 and 1830 days"),
         ("/prompts/portrait/series?from=1900-01-01", "1 and 1830 days"),
+        ("/prompts/portrait/series?from=0001-01-01&to=0001-01-01", "1 and 1830 days"),
+        ("/prompts/portrait/series?timezone=Berlin", "Europe/Berlin"),
+        ("/prompts/portrait/series?timezone=Europe/Berlin&from=2025-01-01", "1 and 92 days"),
+        ("/prompts/portrait/series?timezone=Europe/Berlin&bucket=hour", "leave timezone out"),
+        ("/prompts/portrait/series?bucket=hour&from=2025-01-01", "1 and 7 days"),
         ("/prompts?search=%00", "search"),
         ("/users/1/prompts", "user_id"),
     ],
