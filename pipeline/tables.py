@@ -1,7 +1,8 @@
 """The schema of Postgres, as SQLAlchemy metadata: its one source.
 
-``migrations/`` is checked against it by a test. Column comments are the documentation of a column and
-are kept in the database. Names follow ``docs/naming.md``: units in the name, ``is_`` and ``_at``.
+``migrations/`` is checked against it by a test. Comments are the documentation of tables and columns: they
+are kept in the database, and ``docs/tables.md`` is made of them.
+Names follow ``docs/naming.md``: units in the name, ``is_`` and ``_at``.
 
 The trigger that notes changed days (``prompt_usage_invalidation``) is not expressible here; it is in
 the first migration.
@@ -48,22 +49,32 @@ def _measures() -> list[Column[object]]:
         Column("usage_count", BigInteger, nullable=False, comment="Events: count(*)."),
         Column("success_count", BigInteger, nullable=False, comment="Events with success = true."),
         Column("failure_count", BigInteger, nullable=False, comment="Events with success = false."),
-        Column("success_rate", Double, comment="Percent: success_count / usage_count * 100."),
+        Column(
+            "success_rate", Double, comment="Percent: success_count / usage_count * 100; NULL without events."
+        ),
         Column(
             "avg_generation_time_ms",
             Double,
             comment="Mean generation time in milliseconds over the events that have one, else NULL.",
         ),
-        Column("last_used_at", TIMESTAMP, comment="Time of the latest dated event."),
+        Column("last_used_at", TIMESTAMP, comment="Time of the latest dated event; NULL without one."),
     ]
 
 
 def _details() -> list[Column[object]]:
     """How far the measures of a group go, and how sure they are."""
     return [
-        Column("first_used_at", TIMESTAMP, comment="Time of the earliest dated event."),
-        Column("success_rate_lower", Double, comment="Percent: lower end of its 95 % Wilson interval."),
-        Column("success_rate_upper", Double, comment="Percent: upper end of its 95 % Wilson interval."),
+        Column("first_used_at", TIMESTAMP, comment="Time of the earliest dated event; NULL without one."),
+        Column(
+            "success_rate_lower",
+            Double,
+            comment="Percent: lower end of the rate's 95 % Wilson interval; NULL without events.",
+        ),
+        Column(
+            "success_rate_upper",
+            Double,
+            comment="Percent: upper end of the rate's 95 % Wilson interval; NULL without events.",
+        ),
         Column(
             "timed_count",
             BigInteger,
@@ -71,8 +82,16 @@ def _details() -> list[Column[object]]:
             server_default=text("0"),
             comment="Events with a generation time: what the mean and the percentiles are of.",
         ),
-        Column("min_generation_time_ms", BigInteger, comment="Shortest generation time in milliseconds."),
-        Column("max_generation_time_ms", BigInteger, comment="Longest generation time in milliseconds."),
+        Column(
+            "min_generation_time_ms",
+            BigInteger,
+            comment="Shortest generation time in milliseconds; NULL if none was timed.",
+        ),
+        Column(
+            "max_generation_time_ms",
+            BigInteger,
+            comment="Longest generation time in milliseconds; NULL if none was timed.",
+        ),
     ]
 
 
@@ -83,26 +102,57 @@ def _window(name: str, comment: str) -> Column[object]:
 prompts = Table(
     "prompts",
     metadata,
-    Column("id", UUID, primary_key=True, server_default=RANDOM_UUID),
-    Column("slug", Text, unique=True, comment="Readable key, for example portrait-selfie-casual."),
+    Column("id", UUID, primary_key=True, server_default=RANDOM_UUID, comment="The prompt's id."),
+    Column(
+        "slug",
+        Text,
+        unique=True,
+        comment="Readable key, for example portrait-selfie-casual; NULL without one.",
+    ),
     Column("created_by", UUID, comment="User who wrote the prompt; NULL for a system prompt."),
-    Column("name", Text, nullable=False),
-    Column("description", Text),
-    Column("category", Text),
-    Column("subcategory", Text),
+    Column("name", Text, nullable=False, comment="Name for people."),
+    Column("description", Text, comment="What it is for; NULL if nobody said."),
+    Column("category", Text, comment="Kind, for example portrait; NULL without one."),
+    Column("subcategory", Text, comment="Kind within the category, for example selfie; NULL without one."),
     Column("template", Text, nullable=False, comment="The prompt, with {{placeholders}}."),
-    Column("negative_prompt", Text),
-    Column("required_dna", JSONB, comment="Placeholders that the character has to fill: a list."),
-    Column("tags", JSONB, comment="A list of texts."),
-    Column("rating", Text),
-    Column("recommended_workflow", Text),
-    Column("aspect_ratio", Text),
-    Column("is_system_prompt", Boolean, nullable=False, server_default=text("false")),
-    Column("is_public", Boolean, nullable=False, server_default=text("true")),
-    Column("is_active", Boolean, nullable=False, server_default=text("true")),
+    Column("negative_prompt", Text, comment="What the image shall not show; NULL if nothing was said."),
+    Column(
+        "required_dna", JSONB, comment="Placeholders that the character has to fill: a list; NULL if unknown."
+    ),
+    Column("tags", JSONB, comment="A list of texts; NULL if there are none."),
+    Column("rating", Text, comment="Rating of the content, for example sfw; NULL if nobody said."),
+    Column("recommended_workflow", Text, comment="Workflow that suits it best; NULL if any does."),
+    Column("aspect_ratio", Text, comment="Width to height, for example 4:5; NULL if any will do."),
+    Column(
+        "is_system_prompt",
+        Boolean,
+        nullable=False,
+        server_default=text("false"),
+        comment="Whether it came with the app, and not from a user.",
+    ),
+    Column(
+        "is_public",
+        Boolean,
+        nullable=False,
+        server_default=text("true"),
+        comment="Whether every user may use it.",
+    ),
+    Column(
+        "is_active",
+        Boolean,
+        nullable=False,
+        server_default=text("true"),
+        comment="Whether it is offered; rankings leave others out.",
+    ),
     Column("deleted_at", TIMESTAMP, comment="Time of the soft delete; NULL while the prompt lives."),
-    Column("created_at", TIMESTAMP, nullable=False, server_default=NOW),
-    Column("updated_at", TIMESTAMP, nullable=False, server_default=NOW, comment="Not touched by stats."),
+    Column("created_at", TIMESTAMP, nullable=False, server_default=NOW, comment="When it was written."),
+    Column(
+        "updated_at",
+        TIMESTAMP,
+        nullable=False,
+        server_default=NOW,
+        comment="When it was last edited; not touched by stats.",
+    ),
     Column(
         "usage_count",
         BigInteger,
@@ -110,13 +160,42 @@ prompts = Table(
         server_default=text("0"),
         comment="Events of this prompt. Written back by the pipeline, as are the columns below.",
     ),
-    Column("success_count", BigInteger, nullable=False, server_default=text("0")),
-    Column("failure_count", BigInteger, nullable=False, server_default=text("0")),
-    Column("success_rate", Double, comment="Percent; NULL when never used."),
-    Column("avg_generation_time_ms", Double, comment="Milliseconds; NULL when never timed."),
-    Column("last_used_at", TIMESTAMP),
-    Column("favorite_count", BigInteger, nullable=False, server_default=text("0")),
-    Column("stats_as_of", TIMESTAMP, comment="as_of of the refresh that last changed these counters."),
+    Column(
+        "success_count",
+        BigInteger,
+        nullable=False,
+        server_default=text("0"),
+        comment="Events with success = true.",
+    ),
+    Column(
+        "failure_count",
+        BigInteger,
+        nullable=False,
+        server_default=text("0"),
+        comment="Events with success = false.",
+    ),
+    Column(
+        "success_rate", Double, comment="Percent: success_count / usage_count * 100; NULL when never used."
+    ),
+    Column(
+        "avg_generation_time_ms",
+        Double,
+        comment="Mean generation time in milliseconds; NULL when never timed.",
+    ),
+    Column("last_used_at", TIMESTAMP, comment="Time of the latest dated event; NULL without one."),
+    Column(
+        "favorite_count",
+        BigInteger,
+        nullable=False,
+        server_default=text("0"),
+        comment="Users who have it as a favourite.",
+    ),
+    Column(
+        "stats_as_of",
+        TIMESTAMP,
+        comment="as_of of the refresh that last changed these counters; NULL before any did.",
+    ),
+    comment="One row a prompt. The app's, but for the counters, which the pipeline writes back.",
 )
 
 prompt_usage = Table(
@@ -129,16 +208,23 @@ prompt_usage = Table(
         server_default=RANDOM_UUID,
         comment="The event's id, from its producer: the same id twice is the same event.",
     ),
-    Column("prompt_id", UUID, nullable=False),
-    Column("user_id", UUID),
-    Column("character_id", UUID),
-    Column("post_id", UUID),
-    Column("job_id", UUID),
+    Column("prompt_id", UUID, nullable=False, comment="Prompt that was used; it need not exist any more."),
+    Column("user_id", UUID, comment="User who used it; NULL if unknown."),
+    Column("character_id", UUID, comment="Character that it was used for; NULL if unknown."),
+    Column("post_id", UUID, comment="Post that was made; NULL if unknown."),
+    Column("job_id", UUID, comment="Job that generated; NULL if unknown."),
     *_context(),
-    Column("success", Boolean, comment="NULL is neither success nor failure."),
-    Column("generation_time_ms", Integer, comment="Milliseconds."),
-    Column("error_message", Text),
-    Column("created_at", TIMESTAMP, server_default=NOW, comment="When the prompt was used."),
+    Column(
+        "success", Boolean, comment="Whether the generation succeeded; NULL is neither success nor failure."
+    ),
+    Column("generation_time_ms", Integer, comment="Milliseconds; NULL if not measured."),
+    Column("error_message", Text, comment="Why it failed; NULL if nothing was said."),
+    Column(
+        "created_at",
+        TIMESTAMP,
+        server_default=NOW,
+        comment="When the prompt was used; NULL is counted on the first day.",
+    ),
     Column(
         "ingest_xid",
         BigInteger,
@@ -153,7 +239,7 @@ prompt_usage = Table(
         postgresql_using="brin",
         postgresql_with={"autosummarize": "on", "pages_per_range": 32},
     ),
-    comment="Raw usage events: appended by the app, never updated by it. No foreign keys.",
+    comment="One row an event, a use of a prompt: appended by the app, never updated by it. No foreign keys.",
     # Pages that the index has not summarised are read at every tick; by default a fifth of the table may be.
     postgresql_with={
         "autovacuum_vacuum_insert_scale_factor": 0,
@@ -164,7 +250,7 @@ prompt_usage = Table(
 prompt_usage_invalidation = Table(
     "prompt_usage_invalidation",
     metadata,
-    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("id", BigInteger, Identity(always=True), primary_key=True, comment="In the order of arrival."),
     Column("day", Date, comment="Day (UTC) of rows that were changed; NULL for undated rows."),
     Column(
         "operation",
@@ -179,58 +265,92 @@ prompt_usage_invalidation = Table(
         server_default=text("((pg_current_xact_id())::text)::bigint"),
         comment="Transaction that changed the rows.",
     ),
-    Column("invalidated_at", TIMESTAMP, nullable=False, server_default=NOW),
-    comment="Days whose raw rows were updated or deleted, written by a trigger, removed once published.",
+    Column(
+        "invalidated_at", TIMESTAMP, nullable=False, server_default=NOW, comment="When they were changed."
+    ),
+    comment="One row a change of a day's raw rows: written by a trigger, removed once published.",
 )
 
 prompt_usage_rejected = Table(
     "prompt_usage_rejected",
     metadata,
-    Column("id", BigInteger, Identity(always=True), primary_key=True),
-    Column("rejected_at", TIMESTAMP, nullable=False, server_default=NOW),
-    Column("reason", Text, nullable=False),
+    Column(
+        "id",
+        BigInteger,
+        Identity(always=True),
+        primary_key=True,
+        comment="By which prompt-stats rejected names it.",
+    ),
+    Column(
+        "rejected_at",
+        TIMESTAMP,
+        nullable=False,
+        server_default=NOW,
+        comment="When it was rejected; the event's own time is in the payload.",
+    ),
+    Column("reason", Text, nullable=False, comment="What is wrong with it."),
     Column("payload", JSONB, nullable=False, comment="The event as it was given, replayable."),
-    Column("event_id", UUID, comment="The same event is kept once."),
+    Column("event_id", UUID, comment="The event's id, by which it is kept once; NULL on older rows."),
     UniqueConstraint("event_id", name="prompt_usage_rejected_event_id_key"),
-    comment="Events that could not be taken.",
+    comment="One row an event that could not be taken. In no statistic until it is replayed.",
 )
 
 prompt_favorites = Table(
     "prompt_favorites",
     metadata,
-    Column("id", UUID, primary_key=True, server_default=RANDOM_UUID),
-    Column("prompt_id", UUID, nullable=False),
-    Column("user_id", UUID, nullable=False),
-    Column("sort_order", Integer, nullable=False, server_default=text("0")),
-    Column("created_at", TIMESTAMP, nullable=False, server_default=NOW),
+    Column("id", UUID, primary_key=True, server_default=RANDOM_UUID, comment="The row's id."),
+    Column("prompt_id", UUID, nullable=False, comment="Prompt that is a favourite."),
+    Column("user_id", UUID, nullable=False, comment="User whose favourite it is."),
+    Column(
+        "sort_order", Integer, nullable=False, server_default=text("0"), comment="Place in the user's list."
+    ),
+    Column("created_at", TIMESTAMP, nullable=False, server_default=NOW, comment="When it became one."),
     UniqueConstraint("prompt_id", "user_id", name="prompt_favorites_prompt_id_user_id_key"),
+    comment="One row a user and favourite prompt. The app's.",
 )
 
 posts = Table(
     "posts",
     metadata,
-    Column("id", UUID, primary_key=True, server_default=RANDOM_UUID),
-    Column("user_id", UUID),
-    Column("character_id", UUID),
-    Column("job_id", UUID),
-    Column("prompt_id", UUID),
+    Column("id", UUID, primary_key=True, server_default=RANDOM_UUID, comment="The post's id."),
+    Column("user_id", UUID, comment="User who made it; NULL if unknown."),
+    Column("character_id", UUID, comment="Character in it; NULL if there is none."),
+    Column("job_id", UUID, comment="Job that generated it; NULL if unknown."),
+    Column("prompt_id", UUID, comment="Prompt that it was made from; NULL if from none."),
     *_context(),
-    Column("image_url", Text),
-    Column("prompt", Text),
-    Column("negative_prompt", Text),
-    Column("created_at", TIMESTAMP, nullable=False, server_default=NOW),
+    Column("image_url", Text, comment="Where the image is; NULL while there is none."),
+    Column("prompt", Text, comment="Text that the image was made from; NULL if unknown."),
+    Column("negative_prompt", Text, comment="What the image should not show; NULL if nothing was said."),
+    Column("created_at", TIMESTAMP, nullable=False, server_default=NOW, comment="When it was made."),
+    comment="One row a post. The app's; read to find posts that no event is about.",
 )
 
 prompt_stats = Table(
     "prompt_stats",
     metadata,
-    Column("prompt_id", UUID, primary_key=True),
+    Column("prompt_id", UUID, primary_key=True, comment="The prompt."),
     *_measures(),
     *_details(),
-    Column("p50_generation_time_ms", Double, comment="Median time, within 2 % of the exact one."),
-    Column("p90_generation_time_ms", Double, comment="90th percentile, within 2 %."),
-    Column("p95_generation_time_ms", Double, comment="95th percentile, within 2 %."),
-    Column("p99_generation_time_ms", Double, comment="99th percentile, within 2 %."),
+    Column(
+        "p50_generation_time_ms",
+        Double,
+        comment="Median time in milliseconds, within 2 % of the exact one; NULL if none was timed.",
+    ),
+    Column(
+        "p90_generation_time_ms",
+        Double,
+        comment="90th percentile in milliseconds, within 2 %; NULL if none was timed.",
+    ),
+    Column(
+        "p95_generation_time_ms",
+        Double,
+        comment="95th percentile in milliseconds, within 2 %; NULL if none was timed.",
+    ),
+    Column(
+        "p99_generation_time_ms",
+        Double,
+        comment="99th percentile in milliseconds, within 2 %; NULL if none was timed.",
+    ),
     Column("unique_users", BigInteger, nullable=False, comment="Distinct users, as of user_stats_as_of."),
     _window("usage_count_1d", "Events of the day of as_of (UTC), so far."),
     Column("usage_count_7d", BigInteger, nullable=False, comment="Events of the 7 days up to as_of (UTC)."),
@@ -248,7 +368,7 @@ def _value_stats(name: str, column: str) -> Table:
     return Table(
         name,
         metadata,
-        Column("prompt_id", UUID, nullable=False),
+        Column("prompt_id", UUID, nullable=False, comment="The prompt."),
         Column(column, Text, comment="NULL is a group of its own, the empty text is another."),
         *_measures(),
         *_details(),
@@ -269,7 +389,7 @@ def _overall_stats(column: str) -> Table:
         Column(column, Text, comment="NULL is a group of its own, the empty text is another."),
         *_measures(),
         *_details(),
-        comment=f"One row a {column}, over all prompts. Replaced by the pipeline alone.",
+        comment=f"One row for each {column}, over all prompts. Replaced by the pipeline alone.",
     )
 
 
@@ -281,7 +401,7 @@ prompt_daily_stats = Table(
     "prompt_daily_stats",
     metadata,
     Column("day", Date, primary_key=True, comment="Day in UTC."),
-    Column("prompt_id", UUID, primary_key=True),
+    Column("prompt_id", UUID, primary_key=True, comment="The prompt."),
     *_measures(),
     Index("prompt_daily_stats_prompt_id_idx", "prompt_id"),
     comment="One row a day and prompt. Replaced by the pipeline alone.",
@@ -290,8 +410,8 @@ prompt_daily_stats = Table(
 user_prompt_stats = Table(
     "user_prompt_stats",
     metadata,
-    Column("user_id", UUID, primary_key=True),
-    Column("prompt_id", UUID, primary_key=True),
+    Column("user_id", UUID, primary_key=True, comment="The user."),
+    Column("prompt_id", UUID, primary_key=True, comment="The prompt."),
     *_measures(),
     Column(
         "is_favorite",
@@ -309,10 +429,10 @@ user_prompt_stats = Table(
 prompt_error_stats = Table(
     "prompt_error_stats",
     metadata,
-    Column("prompt_id", UUID, primary_key=True),
+    Column("prompt_id", UUID, primary_key=True, comment="The prompt."),
     Column("error_kind", Text, primary_key=True, comment="Message with numbers, ids and URLs folded."),
     Column("error_count", BigInteger, nullable=False, comment="Events with such a message."),
-    Column("last_seen_at", TIMESTAMP, comment="Time of the latest dated one."),
+    Column("last_seen_at", TIMESTAMP, comment="Time of the latest dated one; NULL without one."),
     comment="One row a prompt and kind of error. Replaced by the pipeline alone.",
 )
 
@@ -323,7 +443,7 @@ stats_day = Table(
     Column("usage_count", BigInteger, nullable=False, comment="Events of the day in the published stats."),
     Column("ingest_xid", BigInteger, nullable=False, comment="Largest ingest_xid among them."),
     Column("events_version", BigInteger, nullable=False, comment="Fingerprint of the day's files."),
-    comment="What the published stats hold, day by day.",
+    comment="One row a day: what the published stats hold of it.",
 )
 
 user_stats_day = Table(
@@ -334,19 +454,19 @@ user_stats_day = Table(
     Column("synced_high", BigInteger, nullable=False, comment="Watermark since which none was read again."),
     Column("events_version", BigInteger, nullable=False, comment="Fingerprint of files and query."),
     Column("rollup_version", BigInteger, nullable=False, comment="Fingerprint of the query alone."),
-    comment="What the published stats of users hold, day by day.",
+    comment="One row a day: what the published stats of users hold of it.",
 )
 
 stats_sync = Table(
     "stats_sync",
     metadata,
-    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("id", BigInteger, Identity(always=True), primary_key=True, comment="In the order of the syncs."),
     Column("high", BigInteger, nullable=False, comment="Every row with a smaller ingest_xid was there."),
     Column("next_xid", BigInteger, nullable=False, comment="What was committed then has a smaller id."),
     Column("as_of", TIMESTAMP, nullable=False, comment="Every event committed before it is below high."),
     Column("started_at", TIMESTAMP, nullable=False, comment="When the watermark was taken."),
     Column("server", Text, nullable=False, comment="Cluster, timeline and database that give out the ids."),
-    comment="Watermarks of the last syncs: which transaction ids had been given out when.",
+    comment="One row a sync of the last days: which transaction ids had been given out when.",
 )
 
 stats_expired_day = Table(
@@ -355,17 +475,21 @@ stats_expired_day = Table(
     Column("day", Date, primary_key=True, comment="Day in UTC."),
     Column("usage_count", BigInteger, nullable=False, comment="Events of the day in the lake."),
     Column("high", BigInteger, nullable=False, comment="Rows with a smaller ingest_xid are in the lake."),
-    Column("expired_at", TIMESTAMP, nullable=False, server_default=NOW),
+    Column("expired_at", TIMESTAMP, nullable=False, server_default=NOW, comment="When it expired."),
     Column(
-        "damaged_at", TIMESTAMP, comment="When reconcile found that the lake has not all of them any more."
+        "damaged_at",
+        TIMESTAMP,
+        comment="When reconcile found that the lake has not all of them any more; NULL while it has.",
     ),
-    comment="Days whose raw rows the retention job removes from prompt_usage: the lake alone has them.",
+    comment="One row a day whose raw rows retention removes from prompt_usage: the lake alone has them.",
 )
 
 stats_refresh = Table(
     "stats_refresh",
     metadata,
-    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column(
+        "id", BigInteger, Identity(always=True), primary_key=True, comment="In the order of the publishes."
+    ),
     Column("high", BigInteger, nullable=False, comment="Every row with a smaller ingest_xid is counted."),
     Column(
         "next_xid",
@@ -375,15 +499,21 @@ stats_refresh = Table(
     ),
     Column("as_of", TIMESTAMP, nullable=False, comment="Every event committed before it is counted."),
     Column("started_at", TIMESTAMP, nullable=False, comment="When the watermark was taken."),
-    Column("published_at", TIMESTAMP, nullable=False, server_default=NOW),
+    Column(
+        "published_at", TIMESTAMP, nullable=False, server_default=NOW, comment="When the stats were written."
+    ),
     Column("open_until", Date, nullable=False, comment="Last day whose events are counted."),
     Column("usage_count", BigInteger, nullable=False, comment="Events in the published stats."),
     Column("held_back_count", BigInteger, nullable=False, comment="Events of days after open_until."),
     Column("pending_days", JSONB, nullable=False, comment="Days with events not yet counted: a list."),
     Column("rows_written", JSONB, nullable=False, comment="Rows written and deleted, by table."),
-    Column("seconds", JSONB, nullable=False, comment="Duration of each step of the publish."),
-    Column("run_id", Text, comment="The Dagster run, where there was one."),
-    Column("user_stats_as_of", TIMESTAMP, comment="as_of of user_prompt_stats and of unique_users."),
+    Column("seconds", JSONB, nullable=False, comment="Duration of each step of the publish, in seconds."),
+    Column("run_id", Text, comment="The Dagster run; NULL where there was none."),
+    Column(
+        "user_stats_as_of",
+        TIMESTAMP,
+        comment="as_of of user_prompt_stats and of unique_users; NULL before they were counted.",
+    ),
     comment="One row a publish, written in the same transaction as the stats.",
 )
 

@@ -35,6 +35,7 @@ RENEW_INGEST_XID = (
     text(query("postgres/add_ingest_xid")),
     text(query("postgres/default_ingest_xid")),
     text(query("postgres/index_ingest_xid")),
+    text(query("postgres/comment_ingest_xid")),
 )
 LATEST_SYNC = text(query("postgres/latest_sync"))
 FORGET_OLD_SYNCS = text(query("postgres/forget_old_syncs"))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ import typer.main
 
 from pipeline.cli.main import app
 from pipeline.settings import Settings
-from tests.command import REPOSITORY
+from tests.command import REPOSITORY, environment
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 DOCUMENTS = sorted([*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md")])
@@ -58,6 +60,15 @@ def test_documents_name_no_command_or_variable_that_is_not_there(document: Path)
     assert set(re.findall(r"(?:`|/|^|&& |- )prompt-stats ([a-z]\S*?)[`\s]", text, re.MULTILINE)) <= set(
         COMMANDS
     )
+
+
+def test_the_page_of_the_tables_is_what_their_comments_make(tmp_path: Path) -> None:
+    command = [sys.executable, str(REPOSITORY / "docs" / "tables.py")]
+    made = subprocess.run(
+        command, env=environment(tmp_path), capture_output=True, encoding="utf-8", check=True
+    )
+
+    assert (REPOSITORY / "docs" / "tables.md").read_text(encoding="utf-8") == made.stdout
 
 
 @pytest.mark.parametrize("record", RECORDS, ids=path_of)

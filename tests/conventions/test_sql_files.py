@@ -1,4 +1,4 @@
-"""The files of ``sql/``: each says what it is for, is one statement, and is used."""
+"""The files of ``sql/``: each says what it is for, is one statement or only grants, and is used."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ from tests.command import REPOSITORY
 
 SQL = REPOSITORY / "sql"
 FILES = sorted(SQL.rglob("*.sql"))
+PAGES = {folder: REPOSITORY / "docs" / f"{folder}.md" for folder in ("analysis", "roles")}
+"""Folders whose files people run, and where they read of them."""
+PROGRAM = [file for file in FILES if file.parent.name not in PAGES]
+ROLES = [file for file in FILES if file.parent.name == "roles"]
 HEADER = re.compile(r"-- Purpose: \S.*\.\n-- Grain:   \S.*\.\n-- Time:    \S.*\.\n(-- \S.*\n)*(?!--|\s)")
 
 
@@ -32,7 +36,7 @@ def texts() -> set[str]:
 
 
 def test_there_are_files() -> None:
-    assert {file.parent.name for file in FILES} == {"api", "engine", "postgres"}
+    assert {file.parent.name for file in FILES} == {"api", "engine", "postgres", *PAGES}
 
 
 @pytest.mark.parametrize("file", FILES, ids=name_of)
@@ -40,15 +44,31 @@ def test_a_header_says_purpose_grain_and_time(file: Path) -> None:
     assert HEADER.match(file.read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("file", FILES, ids=name_of)
+@pytest.mark.parametrize("file", sorted(set(FILES) - set(ROLES)), ids=name_of)
 def test_a_file_is_one_statement(file: Path) -> None:
     text = re.sub(r"--.*|'(''|[^'])*'", "", file.read_text(encoding="utf-8"))
 
     assert ";" not in text
-    assert re.match(r"\s*(WITH|SELECT|INSERT|UPDATE|DELETE|CREATE|ALTER|TRUNCATE|LOCK|ANALYZE|COPY)\b", text)
+    assert re.match(
+        r"\s*(WITH|SELECT|INSERT|UPDATE|DELETE|CREATE|ALTER|TRUNCATE|LOCK|ANALYZE|COMMENT|COPY)\b", text
+    )
 
 
-@pytest.mark.parametrize("file", FILES, ids=name_of)
+@pytest.mark.parametrize("file", ROLES, ids=name_of)
+def test_a_roles_file_only_grants_and_only_to_the_role(file: Path) -> None:
+    text = re.sub(r"--.*\n", "", file.read_text(encoding="utf-8"))
+
+    assert re.fullmatch(r'\\set ON_ERROR_STOP on\n(\s*GRANT [^;]+\sTO :"role";)+\s*', text)
+
+
+@pytest.mark.parametrize("folder", PAGES)
+def test_the_page_names_the_files_that_there_are(folder: str) -> None:
+    page = PAGES[folder].read_text(encoding="utf-8")
+
+    assert set(re.findall(r"`(\w+\.sql)`", page)) == {file.name for file in SQL.glob(f"{folder}/*")}
+
+
+@pytest.mark.parametrize("file", PROGRAM, ids=name_of)
 def test_a_file_is_used(file: Path, texts: set[str]) -> None:
     # A rollup is named by its table, without the folder.
     assert texts & ({name_of(file), file.stem} if file.parent.name == "engine" else {name_of(file)})

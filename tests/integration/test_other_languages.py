@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -15,15 +14,14 @@ from typing import Any
 
 import psycopg
 import pytest
-from psycopg.pq import Conninfo
 from psycopg.rows import dict_row
 
 from pipeline.database import Database
-from pipeline.embedded.server import binaries
 from pipeline.refresh import refresh
 from pipeline.tables import prompt_usage
 from tests.command import REPOSITORY
 from tests.conftest import FIRST_DAY
+from tests.psql import libpq_environment, psql
 
 DOCUMENT = (REPOSITORY / "docs" / "write-path.md").read_text(encoding="utf-8")
 PACKAGES = REPOSITORY / "tests" / "node"
@@ -123,13 +121,6 @@ def run(command: list[str | Path], **options: Any) -> str:
     return str(done.stdout)
 
 
-def libpq_environment(database: Database) -> dict[str, str]:
-    """This environment, with the variables by which psql and node-postgres find the database."""
-    options = Conninfo.parse(database.conninfo.encode())
-    given = {each.envvar.decode(): each.val.decode() for each in options if each.envvar and each.val}
-    return {**os.environ, **given}
-
-
 def repeated(snippet: str) -> str:
     return f"for (const attempt of [1, 2]) {{\n{snippet}}}"
 
@@ -209,13 +200,8 @@ def test_an_insert_by_slug_is_the_same_and_tells_whether_the_prompt_is_known(
 def test_an_insert_by_psql_is_one_row_and_counts_once_however_often_it_runs(
     database: Database, lake: str
 ) -> None:
-    psql = shutil.which("psql") or binaries() / "psql"
     # \g runs the last statement again.
-    said = run(
-        [psql, "--no-psqlrc", "--set=ON_ERROR_STOP=1"],
-        input=f"{PSQL}\\g\n\\echo :event_id\n",
-        env=libpq_environment(database),
-    )
+    said = psql(database, "--set=ON_ERROR_STOP=1", text=f"{PSQL}\\g\n\\echo :event_id\n")
     event = the_event(database)
     assert said.split("\n") == ["INSERT 0 1", "INSERT 0 0", event["id"], ""]
     assert event == {

@@ -11,6 +11,7 @@ import pytest
 from pipeline.database import Database
 from pipeline.refresh import plan_refresh, refresh
 from pipeline.retention import retain
+from pipeline.tables import prompt_usage
 from tests.conftest import FIRST_DAY
 from tests.oracle import assert_equals_recount
 
@@ -78,7 +79,12 @@ def test_new_column_takes_the_ids_of_new_rows(database: Database, lake: str) -> 
     with psycopg.connect(database.conninfo) as connection:
         ids = connection.execute("SELECT ingest_xid IS NULL FROM prompt_usage ORDER BY 1").fetchall()
         index = connection.execute("SELECT to_regclass('prompt_usage_ingest_brin') IS NOT NULL").fetchone()
+        comment = connection.execute(
+            "SELECT col_description(attrelid, attnum) FROM pg_attribute"
+            " WHERE attrelid = 'prompt_usage'::regclass AND attname = 'ingest_xid'"
+        ).fetchone()
     assert (ids, index) == ([(False,), (True,)], (True,))
+    assert comment == (prompt_usage.c.ingest_xid.comment,)
 
 
 def test_restored_rows_of_expired_days_count_once(database: Database, lake: str) -> None:

@@ -83,6 +83,22 @@ def test_metadata_and_migrations_agree(database: Database) -> None:
         assert migrated == [f"{name}={value}" for name, value in options.items()]
 
 
+def test_every_table_and_column_says_what_it_means_and_when_it_is_null(database: Database) -> None:
+    with psycopg.connect(database.conninfo) as connection:
+        silent = connection.execute(
+            """
+            SELECT relname, attname FROM pg_class AS t JOIN pg_attribute AS c ON c.attrelid = t.oid
+            WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND attnum > 0 AND NOT attisdropped
+            AND NOT (
+                obj_description(t.oid, 'pg_class') <> '' IS TRUE
+                AND col_description(t.oid, attnum) ~ CASE WHEN attnotnull THEN '.' ELSE 'NULL' END IS TRUE
+            )
+            """
+        ).fetchall()
+
+    assert silent == []
+
+
 def test_up_down_up(empty_database: Database) -> None:
     up = migrate(empty_database)
     whole = described(empty_database)
