@@ -37,7 +37,7 @@ LEDGER_COLUMNS = ("ingest_xid", "synced_high", "events_version", "covered_until"
 KEPT = dt.timedelta(days=7)
 """How long replaced files and old log entries stay, for readers that are still at an older state."""
 TABLE_PROPERTIES = {
-    "delta.checkpointInterval": "10",
+    "delta.checkpointInterval": "25",
     "delta.logRetentionDuration": f"interval {KEPT.days} days",
     "delta.deletedFileRetentionDuration": f"interval {KEPT.days} days",
 }
