@@ -1,0 +1,14 @@
+-- Purpose: what the role of prompt-stats serve needs besides reader.sql and app.sql.
+-- Grain:   one role, which exists: psql -v role=api -f sql/roles/api.sql.
+-- Time:    none.
+\set ON_ERROR_STOP on
+-- PUT and DELETE /users/{id}/favorites.
+GRANT SELECT (id, sort_order), INSERT, UPDATE (sort_order), DELETE ON prompt_favorites TO :"role";
+-- GET /status and /metrics: which days the next refresh will look at, and what waits.
+GRANT SELECT (created_at, ingest_xid) ON prompt_usage TO :"role";
+GRANT SELECT ON
+    prompt_usage_invalidation,
+    stats_day,
+    stats_sync,
+    stats_expired_day
+TO :"role";

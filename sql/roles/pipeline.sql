@@ -1,0 +1,49 @@
+-- Purpose: what the role of the schedule and of the commands needs, which owns none of the tables.
+-- Grain:   one role, which exists: psql -v role=pipeline -f sql/roles/pipeline.sql.
+-- Time:    none.
+\set ON_ERROR_STOP on
+-- For temporary tables, by way of which a publish writes.
+GRANT CONNECT, TEMPORARY ON DATABASE :"DBNAME" TO :"role";
+GRANT USAGE ON SCHEMA public TO :"role";
+
+-- What the app writes. INSERT: track-missing, rejected replay. DELETE: retain, erase-user.
+GRANT SELECT, INSERT, DELETE ON prompt_usage TO :"role";
+GRANT SELECT, INSERT, DELETE ON prompt_usage_rejected TO :"role";
+-- So that it may lock rows, which takes UPDATE on a column: this one can only be set to its default.
+GRANT UPDATE (id) ON prompt_usage_rejected TO :"role";
+GRANT SELECT, DELETE ON prompt_favorites TO :"role";
+GRANT SELECT ON posts TO :"role";
+
+-- The counters that are written back, and no other column.
+GRANT SELECT ON prompts TO :"role";
+GRANT UPDATE (
+    usage_count,
+    success_count,
+    failure_count,
+    success_rate,
+    avg_generation_time_ms,
+    last_used_at,
+    favorite_count,
+    stats_as_of
+) ON prompts TO :"role";
+
+-- What is the pipeline's alone.
+GRANT SELECT, INSERT, UPDATE, DELETE ON
+    prompt_stats,
+    prompt_scene_stats,
+    prompt_environment_stats,
+    prompt_outfit_stats,
+    scene_stats,
+    environment_stats,
+    outfit_stats,
+    prompt_daily_stats,
+    prompt_error_stats,
+    user_prompt_stats,
+    stats_day,
+    user_stats_day,
+    stats_sync,
+    stats_expired_day,
+    prompt_usage_invalidation
+TO :"role";
+GRANT SELECT, INSERT, UPDATE ON stats_refresh TO :"role";
+GRANT SELECT ON prompt_stats_schema_version TO :"role";

@@ -1,0 +1,24 @@
+-- Purpose: what an analyst's role may do: read the stats, not the raw events.
+-- Grain:   one role, which exists: psql -v role=analyst -f sql/roles/reader.sql.
+-- Time:    none.
+-- Of users it sees the ids, in user_prompt_stats, prompt_favorites and prompts.created_by.
+\set ON_ERROR_STOP on
+GRANT CONNECT ON DATABASE :"DBNAME" TO :"role";
+GRANT USAGE ON SCHEMA public TO :"role";
+GRANT SELECT ON
+    prompts,
+    prompt_stats,
+    prompt_scene_stats,
+    prompt_environment_stats,
+    prompt_outfit_stats,
+    scene_stats,
+    environment_stats,
+    outfit_stats,
+    prompt_daily_stats,
+    prompt_error_stats,
+    user_prompt_stats,
+    stats_refresh,
+    -- Says whether the schema is that of the command: for prompt-stats top and show.
+    prompt_stats_schema_version
+TO :"role";
+GRANT SELECT (user_id, prompt_id) ON prompt_favorites TO :"role";

@@ -1,0 +1,259 @@
+"""The roles of ``sql/roles/``: each can do its work with what its file grants, and nothing beyond."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.errors import InsufficientPrivilege
+from psycopg.rows import scalar_row
+
+from pipeline import reading, rejected, tables
+from pipeline.coverage import track_missing
+from pipeline.database import Database
+from pipeline.erasure import erase_user
+from pipeline.errors import DatabaseError
+from pipeline.lake.upkeep import keep_up
+from pipeline.reconcile import reconcile
+from pipeline.refresh import plan_refresh, refresh
+from pipeline.retention import retain
+from pipeline.schema import VERSION_TABLE, require_current
+from pipeline.seeding import seed_prompts
+from pipeline.simulation import simulate
+from pipeline.tracking import PromptTracker
+from tests.api import served
+from tests.conftest import FIRST_DAY
+from tests.oracle import assert_equals_recount
+from tests.psql import psql
+from tests.roles import FOLDER, as_role
+
+SLUG = "portrait-selfie-casual"
+TABLES = sorted([*tables.metadata.tables, VERSION_TABLE])
+STATS = {table.name for table in (*tables.STATS_TABLES, tables.user_prompt_stats)}
+
+ALLOWED = """
+    SELECT table_name, array_agg(granted)
+    FROM unnest(%s::text[]) AS t (table_name),
+        unnest('{SELECT, INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER}'::text[]) AS r (granted)
+    WHERE CASE
+        WHEN has_table_privilege(table_name, granted) THEN true
+        WHEN %s AND granted IN ('SELECT', 'INSERT', 'UPDATE', 'REFERENCES')
+            THEN has_any_column_privilege(table_name, granted)
+    END
+    GROUP BY table_name
+"""
+
+
+@pytest.fixture
+def database(database: Database) -> Database:
+    """A migrated database with the shipped prompts."""
+    seed_prompts(database)
+    return database
+
+
+@pytest.fixture
+def owner(database: Database) -> Iterator[psycopg.Connection[Any]]:
+    """The owner's connection; each statement is a transaction."""
+    with psycopg.connect(database.conninfo, autocommit=True, row_factory=scalar_row) as connection:
+        yield connection
+
+
+@pytest.fixture
+def pipeline(database: Database, lake: str) -> Iterator[Database]:
+    """The database, with some days of events, as the pipeline's role that has counted them."""
+    simulate(database, events=500, days=20, seed=1)
+    with as_role(database, "pipeline") as seen:
+        refresh(seen, lake, FIRST_DAY)
+        yield seen
+
+
+def allowed(database: Database, *, in_part: bool) -> dict[str, set[str]]:
+    """What the role may do with which table; ``in_part``: with some of its columns, too."""
+    with psycopg.connect(database.conninfo) as connection:
+        return {name: set(granted) for name, granted in connection.execute(ALLOWED, [TABLES, in_part])}
+
+
+def assert_refused(database: Database, *statements: str) -> None:
+    for statement in statements:
+        with psycopg.connect(database.conninfo) as connection, pytest.raises(InsufficientPrivilege):
+            connection.execute(statement.encode())
+
+
+def test_a_file_stops_at_an_error(database: Database) -> None:
+    with pytest.raises(AssertionError, match='role "nobody" does not exist'):
+        psql(database, "--set=role=nobody", f"--file={FOLDER / 'reader.sql'}")
+
+
+def test_the_reader_reads_stats_and_prompts_and_no_events(database: Database) -> None:
+    with as_role(database, "reader") as reader:
+        whole = {name: {"SELECT"} for name in {*STATS, "prompts", "stats_refresh", VERSION_TABLE}}
+        assert allowed(reader, in_part=False) == whole
+        assert allowed(reader, in_part=True) == {**whole, "prompt_favorites": {"SELECT"}}
+        assert_refused(
+            reader,
+            "SELECT count(*) FROM prompt_usage",
+            "SELECT sort_order FROM prompt_favorites",
+            "UPDATE prompts SET usage_count = 0",
+            "CREATE TABLE mine ()",
+        )
+
+
+def test_the_reader_can_use_the_command_line(
+    database: Database, owner: psycopg.Connection[Any], lake: str
+) -> None:
+    owner.execute("INSERT INTO prompt_usage (prompt_id) SELECT id FROM prompts WHERE slug = %s", [SLUG])
+    refresh(database, lake, FIRST_DAY)
+    with as_role(database, "reader") as reader:
+        require_current(reader)
+        assert reading.top_prompts(reader, 1)["prompts"][0]["slug"] == SLUG
+        assert reading.prompt(reader, SLUG)["usage_count"] == 1
+        assert reading.overview(reader, 1)["usage_count"] == 1
+
+
+@pytest.mark.parametrize("mode", ["buffered", "direct"])
+def test_the_app_appends_events_and_reads_none(
+    database: Database, owner: psycopg.Connection[Any], mode: Any
+) -> None:
+    prompt_id = owner.execute("SELECT id FROM prompts WHERE slug = %s", [SLUG]).fetchone()
+    with as_role(database, "app") as app:
+        # Twice: a repeated event goes another way.
+        for _ in range(2):
+            with PromptTracker(app.conninfo, mode=mode) as tracker:
+                for number, key in enumerate((prompt_id, SLUG, "unknown")):
+                    tracker.track_post_creation(prompt_id=key, event_id=uuid.UUID(int=number))
+                    assert tracker.flush(20)
+                stats = tracker.stats()
+                assert (stats.written, stats.rejected, stats.failed) == (2, 1, 0)
+        assert owner.execute("SELECT count(*) FROM prompt_usage").fetchone() == 2
+        assert owner.execute("SELECT count(*) FROM prompt_usage_rejected").fetchone() == 1
+
+        assert allowed(app, in_part=False) == {"prompt_usage": {"INSERT"}}
+        assert allowed(app, in_part=True) == {
+            "prompt_usage": {"SELECT", "INSERT"},
+            "prompt_usage_rejected": {"SELECT", "INSERT"},
+            "prompts": {"SELECT"},
+        }
+        assert_refused(
+            app,
+            "SELECT user_id FROM prompt_usage",
+            "SELECT payload FROM prompt_usage_rejected",
+            "SELECT template FROM prompts",
+        )
+
+
+def test_the_api_answers_and_takes_what_it_is_sent(database: Database, lake: str) -> None:
+    simulate(database, events=100, days=5, seed=1)
+    refresh(database, lake, FIRST_DAY)
+    user = f"/users/{uuid.UUID(int=1)}"
+    sent = [
+        ("POST", "/events", [{"eventId": str(uuid.UUID(int=1)), "promptId": SLUG}]),
+        ("PUT", f"{user}/favorites/{SLUG}", None),
+        ("PUT", f"{user}/favorites", {"promptIds": [str(uuid.UUID(int=2))]}),
+        ("DELETE", f"{user}/favorites/{SLUG}", None),
+    ]
+    with (
+        as_role(database, "reader", "app", "api") as api,
+        served(api, PROMPT_STATS_LAKE_URI=lake) as client,
+    ):
+        known = {"key": SLUG, "user_id": str(uuid.UUID(int=1)), "ranking": "best"}
+        for path, methods in client.get("/openapi.json").json()["paths"].items():
+            if "get" in methods:
+                answer = client.get(path.format(**known), params={"ids": SLUG})
+                assert answer.is_success, f"{path}: {answer.text}"
+        for method, path, body in sent:
+            answer = client.request(method, path, json=body)
+            assert answer.is_success, f"{method} {path}: {answer.text}"
+        assert_refused(
+            api,
+            "SELECT user_id FROM prompt_usage",
+            "SELECT payload FROM prompt_usage_rejected",
+            "UPDATE prompt_favorites SET user_id = gen_random_uuid()",
+            "UPDATE prompts SET usage_count = 0",
+        )
+
+
+def test_the_pipeline_refreshes_and_reconciles_tables_of_another(
+    database: Database, pipeline: Database, owner: psycopg.Connection[Any], lake: str
+) -> None:
+    assert_equals_recount(database, FIRST_DAY)
+
+    owner.execute("DELETE FROM prompt_usage WHERE created_at < now() - interval '15 days'")
+    owner.execute("UPDATE prompt_usage SET success = NULL WHERE created_at < now() - interval '10 days'")
+    owner.execute("INSERT INTO prompt_usage (prompt_id, created_at) SELECT id, NULL FROM prompts")
+    refresh(pipeline, lake, FIRST_DAY)
+    refresh(pipeline, lake, FIRST_DAY, [FIRST_DAY, dt.datetime.now(dt.UTC).date()], replace=True)
+    assert_equals_recount(database, FIRST_DAY)
+
+    owner.execute("DELETE FROM scene_stats")
+    owner.execute("UPDATE user_prompt_stats SET usage_count = 0")
+    corrected = reconcile(pipeline, lake, FIRST_DAY).rows_corrected
+    assert corrected.keys() == {"scene_stats", "user_prompt_stats"}
+    assert_equals_recount(database, FIRST_DAY)
+
+    require_current(pipeline)
+    assert reading.status(pipeline, lake, FIRST_DAY)["stale_days"] == []
+
+
+def test_the_pipeline_appends_what_was_missed_and_rejected(
+    database: Database, pipeline: Database, owner: psycopg.Connection[Any], lake: str
+) -> None:
+    owner.execute(
+        "INSERT INTO posts (prompt_id, created_at) SELECT id, now() - interval '1 day' FROM prompts LIMIT 1"
+    )
+    assert track_missing(pipeline, lake, FIRST_DAY).tracked == 1
+
+    with PromptTracker(database.conninfo) as tracker:
+        for slug in ("late", "never"):
+            tracker.track_post_creation(prompt_id=slug)
+    owner.execute("INSERT INTO prompts (slug, name, template) VALUES ('late', '', '')")
+    assert rejected.replay(pipeline) == rejected.ReplayReport(taken=1, rejected=1)
+    assert rejected.rejections(pipeline, 1).count == rejected.discard(pipeline) == 1
+
+
+def test_the_pipeline_removes_old_events_and_persons(
+    database: Database, pipeline: Database, owner: psycopg.Connection[Any], lake: str
+) -> None:
+    user = owner.execute("SELECT user_id FROM prompt_favorites LIMIT 1").fetchone()
+    erased = erase_user(pipeline, lake, FIRST_DAY, str(user))
+    assert erased.rows["prompt_favorites"] > 0
+    assert (erased.found, erased.unread) == ({}, {})
+    assert_equals_recount(database, FIRST_DAY)
+    assert retain(pipeline, lake, FIRST_DAY, days=5).rows > 0
+    assert keep_up(pipeline, lake)
+
+
+def test_only_the_owner_can_renew_the_transaction_ids_of_a_restored_table(
+    database: Database, pipeline: Database, owner: psycopg.Connection[Any], lake: str
+) -> None:
+    owner.execute("UPDATE stats_sync SET server = 'another/1/1'")
+    refresh(pipeline, lake, FIRST_DAY)
+    assert plan_refresh(pipeline, lake, FIRST_DAY).days == []
+
+    owner.execute("UPDATE stats_sync SET server = 'another/1/1'")
+    owner.execute("UPDATE prompt_usage SET ingest_xid = ingest_xid + 1000000")
+    with pytest.raises(DatabaseError, match="once as the owner of prompt_usage"):
+        refresh(pipeline, lake, FIRST_DAY)
+    refresh(database, lake, FIRST_DAY)
+    refresh(pipeline, lake, FIRST_DAY)
+    assert_equals_recount(database, FIRST_DAY)
+
+
+def test_the_pipeline_changes_nothing_of_the_apps_but_the_counters(pipeline: Database) -> None:
+    assert_refused(
+        pipeline,
+        "UPDATE prompts SET name = ''",
+        "UPDATE prompts SET updated_at = now()",
+        "INSERT INTO prompts (name, template) VALUES ('', '')",
+        "DELETE FROM prompts",
+        "UPDATE prompt_usage SET success = true",
+        "TRUNCATE prompt_usage",
+        "UPDATE prompt_usage_rejected SET payload = '{}'",
+        "UPDATE prompt_favorites SET sort_order = 0",
+        "DELETE FROM posts",
+        "DELETE FROM stats_refresh",
+        "CREATE TABLE mine ()",
+    )

@@ -1,0 +1,34 @@
+"""Runs psql as people do: against a database of the tests, with the server's own program."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+
+from psycopg.pq import Conninfo
+
+from pipeline.database import Database
+from pipeline.embedded.server import binaries
+
+
+def libpq_environment(database: Database) -> dict[str, str]:
+    """This environment, with the variables by which psql and node-postgres find the database."""
+    options = Conninfo.parse(database.conninfo.encode())
+    given = {each.envvar.decode(): each.val.decode() for each in options if each.envvar and each.val}
+    return {**os.environ, **given}
+
+
+def psql(database: Database, *arguments: str, text: str = "") -> str:
+    """What psql prints, which has to succeed; ``text`` is its standard input."""
+    done = subprocess.run(
+        [shutil.which("psql") or binaries() / "psql", "--no-psqlrc", *arguments],
+        input=text,
+        env=libpq_environment(database),
+        capture_output=True,
+        encoding="utf-8",
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
