@@ -14,7 +14,7 @@ from pipeline.database import Database
 from pipeline.queries import query
 from pipeline.tables import prompt_usage_rejected
 from pipeline.tracking.batches import append_events
-from pipeline.tracking.event import read_event
+from pipeline.tracking.event import read_given
 
 REJECTED_EVENTS = text(query("postgres/rejected_events"))
 TAKE_REJECTED_EVENTS = query("postgres/take_rejected_events")
@@ -58,7 +58,7 @@ def replay(database: Database, ids: Sequence[int] | None = None) -> ReplayReport
     taken = rejected = 0
     with psycopg.connect(database.conninfo) as connection:
         for rows in _parts(connection, ids):
-            rejected_now = len(append_events(connection, [read_event(payload) for _, payload in rows]))
+            rejected_now = len(append_events(connection, [read_given(payload) for _, payload in rows]))
             connection.commit()
             rejected += rejected_now
             taken += len(rows) - rejected_now

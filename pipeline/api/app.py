@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
-from fastapi import FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from psycopg_pool import ConnectionPool
 
 from pipeline.api import events, operation, overall, prompts, users
-from pipeline.api.problems import PROBLEMS, answer_with_problems
+from pipeline.api.problems import PROBLEMS, Problem, answer_with_problems
 from pipeline.api.reader import Reader
 from pipeline.database import Database
 from pipeline.settings import Settings
@@ -20,6 +20,20 @@ from pipeline.tracking.connection import ImpatientConnection
 
 CONNECTIONS = 4
 CONNECT_SECONDS = 5.0
+
+
+def known_parameters(request: Request) -> None:
+    """Lets no misspelt parameter pass for one that was left out.
+
+    :raises Problem: 422, there is one that the request does not have.
+    """
+    route = request.scope["route"]
+    known = {parameter.alias for parameter in route.dependant.query_params}
+    unknown = sorted(request.query_params.keys() - known)
+    if unknown:
+        raise Problem(
+            422, f"There is no parameter {unknown[0]!r}; there are: {', '.join(sorted(known)) or 'none'}"
+        )
 
 
 def build_app(settings: Settings, database: Database) -> FastAPI:
@@ -53,6 +67,7 @@ def build_app(settings: Settings, database: Database) -> FastAPI:
         summary="Usage statistics of prompt templates that equal a recount of the raw events.",
         lifespan=lifespan,
         responses=PROBLEMS,
+        dependencies=[Depends(known_parameters)],
     )
     app.state.tokens = settings.api_tokens
     app.state.writers = writers

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -18,7 +19,7 @@ from pipeline.api.access import Writer
 from pipeline.api.answers import Answer
 from pipeline.api.problems import Problem
 from pipeline.tracking.batches import append_events
-from pipeline.tracking.event import IGNORED_FIELDS, READERS, camel_case, read_event
+from pipeline.tracking.event import IGNORED_FIELDS, READERS, camel_case, read_given
 
 EVENTS_MAX = 10_000
 BODY_MAX_BYTES = 32 * 2**20
@@ -30,6 +31,7 @@ NAMES = {given: name for name in (*READERS, *IGNORED_FIELDS) for given in (name,
 """The names that a field may have, snake_case or camelCase."""
 
 Values = Mapping[str, object]
+Unreadable = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 router = APIRouter(tags=["events"], dependencies=[Writer])
 
@@ -81,6 +83,8 @@ async def post_events(request: Request) -> EventsAnswer:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in (JSON, *LINES):
         raise Problem(415, f"Send {JSON}, or {LINES[0]} with an event a line")
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise Problem(415, "Send the body as it is, without Content-Encoding")
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
@@ -99,7 +103,7 @@ def _append(
     records = {}
     for line, values in given.items():
         try:
-            records[line] = read_event(*_named(values))
+            records[line] = read_given(_named(values))
         except ValueError as error:
             rejected[line] = str(error)
     if records:
@@ -120,45 +124,43 @@ def _append(
 
 
 def _array(body: bytes) -> dict[int, object]:
-    try:
-        decoded = msgspec.json.decode(body)
-    except msgspec.DecodeError as error:
-        raise Problem(400, f"The body is not JSON: {error}") from None
+    decoded = _decoded(body)
+    if isinstance(decoded, Unreadable):
+        raise Problem(400, f"The body is not JSON: {decoded}")
     return dict(enumerate(decoded if isinstance(decoded, list) else [decoded], start=1))
 
 
 def _lines(body: bytes) -> dict[int, object]:
-    return {number: _line(line) for number, line in enumerate(body.split(b"\n"), start=1) if line.strip()}
+    lines = body.removeprefix(codecs.BOM_UTF8).split(b"\n")
+    return {number: _decoded(line) for number, line in enumerate(lines, start=1) if line.strip()}
 
 
-def _line(line: bytes) -> object:
+def _decoded(text: bytes) -> object:
+    """What the JSON says, or the error."""
     try:
-        return msgspec.json.decode(line)
-    except msgspec.DecodeError as error:
+        return msgspec.json.decode(text.removeprefix(codecs.BOM_UTF8))
+    except Unreadable as error:
         return error
 
 
-def _named(values: object) -> tuple[Values, Sequence[str]]:
-    """The values of an event by their names in snake_case, and what is wrong with the names.
+def _named(values: object) -> Values:
+    """The values of an event by their names in snake_case.
 
     :raises ValueError: it is no event, or has no id, so that nobody could know it when it comes again.
     """
-    if isinstance(values, msgspec.DecodeError):
+    if isinstance(values, Unreadable):
         raise ValueError(f"not JSON: {values}")
     if not isinstance(values, dict):
         raise ValueError("not an object")
     named: dict[str, Any] = {}
-    problems = []
     for given, value in values.items():
-        name = NAMES.get(given)
-        if name is None:
-            problems.append(f"{given} is not a field of an event")
-        elif name in named:
-            problems.append(f"{name} is given twice")
-        else:
-            named[name] = value
+        name = NAMES.get(str(given), str(given))
+        # In both spellings: nobody knows which one was meant, so both are kept.
+        named[f"another {name}" if name in named else name] = value
     try:
         READERS["event_id"](named.get("event_id"))
     except ValueError:
         raise ValueError("event_id is missing or no UUID: a repeated request would count twice") from None
-    return named, problems
+    for name in IGNORED_FIELDS:
+        named.pop(name, None)
+    return named

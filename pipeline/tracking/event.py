@@ -69,7 +69,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag="event", omit_default
     def rejected(self, reason: str) -> RejectedEvent:
         """The event as one that can't be taken, for a reason that only the database knows."""
         values = msgspec.structs.asdict(self)
-        values["prompt_id"] = self.prompt_id or self.slug
+        values["prompt_id"] = values.pop("slug") or self.prompt_id
         return _rejected(values, self.event_id, self.created_at, reason)
 
 
@@ -103,6 +103,13 @@ def read_event(values: Mapping[str, object], problems: Sequence[str] = ()) -> Re
     """
     event = None if problems else _read_quickly(values)
     return event or _read_carefully(values, problems)
+
+
+def read_given(values: Mapping[str, object]) -> Record:
+    """The same for what somebody else put together: names that an event does not have are problems."""
+    return read_event(
+        values, [f"{name} is not a field of an event" for name in values if name not in READERS]
+    )
 
 
 def _read_quickly(values: Mapping[str, object]) -> Event | None:
@@ -282,25 +289,30 @@ def camel_case(name: str) -> str:
 def _rejected(
     values: Mapping[str, object], event_id: uuid.UUID, accepted_at: dt.datetime, reason: str
 ) -> RejectedEvent:
-    payload: Payload = {name: _json(values[name]) for name in READERS if values.get(name) is not None}
+    payload: Payload = {storable(name): _json(value) for name, value in values.items() if value is not None}
     payload["event_id"] = str(event_id)
     payload.setdefault("created_at", accepted_at.isoformat())
     return RejectedEvent(event_id, storable(reason), payload)
 
 
 def _json(value: object) -> object:
-    """The value as JSON that Postgres stores: itself, else its text."""
+    """The value as JSON that Postgres stores: itself, else its type and text, which no field accepts."""
     if isinstance(value, bool):
         return value
     if isinstance(value, int) and abs(value) < 2**63:
         return value
     if isinstance(value, float) and math.isfinite(value):
         return value
+    if isinstance(value, dict) and value.keys() == {"type", "text"}:
+        # It came from here before.
+        return {name: storable(str(part)) for name, part in value.items()}
     try:
         text = value.isoformat() if isinstance(value, dt.datetime) else str(value)
     except Exception:  # a value of a foreign class may raise anything
-        text = f"<{type(value).__name__}>"
-    return storable(text[:PAYLOAD_TEXT_MAX_LENGTH])
+        text = ""
+    kept = storable(text[:PAYLOAD_TEXT_MAX_LENGTH])
+    is_itself = isinstance(value, str | dt.datetime | uuid.UUID | uuid_utils.UUID) and kept == text
+    return kept if is_itself else {"type": type(value).__name__, "text": kept}
 
 
 def _is_storable(text: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import datetime as dt
 import logging
+import multiprocessing.util
 import os
 import signal
 import sqlite3
@@ -13,6 +14,7 @@ import time
 import uuid
 import weakref
 from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -250,7 +252,7 @@ class PromptTracker:
         self._count("accepted", 1)
         try:
             if self._is_closed:
-                self._lose(record, "the tracker is closed")
+                self._leave(record)
             elif self._inserter is None or not self._insert(self._inserter, record):
                 self._keep(record)
         except Exception:
@@ -258,6 +260,14 @@ class PromptTracker:
             self._count("failed", 1)
             logger.exception("Prompt usage event %s is lost: %s", record.event_id, payload_of(record))
         return record.event_id
+
+    def _leave(self, record: Record) -> None:
+        """After the end: the next process that uses the journal sends it."""
+        if self._journal_dir is None:
+            self._lose(record, "the tracker is closed")
+            return
+        with closing(Journal(self._journal_dir, JOURNAL_BYTES)) as self._journal:
+            self._journal.add(record)
 
     def _insert(self, inserter: Inserter, record: Record) -> bool:
         """Whether the database has it."""
@@ -348,8 +358,10 @@ _inherited: list[object] = []
 def _end_well() -> None:
     """Has SIGTERM end the process as ever, but with what waits written first.
 
-    Only if the app leaves the signal alone: one that handles it ends by itself.
+    Only if the app leaves the signal alone: one that handles it ends by itself. A process that
+    multiprocessing made ends without atexit, and calls finalizers of its own instead.
     """
+    multiprocessing.util.Finalize(None, _close_all, exitpriority=0)
     is_main = threading.current_thread() is threading.main_thread()
     if is_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _terminate)

@@ -300,6 +300,8 @@ def test_what_is_not_there_is_said(client: httpx.Client, path: str) -> None:
         ("/prompts/portrait/series?bucket=hour&from=2025-01-01", "1 and 7 days"),
         ("/prompts?search=%00", "search"),
         ("/users/1/prompts", "user_id"),
+        ("/prompts/portrait/series?granularity=hour", "there are: bucket, from, timezone, to"),
+        ("/status?verbose=1", "there are: none"),
     ],
 )
 def test_a_parameter_that_can_not_be_used_is_named(client: httpx.Client, path: str, named: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import uuid
 from collections.abc import Iterator
@@ -45,8 +46,9 @@ def event(**values: Any) -> dict[str, Any]:
 
 def as_lines(*events: Any) -> dict[str, Any]:
     """A request with an event a line; a text stands for itself."""
-    lines = [line if isinstance(line, str) else json.dumps(line) for line in events]
-    return {"content": "\n".join(lines), "headers": {"Content-Type": LINES[0]}}
+    texts = [line if isinstance(line, str | bytes) else json.dumps(line) for line in events]
+    lines = [text if isinstance(text, bytes) else text.encode() for text in texts]
+    return {"content": codecs.BOM_UTF8 + b"\n".join(lines), "headers": {"Content-Type": LINES[0]}}
 
 
 def count(app: psycopg.Connection[dict[str, Any]], table: str) -> int:
@@ -100,10 +102,23 @@ def test_a_repeated_request_counts_once(
 def test_what_is_wrong_is_said_line_by_line(client: httpx.Client, app: psycopg.Connection[Any]) -> None:
     good, unknown, late = event(), event(promptId="nobody's"), event(generationTimeMs=-1)
     typo, twice = event(sene="cafe"), event(prompt_id=SLUG)
+    latin = b'{"scene": "caf\xe9"}'
     answer = client.post(
         "/events",
         **as_lines(
-            good, "{", "", "7", {"promptId": SLUG}, unknown, late, typo, twice, event(eventId="one"), good
+            good,
+            "{",
+            "",
+            "7",
+            {"promptId": SLUG},
+            unknown,
+            late,
+            typo,
+            twice,
+            event(eventId="one"),
+            good,
+            latin,
+            "[" * 100_000,
         ),
     ).json()
     assert answer["taken"] == 2
@@ -115,9 +130,12 @@ def test_what_is_wrong_is_said_line_by_line(client: httpx.Client, app: psycopg.C
         6: "no prompt has the slug 'nobody''s'",
         7: "generation_time_ms is not between 0 and 86,400,000 ms",
         8: "sene is not a field of an event",
-        9: "prompt_id is given twice",
+        9: "another prompt_id is not a field of an event",
         10: "event_id is missing or no UUID",
+        12: "not JSON",
+        13: "not JSON",
     }
+    assert "utf-8" in reasons[12]
     assert count(app, "prompt_usage") == 1
     kept = app.execute("SELECT event_id::text, reason FROM prompt_usage_rejected ORDER BY id").fetchall()
     expected = [
@@ -140,6 +158,7 @@ def test_as_many_as_allowed_are_taken_at_once(client: httpx.Client, app: psycopg
         ({"content": "[", "headers": {"Content-Type": "application/json"}}, 400, "not JSON"),
         ({"content": "{}", "headers": {"Content-Type": "text/plain"}}, 415, "application/x-ndjson"),
         ({}, 415, "application/json"),
+        ({"json": [], "headers": {"Content-Encoding": "gzip"}}, 415, "Content-Encoding"),
     ],
 )
 def test_a_request_that_can_not_be_read_is_a_problem(

@@ -210,6 +210,64 @@ def test_a_full_journal_leaves_the_events_in_memory(
     assert len(ids(database)) == 1_000
 
 
+def test_an_event_after_the_end_waits_in_the_journal(database: Database, tmp_path: Path) -> None:
+    with PromptTracker(database.conninfo, journal_dir=tmp_path) as tracker:
+        tracker.close()
+        tracker.track_post_creation(prompt_id=PROMPT_ID)
+        assert tracker.stats().failed == 0
+    with PromptTracker(database.conninfo, journal_dir=tmp_path) as tracker:
+        assert tracker.flush()
+    assert len(ids(database)) == 1
+
+
+WORKERS = """
+    import multiprocessing, sys
+    from concurrent.futures import ProcessPoolExecutor
+    from pipeline.tracking import PromptTracker
+    address, prompt, way, method = sys.argv[1:]
+    tracker = PromptTracker(address)
+
+    def work(number):
+        for _ in range(50):
+            tracker.track_post_creation(prompt_id=prompt)
+
+    if __name__ == "__main__":
+        context = multiprocessing.get_context(method)
+        if way == "process":
+            processes = [context.Process(target=work, args=(number,)) for number in range(2)]
+            for process in processes:
+                process.start()
+            for process in processes:
+                process.join()
+        elif way == "pool":
+            pool = context.Pool(2)
+            pool.map(work, range(2), chunksize=1)
+            pool.close()
+            pool.join()
+        else:
+            with ProcessPoolExecutor(2, context) as executor:
+                list(executor.map(work, range(2)))
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+@pytest.mark.parametrize("way", ["process", "pool", "executor"])
+def test_workers_of_multiprocessing_send_their_events(
+    database: Database, tmp_path: Path, way: str, method: str
+) -> None:
+    program = tmp_path / "workers.py"
+    program.write_text(dedent(WORKERS))
+    done = subprocess.run(
+        [sys.executable, str(program), database.conninfo, str(PROMPT_ID), way, method],
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(ids(database)) == 100
+
+
 @pytest.mark.parametrize("damage", ["a folder", "no database"])
 def test_a_journal_that_can_not_be_opened_is_no_reason_to_fail(
     database: Database, tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture

@@ -73,6 +73,17 @@ def test_a_replayed_event_keeps_its_id_and_its_time(refused: Database) -> None:
     assert rows(refused, "SELECT id::text, created_at FROM prompt_usage ORDER BY 1") == before
 
 
+def test_what_was_of_no_use_is_of_no_use_when_replayed(database: Database) -> None:
+    with PromptTracker(database.conninfo, mode="direct") as tracker:
+        for scene in (b"x", object(), "a\0b", {"type": "str"}):
+            tracker.track_post_creation(prompt_id=uuid.UUID(int=1), scene=scene)  # type: ignore[arg-type]  # wrong
+    shown = [{"type": "bytes", "text": "b'x'"}, {"type": "str", "text": r"a\x00b"}]
+    for _ in range(3):
+        payloads = [row[0]["scene"] for row in rows(database, "SELECT payload FROM prompt_usage_rejected")]
+        assert all(each in payloads for each in shown)
+        assert rejected.replay(database) == rejected.ReplayReport(taken=0, rejected=4)
+
+
 def test_a_replay_in_parts_takes_each_event_once(refused: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rejected, "EVENTS_AT_ONCE", 5)
     assert rejected.replay(refused) == rejected.ReplayReport(taken=0, rejected=EVENTS + 1)

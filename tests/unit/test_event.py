@@ -142,7 +142,7 @@ def test_a_payload_holds_what_was_given_and_what_was_made_up() -> None:
     assert rejected.payload == {
         "event_id": str(rejected.event_id),
         "prompt_id": str(PROMPT_ID),
-        "scene": r"a\x00b",
+        "scene": {"type": "str", "text": r"a\x00b"},
         "success": False,
     }
     assert "event_id is not a UUID: 'first'" in rejected.reason
