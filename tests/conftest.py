@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -30,6 +31,11 @@ NewDatabase = Callable[[str], AbstractContextManager[Database]]
 hypothesis.settings.register_profile("thorough", deadline=None)
 
 _numbers = count()
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Two a core: tests wait for servers and disks as long as they compute."""
+    return 2 * (os.cpu_count() or 1)
 
 
 @pytest.fixture(autouse=True)
