@@ -92,7 +92,7 @@ def _go_through(database: Database, lake: str, grace: dt.timedelta, *, tracks: b
         )
     post_count, missing = _not_in_the_lake(database, lake, grace)
     times: list[dt.datetime] = []
-    rejected = tracked = 0
+    rejected = 0
     with psycopg.connect(database.conninfo, row_factory=dict_row) as connection:
         for start in range(0, len(missing), POSTS_AT_ONCE):
             given = {
@@ -104,9 +104,9 @@ def _go_through(database: Database, lake: str, grace: dt.timedelta, *, tracks: b
             times += [post["created_at"] for post in posts]
             if tracks:
                 rejected += len(append_events(connection, [read_event(_event_of(post)) for post in posts]))
-                tracked = len(times) - rejected
                 connection.commit()
-                logger.info("%d of %d posts are tracked", tracked, len(missing))
+                logger.info("%d of %d posts are tracked", len(times) - rejected, len(missing))
+    tracked = len(times) - rejected if tracks else 0
     return CoverageReport(
         post_count, len(times), min(times, default=None), max(times, default=None), tracked, rejected
     )

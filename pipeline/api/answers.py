@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -76,6 +75,3 @@ def _examples(name: str) -> list[object] | None:
 def in_camel_case(row: Mapping[str, object]) -> dict[str, object]:
     """A row with its names as the app spells them."""
     return {camel_case(name): value for name, value in row.items()}
-
-
-Id = uuid.UUID

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 
 from pipeline import tables
 from pipeline.api.access import Reader
-from pipeline.api.answers import StatsAnswer, in_camel_case, model_of
+from pipeline.api.answers import StatsAnswer, model_of
 from pipeline.api.prompts import Limit
 from pipeline.api.reader import Stats, answer
 from pipeline.queries import query
@@ -60,4 +60,4 @@ async def outfits(request: Request, stats: Stats, limit: Limit = 200) -> Respons
 
 async def _overall(request: Request, stats: Stats, name: str, statement: str, limit: int) -> Response:
     found = await stats.read((statement, {"limit": limit}))
-    return answer(request, found, {name: [in_camel_case(row) for row in found[0]]})
+    return answer(request, found, {name: found[0]})

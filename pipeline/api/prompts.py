@@ -14,7 +14,7 @@ from pydantic import Field
 
 from pipeline import tables
 from pipeline.api.access import Reader
-from pipeline.api.answers import Answer, StatsAnswer, in_camel_case, model_of
+from pipeline.api.answers import Answer, StatsAnswer, model_of
 from pipeline.api.problems import Problem
 from pipeline.api.reader import Key, Stats, answer, by_key, no_prompt
 from pipeline.days import ONE_DAY, DayRange
@@ -205,13 +205,14 @@ async def list_prompts(
         "offset": offset,
     }
     found = await stats.read((LISTED_PROMPTS, values))
-    total_count = found[0][0].pop("total_count") if found[0] else 0
-    for row in found[0][1:]:
-        del row["total_count"]
+    counts = [row.pop("total_count") for row in found[0]]
+    if offset and not counts:
+        first = await stats.read((LISTED_PROMPTS, {**values, "limit": 1, "offset": 0}))
+        counts = [row["total_count"] for row in first[0]]
     return answer(
         request,
         found,
-        {"total_count": total_count, "prompts": [in_camel_case(row) for row in found[0]]},
+        {"total_count": counts[0] if counts else 0, "prompts": found[0]},
     )
 
 
@@ -263,7 +264,7 @@ async def top(
         "limit": limit,
     }
     found = await stats.read((RANKED_PROMPTS, values))
-    return answer(request, found, {"prompts": [in_camel_case(row) for row in found[0]]})
+    return answer(request, found, {"prompts": found[0]})
 
 
 @router.get("/prompts/compare", summary="Compare prompts", response_model=CompareAnswer)
@@ -287,14 +288,14 @@ async def compare(
     for key, rows in zip(keys, found.results, strict=True):
         if not rows:
             raise no_prompt(key)
-    return answer(request, found, {"prompts": [in_camel_case(rows[0]) for rows in found.results]})
+    return answer(request, found, {"prompts": [rows[0] for rows in found.results]})
 
 
 @router.get("/prompts/{key}", summary="One prompt", response_model=PromptAnswer)
 async def prompt(request: Request, stats: Stats, key: Key) -> Response:
     """The prompt as the app has it, with its counters."""
     found = await stats.read((PROMPT_BY_KEY, by_key(key)))
-    return answer(request, found, {"prompt": in_camel_case(_only(found[0], key))})
+    return answer(request, found, {"prompt": _only(found[0], key)})
 
 
 @router.get("/prompts/{key}/stats", summary="The stats of a prompt", response_model=PromptStats)
@@ -330,7 +331,7 @@ async def prompt_errors(request: Request, stats: Stats, key: Key, limit: Limit =
     values = by_key(key)
     found = await stats.read((PROMPT_BY_KEY, values), (PROMPT_ERRORS, {**values, "limit": limit}))
     _only(found[0], key)
-    return answer(request, found, {"errors": [in_camel_case(row) for row in found[1]]})
+    return answer(request, found, {"errors": found[1]})
 
 
 @router.get("/prompts/{key}/series", summary="A prompt over time", response_model=SeriesAnswer)
@@ -381,7 +382,7 @@ async def prompt_series(
         period = row["period"]
         is_moment = isinstance(period, dt.datetime)
         row["period"] = (period if bucket is Bucket.HOUR or not is_moment else period.date()).isoformat()
-    body = {"bucket": bucket, "timezone": timezone, "series": [in_camel_case(row) for row in rows]}
+    body = {"bucket": bucket, "timezone": timezone, "series": rows}
     return answer(request, found, body)
 
 
@@ -409,7 +410,7 @@ async def _by_value(request: Request, stats: Stats, key: str, name: str) -> Resp
     _only(found[0], key)
     for row in found[1]:
         del row["prompt_id"]
-    return answer(request, found, {name: [in_camel_case(row) for row in found[1]]})
+    return answer(request, found, {name: found[1]})
 
 
 def _only(rows: list[dict[str, Any]], key: str) -> dict[str, Any]:

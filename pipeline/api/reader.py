@@ -10,7 +10,6 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import Depends, Path, Request, Response
 from psycopg import AsyncConnection, IsolationLevel
-from psycopg.conninfo import make_conninfo
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool
 
@@ -45,7 +44,7 @@ class Reader:
     def __init__(self, conninfo: str) -> None:
         """Nothing is opened before :meth:`open`."""
         self._pool = AsyncConnectionPool(
-            make_conninfo(conninfo),
+            conninfo,
             connection_class=AsyncConnection[DictRow],
             kwargs={"row_factory": dict_row},
             configure=_configure,
@@ -87,13 +86,15 @@ async def _configure(connection: AsyncConnection[Any]) -> None:
 def answer(request: Request, found: Found, body: Mapping[str, object] | Rows) -> Response:
     """The answer, or 304 if the asker has it already. As of when it is stands in its headers too.
 
-    The ETag is that of the content but for ``lagSeconds``, which is another at each request.
+    ``body`` is what it holds by name, where a value may be a row or rows of the database, or it is rows
+    alone; their names are spelt as the app spells them. The ETag is that of the content but for
+    ``lagSeconds``, which is another at each request.
     """
     as_of, lag_seconds = found.freshness["as_of"], found.freshness["lag_seconds"]
     content = (
-        {"asOf": as_of, **in_camel_case(body)}
+        {"asOf": as_of, **in_camel_case({name: _spelt(value) for name, value in body.items()})}
         if isinstance(body, Mapping)
-        else [in_camel_case(row) for row in body]
+        else _spelt(body)
     )
     encoded = msgspec.json.encode([found.freshness["refresh_id"], content])
     tag = f'W/"{hashlib.blake2b(encoded, digest_size=8).hexdigest()}"'
@@ -105,6 +106,15 @@ def answer(request: Request, found: Found, body: Mapping[str, object] | Rows) ->
         return Response(status_code=304, headers=headers)
     whole = {**content, "lagSeconds": lag_seconds} if isinstance(content, dict) else content
     return Response(msgspec.json.encode(whole), media_type="application/json", headers=headers)
+
+
+def _spelt(value: object) -> object:
+    """A row, or rows, with their names in camelCase; what a row holds stays as it is, JSON of the app too."""
+    if isinstance(value, dict):
+        return in_camel_case(value)
+    if isinstance(value, list):
+        return [_spelt(each) for each in value]
+    return value
 
 
 def of_request(request: Request) -> Reader:

@@ -11,7 +11,7 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import Field
 
 from pipeline.api.access import Reader, Writer
-from pipeline.api.answers import Answer, StatsAnswer, in_camel_case
+from pipeline.api.answers import Answer, StatsAnswer
 from pipeline.api.prompts import Limit
 from pipeline.api.reader import Key, Stats, answer, by_key, no_prompt
 from pipeline.queries import query
@@ -61,7 +61,7 @@ async def user_prompts(request: Request, stats: Stats, user_id: uuid.UUID, limit
     found = await stats.read((USER_PROMPTS, {"user_id": user_id, "limit": limit}))
     body = {
         "user_stats_as_of": found.freshness["user_stats_as_of"],
-        "prompts": [in_camel_case(row) for row in found[0]],
+        "prompts": found[0],
     }
     return answer(request, found, body)
 

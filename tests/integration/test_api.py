@@ -176,6 +176,8 @@ def test_prompts_are_listed_filtered_and_searched(client: httpx.Client) -> None:
     assert (names(found), found["totalCount"]) == (["Portrait", "Street", "Unused"], 3)
     page = get(client, "/prompts", limit=1, offset=1)
     assert (names(page), page["totalCount"]) == (["Street"], 3)
+    past = get(client, "/prompts", offset=9)
+    assert (names(past), past["totalCount"]) == ([], 3)
     for parameters, expected in (
         ({"active": False}, ["Retired"]),
         ({"category": "outdoor"}, ["Street", "Unused"]),
