@@ -35,6 +35,8 @@ class Lock(IntEnum):
     """Held by the transaction that publishes."""
     SCHEMA = 3
     """Held while migrations run."""
+    VALUES = 4
+    """Held while the stats by value are counted and published."""
 
 
 LOCK_SPACE = 0x70537461

@@ -7,7 +7,12 @@ import warnings
 import dagster as dg
 
 from pipeline.orchestration.assets import build_assets
-from pipeline.orchestration.jobs import refresh_stats, refresh_stats_schedule
+from pipeline.orchestration.jobs import (
+    count_values,
+    count_values_schedule,
+    refresh_stats,
+    refresh_stats_schedule,
+)
 from pipeline.orchestration.keeping import (
     check_coverage,
     check_coverage_schedule,
@@ -30,9 +35,10 @@ def build_definitions(stores: Stores) -> dg.Definitions:
     return dg.Definitions(
         assets=assets,
         asset_checks=[posts_have_events],
-        jobs=[refresh_stats, reconcile_lake, check_coverage, retain_events],
+        jobs=[refresh_stats, count_values, reconcile_lake, check_coverage, retain_events],
         schedules=[
             refresh_stats_schedule,
+            count_values_schedule,
             reconcile_lake_schedule,
             check_coverage_schedule,
             retain_events_schedule,

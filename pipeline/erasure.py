@@ -22,11 +22,12 @@ from sqlalchemy import Text, cast, delete, func, literal_column, select, update
 
 from pipeline import tables
 from pipeline.database import Database, Lock
-from pipeline.errors import InputError, readable
+from pipeline.errors import InputError, LakeError, readable
 from pipeline.lake import source
 from pipeline.lake.isolation import each_apart
 from pipeline.lake.upkeep import clean
 from pipeline.lake.usage_events import SCHEMA, open_usage_events, sync_days
+from pipeline.publish.values import publish_values
 from pipeline.refresh import raise_failed, refresh
 
 logger = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ class ErasureReport:
 
     ``files``: old files of the lake deleted. ``found``: where the person's id is still, by table or file,
     and how often; empty if all is gone. ``left_to_app``: the same in the app's own tables. ``unread``: files
-    that could not be searched, and why.
+    that could not be searched, and stats that could not be counted anew, and why.
     """
 
     rows: dict[str, int]
@@ -78,9 +79,14 @@ def erase_user(database: Database, lake: str, first_day: dt.date, user_id: str) 
     suspects = days.keys() | unreadable.keys()
     unnoted = [day for day in suspects if day not in removed and day not in noted]
     raise_failed(sync_days(database, lake, first_day, unnoted, replace=True).failed)
-    refresh(database, lake, first_day)
+    refresh(database, lake, first_day, values=False)
     files = clean(database, lake, NOTHING_KEPT)
     in_files, unread = _search_files(lake, user)
+    try:
+        publish_values(database, lake)
+    except LakeError as error:
+        # Without a day that can't be read there is nothing to count anew; the counts name nobody.
+        unread[tables.prompt_value_stats.name] = str(error)
     unread |= {f"{day} of usage_events": why for day, why in _days_of(lake, user)[1].items()}
     found = {**_search_tables(database, user), **in_files}
     left = {name: found.pop(name) for name in APP_TABLES if name in found}

@@ -39,8 +39,9 @@ def status(database: Database, lake: str, first_day: dt.date) -> Answer:
     ``usage_count``: events counted. ``stale_days``: days that the next refresh will look at.
     ``pending_days``: days that the last one could not complete. ``held_back_count``: events dated more
     than a day ahead. ``rejected_count``: events that could not be taken. ``user_stats_as_of``: as
-    ``as_of``, of the stats of users. ``expired_day_count``: days that the lake alone has.
-    ``damaged_days``: those of them that it no longer has in full, as the last reconciliation found.
+    ``as_of``, of the stats of users; ``value_stats_as_of``: of what is counted by value once a day.
+    ``expired_day_count``: days that the lake alone has. ``damaged_days``: those of them that it no longer
+    has in full, as the last reconciliation found.
     """
     # The lake's libraries take a second to import; the other questions need only Postgres.
     from pipeline.refresh import plan_refresh
@@ -53,6 +54,7 @@ def status(database: Database, lake: str, first_day: dt.date) -> Answer:
     return {
         **_freshness(latest),
         "user_stats_as_of": latest.get("user_stats_as_of"),
+        "value_stats_as_of": latest.get("value_stats_as_of"),
         "published_at": latest.get("published_at"),
         "high": latest.get("high"),
         "usage_count": latest.get("usage_count", 0),

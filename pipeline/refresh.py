@@ -21,6 +21,7 @@ from pipeline.lake.partials import USAGE, USERS, open_partials, roll_up_days, st
 from pipeline.lake.periods import settle
 from pipeline.lake.usage_events import open_usage_events, sync_days
 from pipeline.publish.publish import PublishReport, publish
+from pipeline.publish.values import publish_values
 from pipeline.queries import query
 from pipeline.tables import stats_day
 
@@ -79,12 +80,14 @@ def refresh(
     *,
     replace: bool = False,
     users: bool = True,
+    values: bool = True,
 ) -> PublishReport:
     """Brings the stats up to date; ``days`` limits the work, ``replace`` reads those days again whole.
 
-    ``users``: the stats of users too, which costs more and need not be every few minutes.
+    ``users``, ``values``: the stats of users, and those counted by value from all raw events, too. They cost
+    more and need not be every few minutes.
 
-    :raises LakeError: some days could not be processed; the others are published.
+    :raises LakeError: some days could not be processed, or read by value; the others are published.
     """
     wanted = plan_refresh(database, lake, first_day).days if days is None else days
     failed = sync_days(database, lake, first_day, wanted, replace=replace).failed
@@ -95,6 +98,8 @@ def refresh(
         settle(database, lake, USERS)
     report = publish(database, lake, first_day, users=users)
     raise_failed(failed)
+    if values:
+        publish_values(database, lake)
     return report
 
 

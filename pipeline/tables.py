@@ -95,8 +95,47 @@ def _details() -> list[Column[object]]:
     ]
 
 
+def _percentiles() -> list[Column[object]]:
+    return [
+        Column(
+            "p50_generation_time_ms",
+            Double,
+            comment="Median time in milliseconds, within 2 % of the exact one; NULL if none was timed.",
+        ),
+        Column(
+            "p90_generation_time_ms",
+            Double,
+            comment="90th percentile in milliseconds, within 2 %; NULL if none was timed.",
+        ),
+        Column(
+            "p95_generation_time_ms",
+            Double,
+            comment="95th percentile in milliseconds, within 2 %; NULL if none was timed.",
+        ),
+        Column(
+            "p99_generation_time_ms",
+            Double,
+            comment="99th percentile in milliseconds, within 2 %; NULL if none was timed.",
+        ),
+    ]
+
+
 def _window(name: str, comment: str) -> Column[object]:
     return Column(name, BigInteger, nullable=False, server_default=text("0"), comment=comment)
+
+
+def _windows() -> list[Column[object]]:
+    """Use in the periods that end with as_of, and in those before them."""
+    return [
+        _window("usage_count_1d", "Events of the day of as_of (UTC), so far."),
+        Column(
+            "usage_count_7d", BigInteger, nullable=False, comment="Events of the 7 days up to as_of (UTC)."
+        ),
+        Column("usage_count_30d", BigInteger, nullable=False, comment="Events of the 30 days up to as_of."),
+        _window("usage_count_previous_1d", "Events of the day before that of as_of."),
+        _window("usage_count_previous_7d", "Events of the 7 days before usage_count_7d."),
+        _window("usage_count_previous_30d", "Events of the 30 days before usage_count_30d."),
+    ]
 
 
 prompts = Table(
@@ -331,33 +370,9 @@ prompt_stats = Table(
     Column("prompt_id", UUID, primary_key=True, comment="The prompt."),
     *_measures(),
     *_details(),
-    Column(
-        "p50_generation_time_ms",
-        Double,
-        comment="Median time in milliseconds, within 2 % of the exact one; NULL if none was timed.",
-    ),
-    Column(
-        "p90_generation_time_ms",
-        Double,
-        comment="90th percentile in milliseconds, within 2 %; NULL if none was timed.",
-    ),
-    Column(
-        "p95_generation_time_ms",
-        Double,
-        comment="95th percentile in milliseconds, within 2 %; NULL if none was timed.",
-    ),
-    Column(
-        "p99_generation_time_ms",
-        Double,
-        comment="99th percentile in milliseconds, within 2 %; NULL if none was timed.",
-    ),
+    *_percentiles(),
     Column("unique_users", BigInteger, nullable=False, comment="Distinct users, as of user_stats_as_of."),
-    _window("usage_count_1d", "Events of the day of as_of (UTC), so far."),
-    Column("usage_count_7d", BigInteger, nullable=False, comment="Events of the 7 days up to as_of (UTC)."),
-    Column("usage_count_30d", BigInteger, nullable=False, comment="Events of the 30 days up to as_of."),
-    _window("usage_count_previous_1d", "Events of the day before that of as_of."),
-    _window("usage_count_previous_7d", "Events of the 7 days before usage_count_7d."),
-    _window("usage_count_previous_30d", "Events of the 30 days before usage_count_30d."),
+    *_windows(),
     Column("favorite_count", BigInteger, nullable=False, comment="Users who have it as a favourite."),
     Column("stats_as_of", TIMESTAMP, nullable=False, comment="as_of of the refresh that wrote the row."),
     comment="One row a prompt, used or not. Replaced by the pipeline alone.",
@@ -434,6 +449,22 @@ prompt_error_stats = Table(
     Column("error_count", BigInteger, nullable=False, comment="Events with such a message."),
     Column("last_seen_at", TIMESTAMP, comment="Time of the latest dated one; NULL without one."),
     comment="One row a prompt and kind of error. Replaced by the pipeline alone.",
+)
+
+prompt_value_stats = Table(
+    "prompt_value_stats",
+    metadata,
+    Column("prompt_id", UUID, nullable=False, comment="The prompt."),
+    Column("dimension", Text, nullable=False, comment="scene, environment or outfit."),
+    Column("value", Text, comment="NULL is a group of its own, the empty text is another."),
+    Column("usage_count", BigInteger, nullable=False, comment="Events: count(*), as of value_stats_as_of."),
+    Column("timed_count", BigInteger, nullable=False, comment="Events with a generation time."),
+    *_percentiles(),
+    Column("unique_users", BigInteger, nullable=False, comment="Distinct users."),
+    *_windows(),
+    Index("prompt_value_stats_prompt_id_idx", "prompt_id"),
+    comment="One row a prompt, dimension and value: what is counted once a day from all raw events, as of"
+    " value_stats_as_of. Replaced by the pipeline alone.",
 )
 
 stats_day = Table(
@@ -513,6 +544,11 @@ stats_refresh = Table(
         "user_stats_as_of",
         TIMESTAMP,
         comment="as_of of user_prompt_stats and of unique_users; NULL before they were counted.",
+    ),
+    Column(
+        "value_stats_as_of",
+        TIMESTAMP,
+        comment="as_of of prompt_value_stats; NULL before they were counted.",
     ),
     comment="One row a publish, written in the same transaction as the stats.",
 )

@@ -121,6 +121,37 @@ PERCENTILES = """
 """
 
 
+VALUES = f"""
+    WITH valued AS (
+        SELECT counted.*, valued.*
+        FROM ({COUNTED}) counted
+        CROSS JOIN LATERAL (
+            VALUES ('scene', scene), ('environment', environment), ('outfit', outfit)
+        ) AS valued (dimension, value)
+        WHERE prompt_id IS NOT NULL
+    ),
+    recounted AS (
+        SELECT prompt_id, dimension, value, count(*) AS usage_count, count(generation_time_ms) AS timed_count,
+               count(DISTINCT user_id) AS unique_users, {WINDOWS},
+               array_agg(generation_time_ms ORDER BY generation_time_ms)
+                   FILTER (WHERE generation_time_ms IS NOT NULL) AS times
+        FROM valued GROUP BY 1, 2, 3
+    )
+    SELECT recounted.*, p50_generation_time_ms, p90_generation_time_ms, p95_generation_time_ms,
+           p99_generation_time_ms
+    FROM recounted
+    LEFT JOIN prompt_value_stats published
+        ON published.prompt_id = recounted.prompt_id AND published.dimension = recounted.dimension
+        AND published.value IS NOT DISTINCT FROM recounted.value
+"""
+
+PUBLISHED_VALUES = (
+    "SELECT prompt_id, dimension, value, usage_count, timed_count, unique_users, usage_count_1d,"
+    " usage_count_7d, usage_count_30d, usage_count_previous_1d, usage_count_previous_7d,"
+    " usage_count_previous_30d FROM prompt_value_stats"
+)
+
+
 def assert_equals_recount(database: Database, first_day: dt.date, raw: str = "prompt_usage") -> None:
     """Compares every stats table with its recount: counts, sums, rates, means and times exactly.
 
@@ -135,6 +166,7 @@ def assert_equals_recount(database: Database, first_day: dt.date, raw: str = "pr
             published = _rows(connection.execute(PUBLISHED[table]))
             assert published == expected, f"{table} differs from the recount"
         _assert_percentiles(connection, values, raw)
+        _assert_values(connection, values, raw)
         assert_errors_counted(connection, values, raw)
 
 
@@ -158,15 +190,37 @@ def assert_errors_counted(
 def _assert_percentiles(connection: psycopg.Connection[Any], values: dict[str, Any], raw: str) -> None:
     recount = _of(raw, PERCENTILES.format(counted=COUNTED))
     for prompt_id, *published, times in connection.execute(recount, values):
-        if times is None:
-            assert published == [None] * 4, f"{prompt_id} was never timed"
-            continue
-        for estimate, quantile in zip(published, (0.50, 0.90, 0.95, 0.99), strict=True):
-            exact = times[int(quantile * (len(times) - 1))]
-            # A broken clock's times are all one bucket; they are not told apart.
-            is_close = abs(estimate - exact) <= 0.02 * exact + 1e-9 if exact > 0 else estimate <= 0
-            assert is_close, f"{prompt_id} p{quantile}: {estimate} instead of {exact}"
+        _assert_close(str(prompt_id), published, times)
+
+
+def _assert_values(connection: psycopg.Connection[Any], values: dict[str, Any], raw: str) -> None:
+    """What is counted by value is that of the raw events, if it claims to be as new as the rest."""
+    latest = "SELECT value_stats_as_of = as_of FROM stats_refresh ORDER BY id DESC LIMIT 1"
+    if connection.execute(latest).fetchone() != (True,):
+        return
+    expected = []
+    for *row, times, p50, p90, p95, p99 in connection.execute(_of(raw, VALUES), values):
+        expected.append(tuple(row))
+        _assert_close(str(row[:3]), [p50, p90, p95, p99], times)
+    published = _rows(connection.execute(PUBLISHED_VALUES))
+    assert published == _sorted(expected), "prompt_value_stats differs from the recount"
+
+
+def _assert_close(name: str, published: list[float | None], times: list[int] | None) -> None:
+    if times is None:
+        assert published == [None] * 4, f"{name} was never timed"
+        return
+    for estimate, quantile in zip(published, (0.50, 0.90, 0.95, 0.99), strict=True):
+        exact = times[int(quantile * (len(times) - 1))]
+        assert estimate is not None, f"{name} was timed"
+        # A broken clock's times are all one bucket; they are not told apart.
+        is_close = abs(estimate - exact) <= 0.02 * exact + 1e-9 if exact > 0 else estimate <= 0
+        assert is_close, f"{name} p{quantile}: {estimate} instead of {exact}"
 
 
 def _rows(cursor: psycopg.Cursor[Any]) -> list[tuple[Any, ...]]:
-    return sorted(cursor.fetchall(), key=lambda row: tuple((value is not None, str(value)) for value in row))
+    return _sorted(cursor.fetchall())
+
+
+def _sorted(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    return sorted(rows, key=lambda row: tuple((value is not None, str(value)) for value in row))

@@ -60,6 +60,7 @@ class Status(StatsAnswer):
     """How fresh and how complete the stats are."""
 
     user_stats_as_of: dt.datetime | None
+    value_stats_as_of: dt.datetime | None
     published_at: dt.datetime | None
     high: int | None = Field(description="Rows with a smaller ingest_xid are counted.")
     usage_count: int

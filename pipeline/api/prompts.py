@@ -75,9 +75,16 @@ ListedPrompt = model_of(
     "ListedPrompt", tables.prompts, is_favorite=(bool, "Whether it is a favourite of the user asked for.")
 )
 PromptError = model_of("PromptError", tables.prompt_error_stats, without=("prompt_id",))
-SceneStats = model_of("SceneStats", tables.prompt_scene_stats, without=("prompt_id",))
-EnvironmentStats = model_of("EnvironmentStats", tables.prompt_environment_stats, without=("prompt_id",))
-OutfitStats = model_of("OutfitStats", tables.prompt_outfit_stats, without=("prompt_id",))
+COUNTED_DAILY = {
+    column.name: (column.type.python_type | None, f"{column.comment} As of valueStatsAsOf; null before that.")
+    for column in tables.prompt_value_stats.c
+    if column.name not in ("prompt_id", "dimension", "value", "usage_count", "timed_count")
+}
+SceneStats = model_of("SceneStats", tables.prompt_scene_stats, without=("prompt_id",), **COUNTED_DAILY)
+EnvironmentStats = model_of(
+    "EnvironmentStats", tables.prompt_environment_stats, without=("prompt_id",), **COUNTED_DAILY
+)
+OutfitStats = model_of("OutfitStats", tables.prompt_outfit_stats, without=("prompt_id",), **COUNTED_DAILY)
 _stats = model_of(
     "_PromptStats",
     tables.prompt_stats,
@@ -104,19 +111,25 @@ class PromptsAnswer(StatsAnswer):
     prompts: list[ListedPrompt]  # type: ignore[valid-type]
 
 
-class ScenesAnswer(StatsAnswer):
+class ByValueAnswer(StatsAnswer):
+    """Percentiles, users and periods by value are counted once a day: as of ``valueStatsAsOf``."""
+
+    value_stats_as_of: dt.datetime | None
+
+
+class ScenesAnswer(ByValueAnswer):
     """Stats by scene; ``scene`` null is that of events without one."""
 
     scenes: list[SceneStats]  # type: ignore[valid-type]
 
 
-class EnvironmentsAnswer(StatsAnswer):
+class EnvironmentsAnswer(ByValueAnswer):
     """Stats by environment; null is that of events without one."""
 
     environments: list[EnvironmentStats]  # type: ignore[valid-type]
 
 
-class OutfitsAnswer(StatsAnswer):
+class OutfitsAnswer(ByValueAnswer):
     """Stats by outfit; null is that of events without one."""
 
     outfits: list[OutfitStats]  # type: ignore[valid-type]
@@ -410,7 +423,8 @@ async def _by_value(request: Request, stats: Stats, key: str, name: str) -> Resp
     _only(found[0], key)
     for row in found[1]:
         del row["prompt_id"]
-    return answer(request, found, {name: found[1]})
+    body = {"value_stats_as_of": found.freshness["value_stats_as_of"], name: found[1]}
+    return answer(request, found, body)
 
 
 def _only(rows: list[dict[str, Any]], key: str) -> dict[str, Any]:

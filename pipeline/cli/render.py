@@ -23,8 +23,7 @@ def age(answer: Mapping[str, Any]) -> str:
     return f"as of {moment(answer['as_of'])}, {answer['lag_seconds']:,.0f} s ago"
 
 
-def _users(answer: Mapping[str, Any]) -> str:
-    moment_known = answer["user_stats_as_of"]
+def _known(moment_known: dt.datetime | None) -> str:
     return f"as of {moment(moment_known)}" if moment_known else "nothing published yet"
 
 
@@ -33,7 +32,8 @@ def status(answer: Mapping[str, Any]) -> RenderableType:
     table = Table.grid(padding=(0, 2))
     rows = {
         "freshness": age(answer),
-        "stats of users": _users(answer),
+        "stats of users": _known(answer["user_stats_as_of"]),
+        "stats by value": _known(answer["value_stats_as_of"]),
         "events counted": count(answer["usage_count"]),
         "prompts": count(answer["prompt_count"]),
         "stale days": _days(answer["stale_days"]),

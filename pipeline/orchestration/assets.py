@@ -10,12 +10,14 @@ from pipeline.lake import partials, periods, usage_events
 from pipeline.lake.partials import USAGE, USERS, Rollup
 from pipeline.orchestration.resources import Stores
 from pipeline.publish.publish import publish
+from pipeline.publish.values import publish_values
 from pipeline.queries import query
 
 EVENTS_GROUP = "events"
 PARTIALS_GROUP = "partials"
 USERS_GROUP = "users"
 STATS_GROUP = "stats"
+VALUES_GROUP = "values"
 
 EVERY_DAY_PROCESSED = "every_day_processed"
 
@@ -195,7 +197,34 @@ def build_assets(first_day: dt.date) -> list[dg.AssetsDefinition]:
                 },
             )
 
-    return [usage_events_asset, prompt_usage_daily_asset, usage_periods, user_partials, publish_assets]
+    @dg.asset(
+        name=tables.prompt_value_stats.name,
+        deps=[usage_events_asset, tables.prompt_stats.name],
+        group_name=VALUES_GROUP,
+        kinds={"duckdb", "postgres"},
+        description=tables.prompt_value_stats.comment,
+    )
+    def prompt_value_stats_asset(
+        context: dg.AssetExecutionContext, stores: dg.ResourceParam[Stores]
+    ) -> dg.MaterializeResult[None]:
+        with stores.database_of_run(context.run.run_id) as database:
+            report = publish_values(database, stores.lake)
+        return dg.MaterializeResult(
+            metadata={
+                "rows_written": report.rows,
+                "as_of": dg.MetadataValue.timestamp(report.as_of),
+                "seconds": report.seconds,
+            }
+        )
+
+    return [
+        usage_events_asset,
+        prompt_usage_daily_asset,
+        usage_periods,
+        user_partials,
+        publish_assets,
+        prompt_value_stats_asset,
+    ]
 
 
 def _period_specs(rollup: Rollup, daily: str, group: str = PARTIALS_GROUP) -> list[dg.AssetSpec]:

@@ -6,16 +6,17 @@ import dagster as dg
 from dagster import DagsterRunStatus, RunsFilter
 
 from pipeline.days import DayRange, contiguous_ranges
-from pipeline.lake.partials import USAGE
+from pipeline.lake.partials import USAGE, USERS
 from pipeline.lake.usage_events import TABLE
 from pipeline.orchestration.assets import SyncConfig
 from pipeline.orchestration.keeping import posts_have_events
 from pipeline.orchestration.resources import Stores
 from pipeline.refresh import Plan, plan_refresh
-from pipeline.tables import STATS_TABLES, prompts
+from pipeline.tables import STATS_TABLES, prompt_value_stats, prompts, user_prompt_stats
 
 JOB = "refresh_stats"
 SCHEDULE = "refresh_stats_schedule"
+VALUES_JOB = "count_values"
 
 RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
@@ -35,6 +36,22 @@ refresh_stats = dg.define_asset_job(
     # The steps are calls of a few seconds: a process each would cost more than the work.
     executor_def=dg.in_process_executor,
     description="Brings some days of the lake up to date, recomputes their partials, publishes the stats.",
+)
+
+count_values = dg.define_asset_job(
+    VALUES_JOB,
+    selection=[prompt_value_stats.name],
+    executor_def=dg.in_process_executor,
+    description="Counts by scene, environment and outfit what does not add up from day to day.",
+)
+
+count_values_schedule = dg.ScheduleDefinition(
+    name="count_values_schedule",
+    job=count_values,
+    # It reads all raw events, so once a day; beside the refreshes, which don't wait for it.
+    cron_schedule="3 4 * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
 )
 
 
@@ -58,10 +75,13 @@ def stale_ranges(plan: Plan, stores: Stores) -> list[DayRange]:
     return contiguous_ranges(plan.days or [today])
 
 
-def keys_without_users() -> list[dg.AssetKey]:
-    """The assets that a refresh of a few minutes brings up to date."""
-    rollup = (TABLE, USAGE.daily, USAGE.monthly, USAGE.total)
-    return [dg.AssetKey(name) for name in (*rollup, *(table.name for table in STATS_TABLES), prompts.name)]
+def keys_of_tick(*, users: bool) -> list[dg.AssetKey]:
+    """The assets that a tick of the schedule brings up to date: every few minutes, or with users hourly."""
+    names = [TABLE, USAGE.daily, USAGE.monthly, USAGE.total]
+    names += [*(table.name for table in STATS_TABLES), prompts.name]
+    if users:
+        names += [USERS.daily, USERS.monthly, USERS.total, user_prompt_stats.name]
+    return [dg.AssetKey(name) for name in names]
 
 
 @dg.schedule(
@@ -88,5 +108,5 @@ def refresh_stats_schedule(
             run_key=f"{context.scheduled_execution_time.isoformat()} {days.first} {days.last}",
             tags=range_tags(days),
             run_config=run_config(replace=False),
-            asset_selection=None if users else keys_without_users(),
+            asset_selection=keys_of_tick(users=users),
         )

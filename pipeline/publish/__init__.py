@@ -6,6 +6,8 @@
     How far the stats go: what the partials hold, against what Postgres holds.
 ``users``
     The stats of users, at a pace of their own.
+``values``
+    What does not add up from day to day, by scene, environment and outfit, counted once a day.
 ``copy``
     Frames into tables.
 """

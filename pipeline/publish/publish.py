@@ -145,6 +145,8 @@ def publish(
                 seconds={name: round(value, 4) for name, value in seconds.items()},
                 run_id=run_id,
                 user_stats_as_of=report.user_stats_as_of,
+                # Counted apart, by pipeline.publish.values.
+                value_stats_as_of=previous["value_stats_as_of"] if previous else None,
             )
         )
     logger.info("published %d events as of %s: %s", report.usage_count, report.as_of, json.dumps(seconds))

@@ -42,8 +42,7 @@ def prompt_stats(
     The windows of 1, 7 and 30 days end with ``today``; as long ones before them are the previous ones.
     """
     own = _dimension(totals, "prompt")
-    windows = {f"usage_count_{length}d": (length - 1, 0) for length in WINDOWS}
-    windows |= {f"usage_count_previous_{length}d": (2 * length - 1, length) for length in WINDOWS}
+    windows = _windows()
     recent = days.group_by("prompt_id").agg(
         pl.col("usage_count")
         .filter(pl.col("day").is_between(today - dt.timedelta(first), today - dt.timedelta(last)))
@@ -80,6 +79,24 @@ def value_stats(totals: pl.DataFrame, dimension: str) -> pl.DataFrame:
     )
 
 
+def prompt_value_stats(counts: pl.DataFrame, times: pl.DataFrame) -> pl.DataFrame:
+    """One row a prompt, dimension (scene, environment, outfit) and value, null being a value.
+
+    ``counts`` and ``times`` are the rows of ``prompt_value_counts.sql`` and ``prompt_value_times.sql``.
+    """
+    group = ("prompt_id", "dimension", "value")
+    joined = counts.join(percentiles(times, group), on=group, how="left", nulls_equal=True)
+    lowest, highest = pl.col("generation_time_ms_min"), pl.col("generation_time_ms_max")
+    return joined.select(
+        *group,
+        "usage_count",
+        "timed_count",
+        *(pl.col(name).clip(lowest, highest) for name in PERCENTILES),
+        "unique_users",
+        *_windows(),
+    )
+
+
 def overall_stats(totals: pl.DataFrame, dimension: str) -> pl.DataFrame:
     """One row a value of ``dimension`` (scene, environment, outfit), over all prompts."""
     counts = ("usage_count", "success_count", "failure_count", "timed_count", "generation_time_ms_sum")
@@ -111,6 +128,12 @@ def prompt_error_stats(totals: pl.DataFrame) -> pl.DataFrame:
     return _dimension(totals, "error").select(
         "prompt_id", error_kind="value", error_count="usage_count", last_seen_at="last_used_at"
     )
+
+
+def _windows() -> dict[str, tuple[int, int]]:
+    """The columns of the periods: how many days ago each begins, and ends."""
+    windows = {f"usage_count_{length}d": (length - 1, 0) for length in WINDOWS}
+    return windows | {f"usage_count_previous_{length}d": (2 * length - 1, length) for length in WINDOWS}
 
 
 def _dimension(partials: pl.DataFrame, dimension: str) -> pl.DataFrame:

@@ -8,6 +8,8 @@ is within 2 % of each. Counts add up, so the order of merging does not matter.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import polars as pl
 
 RELATIVE_ERROR = 0.02
@@ -18,26 +20,26 @@ BELOW_ONE_BUCKET = -1
 PERCENTILES = {f"p{percent}_generation_time_ms": percent / 100 for percent in (50, 90, 95, 99)}
 
 
-def percentiles(buckets: pl.DataFrame) -> pl.DataFrame:
-    """One row a prompt with the columns of :data:`PERCENTILES`, in milliseconds.
+def percentiles(buckets: pl.DataFrame, group: Sequence[str] = ("prompt_id",)) -> pl.DataFrame:
+    """One row a group with the columns of :data:`PERCENTILES`, in milliseconds.
 
-    ``buckets`` has ``prompt_id``, ``time_bucket`` (int) and ``usage_count``. The value at rank
+    ``buckets`` has the columns of ``group``, ``time_bucket`` (int) and ``usage_count``. The value at rank
     floor(q (n - 1)) of the sorted times is estimated, counted from 0.
     """
     ranked = (
-        buckets.sort("prompt_id", "time_bucket")
+        buckets.sort(*group, "time_bucket")
         .with_columns(
-            cumulated=pl.col("usage_count").cum_sum().over("prompt_id"),
-            total=pl.col("usage_count").sum().over("prompt_id"),
+            cumulated=pl.col("usage_count").cum_sum().over(group),
+            total=pl.col("usage_count").sum().over(group),
         )
         .with_columns(
-            value=pl.when(pl.col("time_bucket") == BELOW_ONE_BUCKET)
+            representative_ms=pl.when(pl.col("time_bucket") == BELOW_ONE_BUCKET)
             .then(0.0)
             .otherwise(2 * pl.lit(GAMMA).pow(pl.col("time_bucket")) / (GAMMA + 1))
         )
     )
-    return ranked.group_by("prompt_id", maintain_order=True).agg(
-        pl.col("value")
+    return ranked.group_by(group, maintain_order=True).agg(
+        pl.col("representative_ms")
         .filter(pl.col("cumulated") > (quantile * (pl.col("total") - 1)).floor())
         .first()
         .alias(name)

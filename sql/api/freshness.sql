@@ -5,6 +5,7 @@ SELECT
     latest.id                                                                 AS refresh_id,
     latest.as_of,
     latest.user_stats_as_of,
+    latest.value_stats_as_of,
     extract(epoch FROM clock_timestamp() - latest.as_of)::double precision    AS lag_seconds
 FROM (VALUES (1)) AS one (row)
 LEFT JOIN (SELECT * FROM stats_refresh ORDER BY id DESC LIMIT 1) AS latest ON true

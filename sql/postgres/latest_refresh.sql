@@ -15,6 +15,7 @@ SELECT
     seconds,
     run_id,
     user_stats_as_of,
+    value_stats_as_of,
     extract(epoch FROM clock_timestamp() - as_of)::double precision AS lag_seconds
 FROM stats_refresh
 ORDER BY id DESC

@@ -38,6 +38,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON
     outfit_stats,
     prompt_daily_stats,
     prompt_error_stats,
+    prompt_value_stats,
     user_prompt_stats,
     stats_day,
     user_stats_day,

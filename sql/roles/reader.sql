@@ -16,6 +16,7 @@ GRANT SELECT ON
     outfit_stats,
     prompt_daily_stats,
     prompt_error_stats,
+    prompt_value_stats,
     user_prompt_stats,
     stats_refresh,
     -- Says whether the schema is that of the command: for prompt-stats top and show.

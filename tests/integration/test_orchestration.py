@@ -15,9 +15,12 @@ import pytest
 from pipeline.database import Database
 from pipeline.days import DayRange
 from pipeline.definitions import build_definitions
+from pipeline.errors import LakeError
 from pipeline.orchestration.instance import run_refresh
-from pipeline.orchestration.jobs import JOB, RANGE_END, RANGE_START, refresh_stats_schedule
+from pipeline.orchestration.jobs import JOB, RANGE_END, RANGE_START, VALUES_JOB, refresh_stats_schedule
 from pipeline.orchestration.resources import Stores
+from pipeline.publish import values
+from pipeline.refresh import refresh
 from pipeline.settings import Settings
 from tests.command import REPOSITORY, environment
 from tests.conftest import FIRST_DAY
@@ -34,8 +37,8 @@ def today() -> dt.date:
 @pytest.fixture
 def stores(database: Database, lake: str) -> Stores:
     """The test's database and lake."""
-    values = {"PROMPT_STATS_LAKE_URI": lake, "PROMPT_STATS_START_DATE": FIRST_DAY}
-    return Stores(Settings.model_validate(values), database)
+    environment_values = {"PROMPT_STATS_LAKE_URI": lake, "PROMPT_STATS_START_DATE": FIRST_DAY}
+    return Stores(Settings.model_validate(environment_values), database)
 
 
 @pytest.fixture
@@ -143,6 +146,31 @@ def test_schedule_waits_for_a_run_under_way(instance: dg.DagsterInstance, stores
     assert isinstance(evaluate(instance, stores), list)
 
 
+def test_what_is_counted_by_value_follows_every_night(
+    instance: dg.DagsterInstance, stores: Stores, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(values, "EVENTS_AT_ONCE", 1)
+    definitions = build_definitions(stores)
+    with pytest.raises(LakeError, match="prompt-stats refresh first"):
+        values.publish_values(database, stores.lake)
+    refresh(database, stores.lake, FIRST_DAY, values=False)
+    for _ in range(2):
+        append(database, today())
+        refresh(database, stores.lake, FIRST_DAY, values=False)
+    state = "SELECT value_stats_as_of = as_of FROM stats_refresh ORDER BY id DESC LIMIT 1"
+    with psycopg.connect(database.conninfo) as connection:
+        assert connection.execute(state).fetchone() == (None,)
+        result = definitions.resolve_job_def(VALUES_JOB).execute_in_process(instance=instance)
+        counted = result.asset_materializations_for_node("prompt_value_stats")[0].metadata
+        connection.commit()
+        assert connection.execute(state).fetchone() == (True,)
+        assert counted["rows_written"].value == 6
+    assert_equals_recount(database, FIRST_DAY)
+    refresh(database, stores.lake, FIRST_DAY, values=False)
+    with psycopg.connect(database.conninfo) as connection:
+        assert connection.execute(state).fetchone() == (False,)
+
+
 def test_stats_of_users_follow_every_hour(
     instance: dg.DagsterInstance, stores: Stores, database: Database
 ) -> None:
@@ -167,7 +195,12 @@ def test_stats_of_users_follow_every_hour(
         ).fetchone()
         connection.execute("UPDATE stats_refresh SET published_at = published_at - interval '1 hour'")
     assert (prompts, users, last) == ((2,), (1,), (True,))
-    assert only(evaluate(instance, stores)).asset_selection is None
+    hourly = only(evaluate(instance, stores)).asset_selection
+    assert hourly is not None
+    assert set(hourly) - set(request.asset_selection) == {
+        dg.AssetKey(name)
+        for name in ("prompt_user_daily", "prompt_user_monthly", "prompt_user_total", "user_prompt_stats")
+    }
     run_refresh(definitions, instance, DayRange(today(), today()), replace=False)
     assert_equals_recount(database, FIRST_DAY)
 

@@ -33,7 +33,7 @@ from tests.roles import FOLDER, as_role
 
 SLUG = "portrait-selfie-casual"
 TABLES = sorted([*tables.metadata.tables, VERSION_TABLE])
-STATS = {table.name for table in (*tables.STATS_TABLES, tables.user_prompt_stats)}
+STATS = {table.name for table in (*tables.STATS_TABLES, tables.prompt_value_stats, tables.user_prompt_stats)}
 
 ALLOWED = """
     SELECT table_name, array_agg(granted)
