@@ -234,6 +234,13 @@ prompts = Table(
         TIMESTAMP,
         comment="as_of of the refresh that last changed these counters; NULL before any did.",
     ),
+    Index(
+        "prompts_most_used_idx",
+        text("usage_count DESC"),
+        text("success_count DESC"),
+        "id",
+        postgresql_where=text("is_active AND deleted_at IS NULL"),
+    ),
     comment="One row a prompt. The app's, but for the counters, which the pipeline writes back.",
 )
 

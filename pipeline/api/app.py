@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
-from fastapi import Depends, FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request
 from fastapi.concurrency import run_in_threadpool
 from psycopg_pool import ConnectionPool
 
@@ -22,7 +21,7 @@ CONNECTIONS = 4
 CONNECT_SECONDS = 5.0
 
 
-def known_parameters(request: Request) -> None:
+async def known_parameters(request: Request) -> None:
     """Lets no misspelt parameter pass for one that was left out.
 
     :raises Problem: 422, there is one that the request does not have.
@@ -76,16 +75,7 @@ def build_app(settings: Settings, database: Database) -> FastAPI:
     app.state.settings = settings
     app.state.metrics = metrics = operation.Metrics()
 
-    @app.middleware("http")
-    async def measure(request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
-        start = time.perf_counter()
-        response = await call(request)
-        # Paths as the routes have them: an id in each would be a series of its own.
-        route = getattr(request.scope.get("route"), "path", "none")
-        metrics.seconds.labels(route, request.method).observe(time.perf_counter() - start)
-        metrics.answers.labels(route, request.method, str(response.status_code)).inc()
-        return response
-
+    app.add_middleware(operation.Measure, metrics=metrics)
     answer_with_problems(app)
     for part in (prompts, overall, users, events, operation):
         app.include_router(part.router)

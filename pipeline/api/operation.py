@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,7 @@ from fastapi.concurrency import run_in_threadpool
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from pydantic import Field
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipeline import reading
 from pipeline.api.access import Reader
@@ -48,6 +50,36 @@ class Metrics:
             ["route", "method", "status"],
             registry=self.registry,
         )
+
+
+class Measure:
+    """ASGI middleware that counts and times the answers."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes everything on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        start = time.perf_counter()
+        status = 500
+
+        async def note(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, note)
+        finally:
+            # Paths as the routes have them: an id in each would be a series of its own.
+            route = getattr(scope.get("route"), "path", "none")
+            self._metrics.seconds.labels(route, scope["method"]).observe(time.perf_counter() - start)
+            self._metrics.answers.labels(route, scope["method"], str(status)).inc()
 
 
 class Health(Answer):

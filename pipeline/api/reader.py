@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from typing import Annotated, Any
 
 import msgspec
 from fastapi import Depends, Path, Request, Response
-from psycopg import AsyncConnection, IsolationLevel
+from psycopg import AsyncConnection
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool
 
@@ -64,23 +65,27 @@ class Reader:
         await self._pool.close()
 
     async def read(self, *queries: Query) -> Found:
-        """The rows of each query, and as of when they are, all from one snapshot and in one round trip.
+        """The rows of each query, and as of when they are; those of several are from one snapshot.
 
         :raises psycopg.Error: the database does not answer, or not in time.
         """
-        async with self._pool.connection() as connection:
-            async with connection.pipeline():
-                cursors = [await connection.execute(FRESHNESS)]
-                cursors += [await connection.execute(*each) for each in queries]
-                results = [await cursor.fetchall() for cursor in cursors]
+        async with self._pool.connection() as connection, AsyncExitStack() as stack:
+            if len(queries) > 1:
+                await stack.enter_async_context(connection.pipeline())
+                await stack.enter_async_context(connection.transaction())
+            # How fresh comes first: a publish in between makes one query's rows newer than they say, never
+            # older. A transaction for it would take longer than both.
+            cursors = [await connection.execute(FRESHNESS)]
+            cursors += [await connection.execute(*each) for each in queries]
+            results = [await cursor.fetchall() for cursor in cursors]
             return Found(results[0][0], results[1:])
 
 
 async def _configure(connection: AsyncConnection[Any]) -> None:
-    await connection.set_read_only(True)
-    await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
+    await connection.set_autocommit(True)
+    await connection.execute("SET default_transaction_read_only = on")
+    await connection.execute("SET default_transaction_isolation = 'repeatable read'")
     await connection.execute(f"SET statement_timeout = '{STATEMENT_SECONDS}s'")
-    await connection.commit()
 
 
 def answer(request: Request, found: Found, body: Mapping[str, object] | Rows) -> Response:
@@ -117,7 +122,7 @@ def _spelt(value: object) -> object:
     return value
 
 
-def of_request(request: Request) -> Reader:
+async def of_request(request: Request) -> Reader:
     """The application's reader."""
     reader: Reader = request.app.state.reader
     return reader

@@ -12,6 +12,7 @@ import re
 import reprlib
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Annotated, Any
 
 import msgspec
@@ -280,6 +281,7 @@ def _get(post: object, name: str) -> object:
     return post.get(name) if isinstance(post, Mapping) else getattr(post, name, None)
 
 
+@lru_cache(maxsize=1_000)
 def camel_case(name: str) -> str:
     """A name in snake_case as an app in TypeScript spells it."""
     first, *others = name.split("_")

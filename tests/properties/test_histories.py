@@ -165,7 +165,7 @@ class History(RuleBasedStateMachine):
     @rule(users=st.booleans())
     def refresh(self, *, users: bool) -> None:
         """The schedule ticks; every hour with the stats of users."""
-        refresh(self.database, self.lake, FIRST_DAY, users=users)
+        refresh(self.database, self.lake, FIRST_DAY, users=users, values=users)
 
     @precondition(lambda self: self.slow is None)
     @rule()

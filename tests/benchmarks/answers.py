@@ -1,0 +1,253 @@
+"""Measures how fast the API answers the app's two questions, against the app's own live queries.
+
+``python -m tests.benchmarks.answers [--events 1000000 10000000] [--seconds 30] [--json FILE]``
+
+Prints a table a part: (a) the time of an answer at a steady pace, (b) answers a second, as fast as they come.
+The API is ``prompt-stats serve``, a process of its own on one core; who asks is another process's worth of
+threads on the other cores, where Postgres works too. The live queries go straight to Postgres, with no HTTP
+in between, from as many connections, on the same tables, with an index on ``prompt_id`` that ours don't need.
+
+It starts a server of its own, as ``tests.benchmarks.refresh`` does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import psycopg
+
+from pipeline.database import Database
+from pipeline.refresh import refresh
+from tests.benchmarks.clock import say
+from tests.benchmarks.history import History
+from tests.benchmarks.server import Place, new_database, new_lake, running_server
+from tests.benchmarks.tables import Table, at_least, at_most, machine, size_name
+from tests.command import environment
+
+PROMPTS = 10_000
+CLIENTS = 8
+QUESTIONS = 2_000
+PACE = 200
+AIM_P99_MS = 5.0
+AIM_TIMES = 50.0
+AIM_GROWTH = 1.3
+WARM_SECONDS = 3.0
+API_CORE = 0
+
+STATS, TOP = "/prompts/{id}/stats", "/prompts/top/used"
+
+# What the app asks when it keeps no counters.
+LIVE = {
+    STATS: """
+        SELECT
+            count(*),
+            count(*) FILTER (WHERE success),
+            count(*) FILTER (WHERE NOT success),
+            count(*) FILTER (WHERE success)::float / nullif(count(*), 0) * 100,
+            avg(generation_time_ms)::float,
+            max(created_at)
+        FROM prompt_usage
+        WHERE prompt_id = %(prompt_id)s""",
+    TOP: """
+        SELECT p.*, used.usage_count, used.success_count
+        FROM prompts p
+        JOIN (
+            SELECT prompt_id, count(*) AS usage_count, count(*) FILTER (WHERE success) AS success_count
+            FROM prompt_usage
+            GROUP BY prompt_id
+        ) AS used ON used.prompt_id = p.id
+        WHERE p.is_active AND p.deleted_at IS NULL
+        ORDER BY used.usage_count DESC, used.success_count DESC
+        LIMIT 10""",
+}
+
+Ask = Callable[[str], None]
+"""Asks about one prompt, and waits for the answer."""
+
+
+@contextmanager
+def serving(database: Database, lake: str, home: Path) -> Iterator[int]:
+    """``prompt-stats serve`` on one core; gives its port."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    values = environment(home, DATABASE_URL=database.conninfo, PROMPT_STATS_LAKE_URI=lake)
+    command = [sys.executable, "-m", "pipeline", "serve", "--port", str(port)]
+    process = subprocess.Popen(command, env=values, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        os.sched_setaffinity(process.pid, {API_CORE})
+        deadline = time.monotonic() + 30
+        while True:
+            with suppress(OSError):
+                connection = http.client.HTTPConnection("127.0.0.1", port)
+                connection.request("GET", "/health")
+                if connection.getresponse().status == 200:
+                    break
+            if time.monotonic() > deadline or process.poll() is not None:
+                raise RuntimeError("prompt-stats serve did not start")
+            time.sleep(0.1)
+        yield port
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def by_http(port: int, path: str) -> Ask:
+    """Asks the API, on a connection of the calling thread's own."""
+    local = threading.local()
+
+    def ask(prompt_id: str) -> None:
+        if not hasattr(local, "connection"):
+            local.connection = http.client.HTTPConnection("127.0.0.1", port)
+            local.connection.connect()
+            local.connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        local.connection.request("GET", path.format(id=prompt_id))
+        response = local.connection.getresponse()
+        body = response.read()
+        if response.status != 200:
+            raise RuntimeError(f"{response.status}: {body[:200]!r}")
+
+    return ask
+
+
+def by_query(database: Database, path: str) -> Ask:
+    """Asks Postgres the app's own query, on a connection of the calling thread's own."""
+    local = threading.local()
+
+    def ask(prompt_id: str) -> None:
+        if not hasattr(local, "connection"):
+            local.connection = psycopg.connect(database.conninfo, autocommit=True, prepare_threshold=1)
+        local.connection.execute(LIVE[path], {"prompt_id": prompt_id}).fetchall()
+
+    return ask
+
+
+def paced_milliseconds(ask: Ask, prompts: Sequence[str], seconds: float) -> list[float]:
+    """How long each answer takes at :data:`PACE`, from when the question was due."""
+    begin = time.perf_counter() + 0.1
+    taken: list[float] = []
+
+    def client(number: int) -> None:
+        for turn in range(number, int(PACE * seconds), CLIENTS):
+            due = begin + turn / PACE
+            time.sleep(max(due - time.perf_counter(), 0))
+            ask(prompts[turn % len(prompts)])
+            taken.append((time.perf_counter() - due) * 1000)
+
+    _in_threads(client)
+    return taken
+
+
+def answers_a_second(ask: Ask, prompts: Sequence[str], seconds: float) -> float:
+    """As many as come when each of the clients asks again at once."""
+    begin = time.perf_counter()
+    counts = [0] * CLIENTS
+
+    def client(number: int) -> None:
+        while time.perf_counter() < begin + seconds:
+            ask(prompts[(number + counts[number] * CLIENTS) % len(prompts)])
+            counts[number] += 1
+
+    _in_threads(client)
+    return sum(counts) / (time.perf_counter() - begin)
+
+
+def _in_threads(client: Callable[[int], None]) -> None:
+    with ThreadPoolExecutor(CLIENTS) as clients:
+        list(clients.map(client, range(CLIENTS)))
+
+
+def measure_size(place: Place, events: int, seconds: float, paced: Table, fastest: Table) -> None:
+    """Both parts at one size of the history."""
+    name = f"answers_{events}"
+    with new_database(place, name) as database, new_lake(place, f"lake_of_{name}") as lake:
+        history = History(database, events, datetime.now(UTC), PROMPTS)
+        history.make()
+        with psycopg.connect(database.conninfo) as connection:
+            connection.execute("CREATE INDEX ON prompt_usage (prompt_id)")
+        say("first refresh")
+        refresh(database, lake, history.first_day, users=False, values=False)
+        history.settle_down()
+        prompts = used_prompts(database)
+        with serving(database, lake, place.folder) as port:
+            for path in (STATS, TOP):
+                ask = by_http(port, path)
+                paced_milliseconds(ask, prompts, WARM_SECONDS)
+                taken = sorted(paced_milliseconds(ask, prompts, seconds))
+                p50, p99 = (taken[int(share * (len(taken) - 1))] for share in (0.5, 0.99))
+                say(f"{path}: p50 {p50:.2f} ms, p99 {p99:.2f} ms, longest {taken[-1]:.2f} ms")
+                aim = at_most(AIM_P99_MS, p99)
+                paced.rows.append([size_name(events), path, p50, p99, taken[-1], aim])
+                api = answers_a_second(ask, prompts, seconds / 3)
+                live_ask = by_query(database, path)
+                live_ask(prompts[0])
+                live = answers_a_second(live_ask, prompts, seconds / 3)
+                say(f"{path}: {api:,.0f} answers a second, live {live:,.1f}")
+                fastest.rows.append(
+                    [size_name(events), path, api, live, api / live, at_least(AIM_TIMES, api / live)]
+                )
+
+
+def used_prompts(database: Database) -> list[str]:
+    """Prompts as people open them: those of events drawn at random, so that a popular one comes often."""
+    with psycopg.connect(database.conninfo) as connection:
+        rows = connection.execute(
+            "SELECT prompt_id::text, usage_count FROM prompt_stats ORDER BY prompt_id"
+        ).fetchall()
+    ids, weights = (np.array(column) for column in zip(*rows, strict=True))
+    drawn = np.random.default_rng(1).choice(ids, QUESTIONS, p=weights / weights.sum())
+    return [str(prompt_id) for prompt_id in drawn]
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--events", type=int, nargs="+", default=[1_000_000, 10_000_000])
+    parser.add_argument("--seconds", type=float, default=30.0, help="of each run at a steady pace")
+    parser.add_argument("--json", type=Path, help="file for the figures")
+    arguments = parser.parse_args()
+    others = os.sched_getaffinity(0) - {API_CORE}
+    paced = Table(
+        f"(a) {PACE} requests a second, {CLIENTS} connections, {PROMPTS:,} prompts, one core",
+        f"99 of 100 within {AIM_P99_MS:g} ms, however long the history",
+        ["events", "request", "p50 ms", "p99 ms", "longest ms", "aim"],
+        notes=["From when a request was due: what waits for its turn is part of it."],
+    )
+    fastest = Table(
+        f"(b) answers a second, {CLIENTS} connections that ask again at once",
+        f"{AIM_TIMES:g} times those of the live query",
+        ["events", "request", "API", "live query", "times", "aim"],
+        notes=["The live query has all cores and no HTTP; prompts are drawn as they are used."],
+    )
+    with running_server() as place:
+        described = machine(place.url)
+        if others:
+            os.sched_setaffinity(0, others)
+        try:
+            for events in sorted(arguments.events):
+                measure_size(place, events, arguments.seconds, paced, fastest)
+        finally:
+            print("\n".join(f"{name}: {value}" for name, value in described.items()))
+            for table in (paced, fastest):
+                print(f"\n{table.markdown()}")
+            if arguments.json:
+                parts = {"a": paced.json(), "b": fastest.json()}
+                figures = {"machine": described, "parts": parts}
+                arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
