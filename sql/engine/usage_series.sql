@@ -1,7 +1,8 @@
--- Purpose: usage of one prompt over time, in the days of any time zone, or by hour; periods without use included.
+-- Purpose: usage over time, in the days of any time zone, or by hour; periods without use included.
 -- Grain:   one row a period: a day, week (from Monday) or month of :timezone, or an hour of UTC.
 -- Time:    created_at, from :first to :last, both days included. Undated events are in no period.
--- Reads usage_events. Runs on DuckDB alone: it is no rollup, and answers somebody who waits.
+-- Reads usage_events: those of one prompt, or if :prompt_id is NULL those of all; events without a prompt are
+-- left out. Runs on DuckDB alone: it is no rollup, and answers somebody who waits.
 WITH periods AS (
     SELECT DISTINCT date_trunc($bucket, step) AS period
     FROM generate_series(
@@ -14,21 +15,23 @@ WITH periods AS (
 used AS (
     SELECT
         date_trunc($bucket, timezone($timezone, created_at)) AS period,
-        success
+        count(*)                                             AS usage_count,
+        count(CASE WHEN success THEN 1 END)                  AS success_count,
+        count(CASE WHEN NOT success THEN 1 END)              AS failure_count
     FROM usage_events
     WHERE
-        prompt_id = $prompt_id
+        prompt_id = coalesce(CAST($prompt_id AS VARCHAR), prompt_id)
         AND timezone($timezone, created_at) >= CAST($first AS TIMESTAMP)
         AND timezone($timezone, created_at) < CAST($last AS TIMESTAMP) + INTERVAL 1 DAY
+    GROUP BY 1
 )
 
 SELECT
     periods.period,
-    count(used.period)                                                              AS usage_count,
-    count(CASE WHEN used.success THEN 1 END)                                        AS success_count,
-    count(CASE WHEN NOT used.success THEN 1 END)                                    AS failure_count,
-    count(CASE WHEN used.success THEN 1 END) / nullif(count(used.period), 0) * 100  AS success_rate
+    coalesce(used.usage_count, 0)                 AS usage_count,
+    coalesce(used.success_count, 0)               AS success_count,
+    coalesce(used.failure_count, 0)               AS failure_count,
+    used.success_count / used.usage_count * 100   AS success_rate
 FROM periods
 LEFT JOIN used ON used.period = periods.period
-GROUP BY periods.period
 ORDER BY periods.period
