@@ -36,6 +36,9 @@ LONGEST_FILES = {
 }
 
 NewDatabase = Callable[[str], AbstractContextManager[Database]]
+# As it would be, but for the deadline: a busy machine is no fault of the code.
+hypothesis.settings.register_profile("unhurried", hypothesis.settings(), deadline=None)
+hypothesis.settings.load_profile("unhurried")
 # For the random histories: pytest tests/properties --hypothesis-profile=thorough
 hypothesis.settings.register_profile("thorough", deadline=None)
 

@@ -11,9 +11,11 @@
 ``reader``
     Reads the published stats, with as of when they are.
 ``prompts``
-    Stats of prompts, rankings, series, errors.
+    Stats of prompts, rankings, times, errors.
+``history``
+    Usage over time: of a prompt, of all, by scene.
 ``overall``
-    Scenes, environments and outfits over all prompts.
+    Scenes, environments, outfits and categories over all prompts.
 ``users``
     A user's prompts and favourites.
 ``operation``

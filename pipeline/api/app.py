@@ -10,7 +10,7 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.concurrency import run_in_threadpool
 from psycopg_pool import ConnectionPool
 
-from pipeline.api import events, operation, overall, prompts, users
+from pipeline.api import events, history, operation, overall, prompts, users
 from pipeline.api.problems import PROBLEMS, Problem, answer_with_problems
 from pipeline.api.reader import Reader
 from pipeline.database import Database
@@ -77,6 +77,7 @@ def build_app(settings: Settings, database: Database) -> FastAPI:
 
     app.add_middleware(operation.Measure, metrics=metrics)
     answer_with_problems(app)
-    for part in (prompts, overall, users, events, operation):
+    # The history first: /prompts/sparklines is no prompt's key.
+    for part in (history, prompts, overall, users, events, operation):
         app.include_router(part.router)
     return app

@@ -1,12 +1,11 @@
-"""Prompts: their stats, rankings, series and errors."""
+"""Prompts: their stats, rankings, times and errors."""
 
 from __future__ import annotations
 
 import datetime as dt
 import uuid
-import zoneinfo
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -16,9 +15,9 @@ from pipeline import tables
 from pipeline.api.access import Reader
 from pipeline.api.answers import Answer, StatsAnswer, model_of
 from pipeline.api.problems import Problem
-from pipeline.api.reader import Key, Stats, answer, by_key, no_prompt
-from pipeline.days import ONE_DAY, DayRange
-from pipeline.lake import series
+from pipeline.api.reader import Key, Stats, answer, asked_keys, by_key, no_prompt, only
+from pipeline.days import ONE_DAY
+from pipeline.lake import prompt_partials
 from pipeline.queries import query
 
 PROMPT_BY_KEY = query("api/prompt_by_key")
@@ -27,7 +26,6 @@ MOST_USED_PROMPTS = query("api/most_used_prompts")
 RANKED_PROMPTS = query("api/ranked_prompts")
 LISTED_PROMPTS = query("api/listed_prompts")
 PROMPT_ERRORS = query("api/prompt_errors")
-PROMPT_SERIES = query("api/prompt_series")
 BY_VALUE = {
     "scenes": query("api/prompt_scenes"),
     "environments": query("api/prompt_environments"),
@@ -35,13 +33,6 @@ BY_VALUE = {
 }
 
 COMPARED_MAX = 20
-SERIES_MAX_DAYS = 1_830
-SERIES_DAYS = 30
-LAKE_MAX_DAYS = 92
-"""Of a series that is counted from the raw events."""
-
-DAYS_OF_HOURS = 7
-UTC = "UTC"
 
 router = APIRouter(tags=["prompts"], dependencies=[Reader])
 
@@ -59,15 +50,6 @@ class Ranking(StrEnum):
     SLOWEST = "slowest"
     RISING = "rising"
     FALLING = "falling"
-
-
-class Bucket(StrEnum):
-    """The length of a series' periods."""
-
-    HOUR = "hour"
-    DAY = "day"
-    WEEK = "week"
-    MONTH = "month"
 
 
 Prompt = model_of("Prompt", tables.prompts)
@@ -172,22 +154,18 @@ class RankingAnswer(StatsAnswer):
     prompts: list[RankedPrompt]
 
 
-class Period(Answer):
-    """What happened in an hour, day, week or month."""
+class TimeBucket(Answer):
+    """A bucket of the histogram of generation times."""
 
-    period: str = Field(description="Its first day, or its hour in UTC.", examples=["2026-01-31"])
-    usage_count: int
-    success_count: int
-    failure_count: int
-    success_rate: float | None
+    from_ms: float = Field(description="Milliseconds: its times are longer.", examples=[1001.2])
+    to_ms: float = Field(description="Milliseconds: none is longer.", examples=[1042.1])
+    usage_count: int = Field(description="Events that took so long.", examples=[17])
 
 
-class SeriesAnswer(StatsAnswer):
-    """Usage over time, periods without use included."""
+class TimesAnswer(StatsAnswer):
+    """How long generations took, in buckets. Times below 1 ms are one bucket, from 0."""
 
-    bucket: Bucket
-    timezone: str
-    series: list[Period]
+    times: list[TimeBucket]
 
 
 @router.get("/prompts", summary="List and search prompts", response_model=PromptsAnswer)
@@ -294,9 +272,7 @@ async def compare(
     ],
 ) -> Response:
     """The stats of several prompts beside each other."""
-    keys = [key.strip() for key in ids.split(",") if key.strip()]
-    if not 1 <= len(keys) <= COMPARED_MAX:
-        raise Problem(422, f"Give 1 to {COMPARED_MAX} ids or slugs, not {len(keys)}")
+    keys = asked_keys(ids, COMPARED_MAX)
     found = await stats.read(*((PROMPT_STATS, by_key(key)) for key in keys))
     for key, rows in zip(keys, found.results, strict=True):
         if not rows:
@@ -308,14 +284,14 @@ async def compare(
 async def prompt(request: Request, stats: Stats, key: Key) -> Response:
     """The prompt as the app has it, with its counters."""
     found = await stats.read((PROMPT_BY_KEY, by_key(key)))
-    return answer(request, found, {"prompt": _only(found[0], key)})
+    return answer(request, found, {"prompt": only(found[0], key)})
 
 
 @router.get("/prompts/{key}/stats", summary="The stats of a prompt", response_model=PromptStats)
 async def prompt_stats(request: Request, stats: Stats, key: Key) -> Response:
     """Counts, success rate with its interval, times, users, and how use has changed."""
     found = await stats.read((PROMPT_STATS, by_key(key)))
-    return answer(request, found, _only(found[0], key))
+    return answer(request, found, only(found[0], key))
 
 
 @router.get("/prompts/{key}/scenes", summary="A prompt by scene", response_model=ScenesAnswer)
@@ -343,95 +319,30 @@ async def prompt_errors(request: Request, stats: Stats, key: Key, limit: Limit =
     """What went wrong, by kind, the most frequent first."""
     values = by_key(key)
     found = await stats.read((PROMPT_BY_KEY, values), (PROMPT_ERRORS, {**values, "limit": limit}))
-    _only(found[0], key)
+    only(found[0], key)
     return answer(request, found, {"errors": found[1]})
 
 
-@router.get("/prompts/{key}/series", summary="A prompt over time", response_model=SeriesAnswer)
-async def prompt_series(
-    request: Request,
-    stats: Stats,
-    key: Key,
-    bucket: Bucket = Bucket.DAY,
-    first: Annotated[
-        dt.date | None, Query(alias="from", description="By default 30 days before the last.")
-    ] = None,
-    last: Annotated[dt.date | None, Query(alias="to", description="By default today.")] = None,
-    timezone: Annotated[
-        str, Query(description="Whose days, of the IANA database.", examples=["Europe/Berlin"])
-    ] = UTC,
-) -> Response:
-    """Usage by hour, day, week (from Monday) or month, both ends included.
+@router.get("/prompts/{key}/times", summary="How long a prompt takes", response_model=TimesAnswer)
+async def prompt_times(request: Request, stats: Stats, key: Key) -> Response:
+    """How many of its events took how long: a histogram whose buckets end 4 % above where they begin.
 
-    By default from the published stats, by days of UTC. Hours (of UTC, a week at most) and the days of other
-    time zones (a quarter at most) are counted from the raw events in the lake, and may hold later events than
-    `asOf` says. Undated events are in no hour, and in no day of another time zone.
+    Of all days, and only buckets with use, the shortest first. Counted from the lake, so it may hold later
+    events than `asOf` says. Percentiles are in `/prompts/{key}/stats`.
     """
-    zone = _zone(timezone)
-    today = dt.datetime.now(zone).date()
-    last = last or today
-    shortest = DAYS_OF_HOURS if bucket is Bucket.HOUR else SERIES_DAYS
-    first = first or last - min(shortest - 1, last.toordinal() - 2) * ONE_DAY
-    longest = _longest(bucket, timezone)
-    if not 0 <= (last - first).days < longest or first == dt.date.min or last == dt.date.max:
-        raise Problem(422, f"From {first} to {last} is not between 1 and {longest} days")
     found = await stats.read((PROMPT_BY_KEY, by_key(key)))
-    prompt_id = _only(found[0], key)["id"]
-    if longest == SERIES_MAX_DAYS:
-        values = {"prompt_id": prompt_id, "bucket": bucket.value, "from_day": first, "to_day": last}
-        found = await stats.read((PROMPT_SERIES, values))
-        rows = found[0]
-    else:
-        counted = await run_in_threadpool(
-            series.prompt_series,
-            request.app.state.settings.lake,
-            str(prompt_id),
-            bucket.value,
-            timezone,
-            DayRange(first, last),
-        )
-        rows = counted.to_dicts()
-    for row in rows:
-        period = row["period"]
-        is_moment = isinstance(period, dt.datetime)
-        row["period"] = (period if bucket is Bucket.HOUR or not is_moment else period.date()).isoformat()
-    body = {"bucket": bucket, "timezone": timezone, "series": rows}
-    return answer(request, found, body)
-
-
-def _zone(name: str) -> zoneinfo.ZoneInfo:
-    if name not in zoneinfo.available_timezones():
-        raise Problem(422, f"timezone: {name!r} is no name of the IANA database, such as Europe/Berlin")
-    return zoneinfo.ZoneInfo(name)
-
-
-def _longest(bucket: Bucket, timezone: str) -> int:
-    """How many days a series may have; those of the lake are shorter.
-
-    :raises Problem: 422, hours of another time zone than UTC.
-    """
-    if bucket is Bucket.HOUR:
-        if timezone != UTC:
-            raise Problem(422, "Hours are those of UTC: leave timezone out")
-        return DAYS_OF_HOURS
-    return SERIES_MAX_DAYS if timezone == UTC else LAKE_MAX_DAYS
+    prompt_id = str(only(found[0], key)["id"])
+    times = await run_in_threadpool(
+        prompt_partials.generation_times, request.app.state.settings.lake, prompt_id
+    )
+    return answer(request, found, {"times": times.to_dicts()})
 
 
 async def _by_value(request: Request, stats: Stats, key: str, name: str) -> Response:
     values = by_key(key)
     found = await stats.read((PROMPT_BY_KEY, values), (BY_VALUE[name], values))
-    _only(found[0], key)
+    only(found[0], key)
     for row in found[1]:
         del row["prompt_id"]
     body = {"value_stats_as_of": found.freshness["value_stats_as_of"], name: found[1]}
     return answer(request, found, body)
-
-
-def _only(rows: list[dict[str, Any]], key: str) -> dict[str, Any]:
-    """The row of a prompt; an id goes before another prompt's slug that looks like it.
-
-    :raises Problem: 404, there is none.
-    """
-    if not rows:
-        raise no_prompt(key)
-    return rows[0]

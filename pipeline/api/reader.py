@@ -157,3 +157,24 @@ def by_key(key: str) -> dict[str, Any]:
 def no_prompt(key: str) -> Problem:
     """The answer about a prompt that is not there."""
     return Problem(404, f"There is no prompt {key!r}; GET /prompts lists them")
+
+
+def asked_keys(ids: str, longest: int) -> list[str]:
+    """The ids or slugs of a list that is separated by commas.
+
+    :raises Problem: 422, there are none, or too many.
+    """
+    keys = [key.strip() for key in ids.split(",") if key.strip()]
+    if not 1 <= len(keys) <= longest:
+        raise Problem(422, f"Give 1 to {longest} ids or slugs, not {len(keys)}")
+    return keys
+
+
+def only(rows: Rows, key: str) -> dict[str, Any]:
+    """The row of a prompt; an id goes before another prompt's slug that looks like it.
+
+    :raises Problem: 404, there is none.
+    """
+    if not rows:
+        raise no_prompt(key)
+    return rows[0]

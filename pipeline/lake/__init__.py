@@ -15,7 +15,9 @@
 ``upkeep``
     Few files a day, none that nobody reads, a short log.
 ``series``
-    A prompt's usage over time, counted when somebody asks.
+    Usage over time, of one prompt or all, counted when somebody asks.
+``prompt_partials``
+    A prompt's generation times, and its scenes over time, merged when somebody asks.
 ``isolation``
     Keeps one day's fault from holding up the others.
 ``source``

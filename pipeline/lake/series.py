@@ -1,6 +1,9 @@
-"""Usage of one prompt over time, counted from the raw events in the lake when somebody asks."""
+"""Usage over time, of one prompt or all, counted from the raw events in the lake when somebody asks."""
 
 from __future__ import annotations
+
+import datetime as dt
+from typing import Any
 
 import polars as pl
 import pyarrow.dataset as ds
@@ -8,8 +11,10 @@ import pyarrow.dataset as ds
 from pipeline.days import ONE_DAY, DayRange
 from pipeline.engines import duckdb_engine
 from pipeline.lake.usage_events import open_usage_events
+from pipeline.stats.rates import success_rate
 
-COLUMNS = ("prompt_id", "created_at", "success")
+OF_THE_WHOLE = ("previous_usage_count", "prompt_count")
+"""Columns that are the same in every row."""
 
 
 def prompt_series(lake: str, prompt_id: str, bucket: str, timezone: str, days: DayRange) -> pl.DataFrame:
@@ -21,19 +26,42 @@ def prompt_series(lake: str, prompt_id: str, bucket: str, timezone: str, days: D
 
     :raises LakeError: the lake can't be read.
     """
+    return _series(lake, prompt_id, bucket, timezone, days, days.first).drop(OF_THE_WHOLE)
+
+
+def overview(
+    lake: str, bucket: str, timezone: str, days: DayRange, before: dt.date
+) -> tuple[dict[str, Any], pl.DataFrame]:
+    """What all prompts add up to, and the same as :func:`prompt_series` of all of them.
+
+    The first has ``usage_count``, ``success_count``, ``failure_count`` and ``success_rate`` over the days,
+    ``prompt_count`` of those used, and ``previous_usage_count``: of the days just before, from ``before`` on.
+
+    :raises LakeError: the lake can't be read.
+    """
+    periods = _series(lake, None, bucket, timezone, days, before)
+    sums = periods.select(pl.col("usage_count", "success_count", "failure_count").sum())
+    whole = periods.select(OF_THE_WHOLE).head(1)
+    totals = sums.with_columns(success_rate(), *whole.get_columns())
+    return totals.row(0, named=True), periods.drop(OF_THE_WHOLE)
+
+
+def _series(
+    lake: str, prompt_id: str | None, bucket: str, timezone: str, days: DayRange, before: dt.date
+) -> pl.DataFrame:
     table = open_usage_events(lake)
     # A day somewhere else begins up to 14 hours before that of UTC, or 12 after.
-    held = set(table.days()["day"])
-    touched = [day for day in DayRange(days.first - ONE_DAY, days.last + ONE_DAY).days() if day in held]
-    events = table.read(touched).filter(ds.field("prompt_id") == prompt_id)
+    touched = DayRange(before - ONE_DAY, days.last + ONE_DAY)
+    events = table.read([day for day in table.days()["day"] if touched.first <= day <= touched.last])
     return duckdb_engine.run(
-        "prompt_series",
+        "usage_series",
         {
             "bucket": bucket,
             "timezone": timezone,
+            "before": before,
             "first": days.first,
             "last": days.last,
             "prompt_id": prompt_id,
         },
-        usage_events=events,
+        usage_events=events.filter(ds.field("prompt_id") == prompt_id) if prompt_id else events,
     )

@@ -1,4 +1,4 @@
-"""Percentiles from counts by logarithmic bucket.
+"""Counts by logarithmic bucket: percentiles from them, and where a bucket begins and ends.
 
 The buckets are those of DDSketch (Masson, Rim, Lee: "DDSketch: a fast and fully-mergeable quantile
 sketch with relative-error guarantees", VLDB 2019), as ``sql/engine/prompt_usage_daily.sql`` makes them:
@@ -45,3 +45,13 @@ def percentiles(buckets: pl.DataFrame, group: Sequence[str] = ("prompt_id",)) ->
         .alias(name)
         for name, quantile in PERCENTILES.items()
     )
+
+
+def bucket_ends() -> tuple[pl.Expr, pl.Expr]:
+    """``from_ms`` and ``to_ms`` of the column ``time_bucket``: its times are above the one, up to the other.
+
+    Times below 1 ms are all one bucket, which begins at 0 and ends where that of 1 ms begins.
+    """
+    bucket = pl.col("time_bucket")
+    start = pl.when(bucket == BELOW_ONE_BUCKET).then(0.0).otherwise(pl.lit(GAMMA).pow(bucket - 1))
+    return start.alias("from_ms"), pl.lit(GAMMA).pow(bucket).alias("to_ms")
