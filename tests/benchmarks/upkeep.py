@@ -41,6 +41,13 @@ def rows(schema: pa.Schema, day: dt.date, tick: int) -> pa.Table:
     return pa.table(columns, schema=schema)
 
 
+def keep(lake: Path, table: DailyTable, **days: int) -> None:
+    """Sets for how many days a table remembers something: ``log``, ``deleted_file``."""
+    names = {"log": "delta.logRetentionDuration", "deleted_file": "delta.deletedFileRetentionDuration"}
+    properties = {names[name]: f"interval {length} days" for name, length in days.items()}
+    DeltaTable(str(lake / table.name)).alter.set_table_properties(properties)
+
+
 def measure(lake: Path, table: DailyTable) -> dict[str, float]:
     """What lies on disk."""
     folder = lake / table.name
@@ -76,9 +83,7 @@ def main() -> None:
     try:
         for opened in (open_usage_events(str(lake)), open_partials(str(lake))):
             # Log entries live seven days in the field; here what is deletable goes with the files.
-            DeltaTable(str(lake / opened.name)).alter.set_table_properties(
-                {"delta.logRetentionDuration": "interval 0 seconds"}
-            )
+            keep(lake, opened, log=0)
         tick = 0
         for number in track(range(days), "days", console=Console(stderr=True)):
             day = FIRST_DAY + dt.timedelta(days=number)
@@ -102,6 +107,10 @@ def main() -> None:
                 for when in ("before", "after"):
                     if when == "after":
                         opened.clean(dt.timedelta(0))
+                        # What names them in each checkpoint goes too, by the next one.
+                        keep(lake, opened, deleted_file=0)
+                        DailyTable(str(lake), opened.name, opened.schema).clean(dt.timedelta(0))
+                        keep(lake, opened, deleted_file=7)
                     if is_shown:
                         found = measure(lake, DailyTable(str(lake), opened.name, opened.schema))
                         figures = [
