@@ -16,6 +16,8 @@
     Scenes, environments and outfits over all prompts.
 ``users``
     A user's prompts and favourites.
+``export``
+    Whole tables as files.
 ``operation``
     Status, health, metrics.
 ``events``

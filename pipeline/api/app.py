@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
-from fastapi import Depends, FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request
 from fastapi.concurrency import run_in_threadpool
 from psycopg_pool import ConnectionPool
 
-from pipeline.api import events, operation, overall, prompts, users
+from pipeline.api import events, export, operation, overall, prompts, users
 from pipeline.api.problems import PROBLEMS, Problem, answer_with_problems
 from pipeline.api.reader import Reader
 from pipeline.database import Database
@@ -74,19 +73,10 @@ def build_app(settings: Settings, database: Database) -> FastAPI:
     app.state.reader = reader
     app.state.database = database
     app.state.settings = settings
+    app.state.exports = export.Exports()
     app.state.metrics = metrics = operation.Metrics()
-
-    @app.middleware("http")
-    async def measure(request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
-        start = time.perf_counter()
-        response = await call(request)
-        # Paths as the routes have them: an id in each would be a series of its own.
-        route = getattr(request.scope.get("route"), "path", "none")
-        metrics.seconds.labels(route, request.method).observe(time.perf_counter() - start)
-        metrics.answers.labels(route, request.method, str(response.status_code)).inc()
-        return response
-
+    app.add_middleware(operation.Measure, metrics=metrics)
     answer_with_problems(app)
-    for part in (prompts, overall, users, events, operation):
+    for part in (prompts, overall, users, export, events, operation):
         app.include_router(part.router)
     return app
