@@ -24,9 +24,10 @@ The folders, in the order in which the data passes through them:
 Beside them: ``definitions`` (what Dagster loads), ``refresh`` (the steps in order, without Dagster),
 ``reconcile`` (compares everything with what it was made from), ``retention`` (removes raw rows that the lake
 has), ``erasure`` (removes a person's events), ``rejected`` (events that could not be taken), ``coverage``
-(posts that no event is about), ``reading`` (what people ask of the published stats), ``formats`` (values as
-people read them), ``settings`` (the environment), ``errors`` (the error tree), ``days`` (which day an event
-belongs to), ``tables`` (the schema), ``schema`` (migrations), ``database`` (connections), ``conninfo`` (their
-addresses), ``queries`` (the files of ``sql/``), ``embedded`` (the Postgres that starts by itself),
-``seeding`` with ``data`` (the shipped prompts) and ``traffic`` and ``simulation`` (made-up events).
+(posts that no event is about), ``reading`` (what people ask of the published stats), ``export`` (a whole
+table as a file), ``formats`` (values as people read them), ``settings`` (the environment), ``errors`` (the
+error tree), ``days`` (which day an event belongs to), ``tables`` (the schema), ``schema`` (migrations),
+``database`` (connections), ``conninfo`` (their addresses), ``queries`` (the files of ``sql/``), ``embedded``
+(the Postgres that starts by itself), ``seeding`` with ``data`` (the shipped prompts) and ``traffic`` and
+``simulation`` (made-up events).
 """

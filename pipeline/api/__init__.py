@@ -18,6 +18,8 @@
     Scenes, environments, outfits and categories over all prompts.
 ``users``
     A user's prompts and favourites.
+``export``
+    Whole tables as files.
 ``operation``
     Status, health, metrics.
 ``events``

@@ -10,7 +10,7 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.concurrency import run_in_threadpool
 from psycopg_pool import ConnectionPool
 
-from pipeline.api import events, history, operation, overall, prompts, users
+from pipeline.api import events, export, history, operation, overall, prompts, users
 from pipeline.api.problems import PROBLEMS, Problem, answer_with_problems
 from pipeline.api.reader import Reader
 from pipeline.database import Database
@@ -73,11 +73,12 @@ def build_app(settings: Settings, database: Database) -> FastAPI:
     app.state.reader = reader
     app.state.database = database
     app.state.settings = settings
+    app.state.exports = export.Exports()
     app.state.metrics = metrics = operation.Metrics()
 
     app.add_middleware(operation.Measure, metrics=metrics)
     answer_with_problems(app)
     # The history first: /prompts/sparklines is no prompt's key.
-    for part in (history, prompts, overall, users, events, operation):
+    for part in (history, prompts, overall, users, export, events, operation):
         app.include_router(part.router)
     return app

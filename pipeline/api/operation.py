@@ -53,7 +53,11 @@ class Metrics:
 
 
 class Measure:
-    """ASGI middleware that counts and times the answers."""
+    """Counts each answer, and how long it took.
+
+    As ASGI has it, not as a function of request and response: those end a stream that broke off as if it were
+    whole, and take longer.
+    """
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app

@@ -14,6 +14,8 @@
     ``serve``.
 ``reading``
     ``status``, ``top``, ``show``.
+``exporting``
+    ``export``.
 ``tour``
     ``demo``, ``ui``, ``exec``.
 ``render``

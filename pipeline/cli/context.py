@@ -6,12 +6,13 @@ import datetime as dt
 import json
 import logging
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.status import Status
 
 from pipeline.database import Database
@@ -69,6 +70,16 @@ def working(what: str) -> Iterator[Status]:
         finally:
             logger.removeHandler(handler)
             logger.setLevel(level)
+
+
+@contextmanager
+def progress_bar(what: str, *, visible: bool = True) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar; the function that it hands out takes what is done and the total."""
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    hidden = not (visible and messages.is_terminal)
+    with Progress(*columns, console=messages, transient=True, disable=hidden) as progress:
+        task = progress.add_task("", total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 class _StatusHandler(logging.Handler):

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from pipeline import formats
-from pipeline.cli.context import AsJson, console, messages, open_current_database, print_json, working
+from pipeline.cli.context import AsJson, console, open_current_database, print_json, progress_bar, working
 from pipeline.errors import LakeError
 from pipeline.settings import settings
 
@@ -22,7 +20,7 @@ def reconcile(*, as_json: AsJson = False) -> None:
     from pipeline.reconcile import reconcile
 
     database = open_current_database()
-    with _bar("comparing months") as advance:
+    with progress_bar("comparing months") as advance:
         report = reconcile(database, settings().lake, settings().start_date, advance)
     if as_json:
         print_json(
@@ -79,7 +77,7 @@ def retain(
     from pipeline.retention import retain
 
     database = open_current_database()
-    with _bar("removing raw events") as advance:
+    with progress_bar("removing raw events") as advance:
         report = retain(database, settings().lake, settings().start_date, days, advance)
     if as_json:
         print_json({"expired": report.expired, "kept": _by_day(report.kept), "rows": report.rows})
@@ -131,12 +129,3 @@ def _by_day(reasons: Mapping[dt.date, str]) -> dict[str, str]:
 def _print_days(what: str, reasons: Mapping[dt.date, str]) -> None:
     for day, why in sorted(reasons.items()):
         console.print(f"{what}: {day}, {why}", highlight=False, markup=False)
-
-
-@contextmanager
-def _bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar; the function that it hands out takes what is done and the total."""
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=messages, transient=True) as progress:
-        task = progress.add_task("", total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)

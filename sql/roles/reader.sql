@@ -19,7 +19,7 @@ GRANT SELECT ON
     prompt_value_stats,
     user_prompt_stats,
     stats_refresh,
-    -- Says whether the schema is that of the command: for prompt-stats top and show.
+    -- Says whether the schema is that of the command: for prompt-stats top, show and export.
     prompt_stats_schema_version
 TO :"role";
 GRANT SELECT (user_id, prompt_id) ON prompt_favorites TO :"role";

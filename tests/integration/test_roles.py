@@ -17,6 +17,8 @@ from pipeline.coverage import track_missing
 from pipeline.database import Database
 from pipeline.erasure import erase_user
 from pipeline.errors import DatabaseError
+from pipeline.export import TABLES as TABLES_TO_EXPORT
+from pipeline.export import Format, open_export
 from pipeline.lake.upkeep import keep_up
 from pipeline.reconcile import reconcile
 from pipeline.refresh import plan_refresh, refresh
@@ -112,6 +114,9 @@ def test_the_reader_can_use_the_command_line(
         assert reading.top_prompts(reader, 1)["prompts"][0]["slug"] == SLUG
         assert reading.prompt(reader, SLUG)["usage_count"] == 1
         assert reading.overview(reader, 1)["usage_count"] == 1
+        for table in TABLES_TO_EXPORT:
+            with open_export(reader, table, Format.CSV) as export:
+                assert sum(chunk.rows for chunk in export.chunks) == export.row_count
 
 
 @pytest.mark.parametrize("mode", ["buffered", "direct"])
@@ -160,7 +165,7 @@ def test_the_api_answers_and_takes_what_it_is_sent(database: Database, lake: str
         served(api, PROMPT_STATS_LAKE_URI=lake) as client,
     ):
         parameters = {path: {"ids": SLUG} for path in ("/prompts/compare", "/prompts/sparklines")}
-        known = {"key": SLUG, "user_id": str(uuid.UUID(int=1)), "ranking": "best"}
+        known = {"key": SLUG, "user_id": str(uuid.UUID(int=1)), "ranking": "best", "table": "prompts"}
         for path, methods in client.get("/openapi.json").json()["paths"].items():
             if "get" in methods:
                 answer = client.get(path.format(**known), params=parameters.get(path))

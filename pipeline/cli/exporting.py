@@ -1,0 +1,101 @@
+"""``export``: a whole table as a file."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, BinaryIO
+
+import typer
+
+from pipeline.cli import render
+from pipeline.cli.context import messages, open_current_database, progress_bar
+from pipeline.errors import InputError
+from pipeline.export import TABLES, Format, open_export
+from pipeline.formats import count
+
+
+def export(
+    table: Annotated[str, typer.Argument(help=f"One of {', '.join(TABLES)}.")],
+    *,
+    kind: Annotated[
+        Format | None, typer.Option("--format", help="By default what --output ends with, else csv.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The file; by default standard output.")
+    ] = None,
+) -> None:
+    """Write a stats table, or the prompts, to a file: Parquet, CSV or JSON, of one moment."""
+    kind = kind or _format_of(output)
+    to_terminal = output is None and sys.stdout.isatty()
+    if to_terminal and kind is Format.PARQUET:
+        raise InputError(
+            f"Exporting {table} to the terminal",
+            "Parquet is not for reading",
+            "Name a file with --output, pipe it to a program, or take another --format",
+        )
+    with (
+        open_export(open_current_database(), table, kind) as found,
+        _written(output) as file,
+        progress_bar(f"exporting {table}", visible=not to_terminal) as advance,
+    ):
+        done = 0
+        for content, rows in found.chunks:
+            file.write(content)
+            advance(done := done + rows, found.row_count)
+    # Standard output is the table's.
+    age = render.age({"as_of": found.as_of, "lag_seconds": found.lag_seconds})
+    messages.print(f"{count(done)} rows of {table}, {age}", highlight=False, soft_wrap=True)
+
+
+def _format_of(output: Path | None) -> Format:
+    ending = output.suffix.lstrip(".").lower() if output else ""
+    return Format(ending) if ending in [*Format] else Format.CSV
+
+
+@contextmanager
+def _written(output: Path | None) -> Iterator[BinaryIO]:
+    """What to write to. A file is there once it is whole, under another name before, and not at all else.
+
+    :raises InputError: it can't be written.
+    """
+    try:
+        if output is None:
+            yield sys.stdout.buffer
+            sys.stdout.buffer.flush()
+        elif output.exists() and not output.is_file():
+            # A pipe or a device; a folder is an error.
+            with output.open("wb") as file:
+                yield file
+        else:
+            with _replaced(output.resolve()) as file:
+                yield file
+    except BrokenPipeError:
+        # Who reads has what was wanted: head, say. The command line ends with 1, and quietly.
+        raise
+    except OSError as error:
+        raise InputError(
+            f"Writing {output or 'to standard output'}",
+            (error.strerror or str(error)).lower(),
+            "Make room for it, or name another file with --output",
+        ) from error
+
+
+@contextmanager
+def _replaced(target: Path) -> Iterator[BinaryIO]:
+    part = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
+    try:
+        with part.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        if target.exists():
+            shutil.copymode(target, part)
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
