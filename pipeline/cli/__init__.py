@@ -13,7 +13,7 @@
 ``serving``
     ``serve``.
 ``reading``
-    ``status``, ``top``, ``show``.
+    ``status``, ``top``, ``show``, ``report``.
 ``tour``
     ``demo``, ``ui``, ``exec``.
 ``render``

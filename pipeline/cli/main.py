@@ -35,6 +35,7 @@ for command in (
     reading.status,
     reading.top,
     reading.show,
+    reading.report,
     events.send_journal,
     events.track_missing,
     serving.serve,
