@@ -68,6 +68,11 @@ class Tab:
         self.page.wait_for_function("end => location.hash.endsWith(end)", arg=hash_end)
         self.settle()
 
+    def unfold(self) -> None:
+        """Opens all that is folded."""
+        for summary in reversed(self.page.locator("details:not([open]) > summary").all()):
+            summary.click()
+
     def heading(self) -> str:
         """What the view is called."""
         return self.page.locator("h1").inner_text()
@@ -88,9 +93,10 @@ class Tab:
         entry = self.page.locator("dl.figures > div").filter(has=self.page.get_by_text(name, exact=True))
         return entry.locator("dd.value").inner_text()
 
-    def faults(self) -> list[str]:
-        """What axe finds fault with."""
-        found = Axe().run(self.page, options={"runOnly": STANDARDS, "resultTypes": ["violations"]})
+    def faults(self, *rules: str) -> list[str]:
+        """What axe finds fault with, by all rules or by these."""
+        options = {"runOnly": list(rules) or STANDARDS, "resultTypes": ["violations"]}
+        found = Axe().run(self.page, options=options)
         return [
             f"{fault['id']}: {node['target']} {node['failureSummary']}"
             for fault in found.response["violations"]
