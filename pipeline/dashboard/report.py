@@ -29,10 +29,9 @@ NAME = "report.html"
 """In the home."""
 
 PERIODS = (7, 30, 90)
-PAGES = 50
-"""Prompts that have a page: the most used ones."""
-
 RANKED = 50
+"""Prompts of a ranking; those of the most used ones have pages."""
+
 LISTED = 5
 SPARKLINE_DAYS = 31
 HEAT_SCENES = 15
@@ -121,9 +120,11 @@ class _Collector:
         as_of = self._answers["/status"]["asOf"]
         today = dt.datetime.fromisoformat(as_of).date() if as_of else dt.datetime.now(dt.UTC).date()
         await self._ask(self._overall(today))
-        await self._ask(self._sparklines())
-        for prompt in self._answers[_ranking("usage")]["prompts"][:PAGES]:
-            await self._ask(_of_prompt(prompt["promptId"], today))
+        pages = [prompt["promptId"] for prompt in self._answers[_ranking("usage")]["prompts"]]
+        if pages:
+            await self._ask([_path("/prompts/sparklines", ids=",".join(pages), days=SPARKLINE_DAYS)])
+        for key in pages:
+            await self._ask(_of_prompt(key, today))
         return today, self._answers
 
     async def _ask(self, paths: Iterable[str]) -> None:
@@ -153,12 +154,6 @@ class _Collector:
             yield from (_ranking(name, days=days) for days in PERIODS)
         for name in BY_SCENE:
             yield from (_ranking(name, scene=each) for each in scenes if each is not None)
-
-    def _sparklines(self) -> Iterator[str]:
-        for path, answer in self._answers.items():
-            if path.startswith("/prompts/top/") and f"limit={RANKED}" in path and answer["prompts"]:
-                ids = ",".join(prompt["promptId"] for prompt in answer["prompts"])
-                yield _path("/prompts/sparklines", ids=ids, days=SPARKLINE_DAYS)
 
 
 def _of_prompt(key: str, today: dt.date) -> Iterator[str]:

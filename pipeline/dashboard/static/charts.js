@@ -7,8 +7,9 @@ import * as format from "dashboard/format";
 import { capital } from "dashboard/parts";
 
 const OUTCOMES = ["succeeded", "failed", "unknown"];
-const FEW = 10; // uses below which a cell of the heat map is pale
+const FEW = 10; // uses below which a rate says little: a cell of the heat map is pale, a line leaves it out
 const Y_AXIS = 36; // pixels: charts under each other are to begin at the same place
+const NARROW = 12; // periods: of more than these the first label is wider than its place
 const BINS = 48; // bars of a histogram, about
 
 const scheme = matchMedia("(prefers-color-scheme: dark)");
@@ -106,10 +107,10 @@ function showTooltip(_handler, event, _item, value) {
 }
 
 /** The axis of periods: they are places in a row, so that months of 28 and 31 days are equally wide. */
-function periodAxis(bucket) {
+function periodAxis(bucket, periods) {
   const form = { hour: "%d %b %H:%M", day: "%d %b", week: "%d %b", month: "%b %Y" }[bucket];
   return {
-    title: null, labelAngle: 0, labelOverlap: "greedy", labelSeparation: 14, labelFlush: 24, ticks: false, labelPadding: 6,
+    title: null, labelAngle: 0, labelOverlap: "greedy", labelSeparation: 14, labelBound: true, labelFlush: periods.length > NARROW ? 24 : false, ticks: false, labelPadding: 6,
     labelExpr: `utcFormat(toDate(datum.value + ${bucket === "hour" ? "'Z'" : "'T00:00Z'"}), '${form}')`,
   };
 }
@@ -122,12 +123,12 @@ export function series(what, rows, bucket) {
     return [row.successCount, row.failureCount, unknown].map((value, index) =>
       ({ period: row.period, name, outcome: OUTCOMES[index], index, uses: value, all: row.usageCount }));
   });
-  const rates = rows.filter((row) => row.usageCount > 0).map((row) => ({
+  const rates = rows.filter((row) => row.usageCount >= FEW).map((row) => ({
     period: row.period, name: format.periodName(row.period, bucket), rate: row.successRate, all: row.usageCount,
     text: format.percent(row.successRate),
   }));
   const periods = rows.map((row) => row.period);
-  const x = { field: "period", type: "ordinal", axis: periodAxis(bucket), scale: { domain: periods, type: "band" } };
+  const x = { field: "period", type: "ordinal", axis: periodAxis(bucket, periods), scale: { domain: periods, type: "band" } };
   const total = rows.reduce((sum, row) => sum + row.usageCount, 0);
   const words = `${what}: ${format.count(total)} uses in ${format.counted(rows.length, bucket)}, by outcome.`;
   return figure([
@@ -158,14 +159,14 @@ function usesSpecification(values, x, { good, bad, unknown }) {
 function rateChart(values, x, bucket) {
   const lowest = values.reduce((low, each) => (each.rate < low.rate ? each : low));
   const highest = values.reduce((high, each) => (each.rate > high.rate ? each : high));
-  const words = `Success rate by ${bucket}: lowest ${lowest.text} (${lowest.name}), highest ${highest.text} (${highest.name}).`;
+  const words = `Success rate by ${bucket}, where there were ${FEW} uses or more: lowest ${lowest.text} (${lowest.name}), highest ${highest.text} (${highest.name}).`;
   return chart(words, ({ good }) => ({
     height: 120,
     data: { values },
     mark: { type: "line", color: good, point: { color: good, size: values.length > 60 ? 8 : 24 }, strokeWidth: 1.5 },
     encoding: {
       x,
-      y: { field: "rate", type: "quantitative", title: "success rate, %", scale: { zero: false, nice: true }, axis: { tickCount: 4, minExtent: Y_AXIS } },
+      y: { field: "rate", type: "quantitative", title: "success rate, %", scale: { zero: false, nice: true, padding: 4 }, axis: { tickCount: 4, minExtent: Y_AXIS } },
       tooltip: [{ field: "name", title: "when" }, { field: "text", title: "success rate" }, { field: "all", title: "uses", format: "," }],
     },
   }));
@@ -222,7 +223,7 @@ function heatSpecification(values, scenes, periods, bucket, color, { card }) {
     data: { values },
     mark: { type: "rect", stroke: card, strokeWidth: 2, cornerRadius: 3 },
     encoding: {
-      x: { field: "period", type: "ordinal", axis: periodAxis(bucket), scale: { domain: periods } },
+      x: { field: "period", type: "ordinal", axis: periodAxis(bucket, periods), scale: { domain: periods } },
       y: { field: "scene", type: "nominal", title: null, scale: { domain: scenes }, axis: { labelLimit: 120, ticks: false, domain: false, labelPadding: 6 } },
       color,
       opacity: { condition: { test: `datum.uses < ${FEW}`, value: 0.4 }, value: 1 },

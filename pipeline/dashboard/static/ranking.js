@@ -96,7 +96,8 @@ function pickers(source, { ranking: chosen, scene, days, category }, categories,
 }
 
 async function rows(state, source, { ranking: chosen, days }, prompts) {
-  const ids = prompts.map((prompt) => prompt.promptId).join(",");
+  // A file has the lines of the prompts that it has pages of.
+  const ids = (source.offline ? source.pages : prompts.map((prompt) => prompt.promptId)).join(",");
   const lines = await source.get(path("/prompts/sparklines", { ids, days: FULL_DAYS + 1 })).catch(() => ({ prompts: [] }));
   const uses = new Map(lines.prompts.map((line) => [line.promptId, line.usageCounts.slice(0, FULL_DAYS)]));
   const largest = Math.max(...prompts.map((prompt) => prompt.usageCount));
