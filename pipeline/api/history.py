@@ -6,7 +6,7 @@ import datetime as dt
 import uuid
 import zoneinfo
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -46,6 +46,14 @@ class Bucket(StrEnum):
     """The length of a series' periods."""
 
     HOUR = "hour"
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+
+
+class DayBucket(StrEnum):
+    """The length of periods that are made of days."""
+
     DAY = "day"
     WEEK = "week"
     MONTH = "month"
@@ -116,7 +124,7 @@ class ScenePeriod(Answer):
 class SceneSeriesAnswer(StatsAnswer):
     """Usage by scene over time; periods without use are left out."""
 
-    bucket: Literal[Bucket.DAY, Bucket.WEEK, Bucket.MONTH]
+    bucket: DayBucket
     series: list[ScenePeriod]
 
 
@@ -129,9 +137,10 @@ async def overview(
     last: Last = None,
     timezone: TimeZone = UTC,
 ) -> Response:
-    """What all prompts add up to, and their usage over time, as `/prompts/{key}/series` has that of one.
+    """What all prompts add up to, in sum and over time, as `/prompts/{key}/series` has it of one.
 
-    An event without a prompt belongs to no prompt's stats, and so to no number here; `/scenes` counts it.
+    Those that are deleted or not active too. An event without a prompt is in no prompt's stats, and so in no
+    number here; `/scenes` counts it.
     """
     zone = _zone(timezone)
     last = last or await _last_day(stats, zone)
@@ -151,7 +160,7 @@ async def overview(
             bucket.value,
             timezone,
             days,
-            DayRange(before, days.first - ONE_DAY),
+            before,
         )
         rows = counted.to_dicts()
     body = {
@@ -215,7 +224,8 @@ async def prompt_series(
     time zones (a quarter at most) are counted from the raw events in the lake, and may hold later events than
     `asOf` says. Undated events are in no hour, and in no day of another time zone.
     """
-    days = _days(bucket, timezone, first, last or dt.datetime.now(_zone(timezone)).date())
+    zone = _zone(timezone)
+    days = _days(bucket, timezone, first, last or dt.datetime.now(zone).date())
     found = await stats.read((PROMPT_BY_KEY, by_key(key)))
     prompt_id = only(found[0], key)["id"]
     if _is_published(bucket, timezone):
@@ -243,7 +253,7 @@ async def scene_series(
     request: Request,
     stats: Stats,
     key: Key,
-    bucket: Literal[Bucket.DAY, Bucket.WEEK, Bucket.MONTH] = Bucket.DAY,
+    bucket: DayBucket = DayBucket.DAY,
     first: First = None,
     last: Last = None,
     limit: Annotated[
@@ -284,7 +294,11 @@ def _is_published(bucket: Bucket, timezone: str) -> bool:
 
 
 def _days(
-    bucket: Bucket, timezone: str, first: dt.date | None, last: dt.date, longest: int = SERIES_MAX_DAYS
+    bucket: Bucket | DayBucket,
+    timezone: str,
+    first: dt.date | None,
+    last: dt.date,
+    longest: int = SERIES_MAX_DAYS,
 ) -> DayRange:
     """The days of a series, by default the last 30, or 7 by hour.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 import polars as pl
@@ -9,8 +10,11 @@ import pyarrow.dataset as ds
 
 from pipeline.days import ONE_DAY, DayRange
 from pipeline.engines import duckdb_engine
-from pipeline.lake.delta_table import DailyTable
 from pipeline.lake.usage_events import open_usage_events
+from pipeline.stats.rates import success_rate
+
+OF_THE_WHOLE = ("previous_usage_count", "prompt_count")
+"""Columns that are the same in every row."""
 
 
 def prompt_series(lake: str, prompt_id: str, bucket: str, timezone: str, days: DayRange) -> pl.DataFrame:
@@ -22,48 +26,42 @@ def prompt_series(lake: str, prompt_id: str, bucket: str, timezone: str, days: D
 
     :raises LakeError: the lake can't be read.
     """
-    events = _events(open_usage_events(lake), days).filter(ds.field("prompt_id") == prompt_id)
-    return _series(events, prompt_id, bucket, timezone, days)
+    return _series(lake, prompt_id, bucket, timezone, days, days.first).drop(OF_THE_WHOLE)
 
 
 def overview(
-    lake: str, bucket: str, timezone: str, days: DayRange, previous: DayRange
+    lake: str, bucket: str, timezone: str, days: DayRange, before: dt.date
 ) -> tuple[dict[str, Any], pl.DataFrame]:
-    """What all prompts add up to over the days, and the same as :func:`prompt_series` over all of them.
+    """What all prompts add up to, and the same as :func:`prompt_series` of all of them.
 
-    The first has ``usage_count``, ``success_count``, ``failure_count``, ``success_rate``,
-    ``previous_usage_count`` and ``prompt_count``. ``previous``: the days just before.
+    The first has ``usage_count``, ``success_count``, ``failure_count`` and ``success_rate`` over the days,
+    ``prompt_count`` of those used, and ``previous_usage_count``: of the days just before, from ``before`` on.
 
     :raises LakeError: the lake can't be read.
     """
-    table = open_usage_events(lake)
-    totals = duckdb_engine.run(
-        "usage_totals",
-        {"timezone": timezone, "before": previous.first, "first": days.first, "last": days.last},
-        usage_events=_events(table, DayRange(previous.first, days.last)),
-    )
-    return totals.row(0, named=True), _series(_events(table, days), None, bucket, timezone, days)
-
-
-def _events(table: DailyTable, days: DayRange) -> ds.Dataset:
-    # A day somewhere else begins up to 14 hours before that of UTC, or 12 after.
-    held = set(table.days()["day"])
-    return table.read(
-        [day for day in DayRange(days.first - ONE_DAY, days.last + ONE_DAY).days() if day in held]
-    )
+    periods = _series(lake, None, bucket, timezone, days, before)
+    sums = periods.select(pl.col("usage_count", "success_count", "failure_count").sum())
+    whole = periods.select(OF_THE_WHOLE).head(1)
+    totals = sums.with_columns(success_rate(), *whole.get_columns())
+    return totals.row(0, named=True), periods.drop(OF_THE_WHOLE)
 
 
 def _series(
-    events: ds.Dataset, prompt_id: str | None, bucket: str, timezone: str, days: DayRange
+    lake: str, prompt_id: str | None, bucket: str, timezone: str, days: DayRange, before: dt.date
 ) -> pl.DataFrame:
+    table = open_usage_events(lake)
+    # A day somewhere else begins up to 14 hours before that of UTC, or 12 after.
+    touched = DayRange(before - ONE_DAY, days.last + ONE_DAY)
+    events = table.read([day for day in table.days()["day"] if touched.first <= day <= touched.last])
     return duckdb_engine.run(
         "usage_series",
         {
             "bucket": bucket,
             "timezone": timezone,
+            "before": before,
             "first": days.first,
             "last": days.last,
             "prompt_id": prompt_id,
         },
-        usage_events=events,
+        usage_events=events.filter(ds.field("prompt_id") == prompt_id) if prompt_id else events,
     )

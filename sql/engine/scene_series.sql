@@ -3,23 +3,32 @@
 -- Time:    day (UTC), all of the input.
 -- Reads partials, rows of prompt_usage_daily of one prompt and dimension 'scene'. Of the scenes, those :limit
 -- that were used most. Runs on DuckDB alone: it is no rollup, and answers somebody who waits.
-WITH scenes AS (
+WITH used AS (
     SELECT
-        value,
-        row_number() OVER (ORDER BY sum(usage_count) DESC, value NULLS FIRST) AS place
+        value                                             AS scene,
+        CAST(date_trunc($bucket, day) AS DATE)            AS period,
+        CAST(sum(usage_count) AS BIGINT)                  AS usage_count,
+        CAST(sum(success_count) AS BIGINT)                AS success_count,
+        CAST(sum(failure_count) AS BIGINT)                AS failure_count,
+        sum(success_count) / sum(usage_count) * 100       AS success_rate
     FROM partials
-    GROUP BY value
+    GROUP BY 1, 2
+),
+
+summed AS (
+    SELECT
+        used.*,
+        sum(usage_count) OVER (PARTITION BY scene) AS scene_usage_count
+    FROM used
 )
 
 SELECT
-    partials.value                                                     AS scene,
-    CAST(date_trunc($bucket, partials.day) AS DATE)                    AS period,
-    CAST(sum(partials.usage_count) AS BIGINT)                          AS usage_count,
-    CAST(sum(partials.success_count) AS BIGINT)                        AS success_count,
-    CAST(sum(partials.failure_count) AS BIGINT)                        AS failure_count,
-    sum(partials.success_count) / sum(partials.usage_count) * 100      AS success_rate
-FROM partials
-INNER JOIN scenes ON scenes.value IS NOT DISTINCT FROM partials.value
-WHERE scenes.place <= $limit
-GROUP BY partials.value, 2
+    scene,
+    period,
+    usage_count,
+    success_count,
+    failure_count,
+    success_rate
+FROM summed
+QUALIFY dense_rank() OVER (ORDER BY scene_usage_count DESC, scene NULLS FIRST) <= $limit
 ORDER BY period, usage_count DESC, scene NULLS FIRST

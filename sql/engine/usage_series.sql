@@ -1,8 +1,10 @@
 -- Purpose: usage over time, in the days of any time zone, or by hour; periods without use included.
 -- Grain:   one row a period: a day, week (from Monday) or month of :timezone, or an hour of UTC.
 -- Time:    created_at, from :first to :last, both days included. Undated events are in no period.
--- Reads usage_events: those of one prompt, or if :prompt_id is NULL those of all; events without a prompt are
--- left out. Runs on DuckDB alone: it is no rollup, and answers somebody who waits.
+-- previous_usage_count (from :before to the day before :first) and prompt_count (prompts used from :first to
+-- :last) are of the whole, and so the same in every row.
+-- Reads usage_events: those of one prompt, or where :prompt_id is NULL those of all; events without a prompt
+-- are left out. Runs on DuckDB alone: it is no rollup, and answers somebody who waits.
 WITH periods AS (
     SELECT DISTINCT date_trunc($bucket, step) AS period
     FROM generate_series(
@@ -14,24 +16,43 @@ WITH periods AS (
 
 used AS (
     SELECT
-        date_trunc($bucket, timezone($timezone, created_at)) AS period,
-        count(*)                                             AS usage_count,
-        count(CASE WHEN success THEN 1 END)                  AS success_count,
-        count(CASE WHEN NOT success THEN 1 END)              AS failure_count
+        prompt_id,
+        success,
+        timezone($timezone, created_at) AS used_at
     FROM usage_events
-    WHERE
-        prompt_id = coalesce(CAST($prompt_id AS VARCHAR), prompt_id)
-        AND timezone($timezone, created_at) >= CAST($first AS TIMESTAMP)
-        AND timezone($timezone, created_at) < CAST($last AS TIMESTAMP) + INTERVAL 1 DAY
-    GROUP BY 1
+    WHERE prompt_id = coalesce(CAST($prompt_id AS VARCHAR), prompt_id)
+),
+
+counted AS (
+    SELECT
+        prompt_id,
+        -- NULL: before :first.
+        CASE WHEN used_at >= CAST($first AS TIMESTAMP) THEN date_trunc($bucket, used_at) END AS period,
+        count(*)                                                                             AS usage_count,
+        count(CASE WHEN success THEN 1 END)                                                  AS success_count,
+        count(CASE WHEN NOT success THEN 1 END)                                              AS failure_count
+    FROM used
+    WHERE used_at >= CAST($before AS TIMESTAMP) AND used_at < CAST($last AS TIMESTAMP) + INTERVAL 1 DAY
+    GROUP BY 1, 2
+),
+
+summed AS (
+    SELECT
+        CAST(coalesce(sum(CASE WHEN period IS NULL THEN usage_count END), 0) AS BIGINT) AS previous_usage_count,
+        count(DISTINCT CASE WHEN period IS NOT NULL THEN prompt_id END)                 AS prompt_count
+    FROM counted
 )
 
 SELECT
     periods.period,
-    coalesce(used.usage_count, 0)                 AS usage_count,
-    coalesce(used.success_count, 0)               AS success_count,
-    coalesce(used.failure_count, 0)               AS failure_count,
-    used.success_count / used.usage_count * 100   AS success_rate
+    CAST(coalesce(sum(counted.usage_count), 0) AS BIGINT)       AS usage_count,
+    CAST(coalesce(sum(counted.success_count), 0) AS BIGINT)     AS success_count,
+    CAST(coalesce(sum(counted.failure_count), 0) AS BIGINT)     AS failure_count,
+    sum(counted.success_count) / sum(counted.usage_count) * 100 AS success_rate,
+    any_value(summed.previous_usage_count)                      AS previous_usage_count,
+    any_value(summed.prompt_count)                              AS prompt_count
 FROM periods
-LEFT JOIN used ON used.period = periods.period
+CROSS JOIN summed
+LEFT JOIN counted ON counted.period = periods.period
+GROUP BY periods.period
 ORDER BY periods.period

@@ -158,7 +158,7 @@ def test_the_api_answers_and_takes_what_it_is_sent(database: Database, lake: str
         as_role(database, "reader", "app", "api") as api,
         served(api, PROMPT_STATS_LAKE_URI=lake) as client,
     ):
-        parameters = {"/prompts/compare": {"ids": SLUG}}
+        parameters = {path: {"ids": SLUG} for path in ("/prompts/compare", "/prompts/sparklines")}
         known = {"key": SLUG, "user_id": str(uuid.UUID(int=1)), "ranking": "best"}
         for path, methods in client.get("/openapi.json").json()["paths"].items():
             if "get" in methods:

@@ -1,4 +1,4 @@
-"""Percentiles from buckets, against those of the sorted times themselves."""
+"""Percentiles from buckets, against those of the sorted times themselves; where buckets begin and end."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.stats.percentiles import BELOW_ONE_BUCKET, GAMMA, RELATIVE_ERROR, percentiles
+from pipeline.stats.percentiles import BELOW_ONE_BUCKET, GAMMA, RELATIVE_ERROR, bucket_ends, percentiles
 
 QUANTILES = {
     "p50_generation_time_ms": 0.50,
@@ -76,3 +76,18 @@ def test_times_without_a_logarithm_are_zero() -> None:
 
 def test_nothing_timed_gives_no_row() -> None:
     assert percentiles(frame([])).is_empty()
+
+
+@given(TIMES_MS)
+def test_a_bucket_ends_around_its_times(times_ms: list[int]) -> None:
+    ends = frame(times_ms).select("time_bucket", *bucket_ends())
+
+    for number, start, end in ends.iter_rows():
+        assert all(start < time <= end for time in times_ms if bucket(time) == number)
+
+
+def test_times_without_a_logarithm_are_from_zero_to_where_the_next_bucket_begins() -> None:
+    lowest, next_one = frame([-5, 0, 1]).sort("time_bucket").select(*bucket_ends()).rows()
+
+    assert lowest == (0, next_one[0])
+    assert next_one[1] == 1
