@@ -14,10 +14,10 @@ The folders, in the order in which the data passes through them:
     Writes the result to ``prompts`` and the stats tables, in one transaction.
 ``orchestration``
     Dagster: assets, partitions, jobs, schedules. Nothing else knows it.
-``report``
-    The published stats as a picture: one page that works offline.
 ``api``
     HTTP: takes events, answers from the published stats.
+``dashboard``
+    The published stats as pages, served beside the API and written as one file.
 ``cli``
     The command line, ``prompt-stats``.
 

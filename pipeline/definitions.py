@@ -22,6 +22,7 @@ from pipeline.orchestration.keeping import (
     retain_events,
     retain_events_schedule,
 )
+from pipeline.orchestration.reporting import stats_report, write_report_job, write_report_schedule
 from pipeline.orchestration.resources import Stores
 from pipeline.settings import settings
 
@@ -33,15 +34,23 @@ def build_definitions(stores: Stores) -> dg.Definitions:
         warnings.simplefilter("ignore", dg.BetaWarning)
         assets = build_assets(stores.first_day)
     return dg.Definitions(
-        assets=assets,
+        assets=[*assets, stats_report],
         asset_checks=[posts_have_events],
-        jobs=[refresh_stats, count_values, reconcile_lake, check_coverage, retain_events],
+        jobs=[
+            refresh_stats,
+            count_values,
+            reconcile_lake,
+            check_coverage,
+            retain_events,
+            write_report_job,
+        ],
         schedules=[
             refresh_stats_schedule,
             count_values_schedule,
             reconcile_lake_schedule,
             check_coverage_schedule,
             retain_events_schedule,
+            write_report_schedule,
         ],
         resources={"stores": stores},
         executor=dg.in_process_executor,

@@ -24,7 +24,6 @@ PROMPT_BY_KEY = text(query("postgres/prompt_by_key"))
 PROMPT_SCENES = text(query("postgres/prompt_scenes"))
 PROMPT_DAYS = text(query("postgres/prompt_days"))
 PROMPT_SLUGS = text(query("postgres/prompt_slugs"))
-SCENES = text(query("postgres/scenes"))
 WAITING_COUNTS = text(query("postgres/waiting_counts"))
 
 LONGEST_RANKING = 1_000
@@ -99,28 +98,15 @@ def prompt(database: Database, key: str) -> Answer:
         }
 
 
-def overview(database: Database, days: int) -> Answer:
-    """What a report shows: ``prompts``, ``scenes``, and the last ``days`` over all prompts."""
-    with database.engine.connect() as connection:
-        latest = source.latest_refresh(connection)
-        return {
-            **_freshness(latest),
-            "usage_count": (latest or {}).get("usage_count", 0),
-            "prompts": _rows(connection, TOP_PROMPTS, {"limit": LONGEST_RANKING}),
-            "scenes": _rows(connection, SCENES, {}),
-            "days": _rows(connection, PROMPT_DAYS, {**_last_days(latest, days), "prompt_id": None}),
-        }
-
-
 def _freshness(latest: Mapping[str, Any] | None) -> Answer:
     latest = latest or {}
     return {"as_of": latest.get("as_of"), "lag_seconds": latest.get("lag_seconds")}
 
 
-def _last_days(latest: Mapping[str, Any] | None, days: int = DAYS_SHOWN) -> dict[str, dt.date]:
+def _last_days(latest: Mapping[str, Any] | None) -> dict[str, dt.date]:
     end = latest["as_of"] if latest else dt.datetime.now(dt.UTC)
     last = end.astimezone(dt.UTC).date()
-    return {"from_day": last - (days - 1) * ONE_DAY, "to_day": last}
+    return {"from_day": last - (DAYS_SHOWN - 1) * ONE_DAY, "to_day": last}
 
 
 def _rows(connection: Connection, statement: Any, values: Mapping[str, Any]) -> list[Answer]:

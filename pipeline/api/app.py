@@ -13,6 +13,7 @@ from psycopg_pool import ConnectionPool
 from pipeline.api import events, export, history, operation, overall, prompts, users
 from pipeline.api.problems import PROBLEMS, Problem, answer_with_problems
 from pipeline.api.reader import Reader
+from pipeline.dashboard.routes import add_dashboard
 from pipeline.database import Database
 from pipeline.settings import Settings
 from pipeline.tracking.connection import ImpatientConnection
@@ -81,4 +82,5 @@ def build_app(settings: Settings, database: Database) -> FastAPI:
     # The history first: /prompts/sparklines is no prompt's key.
     for part in (history, prompts, overall, users, export, events, operation):
         app.include_router(part.router)
+    add_dashboard(app)
     return app

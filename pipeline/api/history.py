@@ -6,6 +6,7 @@ import datetime as dt
 import uuid
 import zoneinfo
 from enum import StrEnum
+from functools import cache
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -275,8 +276,14 @@ async def scene_series(
     return answer(request, found, {"bucket": bucket, "series": counted.to_dicts()})
 
 
+@cache
+def _timezones() -> frozenset[str]:
+    """The names that there are; to look for them takes longer than most answers."""
+    return frozenset(zoneinfo.available_timezones())
+
+
 def _zone(name: str) -> zoneinfo.ZoneInfo:
-    if name not in zoneinfo.available_timezones():
+    if name not in _timezones():
         raise Problem(422, f"timezone: {name!r} is no name of the IANA database, such as Europe/Berlin")
     return zoneinfo.ZoneInfo(name)
 

@@ -13,7 +13,7 @@
 ``serving``
     ``serve``.
 ``reading``
-    ``status``, ``top``, ``show``.
+    ``status``, ``top``, ``show``, ``report``.
 ``exporting``
     ``export``.
 ``tour``

@@ -36,6 +36,7 @@ for command in (
     reading.top,
     reading.show,
     exporting.export,
+    reading.report,
     events.send_journal,
     events.track_missing,
     serving.serve,

@@ -1,7 +1,8 @@
-"""``status``, ``top``, ``show``."""
+"""``status``, ``top``, ``show``, ``report``."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -34,3 +35,21 @@ def show(
     """Show one prompt: counters, rate, times, scenes, the last 14 days."""
     answer = reading.prompt(open_current_database(), prompt)
     print_json(answer) if as_json else console.print(render.prompt(answer))
+
+
+def report(
+    file: Annotated[
+        Path | None, typer.Argument(help="Where to; by default report.html in PROMPT_STATS_HOME.")
+    ] = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Write the dashboard as one file that works offline."""
+    # The web libraries take a second to import.
+    from pipeline.dashboard.report import write_report
+
+    written = write_report(settings(), open_current_database(), file and file.absolute())
+    if as_json:
+        print_json({"file": str(written.file), "bytes": written.size, "as_of": written.as_of})
+    else:
+        console.print(f"Written: [bold]{written.file.as_uri()}[/bold]", soft_wrap=True)

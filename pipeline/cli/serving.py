@@ -1,4 +1,4 @@
-"""``serve``: the HTTP API."""
+"""``serve``: the dashboard and the HTTP API."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65_535, help="Port; 0 takes a free one.")] = 8000,
 ) -> None:
-    """Serve the HTTP API. Without PROMPT_STATS_API_TOKEN it answers this machine alone."""
+    """Serve the dashboard and the HTTP API. Without PROMPT_STATS_API_TOKEN it answers this machine alone."""
     # The web libraries take a while to import, and the other commands need none of them.
     import uvicorn
 

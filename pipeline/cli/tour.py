@@ -35,8 +35,8 @@ IS_USED = text(query("postgres/is_used"))
 
 def demo() -> None:
     """Take the tour: a database, made-up traffic, a refresh, a table and a picture. Under a minute."""
-    # Charts take a second to import.
-    from pipeline.report.page import write_report
+    # The web libraries take a second to import.
+    from pipeline.dashboard.report import write_report
 
     home = settings().home
     database = open_database()
@@ -51,14 +51,14 @@ def demo() -> None:
     _use_a_prompt(database)
     console.print()
     console.print(render.top(reading.top_prompts(database, 10)))
-    page = home / "report.html"
-    write_report(reading.overview(database, DEMO_DAYS), page)
-    console.print(f"\nThe same as a picture: [bold]{page.as_uri()}[/bold]", soft_wrap=True)
+    written = write_report(settings(), database)
+    console.print(f"\nThe same with charts: [bold]{written.file.as_uri()}[/bold]", soft_wrap=True)
     program = "prompt-stats" if shutil.which("prompt-stats") else os.path.relpath(sys.argv[0])
     console.print("\nWhat to type next:")
     for command, what in (
         ("show portrait-selfie-casual", "one prompt with its scenes and days"),
         ("status", "as of when the numbers are, and what waits"),
+        ("serve", "the dashboard and the HTTP API"),
         ("ui", "Dagster with the schedule, for backfills"),
         ("simulate --events 10000 --days 2", "more traffic; then refresh"),
     ):

@@ -10,6 +10,7 @@ from pipeline.lake.partials import USAGE, USERS
 from pipeline.lake.usage_events import TABLE
 from pipeline.orchestration.assets import SyncConfig
 from pipeline.orchestration.keeping import posts_have_events
+from pipeline.orchestration.reporting import stats_report
 from pipeline.orchestration.resources import Stores
 from pipeline.refresh import Plan, plan_refresh
 from pipeline.tables import STATS_TABLES, prompt_value_stats, prompts, user_prompt_stats
@@ -31,8 +32,10 @@ UNFINISHED = [
 
 refresh_stats = dg.define_asset_job(
     JOB,
-    # Checks that are not part of an asset have a job of their own.
-    selection=dg.AssetSelection.all() - dg.AssetSelection.checks(posts_have_events),
+    # Checks that are not part of an asset have a job of their own, and the report has one.
+    selection=dg.AssetSelection.all()
+    - dg.AssetSelection.checks(posts_have_events)
+    - dg.AssetSelection.assets(stats_report),
     # The steps are calls of a few seconds: a process each would cost more than the work.
     executor_def=dg.in_process_executor,
     description="Brings some days of the lake up to date, recomputes their partials, publishes the stats.",

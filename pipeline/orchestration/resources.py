@@ -20,7 +20,7 @@ class Stores:
         self.lake = settings.lake
         self.first_day: dt.date = settings.start_date
         self.retain_days = settings.retain_days
-        self._settings = settings
+        self.settings = settings
         self._given = database
 
     @cached_property
@@ -29,7 +29,7 @@ class Stores:
 
         :raises DatabaseError: it can't be used.
         """
-        return self._given or Database.from_settings(self._settings)
+        return self._given or Database.from_settings(self.settings)
 
     @contextmanager
     def database_of_run(self, run_id: str) -> Iterator[Database]:

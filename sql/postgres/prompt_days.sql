@@ -1,4 +1,4 @@
--- Purpose: usage of one prompt, or of all, day by day, days without use included.
+-- Purpose: usage of one prompt day by day, days without use included.
 -- Grain:   one row a day.
 -- Time:    day (UTC), from :from_day to :to_day, both included.
 SELECT
@@ -10,6 +10,6 @@ FROM generate_series(CAST(:from_day AS timestamp), CAST(:to_day AS timestamp), '
 LEFT JOIN prompt_daily_stats AS stats
     ON
         stats.day = calendar.day::date
-        AND (CAST(:prompt_id AS uuid) IS NULL OR stats.prompt_id = CAST(:prompt_id AS uuid))
+        AND stats.prompt_id = :prompt_id
 GROUP BY 1
 ORDER BY 1

@@ -113,7 +113,6 @@ def test_the_reader_can_use_the_command_line(
         require_current(reader)
         assert reading.top_prompts(reader, 1)["prompts"][0]["slug"] == SLUG
         assert reading.prompt(reader, SLUG)["usage_count"] == 1
-        assert reading.overview(reader, 1)["usage_count"] == 1
         for table in TABLES_TO_EXPORT:
             with open_export(reader, table, Format.CSV) as export:
                 assert sum(chunk.rows for chunk in export.chunks) == export.row_count

@@ -70,14 +70,18 @@ def test_wheel_holds_every_file_that_the_code_reads(wheel: Path) -> None:
 
     beside = [*REPOSITORY.glob("sql/*/*.sql"), *REPOSITORY.glob("migrations/**/*.py")]
     beside += [REPOSITORY / "workspace.yaml", REPOSITORY / "migrations" / "script.py.mako"]
-    inside = [path for path in REPOSITORY.glob("pipeline/**/*") if path.suffix in {".py", ".yaml", ".html"}]
+    inside = [
+        path
+        for path in REPOSITORY.glob("pipeline/**/*")
+        if path.suffix in {".py", ".yaml", ".html", ".css", ".js"}
+    ]
     wanted = {f"pipeline/{path.relative_to(REPOSITORY).as_posix()}" for path in beside}
     wanted |= {path.relative_to(REPOSITORY).as_posix() for path in inside}
     assert {
         "pipeline/sql/engine/prompt_usage_daily.sql",
         "pipeline/migrations/env.py",
         "pipeline/data/prompts.yaml",
-        "pipeline/report/page.html",
+        "pipeline/dashboard/static/page.html",
         "pipeline/orchestration/dagster.yaml",
     } <= wanted
     assert wanted <= held

@@ -1,0 +1,185 @@
+"""The dashboard as one file that works offline, with the API's own answers in it.
+
+The application asks the file for the paths that it would ask the API for. Which ones these can be is said
+twice, here and in ``static``: offline it offers the choices whose answers are collected here, and no others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import httpx
+
+from pipeline.api import build_app
+from pipeline.dashboard import page
+from pipeline.database import Database
+from pipeline.days import ONE_DAY
+from pipeline.errors import PromptStatsError
+from pipeline.settings import Settings
+
+NAME = "report.html"
+"""In the home."""
+
+PERIODS = (7, 30, 90)
+RANKED = 50
+"""Prompts of a ranking; those of the most used ones have pages."""
+
+LISTED = 5
+SPARKLINE_DAYS = 31
+HEAT_SCENES = 15
+RANKINGS = ("usage", "favored", "best", "failing", "slowest", "rising", "falling")
+BY_DAYS = ("usage", "best", "failing")
+BY_SCENE = (*BY_DAYS, "slowest")
+VALUES = ("scenes", "environments", "outfits")
+
+AT_ONCE = 8
+"""As many as the API has connections for."""
+
+ATTEMPTS = 3
+"""How often all is asked again because a refresh was published meanwhile."""
+
+Answers = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Report:
+    """A file that was written."""
+
+    file: Path
+    size: int
+    as_of: dt.datetime | None
+    usage_count: int
+    prompts: list[dict[str, Any]]
+    """The most used ones, as the ranking has them."""
+
+
+def write_report(settings: Settings, database: Database, file: Path | None = None) -> Report:
+    """Writes the page, by default into the home; who reads it meanwhile sees the old one or the new one.
+
+    :raises PromptStatsError: an answer can't be had, or the file can't be written.
+    """
+    file = file or settings.home / NAME
+    today, answers = asyncio.run(_collected(settings, database))
+    ranking = answers[_ranking("usage")]["prompts"]
+    pages = [prompt["promptId"] for prompt in ranking]
+    document = page.one_document({"today": today.isoformat(), "pages": pages, "answers": answers})
+    try:
+        _replace(file, document)
+    except OSError as error:
+        raise PromptStatsError(
+            f"Writing the report {file}", str(error.strerror).lower(), "Name a file that you may write"
+        ) from error
+    found = answers["/status"]
+    as_of = dt.datetime.fromisoformat(found["asOf"]) if found["asOf"] else None
+    return Report(file, len(document.encode()), as_of, found["usageCount"], ranking)
+
+
+def _replace(file: Path, text: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=file.parent, prefix=file.name)
+    with os.fdopen(handle, "w", encoding="utf-8") as new:
+        new.write(text)
+    Path(name).chmod(0o644)
+    Path(name).replace(file)
+
+
+async def _collected(settings: Settings, database: Database) -> tuple[dt.date, Answers]:
+    """The day that periods end with, and every answer by its path; all of them of one refresh."""
+    # Asked in this process, by nobody else: no token is needed.
+    app = build_app(settings.model_copy(update={"api_tokens": ()}), database)
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://localhost") as client,
+    ):
+        for _ in range(ATTEMPTS):
+            answers = await _Collector(client).everything()
+            if len({each.get("asOf") for each in answers[1].values()}) == 1:
+                break
+        return answers
+
+
+class _Collector:
+    """Asks for what the application may ask for."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
+        self._answers: Answers = {}
+        self._turn = asyncio.Semaphore(AT_ONCE)
+
+    async def everything(self) -> tuple[dt.date, Answers]:
+        await self._ask(["/status", "/categories", *(f"/{name}" for name in VALUES), _ranking("usage")])
+        as_of = self._answers["/status"]["asOf"]
+        today = dt.datetime.fromisoformat(as_of).date() if as_of else dt.datetime.now(dt.UTC).date()
+        await self._ask(self._overall(today))
+        pages = [prompt["promptId"] for prompt in self._answers[_ranking("usage")]["prompts"]]
+        if pages:
+            await self._ask([_path("/prompts/sparklines", ids=",".join(pages), days=SPARKLINE_DAYS)])
+        for key in pages:
+            await self._ask(_of_prompt(key, today))
+        return today, self._answers
+
+    async def _ask(self, paths: Iterable[str]) -> None:
+        async def ask(path: str) -> None:
+            async with self._turn:
+                answer = await self._client.get(path)
+            if answer.status_code != httpx.codes.OK:
+                raise PromptStatsError(
+                    f"Asking the API for {path}", answer.json()["detail"], "The log says more; write it again"
+                )
+            self._answers[path] = answer.json()
+
+        await asyncio.gather(*(ask(path) for path in paths if path not in self._answers))
+
+    def _overall(self, today: dt.date) -> Iterator[str]:
+        for days in PERIODS:
+            yield from (_series("/overview", days, bucket, today) for bucket in _buckets(days))
+            yield from (
+                _path(f"/prompts/top/{name}", days=days, limit=LISTED) for name in ("usage", "failing")
+            )
+        categories = [each["category"] for each in self._answers["/categories"]["categories"]]
+        scenes = [each["scene"] for each in self._answers["/scenes"]["scenes"]]
+        for name in RANKINGS:
+            yield _ranking(name)
+            yield from (_ranking(name, category=each) for each in categories if each is not None)
+        for name in BY_DAYS:
+            yield from (_ranking(name, days=days) for days in PERIODS)
+        for name in BY_SCENE:
+            yield from (_ranking(name, scene=each) for each in scenes if each is not None)
+
+
+def _of_prompt(key: str, today: dt.date) -> Iterator[str]:
+    base = f"/prompts/{key}"
+    yield base
+    yield from (f"{base}/{name}" for name in ("stats", "errors", "times", *VALUES))
+    for days in PERIODS:
+        yield from (_series(f"{base}/series", days, bucket, today) for bucket in _buckets(days))
+    # One for all periods, as `heatPeriod` of `static/state.js` has it: it takes longest.
+    yield _series(f"{base}/scenes/series", PERIODS[-1], "week", today, limit=HEAT_SCENES)
+
+
+def _buckets(days: int) -> list[str]:
+    """As ``buckets`` of ``static/state.js`` has them."""
+    return ["day", *(["week"] if days > 7 else []), *(["month"] if days > 31 else [])]
+
+
+def _ranking(name: str, **narrowed: object) -> str:
+    return _path(f"/prompts/top/{name}", limit=RANKED, **narrowed)
+
+
+def _series(base: str, days: int, bucket: str, today: dt.date, **more: object) -> str:
+    first = today - (days - 1) * ONE_DAY
+    return _path(base, **{"from": first.isoformat(), "to": today.isoformat(), "bucket": bucket, **more})
+
+
+def _path(base: str, **parameters: object) -> str:
+    """As ``path`` of ``static/source.js`` spells it, where two characters are another's matter."""
+    return f"{base}?{urlencode(parameters).replace('~', '%7E').replace('%2A', '*')}"

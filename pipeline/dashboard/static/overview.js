@@ -1,0 +1,104 @@
+/**
+ * All prompts together.
+ */
+
+import { series } from "dashboard/charts";
+import { h, table } from "dashboard/dom";
+import * as format from "dashboard/format";
+import { RATE, bar, byValue, certainty, changed, columns, figures, from, named, note, periodWords, promptLink, rate, section } from "dashboard/parts";
+import { path } from "dashboard/source";
+import { UTC, bucketOf, buckets, elsewhere, periodOf } from "dashboard/state";
+import { bucketPicker, overTime } from "dashboard/toolbar";
+
+const SHOWN = 5;
+
+/** @returns {Promise<import("dashboard/main").View>} */
+export async function overview(state, source) {
+  const period = periodOf(state, source);
+  const choices = buckets(period, source);
+  const bucket = bucketOf(state, choices, period);
+  const toolbar = [overTime(state, source, period), bucketPicker(choices, bucket)];
+  if (period.wrong) return { title: "Overview", toolbar, content: [note(period.wrong)] };
+  const timezone = period.timezone === UTC ? null : period.timezone;
+  const found = await source.get(path("/overview", { from: period.from, to: period.to, bucket, timezone }));
+  const content = found.asOf === null ? [nothingYet()] : await everything(state, source, period, bucket, found);
+  return { title: "Overview", toolbar, content: [h("h1", { tabindex: "-1" }, "Overview"), content], freshness: found };
+}
+
+function nothingYet() {
+  return note("No stats yet. They appear once prompt_usage has events and a refresh has run: ", h("code", {}, "prompt-stats refresh"), ".");
+}
+
+async function everything(state, source, period, bucket, found) {
+  const sections = await Promise.all([
+    prompts(state, source, period),
+    categories(state, source),
+    values("scene", source, period),
+    Promise.all([values("environment", source, period), values("outfit", source, period)]).then(columns),
+  ]);
+  return [totals(found, period), over(found, bucket, period), ...sections];
+}
+
+function totals(found, period) {
+  const { usageCount, successCount, failureCount } = found;
+  const [lower, upper] = format.interval(successCount, usageCount) ?? [0, 0];
+  const unknown = usageCount - successCount - failureCount;
+  const days = format.counted(period.days, "day");
+  return figures([
+    ["Uses", format.count(usageCount), changed(usageCount, found.previousUsageCount, `against the ${days} before (${format.count(found.previousUsageCount)})`)],
+    ["Success rate", format.percent(found.successRate), certainty(lower, upper, usageCount)],
+    ["Failed", format.count(failureCount), unknown ? `and ${format.count(unknown)} with unknown outcome` : null],
+    ["Prompts used", format.count(found.promptCount), usageCount ? `${format.count(Math.round(usageCount / found.promptCount))} uses each, on average` : null],
+  ]);
+}
+
+function over(found, bucket, period) {
+  if (!found.usageCount) return section("Over time", null, note("No prompt was used in this period."));
+  return section("Over time", periodWords(period), series("All prompts", found.series, bucket));
+}
+
+async function prompts(state, source, period) {
+  const list = async (ranking, title, words) => {
+    const parameters = period.custom ? { limit: SHOWN } : { days: period.days, limit: SHOWN };
+    const shown = period.custom ? "all time" : `last ${period.days} days`;
+    const content = await from(source.get(path(`/prompts/top/${ranking}`, parameters)), (answer) => promptList(state, title, answer.prompts));
+    const all = h("a", { href: elsewhere(state, "/prompts", { ranking: ranking === "usage" ? null : ranking }) }, "All prompts");
+    return section(title, [words, ` (${shown}). `, all], content);
+  };
+  return columns(await Promise.all([
+    list("usage", "Most used", "What people use most"),
+    list("failing", "Failing most", "By the failure rate that they surely have"),
+  ]));
+}
+
+function promptList(state, title, rows) {
+  if (!rows.length) return note("None in this period.");
+  const largest = Math.max(...rows.map((row) => row.usageCount));
+  return table(title, [
+    { title: "Prompt", cell: (row) => promptLink(state, row) },
+    { title: "Uses", number: true, cell: (row) => bar(row.usageCount, largest) },
+    { title: RATE, number: true, cell: rate },
+  ], rows, { captionHidden: true });
+}
+
+async function categories(state, source) {
+  const content = await from(source.get("/categories"), ({ categories: rows }) => {
+    if (!rows.length) return note("No prompts yet.");
+    const largest = Math.max(...rows.map((row) => row.usageCount));
+    const link = (row) => (row.category === null ? named(null)
+      : h("a", { href: elsewhere(state, "/prompts", { category: row.category }) }, format.valueName(row.category)));
+    return table("By category", [
+      { title: "Category", cell: link },
+      { title: "Prompts", number: true, cell: (row) => format.count(row.promptCount) },
+      { title: "Uses", number: true, cell: (row) => bar(row.usageCount, largest) },
+      { title: RATE, number: true, cell: rate },
+      { title: "Mean time", number: true, cell: (row) => format.duration(row.avgGenerationTimeMs) },
+    ], rows, { captionHidden: true });
+  });
+  return section("Categories", "Of all time.", content);
+}
+
+async function values(kind, source, period) {
+  const content = await from(source.get(`/${kind}s`), (found) => byValue(kind, found[`${kind}s`], period.timezone));
+  return section(`${kind[0].toUpperCase()}${kind.slice(1)}s`, "Of all time.", content);
+}

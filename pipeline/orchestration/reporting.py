@@ -1,0 +1,69 @@
+"""The asset ``stats_report``: the dashboard as a file, written every hour by a job of its own."""
+
+import dagster as dg
+
+from pipeline import formats
+from pipeline.dashboard.report import Report, write_report
+from pipeline.orchestration.assets import STATS_GROUP
+from pipeline.orchestration.resources import Stores
+from pipeline.tables import STATS_TABLES, prompts
+
+REPORT_JOB = "write_report"
+LISTED = 10
+
+
+@dg.asset(
+    deps=[table.name for table in (*STATS_TABLES, prompts)],
+    group_name=STATS_GROUP,
+    kinds={"html"},
+    description="The dashboard as one file that works offline: `report.html` in PROMPT_STATS_HOME.",
+)
+def stats_report(
+    context: dg.AssetExecutionContext, stores: dg.ResourceParam[Stores]
+) -> dg.MaterializeResult[None]:
+    """Asks the HTTP API, in this process, for all that the file shows."""
+    with stores.database_of_run(context.run.run_id) as database:
+        report = write_report(stores.settings, database)
+    return dg.MaterializeResult(
+        metadata={
+            "file": dg.MetadataValue.path(report.file),
+            "link": dg.MetadataValue.url(report.file.as_uri()),
+            "most_used": dg.MetadataValue.md(_most_used(report)),
+            "events": report.usage_count,
+            "bytes": report.size,
+            **({"as_of": dg.MetadataValue.timestamp(report.as_of)} if report.as_of else {}),
+        }
+    )
+
+
+def _most_used(report: Report) -> str:
+    rows = [
+        f"| {_cell(prompt['name'])} | {formats.count(prompt['usageCount'])} "
+        f"| {formats.percent(prompt['successRate'])} | {formats.seconds(prompt['avgGenerationTimeMs'])} |"
+        for prompt in report.prompts[:LISTED]
+    ]
+    return "\n".join(["| prompt | uses | success | mean time |", "|---|--:|--:|--:|", *rows])
+
+
+def _cell(text: str) -> str:
+    """The text as Markdown that shows it as it is, in one cell."""
+    plain = "".join(f"\\{each}" if each in r"\`*_{}[]()#+-.!|~" else each for each in text)
+    return " ".join(plain.replace("&", "&amp;").replace("<", "&lt;").split())
+
+
+write_report_job = dg.define_asset_job(
+    REPORT_JOB,
+    selection=dg.AssetSelection.assets(stats_report),
+    executor_def=dg.in_process_executor,
+    description="Writes the dashboard as a file.",
+)
+
+write_report_schedule = dg.ScheduleDefinition(
+    name="write_report_schedule",
+    job=write_report_job,
+    # Every hour, as the stats of users are made; not within the refresh, which it would make longer, and not
+    # on the minutes at which that starts.
+    cron_schedule="12 * * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+)

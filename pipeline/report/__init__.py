@@ -1,1 +1,0 @@
-"""The stats as a picture: one HTML page that works offline."""

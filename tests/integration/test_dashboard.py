@@ -1,0 +1,528 @@
+"""The dashboard in a browser: it shows what the API answers, to everybody, and asks nobody else."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import re
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import httpx
+import psycopg
+import pytest
+from playwright.sync_api import Browser, expect
+
+from pipeline.dashboard.report import Report, write_report
+from pipeline.database import Database
+from pipeline.definitions import build_definitions
+from pipeline.orchestration.reporting import REPORT_JOB
+from pipeline.orchestration.resources import Stores
+from pipeline.refresh import refresh
+from pipeline.settings import Settings
+from tests.api import served
+from tests.browser import Tab, chromium, opened
+from tests.command import REPOSITORY
+from tests.conftest import FIRST_DAY
+
+NOW = dt.datetime.now(dt.UTC)
+HOSTILE = "<img src=x onerror=alert(1)>"
+PORTRAIT, STREET, UNUSED, EVIL = (uuid.UUID(int=number) for number in range(1, 5))
+PROMPTS = [
+    (PORTRAIT, "portrait", "Portrait", "people"),
+    (STREET, "street", "Street", "outdoor"),
+    (UNUSED, "unused", "Unused", "outdoor"),
+    (EVIL, None, HOSTILE, HOSTILE),
+]
+INSERT_PROMPT = (
+    "INSERT INTO prompts (id, slug, name, category, template, description)"
+    " VALUES (%s, %s, %s, %s, '</script>' , 'Quite good')"
+)
+INSERT_EVENT = (
+    "INSERT INTO prompt_usage (prompt_id, user_id, scene, success, generation_time_ms, error_message,"
+    " created_at) VALUES (%s, gen_random_uuid(), %s, %s, %s, %s, %s)"
+)
+VIEWS = ("#/", "#/prompts", "#/prompts/portrait", "#/prompts/unused", "#/prompts/nobodys")
+WIDTHS = (360, 768, 1280)
+
+
+def events() -> Iterator[tuple[Any, ...]]:
+    """Portrait: 40 days of growing use in three scenes; street: a few a week ago; the evil one: once."""
+    for days in range(40):
+        for number in range(80 - days):
+            failed = number % 9 == 0
+            scene = (None, "cafe", HOSTILE, "beach")[number % 4]
+            message = f"out of memory: {number} MiB" if failed else None
+            at = NOW - dt.timedelta(days=days, minutes=number)
+            yield PORTRAIT, scene, not failed, 900 + 37 * number, message, at
+    for number in range(12):
+        yield STREET, "cafe", number < 11, 9000, None, NOW - dt.timedelta(days=8)
+    yield EVIL, HOSTILE, None, None, HOSTILE, NOW
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """A home and a lake of their own."""
+    return Settings.model_validate({"PROMPT_STATS_HOME": tmp_path_factory.mktemp("home")})
+
+
+@pytest.fixture(scope="module")
+def filled(new_database: Any, migrated_template: str, settings: Settings) -> Iterator[Database]:
+    """A database with stats; tests only read."""
+    with new_database(migrated_template) as database:
+        with psycopg.connect(database.conninfo) as app:
+            app.cursor().executemany(INSERT_PROMPT, PROMPTS)
+            app.cursor().executemany(INSERT_EVENT, list(events()))
+        refresh(database, settings.lake, FIRST_DAY)
+        yield database
+
+
+@pytest.fixture(scope="module")
+def api(filled: Database, settings: Settings) -> Iterator[httpx.Client]:
+    """The API, which serves the dashboard."""
+    with served(filled, PROMPT_STATS_HOME=settings.home) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def report(filled: Database, settings: Settings) -> Report:
+    """The dashboard as a file."""
+    # In a thread: the browser's has an event loop already.
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(write_report, settings, filled).result()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One browser for all tests: a tab takes no time, a start takes a second."""
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def tab(browser: Browser, api: httpx.Client) -> Iterator[Tab]:
+    """A tab in which nothing may go wrong, and which may ask this server alone."""
+    with opened(browser) as tab:
+        yield tab
+        assert tab.complaints == []
+        assert {
+            httpx.URL(request).copy_with(path="/", query=None, fragment=None) for request in tab.requests
+        } == {api.base_url.copy_with(path="/")}
+
+
+def get(api: httpx.Client, path: str, **parameters: Any) -> Any:
+    answer = api.get(path, params=parameters)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def page_of(api: httpx.Client, hash_: str = "#/") -> str:
+    return f"{api.base_url}/{hash_}"
+
+
+def percent(value: float) -> str:
+    return f"{value:.1f} %"
+
+
+def last_days(days: int) -> dict[str, str]:
+    """The parameters of a period that ends today."""
+    today = dt.datetime.now(dt.UTC).date()
+    return {"from": str(today - dt.timedelta(days=days - 1)), "to": str(today)}
+
+
+def test_the_overview_shows_what_the_api_answers(tab: Tab, api: httpx.Client) -> None:
+    tab.go(page_of(api))
+    found = get(api, "/overview", **last_days(30))
+    assert tab.heading() == "Overview"
+    assert tab.figure("Uses") == f"{found['usageCount']:,}"
+    assert tab.figure("Success rate") == percent(found["successRate"])
+    assert tab.figure("Failed") == f"{found['failureCount']:,}"
+    assert tab.figure("Prompts used") == str(found["promptCount"])
+    for kind in ("scene", "environment", "outfit"):
+        rows = [(row[0], row[1]) for row in tab.rows(f"By {kind}")]
+        assert rows == [
+            (each[kind] if each[kind] is not None else "none given", f"{each['usageCount']:,}")
+            for each in get(api, f"/{kind}s")[f"{kind}s"]
+        ]
+    tab.page.get_by_text("Data as a table").click()
+    days = tab.rows("All prompts by day")
+    assert [row[1] for row in days] == [f"{day['usageCount']:,}" for day in found["series"]]
+    expect(tab.page.locator("#freshness")).to_have_text(re.compile(r"^As of .* UTC, \d+ s ago$"))
+
+
+def test_the_ranking_is_the_apis_and_leads_to_prompts_and_back(tab: Tab, api: httpx.Client) -> None:
+    tab.go(page_of(api, "#/prompts"))
+    ranked = get(api, "/prompts/top/usage")["prompts"]
+    rows = tab.rows("Most used prompts")
+    assert [row[1] for row in rows] == [f"{each['name']} {each['category']}" for each in ranked]
+    stats = get(api, f"/prompts/{PORTRAIT}/stats")
+    interval = f"{stats['successRateLower']:.1f}\N{EN DASH}{stats['successRateUpper']:.1f} %"
+    assert rows[0][4] == f"{percent(stats['successRate'])} {interval}"
+    assert rows[2][4].endswith(", few uses")
+    counts = get(api, "/prompts/sparklines", ids=str(PORTRAIT), days=31)["prompts"][0]["usageCounts"][:30]
+    line = tab.page.locator(".sparkline").first
+    assert line.get_attribute("aria-label").startswith(f"{sum(counts):,} in 30 days")  # type: ignore[union-attr]  # it has one
+
+    tab.page.get_by_role("link", name="Portrait").click()
+    expect(tab.page.locator("h1")).to_have_text("Portrait")
+    tab.settle()
+    tab.page.get_by_role("link", name="people").click()
+    expect(tab.picker("Category")).to_have_value("people")
+    assert [row[1] for row in tab.rows("Most used prompts")] == ["Portrait people"]
+    tab.page.go_back()
+    expect(tab.page.locator("h1")).to_have_text("Portrait")
+    tab.page.go_back()
+    expect(tab.page.locator("h1")).to_have_text("Most used prompts")
+
+
+@pytest.mark.parametrize("ranking", ["favored", "best", "failing", "slowest", "rising", "falling"])
+def test_each_ranking_can_be_picked(tab: Tab, api: httpx.Client, ranking: str) -> None:
+    tab.go(page_of(api, "#/prompts?scene=cafe&over=7"))
+    tab.picker("Ranking").select_option(ranking)
+    tab.arrive(f"ranking={ranking}")
+    narrowed = {"scene": "cafe"} if ranking in {"best", "failing", "slowest"} else {}
+    names = [each["name"] for each in get(api, f"/prompts/top/{ranking}", **narrowed)["prompts"]]
+    shown = tab.page.locator("tbody a").all_inner_texts()
+    assert shown == names
+    assert names or tab.page.locator("main .note").count() == 1
+
+
+def test_a_prompts_page_shows_its_stats(tab: Tab, api: httpx.Client) -> None:
+    tab.go(page_of(api, "#/prompts/portrait"))
+    stats = get(api, "/prompts/portrait/stats")
+    assert tab.figure("Uses") == f"{stats['totalUsage']:,}"
+    assert tab.figure("Success rate") == percent(stats["successRate"])
+    for days in (7, 30):
+        assert tab.figure(f"Last {days} days") == f"{stats[f'usageCount{days}d']:,}"
+    for share in (90, 95, 99):
+        assert tab.figure(f"p{share} time") == f"{stats[f'p{share}GenerationTimeMs'] / 1000:.2f} s"
+    assert f"n = {stats['totalUsage']:,}" in tab.page.locator("dl.figures").inner_text()
+    [error] = tab.rows("Errors by kind")
+    assert error[:3] == ["out of memory: <n> MiB", f"{stats['failureCount']:,}", "100.0 %"]
+    assert [row[0] for row in tab.rows("Beside its category")] == ["This prompt", "1 prompt of people"]
+    tab.unfold()
+    heat = tab.rows("Scenes by week")
+    assert {row[0] for row in heat} == {"none given", "cafe", "beach", HOSTILE}
+    timed = [int(row[2].replace(",", "")) for row in tab.rows("Generation times")]
+    assert sum(timed) == stats["timedCount"]
+    tab.picker("Colour").select_option("uses")
+    tab.arrive("colour=uses")
+    tab.unfold()
+    cells = [row[-1] for row in tab.rows("Scenes by week")]
+    assert all(cell.replace(",", "").isdigit() for cell in cells)
+
+
+def test_periods_and_bars_are_picked_and_kept_in_the_address(tab: Tab, api: httpx.Client) -> None:
+    tab.go(page_of(api))
+    tab.picker("Period").select_option("90")
+    tab.picker("Bars").select_option("week")
+    tab.arrive("#/?days=90&bucket=week")
+    found = get(api, "/overview", **last_days(90))
+    expect(tab.page.locator("dl.figures dd.value").first).to_have_text(f"{found['usageCount']:,}")
+    expect(tab.page.get_by_text(f"{found['from']} to {found['to']}, days of UTC")).to_be_visible()
+    tab.page.go_back()
+    tab.page.go_back()
+    expect(tab.picker("Period")).to_have_value("30")
+
+    tab.picker("Period").select_option("custom")
+    day = str(NOW.date() - dt.timedelta(days=8))
+    tab.page.get_by_label("From", exact=True).fill(day)
+    tab.page.get_by_label("To", exact=True).fill(day)
+    tab.arrive(f"from={day}&to={day}")
+    found = get(api, "/overview", **{"from": day, "to": day})
+    assert found["usageCount"] > 12
+    expect(tab.page.locator("dl.figures dd.value").first).to_have_text(str(found["usageCount"]))
+    tab.page.get_by_label("To", exact=True).fill(str(NOW.date() - dt.timedelta(days=20)))
+    expect(tab.page.get_by_text("The first day is after the last one.")).to_be_visible()
+
+
+def test_days_are_those_of_the_time_zone(tab: Tab, api: httpx.Client) -> None:
+    timezone = "Pacific/Kiritimati"
+    tab.go(page_of(api, "#/prompts/portrait?days=7"))
+    tab.picker("Time zone").select_option(timezone)
+    expect(tab.page.get_by_text(f"days of {timezone}")).to_be_visible()
+    tab.settle()
+    tab.page.get_by_text("Data as a table").first.click()
+    shown = [row[1] for row in tab.rows("This prompt by day")]
+    last = (dt.datetime.now(dt.UTC) + dt.timedelta(hours=14)).date()
+    parameters = {"from": str(last - dt.timedelta(days=6)), "to": str(last), "timezone": timezone}
+    assert shown == [
+        str(day["usageCount"]) for day in get(api, "/prompts/portrait/series", **parameters)["series"]
+    ]
+    expect(tab.page.locator("#freshness")).to_contain_text("Kiritimati")
+    tab.picker("Period").select_option("365")
+    expect(tab.page.get_by_text("More than 92 days are counted in days of UTC.")).to_be_visible()
+
+
+def test_hours_are_shown_where_the_api_has_them(tab: Tab, api: httpx.Client) -> None:
+    tab.go(page_of(api, "#/prompts/portrait?days=7&bucket=hour"))
+    tab.page.get_by_text("Data as a table").first.click()
+    assert len(tab.rows("This prompt by hour")) == 7 * 24
+    tab.picker("Period").select_option("30")
+    expect(tab.picker("Bars")).to_have_value("day")
+
+
+def test_charts_follow_the_colour_scheme(tab: Tab, api: httpx.Client) -> None:
+    tab.go(page_of(api))
+    bar = tab.page.locator(".chart path[fill^='#']").first
+
+    def colours() -> tuple[Any, Any]:
+        ground = tab.page.evaluate("getComputedStyle(document.body).backgroundColor")
+        return ground, bar.get_attribute("fill")
+
+    light = colours()
+    tab.page.emulate_media(color_scheme="dark")
+    expect(bar).not_to_have_attribute("fill", str(light[1]))
+    assert all(one != other for one, other in zip(colours(), light, strict=True))
+
+
+def test_everything_can_be_reached_with_the_keyboard(tab: Tab, api: httpx.Client) -> None:
+    tab.go(page_of(api))
+    tab.page.keyboard.press("Tab")
+    expect(tab.page.get_by_role("link", name="Skip to the numbers")).to_be_focused()
+    tab.page.keyboard.press("Enter")
+    expect(tab.page.locator("main")).to_be_focused()
+    tab.page.get_by_role("link", name="Prompts", exact=True).focus()
+    outline = "getComputedStyle(document.activeElement).outlineStyle"
+    tab.page.keyboard.press("Shift+Tab")
+    assert tab.page.evaluate(outline) == "solid"
+    tab.page.keyboard.press("Tab")
+    tab.page.keyboard.press("Enter")
+    expect(tab.page.locator("h1")).to_be_focused()
+    expect(tab.page.locator("#status")).to_have_text("Most used prompts is shown")
+    ranking = tab.picker("Ranking")
+    ranking.focus()
+    tab.page.keyboard.press("ArrowDown")
+    expect(ranking).to_have_value("favored")
+    tab.arrive("ranking=favored")
+    expect(ranking).to_be_focused()
+
+
+def test_names_are_text_whatever_they_look_like(tab: Tab, api: httpx.Client) -> None:
+    for view in ("#/", "#/prompts", f"#/prompts/{EVIL}", "#/prompts/portrait"):
+        tab.go(page_of(api, view))
+        expect(tab.page.locator("main").get_by_text(HOSTILE).first).to_be_attached()
+        for cell in tab.page.locator(".chart path[fill^='rgb']").all()[:3]:
+            cell.hover(force=True)
+            expect(tab.page.locator(".tooltip")).to_contain_text("scene")
+        assert tab.page.locator("img").count() == 0
+    assert tab.page.title() == "Portrait · Prompt stats"
+    tab.go(page_of(api, f"#/prompts?category={HOSTILE}"))
+    assert [row[1] for row in tab.rows("Most used prompts")] == [f"{HOSTILE} {HOSTILE}"]
+
+
+def test_no_view_is_wider_than_the_window(browser: Browser, api: httpx.Client) -> None:
+    too_wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    with opened(browser) as tab:
+        for view in (*VIEWS, f"#/prompts/{EVIL}"):
+            tab.go(page_of(api, view))
+            tab.unfold()
+            for width in WIDTHS:
+                tab.page.set_viewport_size({"width": width, "height": 800})
+                tab.settle()
+                assert tab.page.evaluate(too_wide) == 0, (view, width)
+
+
+def test_axe_finds_no_fault(browser: Browser, api: httpx.Client) -> None:
+    with opened(browser, reduced_motion="reduce") as tab:
+        for view in VIEWS:
+            tab.go(page_of(api, view))
+            tab.unfold()
+            assert tab.faults() == [], view
+            tab.page.emulate_media(color_scheme="dark")
+            tab.settle()
+            assert tab.faults("color-contrast") == [], view
+            tab.page.emulate_media(color_scheme="light")
+
+
+def test_a_token_is_asked_for_and_stays_in_the_tab(
+    browser: Browser, filled: Database, settings: Settings
+) -> None:
+    variables = {"PROMPT_STATS_HOME": settings.home, "PROMPT_STATS_API_TOKEN": "read:reader,write:writer"}
+    with served(filled, **variables) as api, opened(browser) as tab:
+        tab.go(page_of(api))
+        assert tab.heading() == "A token is needed"
+        for token, said in (
+            ("nobody", "This token is not known."),
+            ("writer", "This token may not read stats."),
+        ):
+            tab.page.get_by_label("Token").fill(token)
+            tab.page.get_by_role("button", name="Show the stats").click()
+            expect(tab.page.get_by_role("alert")).to_have_text(said)
+        assert tab.faults() == []
+        tab.page.get_by_label("Token").fill("reader")
+        tab.page.keyboard.press("Enter")
+        expect(tab.page.locator("h1")).to_have_text("Overview")
+        assert tab.page.evaluate("[Object.values(sessionStorage), localStorage.length, document.cookie]") == [
+            ["reader"],
+            0,
+            "",
+        ]
+        assert not [request for request in tab.requests if "reader" in request]
+        tab.page.reload()
+        expect(tab.page.locator("h1")).to_have_text("Overview")
+        tab.page.get_by_role("button", name="Forget the token").click()
+        expect(tab.page.locator("h1")).to_have_text("A token is needed")
+        assert tab.page.evaluate("sessionStorage.length") == 0
+
+
+def test_what_is_not_there_is_said(browser: Browser, api: httpx.Client) -> None:
+    with opened(browser) as tab:
+        tab.go(page_of(api, "#/prompts/unused"))
+        expect(tab.page.get_by_text("This prompt was never used.")).to_be_visible()
+        tab.go(page_of(api, "#/prompts/nobodys"))
+        assert tab.heading() == "There is no such prompt"
+        tab.go(page_of(api, "#/elsewhere"))
+        assert tab.heading() == "There is no such page"
+        tab.page.route("**/overview?*", lambda route: route.abort())
+        tab.go(page_of(api))
+        assert tab.heading() == "The stats can't be read now"
+        expect(tab.page.get_by_text("The server does not answer.")).to_be_visible()
+        tab.page.unroute("**/overview?*")
+        tab.page.get_by_role("button", name="Try again").click()
+        expect(tab.page.locator("h1")).to_have_text("Overview")
+        # One part's failure is said in its place.
+        tab.page.route(
+            "**/times", lambda route: route.fulfill(status=503, json={"detail": "The lake is away"})
+        )
+        tab.go(page_of(api, "#/prompts/portrait"))
+        expect(tab.page.get_by_text("The lake is away")).to_be_visible()
+        assert tab.rows("By scene")
+
+
+def test_before_the_first_refresh_and_behind_it(browser: Browser, database: Database, lake: str) -> None:
+    with served(database, PROMPT_STATS_LAKE_URI=lake) as api, opened(browser) as tab:
+        tab.go(page_of(api))
+        expect(tab.page.get_by_text("No stats yet.")).to_be_visible()
+        tab.go(page_of(api, "#/prompts"))
+        expect(tab.page.get_by_text("No prompt was used yet.")).to_be_visible()
+        refresh(database, lake, FIRST_DAY)
+        tab.go(page_of(api, "#/"))
+        expect(tab.page.get_by_text("No prompt was used in this period.")).to_be_visible()
+        assert tab.page.locator(".warning").count() == 0
+        with psycopg.connect(database.conninfo) as operator:
+            operator.execute(
+                "UPDATE stats_refresh SET as_of = as_of - interval '20 minutes',"
+                " pending_days = '[\"2026-01-31\"]'"
+            )
+        tab.page.reload()
+        expect(tab.page.get_by_text("These numbers are 20 min behind.")).to_be_visible()
+        expect(tab.page.get_by_text("1 day could not be brought up to date: 2026-01-31.")).to_be_visible()
+        assert tab.complaints == []
+
+
+def test_the_file_shows_the_same_without_a_server(
+    browser: Browser, api: httpx.Client, report: Report
+) -> None:
+    with opened(browser) as tab:
+        tab.go(report.file.as_uri())
+        found = get(api, "/overview", **last_days(30))
+        assert tab.figure("Uses") == f"{found['usageCount']:,}"
+        expect(tab.page.get_by_text("This is a file")).to_be_visible()
+        expect(tab.picker("Time zone")).to_be_disabled()
+        expect(tab.page.get_by_text("Other time zones need the API.")).to_be_visible()
+        assert tab.faults() == []
+        choices = [
+            every_choice(tab, f"{report.file.as_uri()}{view}")
+            for view in (
+                "#/",
+                "#/?days=90",
+                f"#/prompts/{PORTRAIT}",
+                f"#/prompts/{PORTRAIT}?days=90",
+                "#/prompts",
+            )
+        ]
+        assert choices[:4] == [5, 6, 7, 8]
+        assert choices[4] >= 7 + 3 + 4 + 4
+        expect(tab.page.get_by_text("This file has pages of the 3 most used prompts.")).to_be_visible()
+        tab.go(f"{report.file.as_uri()}#/prompts/{UNUSED}")
+        assert tab.heading() == "Not in this file"
+        assert tab.complaints == []
+        # Also of what a page of the file's folder could reach: nothing but itself, and modules within it.
+        assert {request.split("#")[0] for request in tab.requests if not request.startswith("data:")} == {
+            report.file.as_uri()
+        }
+
+
+def every_choice(tab: Tab, view: str) -> int:
+    """Takes each choice of a view's pickers; the file has to hold what is shown then. How many there were."""
+    tab.go(view)
+    choices = tab.page.locator("#toolbar select:enabled option:enabled, main select option:enabled")
+    values = choices.evaluate_all("options => options.map((each) => [each.parentNode.id, each.value])")
+    for picker, value in values:
+        tab.go(view)
+        tab.page.locator(f"#{picker}").select_option(value)
+        tab.settle()
+        expect(tab.page.locator(f"#{picker}")).to_have_value(value)
+        assert tab.page.get_by_text("This file does not hold that").count() == 0, (view, picker, value)
+    tab.go(view)
+    return len(values)
+
+
+def test_the_file_is_an_asset(
+    browser: Browser,
+    filled: Database,
+    tmp_path: Path,
+    new_home: Callable[[Path], Settings],
+) -> None:
+    elsewhere = new_home(tmp_path)
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance, ThreadPoolExecutor(1) as thread:
+        job = build_definitions(Stores(elsewhere, filled)).resolve_job_def(REPORT_JOB)
+        assert thread.submit(job.execute_in_process, instance=instance).result().success
+        event = instance.get_latest_materialization_event(dg.AssetKey("stats_report"))
+    assert event is not None
+    assert event.asset_materialization is not None
+    metadata = event.asset_materialization.metadata
+    file = elsewhere.home / "report.html"
+    assert metadata["file"].value == str(file)
+    assert metadata["bytes"].value == file.stat().st_size
+    assert "| Portrait |" in str(metadata["most_used"].value)
+    assert "<img" not in str(metadata["most_used"].value)
+    with opened(browser) as tab:
+        tab.go(file.as_uri())
+        assert tab.heading() == "Overview"
+
+
+@pytest.fixture
+def new_home(settings: Settings) -> Callable[[Path], Settings]:
+    """Settings with another home and the same lake."""
+    return lambda home: settings.model_copy(update={"home": home, "lake_uri": settings.lake})
+
+
+def test_the_page_is_guarded_and_no_part_of_the_description(api: httpx.Client) -> None:
+    answer = api.get("/")
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe-eval" not in policy
+    assert "script-src 'self' 'sha256-" in policy
+    paths = get(api, "/openapi.json")["paths"]
+    assert not [path for path in paths if path == "/" or path.startswith("/dashboard")]
+    files = [f"/dashboard/{file.name}" for file in REPOSITORY.glob("pipeline/dashboard/static/*.*s")]
+    for path in ("/", "/dashboard/vega.js", *files):
+        answer = api.get(path)
+        assert (answer.status_code, answer.headers["x-content-type-options"]) == (200, "nosniff")
+        assert answer.headers["referrer-policy"] == "no-referrer"
+        again = api.get(path, headers={"If-None-Match": answer.headers["etag"]})
+        assert (again.status_code, again.content) == (304, b"")
+    for path in ("/dashboard/page.html", "/dashboard/..%2Fpage.py", "/dashboard/nothing.js"):
+        assert api.get(path).status_code == 404
+
+
+def test_without_a_browser_ci_fails_and_others_skip() -> None:
+    program = "from tests.browser import chromium\nwith chromium(): pass"
+    for variables, outcome in (({"CI": "true"}, "Failed: "), ({}, "Skipped: ")):
+        inherited = {name: value for name, value in os.environ.items() if name != "CI"}
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            env={**inherited, "PATH": "", "PYTHONPATH": str(REPOSITORY), **variables},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert f"{outcome}There is no Chromium" in done.stderr
