@@ -79,7 +79,7 @@ def erase_user(database: Database, lake: str, first_day: dt.date, user_id: str) 
     suspects = days.keys() | unreadable.keys()
     unnoted = [day for day in suspects if day not in removed and day not in noted]
     raise_failed(sync_days(database, lake, first_day, unnoted, replace=True).failed)
-    refresh(database, lake, first_day, values=False)
+    refresh(database, lake, first_day)
     files = clean(database, lake, NOTHING_KEPT)
     in_files, unread = _search_files(lake, user)
     try:

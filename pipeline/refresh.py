@@ -80,7 +80,7 @@ def refresh(
     *,
     replace: bool = False,
     users: bool = True,
-    values: bool = True,
+    values: bool = False,
 ) -> PublishReport:
     """Brings the stats up to date; ``days`` limits the work, ``replace`` reads those days again whole.
 

@@ -179,7 +179,7 @@ def measure_size(place: Place, events: int, seconds: float, paced: Table, fastes
         with psycopg.connect(database.conninfo) as connection:
             connection.execute("CREATE INDEX ON prompt_usage (prompt_id)")
         say("first refresh")
-        refresh(database, lake, history.first_day, users=False, values=False)
+        refresh(database, lake, history.first_day, users=False)
         history.settle_down()
         prompts = used_prompts(database)
         with serving(database, lake, place.folder) as port:

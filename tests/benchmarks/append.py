@@ -302,7 +302,7 @@ def measure_beside_a_refresh(ours: Database, lake: str, seconds: int) -> Table:
         for _ in range(RUNS):
             for beside, measured in reached.items():
                 thread = threading.Thread(
-                    target=refresh, args=(ours, lake, START_DATE), kwargs={"users": False, "values": False}
+                    target=refresh, args=(ours, lake, START_DATE), kwargs={"users": False}
                 )
                 if measured is not reached["alone"]:
                     thread.start()

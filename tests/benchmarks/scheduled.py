@@ -42,9 +42,7 @@ def one_refresh(history: History, lake: str, *, users: bool) -> tuple[PublishRep
     reports: list[PublishReport] = []
     with clocked() as steps:
         whole = seconds_of(
-            lambda: reports.append(
-                refresh(history.database, lake, history.first_day, users=users, values=False)
-            )
+            lambda: reports.append(refresh(history.database, lake, history.first_day, users=users))
         )
     publish = {f"publish: {name}": seconds for name, seconds in reports[0].seconds.items()}
     return reports[0], {WHOLE: whole, **steps, ELSE: whole - sum(steps.values()), **publish}
@@ -126,7 +124,7 @@ def measure_publish(
         for age in (2, 1, 0):
             history.add_one_each(today - age * ONE_DAY)
         history.settle_down()
-        refresh(database, lake, history.first_day, users=False, values=False)
+        refresh(database, lake, history.first_day, users=False)
         measured = {}
         for kind, is_changed in (("all changed", True), ("none changed", False)):
             steps = []

@@ -66,7 +66,7 @@ def client(new_database: Any, migrated_template: str, tmp_path_factory: pytest.T
         with psycopg.connect(database.conninfo) as app:
             app.cursor().executemany(INSERT_PROMPT, PROMPTS)
             app.cursor().executemany(INSERT_EVENT, list(events()))
-        refresh(database, lake, FIRST_DAY)
+        refresh(database, lake, FIRST_DAY, values=True)
         with served(database, PROMPT_STATS_LAKE_URI=lake) as client:
             yield client
 

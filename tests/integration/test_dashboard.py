@@ -79,7 +79,7 @@ def filled(new_database: Any, migrated_template: str, settings: Settings) -> Ite
         with psycopg.connect(database.conninfo) as app:
             app.cursor().executemany(INSERT_PROMPT, PROMPTS)
             app.cursor().executemany(INSERT_EVENT, list(events()))
-        refresh(database, settings.lake, FIRST_DAY)
+        refresh(database, settings.lake, FIRST_DAY, values=True)
         yield database
 
 
@@ -209,6 +209,9 @@ def test_a_prompts_page_shows_its_stats(tab: Tab, api: httpx.Client) -> None:
     tab.unfold()
     heat = tab.rows("Scenes by week")
     assert {row[0] for row in heat} == {"none given", "cafe", "beach", HOSTILE}
+    [cafe] = [each for each in get(api, "/prompts/portrait/scenes")["scenes"] if each["scene"] == "cafe"]
+    [row] = [row for row in tab.rows("By scene") if row[0] == "cafe"]
+    assert row[4:6] == [f"{cafe['p95GenerationTimeMs'] / 1000:.2f} s", str(cafe["uniqueUsers"])]
     timed = [int(row[2].replace(",", "")) for row in tab.rows("Generation times")]
     assert sum(timed) == stats["timedCount"]
     tab.picker("Colour").select_option("uses")

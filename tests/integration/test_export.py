@@ -119,8 +119,8 @@ def stats(
                 ],
             )
         lake = str(tmp_path_factory.mktemp("lake"))
-        refresh(database, lake, FIRST_DAY)
-        refresh(database, lake, FIRST_DAY)
+        refresh(database, lake, FIRST_DAY, values=True)
+        refresh(database, lake, FIRST_DAY, values=True)
         yield database
 
 
@@ -305,7 +305,7 @@ def test_stats_of_users_say_their_own_as_of(database: Database, lake: str) -> No
     with psycopg.connect(database.conninfo, autocommit=True) as app:
         for number in range(2):
             app.execute("INSERT INTO prompt_usage (prompt_id) VALUES (%s)", (PROMPTS[number],))
-            refresh(database, lake, FIRST_DAY)
+            refresh(database, lake, FIRST_DAY, values=True)
         app.execute(
             "UPDATE stats_refresh SET user_stats_as_of = as_of - interval '1 hour',"
             " value_stats_as_of = as_of - interval '1 day'"

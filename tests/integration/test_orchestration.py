@@ -153,10 +153,10 @@ def test_what_is_counted_by_value_follows_every_night(
     definitions = build_definitions(stores)
     with pytest.raises(LakeError, match="prompt-stats refresh first"):
         values.publish_values(database, stores.lake)
-    refresh(database, stores.lake, FIRST_DAY, values=False)
+    refresh(database, stores.lake, FIRST_DAY)
     for _ in range(2):
         append(database, today())
-        refresh(database, stores.lake, FIRST_DAY, values=False)
+        refresh(database, stores.lake, FIRST_DAY)
     state = "SELECT value_stats_as_of = as_of FROM stats_refresh ORDER BY id DESC LIMIT 1"
     with psycopg.connect(database.conninfo) as connection:
         assert connection.execute(state).fetchone() == (None,)
@@ -166,7 +166,7 @@ def test_what_is_counted_by_value_follows_every_night(
         assert connection.execute(state).fetchone() == (True,)
         assert counted["rows_written"].value == 6
     assert_equals_recount(database, FIRST_DAY)
-    refresh(database, stores.lake, FIRST_DAY, values=False)
+    refresh(database, stores.lake, FIRST_DAY)
     with psycopg.connect(database.conninfo) as connection:
         assert connection.execute(state).fetchone() == (False,)
 

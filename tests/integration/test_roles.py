@@ -189,7 +189,7 @@ def test_the_pipeline_refreshes_and_reconciles_tables_of_another(
     owner.execute("DELETE FROM prompt_usage WHERE created_at < now() - interval '15 days'")
     owner.execute("UPDATE prompt_usage SET success = NULL WHERE created_at < now() - interval '10 days'")
     owner.execute("INSERT INTO prompt_usage (prompt_id, created_at) SELECT id, NULL FROM prompts")
-    refresh(pipeline, lake, FIRST_DAY)
+    refresh(pipeline, lake, FIRST_DAY, values=True)
     refresh(pipeline, lake, FIRST_DAY, [FIRST_DAY, dt.datetime.now(dt.UTC).date()], replace=True)
     assert_equals_recount(database, FIRST_DAY)
 

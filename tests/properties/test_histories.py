@@ -165,7 +165,7 @@ class History(RuleBasedStateMachine):
     @rule(users=st.booleans())
     def refresh(self, *, users: bool) -> None:
         """The schedule ticks; every hour with the stats of users."""
-        refresh(self.database, self.lake, FIRST_DAY, users=users, values=users)
+        refresh(self.database, self.lake, FIRST_DAY, users=users)
 
     @precondition(lambda self: self.slow is None)
     @rule()
@@ -218,7 +218,7 @@ class History(RuleBasedStateMachine):
     @rule()
     def look(self) -> None:
         """A quiet point: after a refresh all is true, and nothing is left to do."""
-        report = refresh(self.database, self.lake, FIRST_DAY)
+        report = refresh(self.database, self.lake, FIRST_DAY, values=True)
         self.app.execute(COPY_TAKEN.encode())
         assert_equals_recount(self.database, FIRST_DAY, "counted_rows")
         assert report.pending_days == []

@@ -110,5 +110,5 @@ def test_stats_equal_the_recount(
         )
         for events in (first, second):
             app.cursor().executemany(INSERT, events)
-            refresh(database, lake, FIRST_DAY)
+            refresh(database, lake, FIRST_DAY, values=True)
             assert_equals_recount(database, FIRST_DAY)

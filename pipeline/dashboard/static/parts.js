@@ -107,8 +107,9 @@ export function promptLink(state, prompt) {
  *
  * @param {string} kind What the values are: "scene"
  * @param {object[]} rows
+ * @param {boolean} counted Whether to show what is counted once a day
  */
-export function byValue(kind, rows, timezone) {
+export function byValue(kind, rows, timezone, counted = false) {
   const largest = Math.max(...rows.map((row) => row.usageCount), 0);
   const title = `By ${kind}`;
   if (!rows.length) return note(`No ${kind}s yet.`);
@@ -117,6 +118,10 @@ export function byValue(kind, rows, timezone) {
     { title: "Uses", number: true, cell: (row) => bar(row.usageCount, largest) },
     { title: RATE, number: true, cell: rate },
     { title: "Mean time", number: true, cell: (row) => format.duration(row.avgGenerationTimeMs) },
+    ...(counted ? [
+      { title: "p95 time", number: true, cell: (row) => format.duration(row.p95GenerationTimeMs) },
+      { title: "Users", number: true, cell: (row) => (row.uniqueUsers === null ? format.NONE : format.count(row.uniqueUsers)) },
+    ] : []),
     { title: "Last used", cell: (row) => day(row.lastUsedAt, timezone) },
   ];
   return table(title, columns, rows, { captionHidden: true });

@@ -148,6 +148,11 @@ async function errors({ source, base, stats, period }) {
 }
 
 async function values(kind, { source, base, period }) {
-  const content = await from(source.get(`${base}/${kind}s`), (found) => byValue(kind, found[`${kind}s`], period.timezone));
-  return section(`${kind[0].toUpperCase()}${kind.slice(1)}s`, "Of all time.", content);
+  let countedAt = null; // what is counted once a day, where there is room for it
+  const content = await from(source.get(`${base}/${kind}s`), (found) => {
+    if (kind === "scene") countedAt = found.valueStatsAsOf;
+    return byValue(kind, found[`${kind}s`], period.timezone, Boolean(countedAt));
+  });
+  const words = countedAt ? `Of all time; p95 and users as of ${format.moment(countedAt, period.timezone)}.` : "Of all time.";
+  return section(`${kind[0].toUpperCase()}${kind.slice(1)}s`, words, content);
 }
