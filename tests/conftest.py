@@ -28,10 +28,15 @@ LONGEST_TEST = dt.timedelta(seconds=20)
 TEMPLATE = "migrated"
 LONGEST_FILES = {
     "test_histories.py",
-    "test_recount.py",
-    "test_faults.py",
-    "test_tracking.py",
     "test_demo.py",
+    "test_faults.py",
+    "test_keeping.py",
+    "test_recount.py",
+    "test_erasure.py",
+    "test_dashboard.py",
+    "test_orchestration.py",
+    "test_export.py",
+    "test_tracking.py",
     "test_journal.py",
 }
 
@@ -46,8 +51,8 @@ _numbers = count()
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Two a core: tests wait for servers and disks as long as they compute."""
-    return 2 * (os.cpu_count() or 1)
+    """Three a core: tests wait for servers and disks as long as they compute."""
+    return 3 * (os.cpu_count() or 1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

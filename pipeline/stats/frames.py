@@ -62,7 +62,7 @@ def prompt_stats(
     for part in (own, recent, times, prompts):
         joined = joined.join(part, on="prompt_id", how="left")
     lowest, highest = pl.col("generation_time_ms_min"), pl.col("generation_time_ms_max")
-    return joined.with_columns(pl.col(counts).fill_null(0)).select(
+    return _as_values(joined.with_columns(pl.col(counts).fill_null(0))).select(
         "prompt_id",
         *MEASURES,
         *DETAILS,
@@ -100,7 +100,7 @@ def prompt_value_stats(counts: pl.DataFrame, times: pl.DataFrame) -> pl.DataFram
 def overall_stats(totals: pl.DataFrame, dimension: str) -> pl.DataFrame:
     """One row a value of ``dimension`` (scene, environment, outfit), over all prompts."""
     counts = ("usage_count", "success_count", "failure_count", "timed_count", "generation_time_ms_sum")
-    return (
+    summed = (
         totals.filter(pl.col("dimension") == dimension)
         .group_by(pl.col("value").alias(dimension))
         .agg(
@@ -108,8 +108,8 @@ def overall_stats(totals: pl.DataFrame, dimension: str) -> pl.DataFrame:
             pl.col("first_used_at", "generation_time_ms_min").min(),
             pl.col("last_used_at", "generation_time_ms_max").max(),
         )
-        .select(dimension, *MEASURES, *DETAILS)
     )
+    return _as_values(summed).select(dimension, *MEASURES, *DETAILS)
 
 
 def prompt_daily_stats(daily: pl.DataFrame) -> pl.DataFrame:
@@ -137,4 +137,15 @@ def _windows() -> dict[str, tuple[int, int]]:
 
 
 def _dimension(partials: pl.DataFrame, dimension: str) -> pl.DataFrame:
-    return partials.filter(pl.col("dimension") == dimension, pl.col("prompt_id").is_not_null())
+    rows = partials.filter(pl.col("dimension") == dimension, pl.col("prompt_id").is_not_null())
+    return _as_values(rows)
+
+
+def _as_values(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows with each value of its own.
+
+    polars keeps a column as one value where rows that came one by one agree in it, and divides by that by way
+    of its reciprocal: 5 / 6 * 100 is then another double than the database's, and another at each refresh, as
+    an engine happens to cut its result.
+    """
+    return pl.DataFrame(rows.get_columns())

@@ -259,7 +259,7 @@ def test_histories(
         TestedHistory,
         settings=settings(
             max_examples=100 if thorough else examples,
-            stateful_step_count=50 if thorough else 40,
+            stateful_step_count=50 if thorough else 38,
             deadline=None,
             # A step takes up to a second, and shrinking hundreds: the log of the first failure has to do.
             phases=[Phase.explicit, Phase.reuse, Phase.generate],

@@ -80,7 +80,7 @@ INSERT = """
 
 
 @settings(
-    max_examples=12,
+    max_examples=8,
     deadline=None,
     # An example takes a second, and shrinking hundreds: the first failure is small enough to read.
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
