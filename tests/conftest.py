@@ -51,8 +51,8 @@ _numbers = count()
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Three a core: tests wait for servers and disks as long as they compute."""
-    return 3 * (os.cpu_count() or 1)
+    """Two a core: tests wait for servers and disks as long as they compute."""
+    return 2 * (os.cpu_count() or 1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

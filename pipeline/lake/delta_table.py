@@ -11,7 +11,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import polars as pl
@@ -66,14 +66,17 @@ class DailyTable:
                 Path(uri).mkdir(parents=True, exist_ok=True)
             if not DeltaTable.is_deltatable(uri):
                 columns = ",".join(column for column in LEDGER_COLUMNS if column in schema.names)
-                DeltaTable.create(
-                    uri,
-                    schema,
-                    mode="ignore",
-                    partition_by=["day"],
-                    name=name,
-                    configuration={**TABLE_PROPERTIES, "delta.dataSkippingStatsColumns": columns},
-                )
+                # Without retries: one that lost a race would commit its own metadata on top.
+                with suppress(CommitFailedError):
+                    DeltaTable.create(
+                        uri,
+                        schema,
+                        mode="ignore",
+                        partition_by=["day"],
+                        name=name,
+                        configuration={**TABLE_PROPERTIES, "delta.dataSkippingStatsColumns": columns},
+                        commit_properties=CommitProperties(max_commit_retries=0),
+                    )
             self._delta = DeltaTable(uri)
         self._held: tuple[int, pl.DataFrame] | None = None
 

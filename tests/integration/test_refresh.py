@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
 import pytest
+from deltalake import DeltaTable
 
 from pipeline.database import Database
 from pipeline.errors import LakeConflictError, LakeError
@@ -222,6 +224,20 @@ def test_concurrent_refreshes_and_backfills_end_in_the_same_state(database: Data
             run.result()
     refresh_and_check(database, lake)
     assert counted(database) == 11
+
+
+def test_several_that_create_the_lake_at_once_create_it_once(tmp_path: Path) -> None:
+    for number in range(20):
+        lake = str(tmp_path / f"lake {number}")
+        start = threading.Barrier(8)
+
+        def open_with_the_others(lake: str, start: threading.Barrier = start) -> int:
+            start.wait()
+            return open_usage_events(lake).days().height
+
+        with ThreadPoolExecutor(8) as threads:
+            assert set(threads.map(open_with_the_others, [lake] * 8)) == {0}
+        assert DeltaTable(f"{lake}/usage_events").version() == 0
 
 
 def test_writer_that_acts_on_an_old_state_of_the_lake_is_refused(lake: str) -> None:
