@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import mimetypes
+from functools import cache
 
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
@@ -40,9 +41,13 @@ def _file(request: Request) -> Response:
 
 
 def _answer(request: Request, name: str, headers: dict[str, str]) -> Response:
-    content = page.content(name)
-    tag = f'"{hashlib.blake2b(content, digest_size=8).hexdigest()}"'
+    tag = _tag(name)
     headers = {**HEADERS, **headers, "ETag": tag}
     if tag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
-    return Response(content, media_type=mimetypes.guess_type(name)[0], headers=headers)
+    return Response(page.content(name), media_type=mimetypes.guess_type(name)[0], headers=headers)
+
+
+@cache
+def _tag(name: str) -> str:
+    return f'"{hashlib.blake2b(page.content(name), digest_size=8).hexdigest()}"'

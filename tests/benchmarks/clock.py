@@ -18,7 +18,6 @@ STEPS = {
     "roll_up_days": "roll up",
     "settle": "settle",
     "publish": "publish",
-    "publish_values": "values",
 }
 """The functions that :func:`pipeline.refresh.refresh` calls, and what the tables call them."""
 

@@ -5,7 +5,7 @@
 import { series } from "dashboard/charts";
 import { h, table } from "dashboard/dom";
 import * as format from "dashboard/format";
-import { RATE, bar, byValue, certainty, changed, columns, figures, from, named, note, periodWords, promptLink, rate, section } from "dashboard/parts";
+import { RATE, bar, byValue, capital, certainty, changed, columns, figures, from, named, note, periodWords, promptLink, rate, section } from "dashboard/parts";
 import { path } from "dashboard/source";
 import { UTC, bucketOf, buckets, elsewhere, periodOf } from "dashboard/state";
 import { bucketPicker, overTime } from "dashboard/toolbar";
@@ -100,5 +100,5 @@ async function categories(state, source) {
 
 async function values(kind, source, period) {
   const content = await from(source.get(`/${kind}s`), (found) => byValue(kind, found[`${kind}s`], period.timezone));
-  return section(`${kind[0].toUpperCase()}${kind.slice(1)}s`, "Of all time.", content);
+  return section(`${capital(kind)}s`, "Of all time.", content);
 }

@@ -5,7 +5,7 @@
 import { heatMap, histogram, series } from "dashboard/charts";
 import { h, table } from "dashboard/dom";
 import * as format from "dashboard/format";
-import { RATE, bar, byValue, certainty, changed, columns, day, figures, from, named, note, periodWords, rate, section } from "dashboard/parts";
+import { RATE, bar, byValue, capital, certainty, changed, columns, day, figures, from, named, note, periodWords, rate, section } from "dashboard/parts";
 import { path } from "dashboard/source";
 import { UTC, bucketOf, buckets, elsewhere, heatPeriod, periodOf } from "dashboard/state";
 import { bucketPicker, overTime, parameterPicker } from "dashboard/toolbar";
@@ -154,5 +154,5 @@ async function values(kind, { source, base, period }) {
     return byValue(kind, found[`${kind}s`], period.timezone, Boolean(countedAt));
   });
   const words = countedAt ? `Of all time; p95 and users as of ${format.moment(countedAt, period.timezone)}.` : "Of all time.";
-  return section(`${kind[0].toUpperCase()}${kind.slice(1)}s`, words, content);
+  return section(`${capital(kind)}s`, words, content);
 }

@@ -2,6 +2,8 @@
  * What is shown is what the URL's hash says: #/prompts/ID?days=90&timezone=Europe/Berlin
  */
 
+import { path } from "dashboard/source";
+
 export const UTC = "UTC";
 export const PERIODS = [7, 30, 90, 365];
 export const OFFLINE_PERIODS = [7, 30, 90];
@@ -38,11 +40,7 @@ function decoded(text) {
 }
 
 /** The hash of a view. Parameters that are null are left out. */
-export function href(path, parameters = {}) {
-  const given = Object.entries(parameters).filter(([, value]) => value !== null && value !== undefined);
-  const query = new URLSearchParams(given.map(([name, value]) => [name, String(value)])).toString();
-  return `#${path}${query ? `?${query}` : ""}`;
-}
+export const href = (base, parameters) => `#${path(base, parameters)}`;
 
 /** The hash of another view for the same period and time zone. */
 export function elsewhere(state, path, parameters = {}) {
