@@ -83,12 +83,25 @@ class Database:
 
     @contextmanager
     def adbc(self) -> Iterator[AdbcConnection]:
-        """A connection for bulk reads and writes as Arrow; each statement commits by itself."""
+        """A connection for bulk reads as Arrow, in a transaction that ends with the block."""
+        with self._adbc_source.adbc_clone() as connection:
+            yield connection
+
+    @cached_property
+    def _adbc_source(self) -> AdbcConnection:
+        # The driver reads the catalog of types when it first connects; clones share what it read.
         # Arrow takes half a second to import, and most commands read a few rows.
         import adbc_driver_postgresql.dbapi
 
-        with adbc_driver_postgresql.dbapi.connect(self.conninfo, autocommit=True) as connection:
-            yield connection
+        source: AdbcConnection = adbc_driver_postgresql.dbapi.connect(self.conninfo, autocommit=True)
+        return source
+
+    def close(self) -> None:
+        """Closes the connections that are kept for the next use."""
+        self.engine.dispose()
+        source: AdbcConnection | None = vars(self).pop("_adbc_source", None)
+        if source:
+            source.close()
 
     @contextmanager
     def locked(self, lock: Lock) -> Iterator[None]:

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 FRESHNESS = query("api/freshness")
 
 ONE_SNAPSHOT = (
-    "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY",
+    "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY",
+    "SET LOCAL application_name = 'prompt-stats-export'",
     # A migration holds a table for a moment; whoever holds it longer is not waited for.
     "SET LOCAL lock_timeout = '5s'",
     # All digits, whatever the database's default is.
@@ -114,7 +115,7 @@ def open_export(database: Database, name: str, kind: Format) -> Iterator[Export]
     table = TABLES[name]
     with ExitStack() as opened:
         with _explained(name):
-            connection = opened.enter_context(database.named("prompt-stats-export").adbc())
+            connection = opened.enter_context(database.adbc())
             cursor = opened.enter_context(connection.cursor())
             cursor.adbc_statement.set_options(**BATCHES)
             for statement in ONE_SNAPSHOT:

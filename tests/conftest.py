@@ -93,7 +93,7 @@ def new_database(server_url: str) -> NewDatabase:
             try:
                 yield database
             finally:
-                database.engine.dispose()
+                database.close()
                 administrator.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
     return create
@@ -106,7 +106,7 @@ def migrated_template(server_url: str) -> str:
         connection.execute(f'CREATE DATABASE "{TEMPLATE}" TEMPLATE template0')
     database = Database.from_url(make_conninfo(server_url, dbname=TEMPLATE))
     schema.migrate(database)
-    database.engine.dispose()
+    database.close()
     return TEMPLATE
 
 

@@ -37,6 +37,6 @@ def as_role(database: Database, *files: str) -> Iterator[Database]:
                 psql(database, f"--set=role={role}", f"--file={FOLDER / f'{file}.sql'}")
             yield seen
         finally:
-            seen.engine.dispose()
+            seen.close()
             owner.execute(sql.SQL("DROP OWNED BY {role}").format(**names))
             owner.execute(sql.SQL("DROP ROLE {role}").format(**names))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 
 import duckdb
 import polars as pl
@@ -15,7 +18,7 @@ from pipeline.errors import LakeError, readable
 from pipeline.queries import query
 
 MEMORY_LIMIT = "600MB"
-"""What a query may hold; beyond it DuckDB writes to a temporary folder."""
+"""What the queries of a process may hold; beyond it DuckDB writes to a temporary folder."""
 
 
 def run(name: str, parameters: Mapping[str, object] | None = None, **inputs: ds.Dataset) -> pl.DataFrame:
@@ -34,19 +37,22 @@ def run(name: str, parameters: Mapping[str, object] | None = None, **inputs: ds.
 
 @contextmanager
 def _connected(name: str, inputs: dict[str, ds.Dataset]) -> Iterator[duckdb.DuckDBPyConnection]:
-    with (
-        _translated(name),
-        tempfile.TemporaryDirectory(prefix="prompt-stats-") as spill,
-        duckdb.connect() as connection,
-    ):
-        connection.execute("SET TimeZone = 'UTC'")
-        connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
-        connection.execute("SET temp_directory = ?", [spill])
-        # The order of rows without ORDER BY means nothing, and keeping it costs memory.
-        connection.execute("SET preserve_insertion_order = false")
+    with _translated(name), _engine().cursor() as connection:
         for table, rows in inputs.items():
             connection.register(table, rows)
         yield connection
+
+
+@cache
+def _engine() -> duckdb.DuckDBPyConnection:
+    # To start it takes longer than most queries: one a process, a connection for each query.
+    spill = tempfile.mkdtemp(prefix="prompt-stats-")
+    atexit.register(shutil.rmtree, spill, ignore_errors=True)
+    engine = duckdb.connect(config={"memory_limit": MEMORY_LIMIT, "temp_directory": spill})
+    engine.execute("SET GLOBAL TimeZone = 'UTC'")
+    # The order of rows without ORDER BY means nothing, and keeping it costs memory.
+    engine.execute("SET GLOBAL preserve_insertion_order = false")
+    return engine
 
 
 @contextmanager

@@ -38,4 +38,4 @@ class Stores:
         try:
             yield database
         finally:
-            database.engine.dispose()
+            database.close()

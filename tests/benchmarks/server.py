@@ -112,7 +112,7 @@ def new_database(place: Place, name: str, *, is_migrated: bool = True) -> Iterat
             schema.migrate(database)
         yield database
     finally:
-        database.engine.dispose()
+        database.close()
         with psycopg.connect(place.url, autocommit=True) as administrator:
             administrator.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 

@@ -165,7 +165,7 @@ def main() -> None:
         "peak_bytes": peak_bytes(),
         "peaks_bytes": peaks,
     }
-    database.engine.dispose()
+    database.close()
     print(json.dumps(answer))
 
 

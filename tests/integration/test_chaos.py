@@ -97,7 +97,7 @@ def app(tmp_path: Path) -> Iterator[App]:
     url = client.start(tmp_path)
     database = Database.from_url(url)
     schema.migrate(database)
-    database.engine.dispose()
+    database.close()
     (tmp_path / "app").mkdir()
     app = App(url, tmp_path / "app")
     yield app
@@ -141,5 +141,5 @@ def test_what_was_accepted_is_counted_exactly(
     # A process that was killed may have accepted one more than it could say.
     assert len(there) - len(accepted) <= app.killed_count + WRITERS
     report = refresh(database, str(tmp_path / "lake"), FIRST_DAY)
-    database.engine.dispose()
+    database.close()
     assert report.usage_count == len(there)

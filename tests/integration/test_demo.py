@@ -32,7 +32,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_demo_ends_with_true_numbers(home: Path) -> None:
     database = Database.from_url(client.start(home))
     assert_equals_recount(database, FIRST_DAY)
-    database.engine.dispose()
+    database.close()
 
 
 def test_report_is_one_page_that_asks_nobody(home: Path) -> None:

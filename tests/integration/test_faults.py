@@ -431,7 +431,7 @@ def fragile_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     database = Database.from_url(client.start(home))
     schema.migrate(database)
     yield World(database, home / "lake", lambda: client.start(home))
-    database.engine.dispose()
+    database.close()
 
 
 def test_database_restarts(
