@@ -86,7 +86,7 @@ def erase_user(database: Database, lake: str, first_day: dt.date, user_id: str) 
         publish_values(database, lake)
     except LakeError as error:
         # Without a day that can't be read there is nothing to count anew; the counts name nobody.
-        unread[tables.prompt_value_stats.name] = str(error)
+        unread |= {table.name: str(error) for table in tables.VALUE_TABLES}
     unread |= {f"{day} of usage_events": why for day, why in _days_of(lake, user)[1].items()}
     found = {**_search_tables(database, user), **in_files}
     left = {name: found.pop(name) for name in APP_TABLES if name in found}

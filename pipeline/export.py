@@ -43,7 +43,7 @@ TABLES = {
     for table in (
         tables.prompts,
         *tables.STATS_TABLES,
-        tables.prompt_value_stats,
+        *tables.VALUE_TABLES,
         tables.user_prompt_stats,
         tables.stats_refresh,
     )
@@ -123,7 +123,7 @@ def open_export(database: Database, name: str, kind: Format) -> Iterator[Export]
             _, as_of, user_stats_as_of, value_stats_as_of, lag_seconds = _row(cursor, FRESHNESS)
             slower = {
                 tables.user_prompt_stats: user_stats_as_of,
-                tables.prompt_value_stats: value_stats_as_of,
+                **dict.fromkeys(tables.VALUE_TABLES, value_stats_as_of),
             }
             if table in slower:
                 lag_seconds = _older(lag_seconds, as_of, slower[table])

@@ -474,6 +474,20 @@ prompt_value_stats = Table(
     " value_stats_as_of. Replaced by the pipeline alone.",
 )
 
+prompt_value_error_stats = Table(
+    "prompt_value_error_stats",
+    metadata,
+    Column("prompt_id", UUID, nullable=False, comment="The prompt."),
+    Column("dimension", Text, nullable=False, comment="scene, environment or outfit."),
+    Column("value", Text, comment="NULL is a group of its own, the empty text is another."),
+    Column("error_kind", Text, nullable=False, comment="Message with numbers, ids and URLs folded."),
+    Column("error_count", BigInteger, nullable=False, comment="Events with such a message."),
+    Column("last_seen_at", TIMESTAMP, comment="Time of the latest dated one; NULL without one."),
+    Index("prompt_value_error_stats_prompt_id_idx", "prompt_id"),
+    comment="One row a prompt, dimension, value and kind of error, as of value_stats_as_of. Replaced by"
+    " the pipeline alone.",
+)
+
 stats_day = Table(
     "stats_day",
     metadata,
@@ -572,3 +586,6 @@ STATS_TABLES = (
     prompt_error_stats,
 )
 """The tables that every refresh brings up to date, in the order in which they are published."""
+
+VALUE_TABLES = (prompt_value_stats, prompt_value_error_stats)
+"""The tables that are counted once a day from all raw events."""

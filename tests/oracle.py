@@ -151,6 +151,21 @@ PUBLISHED_VALUES = (
     " usage_count_previous_30d FROM prompt_value_stats"
 )
 
+VALUE_ERRORS = f"""
+    SELECT prompt_id, dimension, value, count(*), max(created_at)
+    FROM ({COUNTED}) c
+    CROSS JOIN LATERAL (VALUES ('scene', scene), ('environment', environment), ('outfit', outfit))
+        AS v (dimension, value)
+    WHERE error_message IS NOT NULL AND prompt_id IS NOT NULL
+    GROUP BY 1, 2, 3
+"""
+
+PUBLISHED_VALUE_ERRORS = (
+    "SELECT prompt_id, dimension, value, sum(error_count)::bigint, max(last_seen_at)"
+    " FROM prompt_value_error_stats GROUP BY 1, 2, 3"
+)
+"""The kinds of a value's errors add up to its events with a message."""
+
 
 def assert_equals_recount(database: Database, first_day: dt.date, raw: str = "prompt_usage") -> None:
     """Compares every stats table with its recount: counts, sums, rates, means and times exactly.
@@ -204,6 +219,9 @@ def _assert_values(connection: psycopg.Connection[Any], values: dict[str, Any], 
         _assert_close(str(row[:3]), [p50, p90, p95, p99], times)
     published = _rows(connection.execute(PUBLISHED_VALUES))
     assert published == _sorted(expected), "prompt_value_stats differs from the recount"
+    published = _rows(connection.execute(PUBLISHED_VALUE_ERRORS))
+    expected = _rows(connection.execute(_of(raw, VALUE_ERRORS), values))
+    assert published == expected, "prompt_value_error_stats differs from the recount"
 
 
 def _assert_close(name: str, published: list[float | None], times: list[int] | None) -> None:

@@ -26,6 +26,7 @@ MOST_USED_PROMPTS = query("api/most_used_prompts")
 RANKED_PROMPTS = query("api/ranked_prompts")
 LISTED_PROMPTS = query("api/listed_prompts")
 PROMPT_ERRORS = query("api/prompt_errors")
+PROMPT_VALUE_ERRORS = query("api/prompt_value_errors")
 BY_VALUE = {
     "scenes": query("api/prompt_scenes"),
     "environments": query("api/prompt_environments"),
@@ -38,6 +39,14 @@ router = APIRouter(tags=["prompts"], dependencies=[Reader])
 
 Limit = Annotated[int, Query(ge=1, le=200, description="How many, at most.")]
 Text = Annotated[str | None, Query(max_length=200, pattern=r"^[^\x00]*$")]
+
+
+class By(StrEnum):
+    """What a prompt's events are told apart by."""
+
+    SCENES = "scenes"
+    ENVIRONMENTS = "environments"
+    OUTFITS = "outfits"
 
 
 class Ranking(StrEnum):
@@ -57,6 +66,9 @@ ListedPrompt = model_of(
     "ListedPrompt", tables.prompts, is_favorite=(bool, "Whether it is a favourite of the user asked for.")
 )
 PromptError = model_of("PromptError", tables.prompt_error_stats, without=("prompt_id",))
+PromptValueError = model_of(
+    "PromptValueError", tables.prompt_value_error_stats, without=("prompt_id", "dimension")
+)
 COUNTED_DAILY = {
     column.name: (column.type.python_type | None, f"{column.comment} As of valueStatsAsOf; null before that.")
     for column in tables.prompt_value_stats.c
@@ -121,6 +133,13 @@ class ErrorsAnswer(StatsAnswer):
     """Errors by kind: messages with numbers, ids and addresses folded."""
 
     errors: list[PromptError]  # type: ignore[valid-type]
+
+
+class ValueErrorsAnswer(StatsAnswer):
+    """Errors by kind and by scene, environment or outfit; null is that of events without one."""
+
+    value_stats_as_of: dt.datetime | None
+    errors: list[PromptValueError]  # type: ignore[valid-type]
 
 
 class CompareAnswer(StatsAnswer):
@@ -321,6 +340,24 @@ async def prompt_errors(request: Request, stats: Stats, key: Key, limit: Limit =
     found = await stats.read((PROMPT_BY_KEY, values), (PROMPT_ERRORS, {**values, "limit": limit}))
     only(found[0], key)
     return answer(request, found, {"errors": found[1]})
+
+
+@router.get(
+    "/prompts/{key}/errors/{by}", summary="A prompt's errors by value", response_model=ValueErrorsAnswer
+)
+async def prompt_value_errors(
+    request: Request, stats: Stats, key: Key, by: By, limit: Limit = 50
+) -> Response:
+    """What went wrong in which scene, environment or outfit, by kind, the most frequent first.
+
+    Counted once a day, as of `valueStatsAsOf`.
+    """
+    values = by_key(key)
+    wanted = {**values, "dimension": by.removesuffix("s"), "limit": limit}
+    found = await stats.read((PROMPT_BY_KEY, values), (PROMPT_VALUE_ERRORS, wanted))
+    only(found[0], key)
+    body = {"value_stats_as_of": found.freshness["value_stats_as_of"], "errors": found[1]}
+    return answer(request, found, body)
 
 
 @router.get("/prompts/{key}/times", summary="How long a prompt takes", response_model=TimesAnswer)

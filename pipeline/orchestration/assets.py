@@ -197,25 +197,33 @@ def build_assets(first_day: dt.date) -> list[dg.AssetsDefinition]:
                 },
             )
 
-    @dg.asset(
-        name=tables.prompt_value_stats.name,
-        deps=[usage_events_asset, tables.prompt_stats.name],
-        group_name=VALUES_GROUP,
-        kinds={"duckdb", "postgres"},
-        description=tables.prompt_value_stats.comment,
+    @dg.multi_asset(
+        name="publish_values",
+        specs=[
+            dg.AssetSpec(
+                table.name,
+                deps=[usage_events_asset, tables.prompt_stats.name],
+                group_name=VALUES_GROUP,
+                kinds={"duckdb", "postgres"},
+                description=table.comment,
+            )
+            for table in tables.VALUE_TABLES
+        ],
     )
-    def prompt_value_stats_asset(
+    def value_assets(
         context: dg.AssetExecutionContext, stores: dg.ResourceParam[Stores]
-    ) -> dg.MaterializeResult[None]:
+    ) -> Iterator[dg.MaterializeResult[None]]:
         with stores.database_of_run(context.run.run_id) as database:
             report = publish_values(database, stores.lake)
-        return dg.MaterializeResult(
-            metadata={
-                "rows_written": report.rows,
-                "as_of": dg.MetadataValue.timestamp(report.as_of),
-                "seconds": report.seconds,
-            }
-        )
+        for name, rows in report.rows_written.items():
+            yield dg.MaterializeResult(
+                asset_key=name,
+                metadata={
+                    "rows_written": rows,
+                    "as_of": dg.MetadataValue.timestamp(report.as_of),
+                    "seconds": report.seconds,
+                },
+            )
 
     return [
         usage_events_asset,
@@ -223,7 +231,7 @@ def build_assets(first_day: dt.date) -> list[dg.AssetsDefinition]:
         usage_periods,
         user_partials,
         publish_assets,
-        prompt_value_stats_asset,
+        value_assets,
     ]
 
 

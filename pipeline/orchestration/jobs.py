@@ -13,7 +13,7 @@ from pipeline.orchestration.keeping import posts_have_events
 from pipeline.orchestration.reporting import stats_report
 from pipeline.orchestration.resources import Stores
 from pipeline.refresh import Plan, plan_refresh
-from pipeline.tables import STATS_TABLES, prompt_value_stats, prompts, user_prompt_stats
+from pipeline.tables import STATS_TABLES, VALUE_TABLES, prompts, user_prompt_stats
 
 JOB = "refresh_stats"
 SCHEDULE = "refresh_stats_schedule"
@@ -43,7 +43,7 @@ refresh_stats = dg.define_asset_job(
 
 count_values = dg.define_asset_job(
     VALUES_JOB,
-    selection=[prompt_value_stats.name],
+    selection=[table.name for table in VALUE_TABLES],
     executor_def=dg.in_process_executor,
     description="Counts by scene, environment and outfit what does not add up from day to day.",
 )

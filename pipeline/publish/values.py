@@ -1,22 +1,23 @@
 """The stats by prompt and scene, environment, outfit that do not add up from day to day.
 
-Distinct users, percentiles and periods by value: partials of them would be as many as the events. So they are
-counted from all raw events of the lake, some prompts at a time, once a day and at a pace of their own; the
-transaction that publishes them is short.
+Distinct users, percentiles, periods and errors by value: partials of them would be as many as the events.
+So they are counted from all raw events of the lake, some prompts at a time, once a day and at a pace of their
+own; the transaction that publishes them is short.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import json
 import logging
 import time
-from collections.abc import Collection
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import polars as pl
 import pyarrow as pa
 import pyarrow.dataset as ds
-from sqlalchemy import Text, cast, func, select, update
+from sqlalchemy import Table, Text, cast, func, select, update
 
 from pipeline import tables
 from pipeline.database import Database, Lock, lock_transaction
@@ -37,15 +38,15 @@ EVENTS_AT_ONCE = 5_000_000
 
 @dataclass(frozen=True)
 class ValuesReport:
-    """``rows``: rows of ``prompt_value_stats`` written or deleted. ``as_of``: that of the stats then."""
+    """``rows_written``: rows written or deleted, by table. ``as_of``: that of the stats then."""
 
-    rows: int
+    rows_written: dict[str, int]
     as_of: dt.datetime
     seconds: float
 
 
 def publish_values(database: Database, lake: str) -> ValuesReport:
-    """Counts from the raw events, and brings ``prompt_value_stats`` up to date.
+    """Counts from the raw events, and brings the stats by value up to date.
 
     What the published stats contain is in the lake before they are; so ``as_of`` is theirs, as it was before
     the lake was opened.
@@ -67,35 +68,43 @@ def publish_values(database: Database, lake: str) -> ValuesReport:
                 "Run prompt-stats refresh first",
             )
         as_of: dt.datetime = latest["as_of"]
-        wanted = _counted(lake, sizes, as_of.astimezone(dt.UTC).date())
-        rows = _publish(database, wanted, as_of)
+        wanted = list(_counted(lake, sizes, as_of.astimezone(dt.UTC).date()))
+        rows_written = _publish(database, wanted, as_of)
     seconds = time.perf_counter() - started
-    logger.info("published %d rows by value as of %s in %.1f s", rows, as_of, seconds)
-    return ValuesReport(rows, as_of, seconds)
+    logger.info("published %s by value as of %s in %.1f s", json.dumps(rows_written), as_of, seconds)
+    return ValuesReport(rows_written, as_of, seconds)
 
 
-def _counted(lake: str, sizes: dict[str, int], today: dt.date) -> pl.DataFrame:
+def _counted(lake: str, sizes: dict[str, int], today: dt.date) -> Iterator[dict[Table, pl.DataFrame]]:
+    """What each table shall hold of some prompts, until all have come."""
     events = open_usage_events(lake).read()
-    parts = list(chunks(sizes, EVENTS_AT_ONCE)) or [[]]
-    return pl.concat(_count(events, prompts, today) for prompts in parts)
+    for prompts in list(chunks(sizes, EVENTS_AT_ONCE)) or [[]]:
+        part = events.filter(ds.field("prompt_id").isin(pa.array(prompts, pa.string())))
+        counts = duckdb_engine.run("prompt_value_counts", {"today": today}, usage_events=part)
+        times = duckdb_engine.run("prompt_value_times", usage_events=part)
+        messages = duckdb_engine.run("prompt_value_errors", usage_events=part)
+        yield {
+            tables.prompt_value_stats: frames.prompt_value_stats(counts, times),
+            tables.prompt_value_error_stats: frames.prompt_value_error_stats(messages),
+        }
 
 
-def _count(events: ds.Dataset, prompts: Collection[str], today: dt.date) -> pl.DataFrame:
-    part = events.filter(ds.field("prompt_id").isin(pa.array(prompts, pa.string())))
-    counts = duckdb_engine.run("prompt_value_counts", {"today": today}, usage_events=part)
-    times = duckdb_engine.run("prompt_value_times", usage_events=part)
-    return frames.prompt_value_stats(counts, times)
-
-
-def _publish(database: Database, wanted: pl.DataFrame, as_of: dt.datetime) -> int:
-    table, refreshes = tables.prompt_value_stats, tables.stats_refresh
+def _publish(
+    database: Database, parts: list[dict[Table, pl.DataFrame]], as_of: dt.datetime
+) -> dict[str, int]:
+    rows_written = {}
     with database.engine.begin() as connection:
         lock_transaction(connection, Lock.PUBLISH)
-        # The lock keeps others from writing the table, so a second connection reads what we would.
+        # The lock keeps others from writing the tables, so a second connection reads what we would.
         with database.adbc() as reader:
-            published = read_table(reader, table, table.c.keys())
-        wanted = wanted.select(published.columns).cast(published.schema)
-        rows = replace_groups(connection, table, "prompt_id", changed_groups(published, wanted, "prompt_id"))
+            for table in tables.VALUE_TABLES:
+                published = read_table(reader, table, table.c.keys())
+                wanted = pl.concat(part[table] for part in parts)
+                changes = changed_groups(
+                    published, wanted.select(published.columns).cast(published.schema), "prompt_id"
+                )
+                rows_written[table.name] = replace_groups(connection, table, "prompt_id", changes)
+        refreshes = tables.stats_refresh
         latest = select(func.max(refreshes.c.id)).scalar_subquery()
         connection.execute(update(refreshes).where(refreshes.c.id == latest).values(value_stats_as_of=as_of))
-    return rows
+    return rows_written

@@ -11,6 +11,7 @@ import datetime as dt
 
 import polars as pl
 
+from pipeline.stats.errors import error_kind
 from pipeline.stats.percentiles import PERCENTILES, percentiles
 from pipeline.stats.rates import avg_generation_time_ms, success_rate, success_rate_interval
 
@@ -94,6 +95,20 @@ def prompt_value_stats(counts: pl.DataFrame, times: pl.DataFrame) -> pl.DataFram
         *(pl.col(name).clip(lowest, highest) for name in PERCENTILES),
         "unique_users",
         *_windows(),
+    )
+
+
+def prompt_value_error_stats(messages: pl.DataFrame) -> pl.DataFrame:
+    """One row a prompt, dimension (scene, environment, outfit), value and kind of error.
+
+    ``messages`` are the rows of ``prompt_value_errors.sql``.
+    """
+    kinds = messages.with_columns(error_kind=error_kind(pl.col("error_message")))
+    return pl.concat(
+        kinds.group_by(
+            "prompt_id", pl.lit(name).alias("dimension"), pl.col(name).alias("value"), "error_kind"
+        ).agg(pl.col("error_count").sum(), pl.col("last_seen_at").max())
+        for name in ("scene", "environment", "outfit")
     )
 
 

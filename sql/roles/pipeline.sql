@@ -39,6 +39,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON
     prompt_daily_stats,
     prompt_error_stats,
     prompt_value_stats,
+    prompt_value_error_stats,
     user_prompt_stats,
     stats_day,
     user_stats_day,

@@ -17,6 +17,7 @@ GRANT SELECT ON
     prompt_daily_stats,
     prompt_error_stats,
     prompt_value_stats,
+    prompt_value_error_stats,
     user_prompt_stats,
     stats_refresh,
     -- Says whether the schema is that of the command: for prompt-stats top, show and export.

@@ -212,6 +212,13 @@ def test_errors_are_told_by_kind(client: httpx.Client) -> None:
     [error] = get(client, "/prompts/portrait/errors")["errors"]
     assert (error["errorKind"], error["errorCount"]) == ("CUDA out of memory: <n> MiB", 1)
     assert get(client, "/prompts/unused/errors")["errors"] == []
+    for by in ("scenes", "environments", "outfits"):
+        answer = get(client, f"/prompts/portrait/errors/{by}")
+        assert answer["valueStatsAsOf"] == answer["asOf"]
+        assert [each | {"lastSeenAt": None} for each in answer["errors"]] == [
+            error | {"value": None, "lastSeenAt": None}
+        ]
+        assert get(client, f"/prompts/unused/errors/{by}")["errors"] == []
 
 
 @pytest.mark.parametrize(("bucket", "length"), [("day", 30), ("week", 5), ("month", 2)])
@@ -276,7 +283,9 @@ def test_favourites_are_added_ordered_and_removed(client: httpx.Client) -> None:
     assert names(get(client, f"/users/{USER}/prompts")) == ["Portrait", "Street"]
 
 
-@pytest.mark.parametrize("path", ["", "/stats", "/scenes", "/environments", "/outfits", "/errors", "/series"])
+@pytest.mark.parametrize(
+    "path", ["", "/stats", "/scenes", "/environments", "/outfits", "/errors", "/errors/scenes", "/series"]
+)
 def test_what_is_not_there_is_said(client: httpx.Client, path: str) -> None:
     for key in ("nobodys", str(NOBODY), "%00"):
         answer = client.get(f"/prompts/{key}{path}")

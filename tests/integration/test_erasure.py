@@ -98,7 +98,11 @@ def test_days_that_can_not_be_read_do_not_hold_up_the_rest(
 
     report = erase_user(database, lake, FIRST_DAY, str(PERSON))
 
-    assert list(report.unread) == ["prompt_value_stats", f"{expired} of usage_events"]
+    assert list(report.unread) == [
+        "prompt_value_stats",
+        "prompt_value_error_stats",
+        f"{expired} of usage_events",
+    ]
     assert report.rows["prompt_usage"] == 2
     with psycopg.connect(database.conninfo) as app:
         # The lost day's partials still count the person's event, and the others of the day.

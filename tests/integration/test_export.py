@@ -65,6 +65,7 @@ ORDERS = {
     "prompt_daily_stats": "day, prompt_id",
     "prompt_error_stats": "prompt_id, error_kind",
     "prompt_value_stats": "prompt_id, dimension, value",
+    "prompt_value_error_stats": "prompt_id, dimension, value, error_kind",
     "user_prompt_stats": "user_id, prompt_id",
     "stats_refresh": "id",
 }

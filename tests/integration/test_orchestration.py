@@ -161,7 +161,7 @@ def test_what_is_counted_by_value_follows_every_night(
     with psycopg.connect(database.conninfo) as connection:
         assert connection.execute(state).fetchone() == (None,)
         result = definitions.resolve_job_def(VALUES_JOB).execute_in_process(instance=instance)
-        counted = result.asset_materializations_for_node("prompt_value_stats")[0].metadata
+        counted = result.asset_materializations_for_node("publish_values")[0].metadata
         connection.commit()
         assert connection.execute(state).fetchone() == (True,)
         assert counted["rows_written"].value == 6

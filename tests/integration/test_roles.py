@@ -35,7 +35,7 @@ from tests.roles import FOLDER, as_role
 
 SLUG = "portrait-selfie-casual"
 TABLES = sorted([*tables.metadata.tables, VERSION_TABLE])
-STATS = {table.name for table in (*tables.STATS_TABLES, tables.prompt_value_stats, tables.user_prompt_stats)}
+STATS = {table.name for table in (*tables.STATS_TABLES, *tables.VALUE_TABLES, tables.user_prompt_stats)}
 
 ALLOWED = """
     SELECT table_name, array_agg(granted)
@@ -164,7 +164,13 @@ def test_the_api_answers_and_takes_what_it_is_sent(database: Database, lake: str
         served(api, PROMPT_STATS_LAKE_URI=lake) as client,
     ):
         parameters = {path: {"ids": SLUG} for path in ("/prompts/compare", "/prompts/sparklines")}
-        known = {"key": SLUG, "user_id": str(uuid.UUID(int=1)), "ranking": "best", "table": "prompts"}
+        known = {
+            "by": "scenes",
+            "key": SLUG,
+            "user_id": str(uuid.UUID(int=1)),
+            "ranking": "best",
+            "table": "prompts",
+        }
         for path, methods in client.get("/openapi.json").json()["paths"].items():
             if "get" in methods:
                 answer = client.get(path.format(**known), params=parameters.get(path))
