@@ -7,6 +7,7 @@ import warnings
 import dagster as dg
 
 from pipeline.orchestration.assets import build_assets
+from pipeline.orchestration.dead_runs import fail_dead_runs
 from pipeline.orchestration.jobs import (
     count_values,
     count_values_schedule,
@@ -52,6 +53,7 @@ def build_definitions(stores: Stores) -> dg.Definitions:
             retain_events_schedule,
             write_report_schedule,
         ],
+        sensors=[fail_dead_runs],
         resources={"stores": stores},
         executor=dg.in_process_executor,
     )

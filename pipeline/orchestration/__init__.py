@@ -8,6 +8,8 @@
     The nightly ``reconcile_lake``, and ``retain_events``, which is off unless it is asked for.
 ``reporting``
     ``stats_report``, the dashboard as a file, and the hourly job that writes it.
+``dead_runs``
+    The sensor that marks runs as failed whose process is gone.
 ``resources``
     The database and the lake, as the settings name them.
 ``instance``

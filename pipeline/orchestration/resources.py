@@ -34,8 +34,13 @@ class Stores:
     @contextmanager
     def database_of_run(self, run_id: str) -> Iterator[Database]:
         """The database, with connections that carry the run's id, so that a slow query names its run."""
-        database = self.database.named(f"prompt-stats {run_id}")
+        database = self.database.named(name_of_run(run_id))
         try:
             yield database
         finally:
             database.close()
+
+
+def name_of_run(run_id: str) -> str:
+    """What the connections of a run are named."""
+    return f"prompt-stats {run_id}"
