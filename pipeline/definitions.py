@@ -7,6 +7,14 @@ import warnings
 import dagster as dg
 
 from pipeline.orchestration.assets import build_assets
+from pipeline.orchestration.checks import (
+    check_stats,
+    check_stats_nightly,
+    check_stats_nightly_schedule,
+    check_stats_schedule,
+    stats_checks,
+    with_freshness,
+)
 from pipeline.orchestration.dead_runs import fail_dead_runs
 from pipeline.orchestration.jobs import (
     count_values,
@@ -15,9 +23,6 @@ from pipeline.orchestration.jobs import (
     refresh_stats_schedule,
 )
 from pipeline.orchestration.keeping import (
-    check_coverage,
-    check_coverage_schedule,
-    posts_have_events,
     reconcile_lake,
     reconcile_lake_schedule,
     retain_events,
@@ -35,13 +40,14 @@ def build_definitions(stores: Stores) -> dg.Definitions:
         warnings.simplefilter("ignore", dg.BetaWarning)
         assets = build_assets(stores.first_day)
     return dg.Definitions(
-        assets=[*assets, stats_report],
-        asset_checks=[posts_have_events],
+        assets=with_freshness([*assets, stats_report]),
+        asset_checks=[stats_checks],
         jobs=[
             refresh_stats,
             count_values,
             reconcile_lake,
-            check_coverage,
+            check_stats,
+            check_stats_nightly,
             retain_events,
             write_report_job,
         ],
@@ -49,7 +55,8 @@ def build_definitions(stores: Stores) -> dg.Definitions:
             refresh_stats_schedule,
             count_values_schedule,
             reconcile_lake_schedule,
-            check_coverage_schedule,
+            check_stats_schedule,
+            check_stats_nightly_schedule,
             retain_events_schedule,
             write_report_schedule,
         ],

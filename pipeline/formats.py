@@ -30,3 +30,20 @@ def moment(value: dt.datetime | None) -> str:
 def quoted_if_blank(text: str) -> str:
     """The text itself, or in quotes where one could not see it."""
     return text if text.strip() else repr(text)
+
+
+def shown(value: object) -> str:
+    """A value of any kind: numbers, moments and what is missing as above, else as it is."""
+    if value is None:
+        return NONE
+    if isinstance(value, dt.datetime):
+        return moment(value)
+    if isinstance(value, float):
+        return f"{value:,.1f}"
+    return count(value) if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def markdown(text: str) -> str:
+    """The text as Markdown that shows it as it is, in one cell of a table."""
+    plain = "".join(f"\\{each}" if each in r"\`*_{}[]()#+-.!|~" else each for each in text)
+    return " ".join(plain.replace("&", "&amp;").replace("<", "&lt;").split())

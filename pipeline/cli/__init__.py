@@ -8,6 +8,8 @@
     ``migrate``, ``seed-prompts``, ``simulate``, ``refresh``, ``backfill``.
 ``keeping``
     ``reconcile``, ``keep-up``, ``retain``, ``erase-user``.
+``checking``
+    ``check``.
 ``events``
     ``rejected``, ``send-journal``, ``track-missing``.
 ``serving``

@@ -10,7 +10,7 @@ import sys
 import typer
 from sqlalchemy.exc import DBAPIError
 
-from pipeline.cli import events, exporting, keeping, reading, serving, tour, writing
+from pipeline.cli import checking, events, exporting, keeping, reading, serving, tour, writing
 from pipeline.cli.context import messages
 from pipeline.errors import PromptStatsError
 
@@ -33,6 +33,7 @@ for command in (
     keeping.retain,
     keeping.erase_user,
     reading.status,
+    checking.check,
     reading.top,
     reading.show,
     exporting.export,

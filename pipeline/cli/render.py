@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.bar import Bar
@@ -12,8 +12,14 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.formats import count, moment, percent, quoted_if_blank, seconds
+from pipeline.formats import count, moment, percent, quoted_if_blank, seconds, shown
 from pipeline.rejected import Rejections
+
+if TYPE_CHECKING:
+    # polars takes a moment to import, and most commands do without.
+    from pipeline.checks.report import Check, Report
+
+COLOURS = {"OK": "green", "WARN": "yellow", "ERROR": "red"}
 
 
 def age(answer: Mapping[str, Any]) -> str:
@@ -46,6 +52,26 @@ def status(answer: Mapping[str, Any]) -> RenderableType:
     for name, value in rows.items():
         table.add_row(Text(name, style="bold"), value)
     return table
+
+
+def checks(made: Sequence[tuple[Check, Report]]) -> RenderableType:
+    """Checks and what they found; of those that failed the worst offenders, and what to do."""
+    table = Table.grid(padding=(0, 2))
+    failed: list[RenderableType] = []
+    for each, report in made:
+        said = "OK" if report.passed else each.severity.value
+        table.add_row(Text(said, style=COLOURS[said]), Text(each.name, style="bold"), Text(report.summary))
+        if report.passed:
+            continue
+        failed += [Text(), Text(each.name, style="bold"), Text(each.remedy)]
+        if report.worst:
+            worst = Table(box=box.SIMPLE)
+            for name in report.worst[0]:
+                worst.add_column(name)
+            for row in report.worst:
+                worst.add_row(*(Text(shown(each)) for each in row.values()))
+            failed.append(worst)
+    return Group(table, *failed)
 
 
 def _damaged(days: Sequence[dt.date]) -> str:

@@ -6,6 +6,8 @@
     ``refresh_stats`` and the schedule that launches it for the stale days.
 ``keeping``
     The nightly ``reconcile_lake``, and ``retain_events``, which is off unless it is asked for.
+``checks``
+    The checks of ``pipeline/checks``, the jobs that make them, and how fresh assets have to be.
 ``reporting``
     ``stats_report``, the dashboard as a file, and the hourly job that writes it.
 ``dead_runs``

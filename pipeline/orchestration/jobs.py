@@ -9,7 +9,7 @@ from pipeline.days import DayRange, contiguous_ranges
 from pipeline.lake.partials import USAGE, USERS
 from pipeline.lake.usage_events import TABLE
 from pipeline.orchestration.assets import SyncConfig
-from pipeline.orchestration.keeping import posts_have_events
+from pipeline.orchestration.checks import stats_checks
 from pipeline.orchestration.reporting import stats_report
 from pipeline.orchestration.resources import Stores
 from pipeline.refresh import Plan, plan_refresh
@@ -32,9 +32,9 @@ UNFINISHED = [
 
 refresh_stats = dg.define_asset_job(
     JOB,
-    # Checks that are not part of an asset have a job of their own, and the report has one.
+    # Checks that are not part of an asset have jobs of their own, and the report has one.
     selection=dg.AssetSelection.all()
-    - dg.AssetSelection.checks(posts_have_events)
+    - dg.AssetSelection.checks(*stats_checks.check_keys)
     - dg.AssetSelection.assets(stats_report),
     # The steps are calls of a few seconds: a process each would cost more than the work.
     executor_def=dg.in_process_executor,

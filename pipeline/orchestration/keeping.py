@@ -4,16 +4,13 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from pipeline import coverage
 from pipeline.lake import upkeep
-from pipeline.lake.usage_events import TABLE
 from pipeline.orchestration.resources import Stores
 from pipeline.reconcile import reconcile
 from pipeline.retention import retain
 
 RECONCILE_JOB = "reconcile_lake"
 RETAIN_JOB = "retain_events"
-COVERAGE_JOB = "check_coverage"
 
 
 class RetainConfig(dg.Config):
@@ -85,42 +82,6 @@ def retain_events() -> None:
     """Removes raw events older than PROMPT_STATS_RETAIN_DAYS from Postgres; no number changes."""
     retain_op()
 
-
-@dg.asset_check(
-    asset=TABLE, description="Each post that was made from a prompt, and is an hour old, has its event."
-)
-def posts_have_events(
-    context: dg.AssetCheckExecutionContext, stores: dg.ResourceParam[Stores]
-) -> dg.AssetCheckResult:
-    """Compares the posts with the events; prompt-stats track-missing appends what is missing."""
-    with stores.database_of_run(context.run.run_id) as database:
-        report = coverage.look_for_missing(database, stores.lake)
-    times = {"first_at": report.first_at, "last_at": report.last_at}
-    return dg.AssetCheckResult(
-        passed=not report.missing,
-        severity=dg.AssetCheckSeverity.WARN,
-        metadata={
-            "posts": report.posts,
-            "posts_without_event": report.missing,
-            **{name: dg.MetadataValue.timestamp(at) for name, at in times.items() if at},
-        },
-    )
-
-
-check_coverage = dg.define_asset_job(
-    COVERAGE_JOB,
-    selection=dg.AssetSelection.checks(posts_have_events),
-    executor_def=dg.in_process_executor,
-    description="Looks for posts that no event is about.",
-)
-
-check_coverage_schedule = dg.ScheduleDefinition(
-    name="check_coverage_schedule",
-    job=check_coverage,
-    cron_schedule="43 3 * * *",
-    execution_timezone="UTC",
-    default_status=dg.DefaultScheduleStatus.RUNNING,
-)
 
 reconcile_lake_schedule = dg.ScheduleDefinition(
     name="reconcile_lake_schedule",

@@ -8,20 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
 import psycopg
 import pytest
 
 from pipeline.coverage import look_for_missing, track_missing
 from pipeline.database import Database
-from pipeline.definitions import build_definitions
 from pipeline.errors import DatabaseError
-from pipeline.orchestration.jobs import JOB
-from pipeline.orchestration.keeping import COVERAGE_JOB
-from pipeline.orchestration.resources import Stores
 from pipeline.refresh import refresh
 from pipeline.retention import retain
-from pipeline.settings import Settings
 from pipeline.tracking import PromptTracker
 from tests.command import answer
 from tests.conftest import FIRST_DAY
@@ -126,24 +120,6 @@ def test_what_can_not_be_an_event_is_kept_and_not_tried_again(
 def test_nothing_is_missing_before_anything_was_counted(database: Database, lake: str) -> None:
     with pytest.raises(DatabaseError, match="nothing was published yet"):
         look_for_missing(database, lake)
-
-
-def test_the_check_names_what_is_missing(
-    database: Database, lake: str, app: psycopg.Connection[Any], tmp_path: Path
-) -> None:
-    values = {"PROMPT_STATS_LAKE_URI": lake, "PROMPT_STATS_START_DATE": FIRST_DAY}
-    definitions = build_definitions(Stores(Settings.model_validate(values), database))
-    track(database, add_post(app))
-    refresh(database, lake, FIRST_DAY)
-    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
-        for missing in (0, 1):
-            result = definitions.resolve_job_def(COVERAGE_JOB).execute_in_process(instance=instance)
-            [check] = result.get_asset_check_evaluations()
-            assert check.passed == (not missing)
-            assert check.metadata["posts_without_event"].value == missing
-            add_post(app)
-    keys = definitions.resolve_job_def(JOB).asset_layer.asset_graph.asset_check_keys
-    assert "posts_have_events" not in {key.name for key in keys}
 
 
 def test_the_command(database: Database, lake: str, app: psycopg.Connection[Any], tmp_path: Path) -> None:

@@ -1,0 +1,95 @@
+"""What a check is, what it is given, what it reports; and how it reads Postgres."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import polars as pl
+from sqlalchemy import TextClause, text
+
+from pipeline import formats
+from pipeline.database import Database
+
+LONGEST_QUERY = dt.timedelta(minutes=5)
+"""After it a check's query is given up, so that no check holds up the refreshes for long."""
+
+WORST = 10
+"""How many of the worst offenders a report names."""
+
+MOMENT = pl.Datetime("us", "UTC")
+
+
+class Severity(StrEnum):
+    """What a failed check means: something to look at, or numbers that are wrong or soon will be."""
+
+    WARN = "WARN"
+    ERROR = "ERROR"
+
+
+class Cadence(StrEnum):
+    """How often a check is made: what reads ledgers and recent rows hourly, what reads history nightly."""
+
+    HOURLY = "hourly"
+    NIGHTLY = "nightly"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is checked."""
+
+    database: Database
+    lake: str
+    first_day: dt.date
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a check found.
+
+    ``summary``: one sentence. ``figures``: numbers, texts, times and dates by name. ``worst``: the worst
+    offenders as rows with the same columns, the worst first, at most :data:`WORST`.
+    """
+
+    passed: bool
+    summary: str
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    worst: Sequence[Mapping[str, Any]] = ()
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check. ``asset``: the table that it is about; ``compares`` and ``remedy`` are sentences."""
+
+    name: str
+    asset: str
+    severity: Severity
+    cadence: Cadence
+    compares: str
+    remedy: str
+    make: Callable[[Subject], Report]
+
+
+def rows(
+    subject: Subject,
+    statement: TextClause,
+    schema: Mapping[str, Any],
+    parameters: Mapping[str, Any] | None = None,
+) -> pl.DataFrame:
+    """The rows of a query, with ids as text; the query can change nothing and ends in time."""
+    with subject.database.engine.begin() as connection:
+        connection.execute(text("SET TRANSACTION READ ONLY"))
+        connection.execute(
+            text("SELECT set_config('statement_timeout', :limit, true)"),
+            {"limit": f"{LONGEST_QUERY.total_seconds():.0f}s"},
+        )
+        found = connection.execute(statement, parameters or {})
+        return pl.DataFrame([tuple(row) for row in found], schema=dict(schema), orient="row")
+
+
+def plural(number: int, noun: str) -> str:
+    """``1 event``, ``2,000 events``."""
+    return f"{formats.count(number)} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,46 @@
+"""``check``."""
+
+from __future__ import annotations
+
+from pipeline.cli import render
+from pipeline.cli.context import AsJson, console, open_current_database, print_json, working
+from pipeline.errors import PromptStatsError
+from pipeline.settings import settings
+
+
+def check(*, as_json: AsJson = False) -> None:
+    """Check the stats: fresh, complete, equal to a recount, and nothing waits; say what to do."""
+    from pipeline.checks.catalog import CHECKS, make
+    from pipeline.checks.report import Severity, Subject
+
+    subject = Subject(open_current_database(), settings().lake, settings().start_date)
+    with working("checking") as status:
+        made = []
+        for each in CHECKS:
+            status.update(f"checking [dim]{each.name}[/dim]")
+            made.append((each, make(each, subject)))
+    if as_json:
+        print_json(
+            [
+                {
+                    "name": each.name,
+                    "asset": each.asset,
+                    "severity": each.severity,
+                    "passed": report.passed,
+                    "summary": report.summary,
+                    "remedy": None if report.passed else each.remedy,
+                    "figures": report.figures,
+                    "worst": report.worst,
+                }
+                for each, report in made
+            ]
+        )
+    else:
+        console.print(render.checks(made))
+    errors = [each.name for each, report in made if not report.passed and each.severity is Severity.ERROR]
+    if errors:
+        raise PromptStatsError(
+            "Checking the stats",
+            f"{len(errors)} of {len(made)} checks found an error: {', '.join(errors)}",
+            "What each means and what to do is in docs/checks.md",
+        )

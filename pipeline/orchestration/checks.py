@@ -1,0 +1,132 @@
+"""The checks of ``pipeline/checks`` as asset checks, their jobs, and how fresh the assets have to be."""
+
+import datetime as dt
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+
+from pipeline import formats
+from pipeline.checks.catalog import CHECKS, make
+from pipeline.checks.report import Cadence, Check, Report, Subject
+from pipeline.orchestration.resources import Stores
+from pipeline.tables import STATS_TABLES, VALUE_TABLES, prompts, user_prompt_stats
+
+JOB = "check_stats"
+NIGHTLY_JOB = "check_stats_nightly"
+
+EVERY_TICK = dg.FreshnessPolicy.time_window(
+    warn_window=dt.timedelta(minutes=15), fail_window=dt.timedelta(minutes=30)
+)
+EVERY_HOUR = dg.FreshnessPolicy.time_window(
+    warn_window=dt.timedelta(hours=2), fail_window=dt.timedelta(hours=3)
+)
+EVERY_NIGHT = dg.FreshnessPolicy.time_window(
+    warn_window=dt.timedelta(hours=26), fail_window=dt.timedelta(hours=36)
+)
+POLICIES = {
+    **{dg.AssetKey(table.name): EVERY_TICK for table in (*STATS_TABLES, prompts)},
+    dg.AssetKey(user_prompt_stats.name): EVERY_HOUR,
+    dg.AssetKey("stats_report"): EVERY_HOUR,
+    **{dg.AssetKey(table.name): EVERY_NIGHT for table in VALUE_TABLES},
+}
+"""When Dagster calls an asset late that was not materialized. How old its data are is ``stats_are_fresh``."""
+
+
+def with_freshness(assets: Iterable[dg.AssetsDefinition]) -> Sequence[dg.AssetsDefinition]:
+    """The assets, each with the freshness that its schedule promises."""
+
+    def of_schedule(spec: dg.AssetSpec) -> dg.AssetSpec:
+        policy = POLICIES.get(spec.key)
+        return dg.apply_freshness_policy(spec, policy) if policy else spec
+
+    return dg.map_asset_specs(of_schedule, assets)
+
+
+def _key(check: Check) -> dg.AssetCheckKey:
+    return dg.AssetCheckKey(dg.AssetKey(check.asset), check.name)
+
+
+@dg.multi_asset_check(
+    name="check",
+    # One step for all: they take less time than a step of its own for each.
+    specs=[
+        dg.AssetCheckSpec(
+            check.name,
+            asset=check.asset,
+            description=f"{check.compares}\n\nIf it fails: {check.remedy}",
+            metadata={"cadence": check.cadence.value, "severity": check.severity.value},
+        )
+        for check in CHECKS
+    ],
+    can_subset=True,
+)
+def stats_checks(
+    context: dg.AssetCheckExecutionContext, stores: dg.ResourceParam[Stores]
+) -> Iterator[dg.AssetCheckResult]:
+    """Makes those of the checks that are selected."""
+    with stores.database_of_run(context.run.run_id) as database:
+        subject = Subject(database, stores.lake, stores.first_day)
+        for check in CHECKS:
+            if _key(check) in context.selected_asset_check_keys:
+                yield _result(check, make(check, subject))
+
+
+def _result(check: Check, report: Report) -> dg.AssetCheckResult:
+    worst = _table(report.worst)
+    return dg.AssetCheckResult(
+        asset_key=check.asset,
+        check_name=check.name,
+        passed=report.passed,
+        severity=dg.AssetCheckSeverity(check.severity.value),
+        description=report.summary if report.passed else f"{report.summary}. {check.remedy}",
+        metadata={
+            **{name: _value(value) for name, value in report.figures.items() if value is not None},
+            **({"worst": dg.MetadataValue.md(worst)} if worst else {}),
+        },
+    )
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> str:
+    if not rows:
+        return ""
+    header = [*rows[0]]
+    cells = [[formats.markdown(formats.shown(row[name])) for name in header] for row in rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in [header, ["---"] * len(header), *cells])
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, dt.datetime):
+        return dg.MetadataValue.timestamp(value)
+    return value.isoformat() if isinstance(value, dt.date) else value
+
+
+def _job(name: str, cadence: Cadence, description: str) -> Any:
+    return dg.define_asset_job(
+        name,
+        selection=dg.AssetSelection.checks(*(_key(check) for check in CHECKS if check.cadence is cadence)),
+        executor_def=dg.in_process_executor,
+        description=description,
+    )
+
+
+check_stats = _job(JOB, Cadence.HOURLY, "Checks the stats by what costs little: ledgers and recent rows.")
+check_stats_nightly = _job(NIGHTLY_JOB, Cadence.NIGHTLY, "Checks the stats by what reads the history.")
+
+check_stats_schedule = dg.ScheduleDefinition(
+    name="check_stats_schedule",
+    job=check_stats,
+    # Of their own, so that they lengthen no refresh; and between two of its ticks.
+    cron_schedule="37 * * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+)
+
+check_stats_nightly_schedule = dg.ScheduleDefinition(
+    name="check_stats_nightly_schedule",
+    job=check_stats_nightly,
+    # After the night's reconciliation, retention and counts by value.
+    cron_schedule="52 4 * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+)

@@ -1,0 +1,85 @@
+-- Purpose: what each stats table counts, in sum and for prompts on which the tables differ.
+-- Grain:   one row a table, with prompt_id NULL; and one a table and prompt, for at most :limit prompts.
+-- Time:    the last publish, whose tables are of one transaction.
+-- Counts that a table does not have are NULL. differing_prompts is their number before the limit. Prompts that
+-- no publish has written back yet are left out of prompts.
+WITH counted AS (
+    SELECT 'prompt_stats' AS table_name, prompt_id, usage_count, success_count, failure_count
+    FROM prompt_stats
+    UNION ALL
+    SELECT 'prompt_daily_stats', prompt_id, sum(usage_count), sum(success_count), sum(failure_count)
+    FROM prompt_daily_stats
+    GROUP BY prompt_id
+    UNION ALL
+    SELECT 'prompt_scene_stats', prompt_id, sum(usage_count), sum(success_count), sum(failure_count)
+    FROM prompt_scene_stats
+    GROUP BY prompt_id
+    UNION ALL
+    SELECT 'prompt_environment_stats', prompt_id, sum(usage_count), sum(success_count), sum(failure_count)
+    FROM prompt_environment_stats
+    GROUP BY prompt_id
+    UNION ALL
+    SELECT 'prompt_outfit_stats', prompt_id, sum(usage_count), sum(success_count), sum(failure_count)
+    FROM prompt_outfit_stats
+    GROUP BY prompt_id
+    UNION ALL
+    SELECT 'prompts', id, usage_count, success_count, failure_count
+    FROM prompts
+    WHERE stats_as_of IS NOT NULL
+),
+
+differing AS (
+    -- A table that lacks the prompt counts 0; only prompts may lack it.
+    SELECT
+        prompt_id,
+        max(usage_count) AS usage_count,
+        count(*) OVER () AS prompts
+    FROM counted
+    GROUP BY prompt_id
+    HAVING
+        sum(usage_count) <> max(usage_count) * (5 + count(*) FILTER (WHERE table_name = 'prompts'))
+        OR sum(success_count) <> max(success_count) * (5 + count(*) FILTER (WHERE table_name = 'prompts'))
+        OR sum(failure_count) <> max(failure_count) * (5 + count(*) FILTER (WHERE table_name = 'prompts'))
+    ORDER BY 2 DESC, 1
+    LIMIT :limit
+),
+
+whole (table_name, usage_count, success_count, failure_count) AS (
+    SELECT 'prompt_stats', sum(usage_count), sum(success_count), sum(failure_count)
+    FROM prompt_stats
+    UNION ALL
+    SELECT 'scene_stats', sum(usage_count), sum(success_count), sum(failure_count)
+    FROM scene_stats
+    UNION ALL
+    SELECT 'environment_stats', sum(usage_count), sum(success_count), sum(failure_count)
+    FROM environment_stats
+    UNION ALL
+    SELECT 'outfit_stats', sum(usage_count), sum(success_count), sum(failure_count)
+    FROM outfit_stats
+    UNION ALL
+    SELECT 'stats_day', sum(usage_count), NULL, NULL
+    FROM stats_day
+    UNION ALL
+    SELECT 'stats_refresh', max(usage_count), NULL, NULL
+    FROM (SELECT usage_count FROM stats_refresh ORDER BY id DESC LIMIT 1) AS latest
+)
+
+SELECT
+    table_name,
+    NULL                               AS prompt_id,
+    coalesce(usage_count, 0)::bigint   AS usage_count,
+    success_count::bigint,
+    failure_count::bigint,
+    NULL                               AS differing_prompts
+FROM whole
+UNION ALL
+SELECT
+    counted.table_name,
+    counted.prompt_id::text,
+    counted.usage_count::bigint,
+    counted.success_count::bigint,
+    counted.failure_count::bigint,
+    differing.prompts
+FROM counted
+INNER JOIN differing ON differing.prompt_id = counted.prompt_id
+ORDER BY prompt_id NULLS FIRST, table_name
