@@ -7,6 +7,7 @@ import warnings
 import dagster as dg
 
 from pipeline.orchestration.assets import build_assets
+from pipeline.orchestration.forgetting import forget_runs, forget_runs_schedule
 from pipeline.orchestration.jobs import (
     count_values,
     count_values_schedule,
@@ -43,6 +44,7 @@ def build_definitions(stores: Stores) -> dg.Definitions:
             check_coverage,
             retain_events,
             write_report_job,
+            forget_runs,
         ],
         schedules=[
             refresh_stats_schedule,
@@ -51,6 +53,7 @@ def build_definitions(stores: Stores) -> dg.Definitions:
             check_coverage_schedule,
             retain_events_schedule,
             write_report_schedule,
+            forget_runs_schedule,
         ],
         resources={"stores": stores},
         executor=dg.in_process_executor,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import datetime as dt
 import json
 import logging
 import re
@@ -29,6 +30,7 @@ from psycopg.conninfo import conninfo_to_dict
 from pipeline.cli.main import app
 from pipeline.database import Database
 from pipeline.definitions import build_definitions
+from pipeline.orchestration.forgetting import forget
 from pipeline.orchestration.instance import EVENT_SETTINGS
 from pipeline.orchestration.jobs import VALUES_JOB
 from pipeline.orchestration.resources import Stores
@@ -181,14 +183,20 @@ def test_dagster_runs_on_its_production_configuration(
     refresh(database, lake, FIRST_DAY)
     values = {"PROMPT_STATS_LAKE_URI": lake}
     definitions = build_definitions(Stores(Settings.model_validate(values), database))
-    run = definitions.resolve_job_def(VALUES_JOB).execute_in_process(instance=production)
+    job = definitions.resolve_job_def(VALUES_JOB)
+    earlier = job.execute_in_process(instance=production)
+    capsys.readouterr()
+    run = job.execute_in_process(instance=production)
 
     stored = production.get_run_by_id(run.run_id)
     assert stored
     assert stored.is_success
     said = [event.user_message for event in production.all_logs(run.run_id) if not event.dagster_event]
-    assert any(re.match("published 3 rows by value", message) for message in said)
+    assert any(re.match(r"published \d rows by value", message) for message in said)
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
     [line] = [line for line in lines if line["logger"] == "pipeline.publish.values"]
-    assert line["message"].startswith("published 3 rows by value as of ")
+    assert re.match(r"published \d rows by value as of ", line["message"])
     assert (line["level"], line["run_id"], line["job_name"]) == ("info", run.run_id, VALUES_JOB)
+
+    assert forget(production, dt.datetime.now(dt.UTC)) == 1
+    assert [production.has_run(each.run_id) for each in (earlier, run)] == [False, True]
