@@ -11,6 +11,8 @@ from structlog.typing import EventDict
 
 RUN = "dagster_meta"
 """What Dagster adds to each record of a run."""
+EVENT = ("dagster_event", "dagster_event_batch_metadata")
+"""Besides, where the record is an event of Dagster's own: of a step, say."""
 FIGURES_OF_RUN = ("run_id", "job_name", "step_key")
 
 
@@ -46,4 +48,9 @@ def _name_run(_logger: object, _method: str, line: EventDict) -> EventDict:
     if run:
         line.update({name: run[name] for name in FIGURES_OF_RUN if run[name]})
         line["event"] = run["orig_message"]
+    for name in EVENT:
+        # Its text is the message, its figures are in Dagster; what went wrong is in neither.
+        error = getattr(getattr(line.pop(name, None), "event_specific_data", None), "error", None)
+        if error:
+            line["exception"] = error.to_string()
     return line

@@ -173,6 +173,18 @@ def production(
     root.setLevel(level)
 
 
+@dg.op
+def refuse() -> None:
+    """What a fault does."""
+    raise ValueError("on purpose")
+
+
+@dg.job
+def refused() -> None:
+    """A run that fails."""
+    refuse()
+
+
 # Dagster calls handlers of dagster.yaml a beta: lines as JSON with the run's id can't be had otherwise.
 @pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 def test_dagster_runs_on_its_production_configuration(
@@ -198,5 +210,11 @@ def test_dagster_runs_on_its_production_configuration(
     assert re.match(r"published \d rows by value as of ", line["message"])
     assert (line["level"], line["run_id"], line["job_name"]) == ("info", run.run_id, VALUES_JOB)
 
-    assert forget(production, dt.datetime.now(dt.UTC)) == 1
+    refused.execute_in_process(instance=production, raise_on_error=False)
+    failures = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
+    assert [line["level"] for line in failures] == ["error", "error"]
+    assert "ValueError: on purpose" in failures[0]["exception"]
+    assert "dagster_event" not in failures[0]
+
+    assert forget(production, dt.datetime.now(dt.UTC)) == 2
     assert [production.has_run(each.run_id) for each in (earlier, run)] == [False, True]
