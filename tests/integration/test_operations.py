@@ -322,6 +322,8 @@ def broken_server(deployment: Deployment) -> Iterator[list[str]]:
 def large_storage(deployment: Deployment) -> Iterator[list[str]]:
     assert (deployment.home / "dagster" / "history").exists()
     yield [str(deployment.home / "dagster")]
+    # The restore below begins with an empty one.
+    assert [file.name for file in (deployment.home / "dagster").iterdir()] == ["dagster.yaml"]
 
 
 @trouble("Folders are left in /tmp")
