@@ -31,5 +31,5 @@ table as a file), ``formats`` (values as people read them), ``settings`` (the en
 error tree), ``days`` (which day an event belongs to), ``tables`` (the schema), ``schema`` (migrations),
 ``database`` (connections), ``conninfo`` (their addresses), ``queries`` (the files of ``sql/``), ``embedded``
 (the Postgres that starts by itself), ``seeding`` with ``data`` (the shipped prompts) and ``traffic`` and
-``simulation`` (made-up events).
+``simulation`` (made-up events), ``logs`` (the log as JSON).
 """

@@ -16,6 +16,7 @@ from pipeline.orchestration.checks import (
     with_freshness,
 )
 from pipeline.orchestration.dead_runs import fail_dead_runs
+from pipeline.orchestration.forgetting import forget_runs, forget_runs_schedule
 from pipeline.orchestration.jobs import (
     count_values,
     count_values_schedule,
@@ -50,6 +51,7 @@ def build_definitions(stores: Stores) -> dg.Definitions:
             check_stats_nightly,
             retain_events,
             write_report_job,
+            forget_runs,
         ],
         schedules=[
             refresh_stats_schedule,
@@ -59,6 +61,7 @@ def build_definitions(stores: Stores) -> dg.Definitions:
             check_stats_nightly_schedule,
             retain_events_schedule,
             write_report_schedule,
+            forget_runs_schedule,
         ],
         sensors=[fail_dead_runs],
         resources={"stores": stores},

@@ -39,6 +39,13 @@ class ApiToken:
         return cls(secret, frozenset({Scope(scope)})) if colon and scope in [*Scope] else cls(text)
 
 
+class LogFormat(StrEnum):
+    """How the log is written."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
 class Settings(BaseSettings):
     """What the environment says. Frozen.
 
@@ -59,6 +66,8 @@ class Settings(BaseSettings):
     ``api_tokens``
         ``PROMPT_STATS_API_TOKEN``: who may use the HTTP API, separated by commas or blanks; each as
         :meth:`ApiToken.parse` reads it. None: this machine alone.
+    ``log_format``
+        ``PROMPT_STATS_LOG_FORMAT``: ``json`` writes the log as one object a line, for programs.
     """
 
     model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, extra="ignore")
@@ -72,6 +81,7 @@ class Settings(BaseSettings):
     api_tokens: Annotated[tuple[ApiToken, ...], NoDecode] = Field(
         default=(), validation_alias="PROMPT_STATS_API_TOKEN", repr=False
     )
+    log_format: LogFormat = Field(default=LogFormat.TEXT, validation_alias="PROMPT_STATS_LOG_FORMAT")
 
     @field_validator("home", "journal_dir")
     @classmethod

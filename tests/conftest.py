@@ -34,6 +34,7 @@ LONGEST_FILES = {
     "test_recount.py",
     "test_erasure.py",
     "test_dashboard.py",
+    "test_operations.py",
     "test_orchestration.py",
     "test_export.py",
     "test_tracking.py",

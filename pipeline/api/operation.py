@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -18,7 +19,12 @@ from pipeline import reading
 from pipeline.api.access import Reader
 from pipeline.api.answers import Answer, StatsAnswer
 from pipeline.api.reader import Stats
+from pipeline.errors import LakeError
+from pipeline.lake.delta_table import Sizes
+from pipeline.lake.upkeep import lake_tables
 from pipeline.queries import query
+
+logger = logging.getLogger(__name__)
 
 OPERATION = query("api/operation")
 
@@ -27,13 +33,30 @@ router = APIRouter(tags=["operation"])
 GAUGES = {
     "as_of_seconds": ("prompt_stats_as_of_timestamp_seconds", "Every event committed before it is counted."),
     "lag_seconds": ("prompt_stats_lag_seconds", "How long ago that is."),
+    "published_seconds": ("prompt_stats_published_timestamp_seconds", "When the last publish ended."),
     "publish_seconds": ("prompt_stats_publish_seconds", "How long the last publish took."),
+    "oldest_writer_seconds": (
+        "prompt_stats_oldest_writer_seconds",
+        "How long the oldest transaction that has written something is open; it holds back newer events.",
+    ),
     "usage_count": ("prompt_stats_usage_events", "Events in the published stats."),
     "held_back_count": ("prompt_stats_held_back_events", "Events dated more than a day ahead."),
     "pending_days": ("prompt_stats_pending_days", "Days that the last refresh could not complete."),
     "rejected_count": ("prompt_stats_rejected_events", "Events that could not be taken."),
     "damaged_days": ("prompt_stats_damaged_days", "Expired days that the lake no longer has in full."),
 }
+
+BY_KEY = {
+    "rows_written": ("prompt_stats_rows_written", "Rows that the last publish wrote.", "table"),
+    "seconds": ("prompt_stats_publish_step_seconds", "How long each step of the last publish took.", "step"),
+}
+OF_LAKE = {
+    "files": "Files of the table's latest state.",
+    "bytes": "Their size.",
+    "log_files": "Files of the table's log.",
+    "log_bytes": "Their size.",
+}
+"""Fields of ``pipeline.lake.delta_table.Sizes``, each a metric with a value a table."""
 
 
 class Metrics:
@@ -133,10 +156,12 @@ async def status(request: Request) -> Response:
     responses={200: {"content": {CONTENT_TYPE_LATEST: {}}}},
 )
 async def metrics(request: Request, stats: Stats) -> Response:
-    """Lag, sizes and failures, and how this server answers."""
+    """Lag, steps, sizes and failures, and how this server answers."""
     found = await stats.read((OPERATION, {}))
+    sizes = await run_in_threadpool(_sizes_of_lake, request.app.state.settings.lake)
     registry = CollectorRegistry()
     registry.register(_Published(found[0][0]))
+    registry.register(_Lake(sizes))
     counted = generate_latest(request.app.state.metrics.registry)
     return Response(generate_latest(registry) + counted, media_type=CONTENT_TYPE_LATEST)
 
@@ -151,9 +176,32 @@ class _Published:
         for column, (name, meaning) in GAUGES.items():
             if self._row[column] is not None:
                 yield GaugeMetricFamily(name, meaning, value=self._row[column])
-        rows = GaugeMetricFamily(
-            "prompt_stats_rows_written", "Rows that the last publish wrote.", labels=["table"]
+        for column, (name, meaning, label) in BY_KEY.items():
+            family = GaugeMetricFamily(name, meaning, labels=[label])
+            for key, value in (self._row[column] or {}).items():
+                family.add_metric([key], value)
+            yield family
+
+
+class _Lake:
+    def __init__(self, sizes: Mapping[str, Sizes]) -> None:
+        self._sizes = sizes
+
+    def collect(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily(
+            "prompt_stats_lake_readable", "1 if the lake's tables can be opened.", value=bool(self._sizes)
         )
-        for table, count in (self._row["rows_written"] or {}).items():
-            rows.add_metric([table], count)
-        yield rows
+        for field, meaning in OF_LAKE.items():
+            family = GaugeMetricFamily(f"prompt_stats_lake_{field}", meaning, labels=["table"])
+            for table, sizes in self._sizes.items():
+                family.add_metric([table], getattr(sizes, field))
+            yield family
+
+
+def _sizes_of_lake(lake: str) -> Mapping[str, Sizes]:
+    """Nothing if it can't be read: the figures of the database are needed then all the more."""
+    try:
+        return {table.name: table.sizes() for table in lake_tables(lake)}
+    except LakeError as error:
+        logger.warning("%s", error)
+        return {}

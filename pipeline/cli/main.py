@@ -5,6 +5,7 @@ Exit codes: 0 it did what was asked, 1 it could not, 2 the command line can't be
 
 from __future__ import annotations
 
+import logging
 import sys
 
 import typer
@@ -13,6 +14,9 @@ from sqlalchemy.exc import DBAPIError
 from pipeline.cli import checking, events, exporting, keeping, reading, serving, tour, writing
 from pipeline.cli.context import messages
 from pipeline.errors import PromptStatsError
+from pipeline.settings import LogFormat, settings
+
+logger = logging.getLogger(__name__)
 
 app = typer.Typer(
     name="prompt-stats",
@@ -54,6 +58,10 @@ app.command("exec", context_settings={"ignore_unknown_options": True, "allow_int
 def run() -> None:
     """The entry point of the command ``prompt-stats``."""
     try:
+        if settings().log_format is LogFormat.JSON:
+            from pipeline.logs import write_json
+
+            write_json()
         app()
     except PromptStatsError as error:
         _complain(str(error))
@@ -66,4 +74,7 @@ def run() -> None:
 
 
 def _complain(text: str) -> None:
+    if logging.getLogger().handlers:
+        logger.error(text)
+        return
     messages.print(text, style="red", markup=False, highlight=False, soft_wrap=True)

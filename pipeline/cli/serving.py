@@ -8,7 +8,7 @@ import typer
 
 from pipeline.cli.context import messages, open_current_database
 from pipeline.errors import InputError
-from pipeline.settings import settings
+from pipeline.settings import LogFormat, settings
 
 
 def serve(
@@ -33,4 +33,6 @@ def serve(
         messages.print("No PROMPT_STATS_API_TOKEN: this machine alone is answered.")
     app = build_app(settings(), open_current_database())
     # /metrics counts and times the answers; a line for each would take a tenth of the time to answer.
-    uvicorn.run(app, host=host, port=port, access_log=False)
+    plain = settings().log_format is LogFormat.TEXT
+    log_config = uvicorn.config.LOGGING_CONFIG if plain else None
+    uvicorn.run(app, host=host, port=port, access_log=False, log_config=log_config)

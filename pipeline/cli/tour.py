@@ -18,6 +18,7 @@ from pipeline.cli.context import console, open_database
 from pipeline.cli.writing import refresh_stale, simulate_with_progress
 from pipeline.database import Database
 from pipeline.embedded import client
+from pipeline.embedded.server import binaries
 from pipeline.errors import InputError
 from pipeline.queries import query, shipped
 from pipeline.settings import settings
@@ -90,9 +91,13 @@ def execute(
     # Held open as for the UI: the embedded server runs as long as the program.
     given = conninfo_to_dict(open_database().conninfo)
     libpq = {f"PG{name}": str(given[key]) for key, name in LIBPQ.items() if given.get(key) is not None}
-    url = settings().database_url or client.start(settings().home)
+    environment = {**os.environ, **libpq}
+    if not settings().database_url:
+        environment["DATABASE_URL"] = client.start(settings().home)
+        # An older pg_dump of this system would refuse the embedded server.
+        environment["PATH"] = f"{binaries()}{os.pathsep}{environment.get('PATH', os.defpath)}"
     try:
-        ended = subprocess.run(command, env={**os.environ, **libpq, "DATABASE_URL": url}, check=False)
+        ended = subprocess.run(command, env=environment, check=False)
     except OSError as error:
         raise InputError(
             f"Running {command[0]}", str(error.strerror).lower(), "Install it or give its whole path"

@@ -13,6 +13,7 @@ import hashlib
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
 import pyarrow as pa
@@ -41,6 +42,15 @@ TABLE_PROPERTIES = {
     "delta.logRetentionDuration": f"interval {KEPT.days} days",
     "delta.deletedFileRetentionDuration": f"interval {KEPT.days} days",
 }
+
+
+class Sizes(NamedTuple):
+    """What a table takes: the files of its latest state and of its log, as counts and bytes."""
+
+    files: int
+    bytes: int
+    log_files: int
+    log_bytes: int
 
 
 class DailyTable:
@@ -119,6 +129,18 @@ class DailyTable:
         # File names hold a random UUID, so equal names mean equal content.
         versions = pl.Series("version", [fingerprint(paths) for paths in days["paths"].to_list()], pl.Int64)
         return days.with_columns(versions).select(schema.keys()).cast(schema)  # type: ignore[arg-type]  # polars' stub wants the invariant dict type
+
+    def sizes(self) -> Sizes:
+        """What the table takes, but for replaced files that are not deleted yet.
+
+        :raises LakeError: the log can't be listed.
+        """
+        with _translated(f"Measuring the lake table {self.name}"):
+            filesystem, folder = fs.FileSystem.from_uri(self._delta.table_uri)
+            log = filesystem.get_file_info(fs.FileSelector(f"{folder}/_delta_log"))
+            days = self.days()
+        files, size = (int(days[name].sum()) for name in ("files", "bytes"))
+        return Sizes(files, size, len(log), sum(info.size or 0 for info in log))
 
     def read(self, days: Collection[dt.date] | None = None, columns: pa.Schema | None = None) -> ds.Dataset:
         """The rows of some days, or of all, as an Arrow dataset with all columns or the given ones."""

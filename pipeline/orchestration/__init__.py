@@ -8,6 +8,8 @@
     The nightly ``reconcile_lake``, and ``retain_events``, which is off unless it is asked for.
 ``checks``
     The checks of ``pipeline/checks``, the jobs that make them, and how fresh assets have to be.
+``forgetting``
+    The nightly ``forget_runs``, which keeps Dagster's own storage small.
 ``reporting``
     ``stats_report``, the dashboard as a file, and the hourly job that writes it.
 ``dead_runs``

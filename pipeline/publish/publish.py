@@ -8,7 +8,6 @@ the watermark moves only past rows that the published numbers contain.
 from __future__ import annotations
 
 import datetime as dt
-import json
 import logging
 import time
 from collections.abc import Collection, Iterator, Mapping
@@ -149,7 +148,13 @@ def publish(
                 value_stats_as_of=previous["value_stats_as_of"] if previous else None,
             )
         )
-    logger.info("published %d events as of %s: %s", report.usage_count, report.as_of, json.dumps(seconds))
+    figures = ("lag_seconds", "held_back_count", "pending_days", "rows_written", "seconds")
+    logger.info(
+        "published %d events as of %s",
+        report.usage_count,
+        report.as_of,
+        extra={"run_id": run_id, **{name: getattr(report, name) for name in figures}},
+    )
     return report
 
 

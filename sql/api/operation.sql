@@ -4,11 +4,22 @@
 SELECT
     extract(epoch FROM latest.as_of)::double precision                                 AS as_of_seconds,
     extract(epoch FROM clock_timestamp() - latest.as_of)::double precision             AS lag_seconds,
+    extract(epoch FROM latest.published_at)::double precision                          AS published_seconds,
     extract(epoch FROM latest.published_at - latest.started_at)::double precision      AS publish_seconds,
     latest.usage_count,
     latest.held_back_count,
     jsonb_array_length(latest.pending_days)                                            AS pending_days,
     latest.rows_written,
+    latest.seconds,
+    -- Of other roles' transactions only a member of pg_read_all_stats sees since when they are open.
+    (
+        SELECT coalesce(extract(epoch FROM clock_timestamp() - min(writer.started_at)), 0)::double precision
+        FROM (
+            SELECT xact_start AS started_at FROM pg_stat_activity WHERE backend_xid IS NOT NULL
+            UNION ALL
+            SELECT prepared AS started_at FROM pg_prepared_xacts
+        ) AS writer
+    )                                                                                  AS oldest_writer_seconds,
     (SELECT count(*) FROM prompt_usage_rejected)                                       AS rejected_count,
     (SELECT count(*) FROM stats_expired_day WHERE damaged_at IS NOT NULL)              AS damaged_days
 FROM (VALUES (1)) AS one (row)

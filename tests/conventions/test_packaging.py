@@ -18,6 +18,9 @@ from tests.command import REPOSITORY
 
 PROJECT: dict[str, Any] = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
 DEPENDENCIES = [Requirement(text) for text in PROJECT["project"]["dependencies"]]
+EXTRAS = [
+    Requirement(text) for extra in PROJECT["project"]["optional-dependencies"].values() for text in extra
+]
 GROUPS = PROJECT["dependency-groups"]
 LOCKS = ("requirements.lock", "requirements-dev.lock")
 
@@ -81,7 +84,7 @@ def test_lock_file_pins_everything_with_hashes(lock: str) -> None:
 
 @pytest.mark.parametrize("lock", LOCKS)
 def test_lock_file_covers_the_dependencies(lock: str) -> None:
-    wanted = DEPENDENCIES + [Requirement(text) for text in GROUPS["build"]]
+    wanted = DEPENDENCIES + EXTRAS + [Requirement(text) for text in GROUPS["build"]]
     if lock == "requirements-dev.lock":
         wanted += [Requirement(text) for text in GROUPS["dev"] if isinstance(text, str)]
     versions: dict[str, list[str]] = {}

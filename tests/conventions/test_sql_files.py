@@ -12,7 +12,7 @@ from tests.command import REPOSITORY
 
 SQL = REPOSITORY / "sql"
 FILES = sorted(SQL.rglob("*.sql"))
-PAGES = {folder: REPOSITORY / "docs" / f"{folder}.md" for folder in ("analysis", "roles")}
+PAGES = {folder: REPOSITORY / "docs" / f"{folder}.md" for folder in ("analysis", "operations", "roles")}
 """Folders whose files people run, and where they read of them."""
 PROGRAM = [file for file in FILES if file.parent.name not in PAGES]
 ROLES = [file for file in FILES if file.parent.name == "roles"]

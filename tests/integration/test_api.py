@@ -370,6 +370,13 @@ def test_status_and_metrics_say_what_the_tables_say(client: httpx.Client) -> Non
     assert samples["prompt_stats_usage_events",] == 18
     assert 0 < samples["prompt_stats_lag_seconds",] < 600
     assert samples["prompt_stats_rows_written", "scene_stats"] == 2
+    assert 0 < samples["prompt_stats_publish_step_seconds", "merge"] < 60
+    assert NOW.timestamp() < samples["prompt_stats_published_timestamp_seconds",]
+    assert samples["prompt_stats_oldest_writer_seconds",] < 60
+    assert samples["prompt_stats_lake_readable",] == 1
+    assert samples["prompt_stats_lake_files", "usage_events"] == 2
+    sizes = [samples[f"prompt_stats_lake_{what}", "prompt_usage_daily"] for what in ("bytes", "log_files")]
+    assert all(sizes)
     assert samples["prompt_stats_requests_total", "GET", "/prompts/{key}/stats", "404"] >= 1
 
 

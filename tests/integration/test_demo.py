@@ -86,5 +86,8 @@ def test_another_program_reaches_the_embedded_server(home: Path) -> None:
     ran = prompt_stats(home, "exec", sys.executable, "-c", program)
     assert (ran.returncode, ran.stdout) == (0, "24\n"), ran.stderr
     assert prompt_stats(home, "exec", sys.executable, "-c", "raise SystemExit(3)").returncode == 3
+    # Of the server's version, whatever this system has.
+    dumped = prompt_stats(home, "exec", "pg_dump", "--schema-only", "--table=prompts")
+    assert "CREATE TABLE public.prompts" in dumped.stdout, dumped.stderr
     missing = prompt_stats(home, "exec", "no-such-program", "--help")
     assert (missing.returncode, "no such file" in missing.stderr) == (1, True)

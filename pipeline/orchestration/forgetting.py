@@ -1,0 +1,55 @@
+"""The nightly job ``forget_runs``: Dagster keeps every run for ever, 300 a day, and has no setting for it."""
+
+import datetime as dt
+
+import dagster as dg
+from dagster import DagsterEventType, DagsterInstance, DagsterRunStatus, RunsFilter
+
+FORGET_JOB = "forget_runs"
+KEPT = dt.timedelta(days=30)
+ENDED = [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED]
+
+
+def forget(instance: DagsterInstance, before: dt.datetime) -> int:
+    """Deletes runs that were created before a moment and have ended, with their events; returns their number.
+
+    Those stay that were the last to make an asset or one of its partitions: the UI would call it missing.
+    """
+    kept = {run for key in instance.all_asset_keys() for run in _latest_runs(instance, key)}
+    ended = instance.get_runs(RunsFilter(statuses=ENDED, created_before=before))
+    forgotten = [run.run_id for run in ended if run.run_id not in kept]
+    for run_id in forgotten:
+        instance.delete_run(run_id)
+    return len(forgotten)
+
+
+def _latest_runs(instance: DagsterInstance, key: dg.AssetKey) -> set[str]:
+    """The runs that were the last to make the asset, or one of its partitions."""
+    by_partition = instance.get_latest_storage_id_by_partition(key, DagsterEventType.ASSET_MATERIALIZATION)
+    latest = instance.fetch_materializations(key, limit=1).records
+    if by_partition:
+        wanted = dg.AssetRecordsFilter(key, storage_ids=list(by_partition.values()))
+        latest = instance.fetch_materializations(wanted, limit=len(by_partition)).records
+    return {event.run_id for event in latest}
+
+
+@dg.op(name="forget", out=dg.Out(dg.Nothing))
+def forget_op(context: dg.OpExecutionContext) -> None:
+    """Deletes Dagster's memory of runs that ended more than 30 days ago and that nothing rests on."""
+    forgotten = forget(context.instance, dt.datetime.now(dt.UTC) - KEPT)
+    context.add_output_metadata({"runs_forgotten": forgotten})
+
+
+@dg.job(name=FORGET_JOB, executor_def=dg.in_process_executor)
+def forget_runs() -> None:
+    """Every night: Dagster forgets runs of more than 30 days ago; the last of each partition stays."""
+    forget_op()
+
+
+forget_runs_schedule = dg.ScheduleDefinition(
+    name="forget_runs_schedule",
+    job=forget_runs,
+    cron_schedule="43 4 * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+)

@@ -1,0 +1,220 @@
+"""The files of ``deploy``: their syntax, and that the commands, variables and metrics they name are there."""
+
+from __future__ import annotations
+
+import configparser
+import datetime as dt
+import json
+import logging
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import dagster as dg
+import psycopg
+import pytest
+import typer.main
+import yaml
+from click.testing import CliRunner
+from dagster._daemon.cli import create_dagster_daemon_cli
+from dagster_webserver.cli import create_dagster_webserver_cli
+from psycopg.conninfo import conninfo_to_dict
+
+from pipeline.cli.main import app
+from pipeline.database import Database
+from pipeline.definitions import build_definitions
+from pipeline.orchestration.forgetting import forget
+from pipeline.orchestration.instance import EVENT_SETTINGS
+from pipeline.orchestration.jobs import VALUES_JOB
+from pipeline.orchestration.resources import Stores
+from pipeline.refresh import refresh
+from pipeline.settings import Settings
+from tests.command import REPOSITORY
+from tests.conftest import FIRST_DAY, NewDatabase
+
+DEPLOY = REPOSITORY / "deploy"
+UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
+COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+INSTANCE: dict[str, Any] = yaml.safe_load((DEPLOY / "dagster.yaml").read_text(encoding="utf-8"))
+INSTALLED = "/opt/prompt-stats"
+
+PROGRAMS: dict[str, click.Command] = {
+    "prompt-stats": typer.main.get_command(app),  # type: ignore[dict-item]  # Typer's own copy of Click
+    "dagster-daemon": create_dagster_daemon_cli(),
+    "dagster-webserver": create_dagster_webserver_cli(),  # type: ignore[no-untyped-call]
+}
+RUNNER = CliRunner()
+KNOWN_VARIABLES = {
+    *(str(field.validation_alias) for field in Settings.model_fields.values()),
+    *EVENT_SETTINGS,
+    *(value["env"] for value in INSTANCE["storage"]["postgres"]["postgres_db"].values() if "env" in value),
+    "DAGSTER_HOME",
+}
+
+
+def section(unit: Path, name: str) -> configparser.SectionProxy:
+    parser = configparser.ConfigParser(strict=True, interpolation=None)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]  # names have capitals
+    parser.read_string(unit.read_text(encoding="utf-8"))
+    assert parser.sections() == ["Unit", "Service", "Install"]
+    return parser[name]
+
+
+def environment_file() -> dict[str, str]:
+    lines = (DEPLOY / "prompt-stats.env").read_text(encoding="utf-8").splitlines()
+    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+
+
+def parsed(words: list[str]) -> int:
+    """The exit code of a command line that is read as its program reads it, and not run."""
+    return RUNNER.invoke(PROGRAMS[Path(words[0]).name], [*words[1:], "--help"]).exit_code
+
+
+def commands() -> Iterator[list[str]]:
+    for unit in UNITS:
+        yield shlex.split(section(unit, "Service")["ExecStart"])
+    for service in SERVICES.values():
+        if "command" in service:
+            yield service["command"]
+
+
+@pytest.mark.parametrize("words", list(commands()), ids=" ".join)
+def test_a_service_starts_a_command_that_there_is(words: list[str]) -> None:
+    assert parsed(words) == 0
+    assert all(
+        (REPOSITORY / word.removeprefix(f"{INSTALLED}/")).exists() for word in words if ".yaml" in word
+    )
+
+
+def test_a_command_line_that_is_wrong_is_told() -> None:
+    assert parsed(["prompt-stats", "serve", "--prot", "8000"]) == 2
+    assert parsed(["dagster-daemon", "runs"]) == 2
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_a_unit_is_one_and_is_locked_in(unit: Path, tmp_path: Path) -> None:
+    service = section(unit, "Service")
+    assert service["User"] == "prompt-stats"
+    assert service["EnvironmentFile"] == "/etc/prompt-stats/prompt-stats.env"
+    home = environment_file()["PROMPT_STATS_HOME"]
+    assert home == service["WorkingDirectory"] == f"/var/lib/{service['StateDirectory']}"
+    hardened = {
+        "ProtectSystem": "strict",
+        "NoNewPrivileges": "yes",
+        "PrivateTmp": "yes",
+        "ProtectHome": "yes",
+    }
+    assert {name: service[name] for name in hardened} == hardened
+    # As it would be installed, with the programs that this environment has.
+    here = tmp_path / unit.name
+    here.write_text(unit.read_text().replace(f"{INSTALLED}/.venv/bin", str(Path(sys.executable).parent)))
+    if analyze := shutil.which("systemd-analyze"):
+        said = subprocess.run([analyze, "verify", here], capture_output=True, text=True, check=False)
+        assert (said.returncode, said.stderr) == (0, "")
+
+
+def test_variables_are_those_that_are_read() -> None:
+    given = environment_file()
+    assert given.keys() <= KNOWN_VARIABLES
+    assert given.keys() >= {*EVENT_SETTINGS, "DATABASE_URL", "DAGSTER_HOME"}
+    Settings.model_validate(given)
+    assert Path(given["DAGSTER_HOME"]) == Settings.model_validate(given).dagster_home
+    for service in SERVICES.values():
+        if service["image"] == "prompt-stats":
+            assert service["environment"].keys() <= KNOWN_VARIABLES
+            assert service["environment"].items() >= EVENT_SETTINGS.items()
+    for values in (given, SERVICES["daemon"]["environment"]):
+        assert values.keys() >= {name for name in KNOWN_VARIABLES if name.startswith("DAGSTER_POSTGRES")}
+
+
+def test_compose_names_what_it_declares() -> None:
+    named = {volume.split(":")[0] for each in SERVICES.values() for volume in each.get("volumes", [])}
+    files = {name for name in named if name.startswith(".")}
+    assert named - files == COMPOSE["volumes"].keys()
+    assert all((DEPLOY / name).is_file() for name in files)
+    assert {each["source"] for name in SERVICES for each in SERVICES[name].get("configs", [])} == COMPOSE[
+        "configs"
+    ].keys()
+    assert {name for each in SERVICES.values() for name in each.get("depends_on", {})} <= SERVICES.keys()
+    assert all(port.startswith("127.0.0.1:") for each in SERVICES.values() for port in each.get("ports", []))
+    build = SERVICES["migrate"]["build"]
+    dockerfile = (DEPLOY / build["context"] / build["dockerfile"]).resolve()
+    assert dockerfile.is_file()
+
+
+@pytest.fixture
+def production(
+    new_database: NewDatabase, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[dg.DagsterInstance]:
+    """Dagster as ``deploy/dagster.yaml`` has it, with a database of its own for its storage."""
+    shutil.copy(DEPLOY / "dagster.yaml", tmp_path)
+    root = logging.getLogger("pipeline")
+    level = root.level
+    with new_database("template0") as database:
+        given = conninfo_to_dict(database.conninfo)
+        for name, key in {
+            "HOST": "host",
+            "PORT": "port",
+            "USER": "user",
+            "PASSWORD": "password",
+            "DB": "dbname",
+        }.items():
+            monkeypatch.setenv(f"DAGSTER_POSTGRES_{name}", str(given[key]))
+        with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+            yield instance
+    root.setLevel(level)
+
+
+@dg.op
+def refuse() -> None:
+    """What a fault does."""
+    raise ValueError("on purpose")
+
+
+@dg.job
+def refused() -> None:
+    """A run that fails."""
+    refuse()
+
+
+# Dagster calls handlers of dagster.yaml a beta: lines as JSON with the run's id can't be had otherwise.
+@pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
+def test_dagster_runs_on_its_production_configuration(
+    production: dg.DagsterInstance, database: Database, lake: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with psycopg.connect(database.conninfo) as application:
+        application.execute("INSERT INTO prompt_usage (prompt_id) VALUES (%s)", (uuid.UUID(int=7),))
+    refresh(database, lake, FIRST_DAY)
+    values = {"PROMPT_STATS_LAKE_URI": lake}
+    definitions = build_definitions(Stores(Settings.model_validate(values), database))
+    job = definitions.resolve_job_def(VALUES_JOB)
+    earlier = job.execute_in_process(instance=production)
+    capsys.readouterr()
+    run = job.execute_in_process(instance=production)
+
+    stored = production.get_run_by_id(run.run_id)
+    assert stored
+    assert stored.is_success
+    said = [event.user_message for event in production.all_logs(run.run_id) if not event.dagster_event]
+    assert any(re.match(r"published \d rows by value", message) for message in said)
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
+    [line] = [line for line in lines if line["logger"] == "pipeline.publish.values"]
+    assert re.match(r"published \d rows by value as of ", line["message"])
+    assert (line["level"], line["run_id"], line["job_name"]) == ("info", run.run_id, VALUES_JOB)
+
+    refused.execute_in_process(instance=production, raise_on_error=False)
+    failures = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
+    assert [line["level"] for line in failures] == ["error", "error"]
+    assert "ValueError: on purpose" in failures[0]["exception"]
+    assert "dagster_event" not in failures[0]
+
+    assert forget(production, dt.datetime.now(dt.UTC)) == 2
+    assert [production.has_run(each.run_id) for each in (earlier, run)] == [False, True]
