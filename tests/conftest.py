@@ -35,6 +35,7 @@ LONGEST_FILES = {
     "test_erasure.py",
     "test_dashboard.py",
     "test_orchestration.py",
+    "test_backfill.py",
     "test_export.py",
     "test_tracking.py",
     "test_journal.py",

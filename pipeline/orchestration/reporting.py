@@ -4,8 +4,9 @@ import dagster as dg
 
 from pipeline import formats
 from pipeline.dashboard.report import Report, write_report
-from pipeline.orchestration.assets import STATS_GROUP
+from pipeline.orchestration import showing
 from pipeline.orchestration.resources import Stores
+from pipeline.orchestration.stats_assets import STATS_GROUP
 from pipeline.tables import STATS_TABLES, prompts
 
 REPORT_JOB = "write_report"
@@ -38,17 +39,11 @@ def stats_report(
 
 def _most_used(report: Report) -> str:
     rows = [
-        f"| {_cell(prompt['name'])} | {formats.count(prompt['usageCount'])} "
+        f"| {showing.cell(prompt['name'])} | {formats.count(prompt['usageCount'])} "
         f"| {formats.percent(prompt['successRate'])} | {formats.seconds(prompt['avgGenerationTimeMs'])} |"
         for prompt in report.prompts[:LISTED]
     ]
     return "\n".join(["| prompt | uses | success | mean time |", "|---|--:|--:|--:|", *rows])
-
-
-def _cell(text: str) -> str:
-    """The text as Markdown that shows it as it is, in one cell."""
-    plain = "".join(f"\\{each}" if each in r"\`*_{}[]()#+-.!|~" else each for each in text)
-    return " ".join(plain.replace("&", "&amp;").replace("<", "&lt;").split())
 
 
 write_report_job = dg.define_asset_job(

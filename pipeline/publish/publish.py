@@ -64,7 +64,10 @@ GROUP_COLUMNS = {
 
 @dataclass
 class PublishReport:
-    """What a publish did: the row of ``stats_refresh``, but for its id."""
+    """What a publish did: the row of ``stats_refresh``, but for its id.
+
+    ``stats``: the tables as they were published, ``prompt_daily_stats`` only of the days that changed.
+    """
 
     high: int
     as_of: dt.datetime
@@ -75,6 +78,7 @@ class PublishReport:
     user_stats_as_of: dt.datetime | None = None
     rows_written: dict[str, int] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    stats: Mapping[str, pl.DataFrame] = field(default_factory=dict, repr=False)
 
 
 def publish(
@@ -120,6 +124,7 @@ def publish(
             pending_days=progress.pending,
             user_stats_as_of=previous["user_stats_as_of"] if previous else None,
             seconds=seconds,
+            stats=wanted,
         )
         # The lock keeps others from writing these tables, so a second connection reads what we would.
         with _timed(seconds, "write"), database.adbc() as reader:
