@@ -17,7 +17,7 @@ from psycopg.conninfo import make_conninfo
 from sqlalchemy import Connection, Engine, create_engine, text
 
 from pipeline.conninfo import libpq_conninfo
-from pipeline.errors import DatabaseError
+from pipeline.errors import DatabaseError, DatabaseUnavailableError
 from pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ class Database:
                 version = connection.info.server_version // 10000
                 where = f"{connection.info.host}:{connection.info.port}/{connection.info.dbname}"
         except psycopg.OperationalError as error:
-            raise DatabaseError(
+            raise DatabaseUnavailableError(
                 "Connecting to the database",
                 " ".join(str(error).split()).rstrip("?."),
                 "Check DATABASE_URL and that the server runs, or unset it to use the embedded server",

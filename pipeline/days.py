@@ -35,11 +35,14 @@ def last_open_day(now: dt.datetime) -> dt.date:
     return now.astimezone(dt.UTC).date() + ONE_DAY
 
 
-def contiguous_ranges(days: Iterable[dt.date]) -> list[DayRange]:
-    """The fewest ranges that hold exactly the given days, in order."""
+def contiguous_ranges(days: Iterable[dt.date], bridged: int = 0) -> list[DayRange]:
+    """The fewest ranges that hold the given days, in order.
+
+    Gaps of up to ``bridged`` days between them are in the ranges too; no other days are.
+    """
     ranges: list[DayRange] = []
     for day in sorted(set(days)):
-        if ranges and ranges[-1].last + ONE_DAY == day:
+        if ranges and day - ranges[-1].last <= (bridged + 1) * ONE_DAY:
             ranges[-1] = ranges[-1]._replace(last=day)
         else:
             ranges.append(DayRange(day, day))

@@ -5,6 +5,7 @@ The tree::
     PromptStatsError
     ├── SettingsError        an environment variable has a value that can't be used
     ├── DatabaseError        the database can't be reached, is too old, or lacks something
+    │   ├── DatabaseUnavailableError   it does not answer now
     │   └── EmbeddedServerError   the embedded server can't be set up or started
     ├── InputError           what the caller gave can't be used: a file, a range, a prompt
     │   └── NotFoundError    what the caller asked for does not exist
@@ -43,6 +44,10 @@ class SettingsError(PromptStatsError):
 
 class DatabaseError(PromptStatsError):
     """The database can't be reached, is too old, or lacks something."""
+
+
+class DatabaseUnavailableError(DatabaseError):
+    """The database does not answer, or does not let us in, now."""
 
 
 class EmbeddedServerError(DatabaseError):

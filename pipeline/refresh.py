@@ -10,6 +10,7 @@ import dataclasses
 import datetime as dt
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 from sqlalchemy import select, text
 
@@ -29,13 +30,34 @@ USERS_ARE_DUE = text(query("postgres/users_are_due"))
 LARGEST_XID = 2**63 - 1
 
 
+class Reason(StrEnum):
+    """Why a day is stale; of several reasons the later one here counts."""
+
+    NEW_DATA = "new_data"
+    """Events of these days came, or the day opened."""
+    LATE_DATA = "late_data"
+    """Events came for a day before yesterday."""
+    CHANGED_DATA = "changed_data"
+    """Raw events were updated or deleted."""
+    REPAIR = "repair"
+    """The lake lacks the day, or its partials were not made from what it holds: a crash, a restored backup,
+    another version of the query."""
+
+
 @dataclass(frozen=True)
 class Plan:
-    """What a refresh has to do. ``days``: to sync and roll up, in order; ``users``: whether they are due."""
+    """What a refresh has to do. ``reasons``: the days to sync and roll up, in order, and why each of them;
+    ``users``: whether they are due.
+    """
 
-    days: list[dt.date]
+    reasons: dict[dt.date, Reason]
     users: bool
     snapshot: source.Snapshot
+
+    @property
+    def days(self) -> list[dt.date]:
+        """The days to sync and roll up, in order."""
+        return list(self.reasons)
 
 
 def plan_refresh(database: Database, lake: str, first_day: dt.date) -> Plan:
@@ -54,22 +76,31 @@ def plan_refresh(database: Database, lake: str, first_day: dt.date) -> Plan:
         since = 0 if is_elsewhere or not previous else previous["high"]
         # After a restore rows may carry ids that this server has yet to give out.
         below = dataclasses.replace(snapshot, high=LARGEST_XID) if is_elsewhere else snapshot
-        days: set[dt.date] = set(source.touched_days(connection, below, since, first_day))
+        touched = set(source.touched_days(connection, below, since, first_day))
         changed = source.invalidated_days(connection, first_day)
         published = set(connection.scalars(select(stats_day.c.day)))
         users = bool(connection.execute(USERS_ARE_DUE).scalar_one())
-    # A lake that was lost, or is another one than before, is read anew.
-    days |= held if is_elsewhere or None in changed else set()
-    days |= published - held
-    days |= {day for day in changed if day is not None}
     if previous:
-        days.update(DayRange(previous["open_until"] + ONE_DAY, snapshot.open_until).days())
-    days.update(stale_days(open_partials(lake), events))
-    return Plan(
-        sorted(day for day in days if first_day <= day <= snapshot.open_until),
-        users,
-        snapshot,
-    )
+        touched.update(DayRange(previous["open_until"] + ONE_DAY, snapshot.open_until).days())
+    yesterday = snapshot.taken_at.astimezone(dt.UTC).date() - ONE_DAY
+    by_reason: dict[Reason, Collection[dt.date | None]] = {
+        Reason.NEW_DATA: touched,
+        Reason.LATE_DATA: {day for day in touched if previous and day < yesterday},
+        Reason.CHANGED_DATA: changed.keys() | (held if None in changed else set()),
+        # A lake that was lost, or is another one than before, is read anew.
+        Reason.REPAIR: {
+            *(published - held),
+            *stale_days(open_partials(lake), events),
+            *(held if is_elsewhere else ()),
+        },
+    }
+    reasons = {
+        day: reason
+        for reason, days in by_reason.items()
+        for day in days
+        if day is not None and first_day <= day <= snapshot.open_until
+    }
+    return Plan(dict(sorted(reasons.items())), users, snapshot)
 
 
 def refresh(

@@ -36,6 +36,7 @@ LONGEST_FILES = {
     "test_dashboard.py",
     "test_operations.py",
     "test_orchestration.py",
+    "test_backfill.py",
     "test_export.py",
     "test_tracking.py",
     "test_journal.py",

@@ -1,7 +1,19 @@
 """Dagster: the steps as assets, and when they run. Nothing outside of this folder imports Dagster.
 
+``sources``
+    The app's tables, which are only observed.
+``lake_assets``
+    ``usage_events``, and its partials by day, month and in total.
+``stats_assets``
+    The stats that are published together, and those that are counted by value.
 ``assets``
-    ``usage_events``, the daily partials, and the stats that are published together.
+    All of them.
+``explaining``
+    Columns, lineage, owners and versions, as the UI shows them of an asset.
+``showing``
+    Tables and charts, as the UI shows them of a run's result.
+``running``
+    What every step has around it: connections, the reason of its run, retries.
 ``jobs``
     ``refresh_stats`` and the schedule that launches it for the stale days.
 ``keeping``

@@ -33,7 +33,9 @@ POLICIES = {
 """When Dagster calls an asset late that was not materialized. How old its data are is ``stats_are_fresh``."""
 
 
-def with_freshness(assets: Iterable[dg.AssetsDefinition]) -> Sequence[dg.AssetsDefinition]:
+def with_freshness(
+    assets: Iterable[dg.AssetsDefinition | dg.AssetSpec],
+) -> Sequence[dg.AssetsDefinition | dg.AssetSpec]:
     """The assets, each with the freshness that its schedule promises."""
 
     def of_schedule(spec: dg.AssetSpec) -> dg.AssetSpec:

@@ -13,8 +13,9 @@ import fasteners
 
 from pipeline.days import DayRange
 from pipeline.errors import SettingsError
-from pipeline.orchestration.assets import EVERY_DAY_PROCESSED
 from pipeline.orchestration.jobs import JOB, range_tags, run_config
+from pipeline.orchestration.lake_assets import EVERY_DAY_PROCESSED
+from pipeline.orchestration.running import BACKFILL, MANUAL
 from pipeline.refresh import raise_failed
 
 DAGSTER_YAML = Path(__file__).with_name("dagster.yaml")
@@ -78,7 +79,9 @@ def run_refresh(
     """
     job = definitions.resolve_job_def(JOB)
     result = job.execute_in_process(
-        instance=instance, tags=range_tags(days), run_config={**run_config(replace=replace), **QUIET}
+        instance=instance,
+        tags=range_tags(days, BACKFILL if replace else MANUAL),
+        run_config={**run_config(replace=replace), **QUIET},
     )
     failed: dict[dt.date, str] = {}
     for check in result.get_asset_check_evaluations():

@@ -1,5 +1,6 @@
 """The job ``refresh_stats``, and the schedule that launches it for the stale days."""
 
+import datetime as dt
 from collections.abc import Iterator
 
 import dagster as dg
@@ -8,11 +9,13 @@ from dagster import DagsterRunStatus, RunsFilter
 from pipeline.days import DayRange, contiguous_ranges
 from pipeline.lake.partials import USAGE, USERS
 from pipeline.lake.usage_events import TABLE
-from pipeline.orchestration.assets import SyncConfig
 from pipeline.orchestration.checks import stats_checks
+from pipeline.orchestration.lake_assets import EVERY_DAY_PROCESSED, SyncConfig
 from pipeline.orchestration.reporting import stats_report
 from pipeline.orchestration.resources import Stores
-from pipeline.refresh import Plan, plan_refresh
+from pipeline.orchestration.running import MANUAL, NIGHTLY, REASON, TICK
+from pipeline.orchestration.stats_assets import PUBLISH, PublishConfig
+from pipeline.refresh import Plan, Reason, plan_refresh
 from pipeline.tables import STATS_TABLES, VALUE_TABLES, prompts, user_prompt_stats
 
 JOB = "refresh_stats"
@@ -21,6 +24,17 @@ VALUES_JOB = "count_values"
 
 RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
+
+BY_DAY = {dg.AssetKey(name) for name in (TABLE, USAGE.daily, USERS.daily)}
+"""The assets whose step says which days it could not process; the other checks have schedules of their own."""
+
+MAX_RUNTIME = "dagster/max_runtime"
+MAX_TICK_SECONDS = 3600
+"""When run monitoring gives a run of the schedule up: its process went down with the machine, and nobody told
+Dagster. What a longer one had committed stays, and the next goes on from there."""
+
+BRIDGED_DAYS = 7
+"""Gaps that a range includes: a day with nothing new costs a run some 50 ms, one more run costs seconds."""
 
 UNFINISHED = [
     DagsterRunStatus.QUEUED,
@@ -32,9 +46,9 @@ UNFINISHED = [
 
 refresh_stats = dg.define_asset_job(
     JOB,
-    # Checks that are not part of an asset have jobs of their own, and the report has one.
+    # Checks that are not part of an asset have a job of their own, and the report has one.
     selection=dg.AssetSelection.all()
-    - dg.AssetSelection.checks(*stats_checks.check_keys)
+    - dg.AssetSelection.checks(stats_checks)
     - dg.AssetSelection.assets(stats_report),
     # The steps are calls of a few seconds: a process each would cost more than the work.
     executor_def=dg.in_process_executor,
@@ -54,18 +68,24 @@ count_values_schedule = dg.ScheduleDefinition(
     # It reads all raw events, so once a day; beside the refreshes, which don't wait for it.
     cron_schedule="3 4 * * *",
     execution_timezone="UTC",
+    tags={REASON: NIGHTLY},
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )
 
 
-def range_tags(days: DayRange) -> dict[str, str]:
-    """The tags that make a run of the job cover a range of days."""
-    return {RANGE_START: days.first.isoformat(), RANGE_END: days.last.isoformat()}
+def range_tags(days: DayRange, reason: str = MANUAL) -> dict[str, str]:
+    """The tags that make a run of the job cover a range of days, and say why."""
+    return {RANGE_START: days.first.isoformat(), RANGE_END: days.last.isoformat(), REASON: reason}
 
 
-def run_config(*, replace: bool) -> dict[str, object]:
-    """The run configuration: whether days are read again whole."""
-    return {"ops": {TABLE: {"config": SyncConfig(replace=replace).model_dump()}}}
+def run_config(*, replace: bool, users: bool = True) -> dict[str, object]:
+    """The run configuration: whether days are read again whole, and the stats of users are published."""
+    return {
+        "ops": {
+            TABLE: {"config": SyncConfig(replace=replace).model_dump()},
+            PUBLISH: {"config": PublishConfig(users=users).model_dump()},
+        }
+    }
 
 
 def stale_ranges(plan: Plan, stores: Stores) -> list[DayRange]:
@@ -75,16 +95,33 @@ def stale_ranges(plan: Plan, stores: Stores) -> list[DayRange]:
     the windows of 7 and 30 days change without events.
     """
     today = max(plan.snapshot.taken_at.date(), stores.first_day)
-    return contiguous_ranges(plan.days or [today])
+    days = set(plan.days)
+    repairs = [day for day, reason in plan.reasons.items() if reason is Reason.REPAIR]
+    if repairs:
+        # In one run: nothing is published while a published day is missing.
+        days |= set(DayRange(repairs[0], repairs[-1]).days())
+    return contiguous_ranges(days or [today], BRIDGED_DAYS)
 
 
-def keys_of_tick(*, users: bool) -> list[dg.AssetKey]:
-    """The assets that a tick of the schedule brings up to date: every few minutes, or with users hourly."""
+def reason_of(plan: Plan, days: DayRange) -> str:
+    """Why a run over the range is: the weightiest reason of its days."""
+    order = list(Reason)
+    reasons = {reason for day, reason in plan.reasons.items() if days.first <= day <= days.last}
+    weightiest = max(reasons, key=order.index, default=Reason.NEW_DATA)
+    return TICK if weightiest is Reason.NEW_DATA else str(weightiest)
+
+
+def keys_of_tick(*, users: bool) -> set[dg.AssetKey]:
+    """The assets that a tick of the schedule brings up to date: every few minutes, or with users hourly.
+
+    ``user_prompt_stats`` belongs to the one step that publishes, which passes it over unless ``users`` is in
+    its configuration.
+    """
     names = [TABLE, USAGE.daily, USAGE.monthly, USAGE.total]
-    names += [*(table.name for table in STATS_TABLES), prompts.name]
+    names += [*(table.name for table in STATS_TABLES), prompts.name, user_prompt_stats.name]
     if users:
-        names += [USERS.daily, USERS.monthly, USERS.total, user_prompt_stats.name]
-    return [dg.AssetKey(name) for name in names]
+        names += [USERS.daily, USERS.monthly, USERS.total]
+    return {dg.AssetKey(name) for name in names}
 
 
 @dg.schedule(
@@ -99,17 +136,23 @@ def refresh_stats_schedule(
     context: dg.ScheduleEvaluationContext, stores: dg.ResourceParam[Stores]
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
     """Every five minutes: one run for each contiguous range of stale days; every hour the users' stats."""
-    if context.instance.get_runs(RunsFilter(job_name=JOB, statuses=UNFINISHED), limit=1):
+    # An older one has died unseen, or works on a long range: then the locks in the database keep order.
+    since = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=MAX_TICK_SECONDS)
+    under_way = RunsFilter(job_name=JOB, statuses=UNFINISHED, created_after=since)
+    if context.instance.get_runs(under_way, limit=1):
         yield dg.SkipReason("A refresh is still under way; the next tick takes what it leaves.")
         return
     plan = plan_refresh(stores.database, stores.lake, stores.first_day)
     ranges = stale_ranges(plan, stores)
     for days in ranges:
         users = plan.users and days is ranges[-1]
+        keys = keys_of_tick(users=users)
         # The tick is in the key: Dagster never again launches a run whose key was used once.
         yield dg.RunRequest(
             run_key=f"{context.scheduled_execution_time.isoformat()} {days.first} {days.last}",
-            tags=range_tags(days),
-            run_config=run_config(replace=False),
-            asset_selection=keys_of_tick(users=users),
+            tags={**range_tags(days, reason_of(plan, days)), MAX_RUNTIME: str(MAX_TICK_SECONDS)},
+            run_config=run_config(replace=False, users=users),
+            asset_selection=sorted(keys),
+            # Without, each check of these assets would be made too.
+            asset_check_keys=[dg.AssetCheckKey(key, EVERY_DAY_PROCESSED) for key in sorted(keys & BY_DAY)],
         )

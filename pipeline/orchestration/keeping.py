@@ -6,6 +6,7 @@ import dagster as dg
 
 from pipeline.lake import upkeep
 from pipeline.orchestration.resources import Stores
+from pipeline.orchestration.running import NIGHTLY, REASON, WRITERS, step
 from pipeline.reconcile import reconcile
 from pipeline.retention import retain
 
@@ -19,10 +20,10 @@ class RetainConfig(dg.Config):
     days: int
 
 
-@dg.op(name="reconcile", out=dg.Out(dg.Nothing))
+@dg.op(name="reconcile", out=dg.Out(dg.Nothing), pool=WRITERS)
 def reconcile_op(context: dg.OpExecutionContext, stores: dg.ResourceParam[Stores]) -> None:
     """Compares the lake with Postgres and the stats with the lake, and repairs what differs."""
-    with stores.database_of_run(context.run.run_id) as database:
+    with step(context, stores) as database:
         report = reconcile(
             database,
             stores.lake,
@@ -43,18 +44,18 @@ def reconcile_op(context: dg.OpExecutionContext, stores: dg.ResourceParam[Stores
         raise dg.Failure("The lake lost expired days; restore them from its backup", allow_retries=False)
 
 
-@dg.op(name="keep_up", ins={"start": dg.In(dg.Nothing)})
+@dg.op(name="keep_up", ins={"start": dg.In(dg.Nothing)}, pool=WRITERS)
 def keep_up_op(context: dg.OpExecutionContext, stores: dg.ResourceParam[Stores]) -> None:
     """Joins small files and deletes those that were replaced more than a week ago."""
-    with stores.database_of_run(context.run.run_id) as database:
+    with step(context, stores) as database:
         report = upkeep.keep_up(database, stores.lake)
     context.add_output_metadata({"files_joined": report.files_joined, "files_deleted": report.files_deleted})
 
 
-@dg.op(name="retain")
+@dg.op(name="retain", pool=WRITERS)
 def retain_op(context: dg.OpExecutionContext, config: RetainConfig, stores: dg.ResourceParam[Stores]) -> None:
     """Removes old raw events from Postgres once the lake has them."""
-    with stores.database_of_run(context.run.run_id) as database:
+    with step(context, stores) as database:
         report = retain(
             database,
             stores.lake,
@@ -89,6 +90,7 @@ reconcile_lake_schedule = dg.ScheduleDefinition(
     # At night, and not on the minutes at which the refresh starts.
     cron_schedule="23 3 * * *",
     execution_timezone="UTC",
+    tags={REASON: NIGHTLY},
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )
 
@@ -108,4 +110,6 @@ def retain_events_schedule(
         yield dg.SkipReason("Raw events are kept for ever; set PROMPT_STATS_RETAIN_DAYS to remove old ones.")
         return
     config = RetainConfig(days=stores.retain_days)
-    yield dg.RunRequest(run_config={"ops": {"retain": {"config": config.model_dump()}}})
+    yield dg.RunRequest(
+        run_config={"ops": {"retain": {"config": config.model_dump()}}}, tags={REASON: NIGHTLY}
+    )

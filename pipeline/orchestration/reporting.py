@@ -4,8 +4,8 @@ import dagster as dg
 
 from pipeline import formats
 from pipeline.dashboard.report import Report, write_report
-from pipeline.orchestration.assets import STATS_GROUP
 from pipeline.orchestration.resources import Stores
+from pipeline.orchestration.stats_assets import STATS_GROUP
 from pipeline.tables import STATS_TABLES, prompts
 
 REPORT_JOB = "write_report"

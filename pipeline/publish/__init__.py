@@ -4,6 +4,8 @@
     The transaction: the stats of prompts, scenes and days, and what they are made from.
 ``progress``
     How far the stats go: what the partials hold, against what Postgres holds.
+``guard``
+    What has to hold of the lake before anything is published.
 ``users``
     The stats of users, at a pace of their own.
 ``values``

@@ -8,17 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, text
 
-from pipeline import tables
 from pipeline.days import ONE_DAY, DayRange
-from pipeline.errors import LakeError
 from pipeline.lake import source
+from pipeline.publish.guard import require_progress, require_published_days
 from pipeline.queries import query
 
 PENDING_DAYS = text(query("postgres/pending_days"))
 CLEAR_INVALIDATIONS = text(query("postgres/clear_invalidations"))
-LOST_DAYS = text(query("postgres/lost_days"))
 KNOWN_AS_OF = text(query("postgres/known_as_of"))
 
 NOTHING_KNOWN = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -52,12 +50,13 @@ def take_progress(
     ``high`` is the smallest id of a row that they lack, or else the snapshot's. ``open_until`` stays
     before the first newly opened day of which rows are lacking.
 
-    :raises LakeError: published days are missing in the lake; the published stats are to stay.
+    :raises LakeError: the lake is not fit to be published; the published stats are to stay.
     """
     previous = source.latest_refresh(connection)
+    require_progress(connection, snapshot, previous)
     expired = source.expired_days(connection)
     marks: dict[dt.date, int] = dict(held.select("day", "mark").iter_rows())
-    _require_published(connection, marks, expired, first_day)
+    require_published_days(connection, held, expired, previous, first_day)
     counted = {**marks, **{day: kept.high - 1 for day, kept in expired.items()}}
     lacking = connection.execute(
         PENDING_DAYS,
@@ -84,31 +83,6 @@ def take_progress(
         open_until,
         sorted(late | changed | unopened),
     )
-
-
-def _require_published(
-    connection: Connection,
-    marks: Mapping[dt.date, int],
-    expired: Mapping[dt.date, source.ExpiredDay],
-    first_day: dt.date,
-) -> None:
-    published = set(connection.scalars(select(tables.stats_day.c.day)))
-    gone = sorted(day for day, kept in expired.items() if kept.usage_count and day not in marks)
-    if gone:
-        raise LakeError(
-            "Publishing the stats",
-            f"the lake has lost {len(gone)} days from {gone[0]} on whose raw rows were removed from Postgres",
-            "Check PROMPT_STATS_LAKE_URI and restore the lake from its backup; or, to give these days up,"
-            " delete them from stats_expired_day",
-        )
-    missing = sorted(published - marks.keys())
-    lost = list(connection.scalars(LOST_DAYS, {"days": missing, "first_day": first_day})) if missing else []
-    if lost:
-        raise LakeError(
-            "Publishing the stats",
-            f"the lake lacks {len(lost)} published days, from {lost[0]} to {lost[-1]}",
-            "The stats stay as they were; run: prompt-stats refresh",
-        )
 
 
 def _forget_notes(

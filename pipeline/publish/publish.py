@@ -25,12 +25,12 @@ from pipeline import tables
 from pipeline.database import Database, Lock, lock_transaction
 from pipeline.days import ONE_DAY, DayRange
 from pipeline.engines import duckdb_engine
-from pipeline.errors import LakeError
 from pipeline.lake import source
 from pipeline.lake.partials import USAGE, stale_days
 from pipeline.lake.periods import State
 from pipeline.lake.usage_events import open_usage_events
 from pipeline.publish.copy import copy_frame, read_table, replace_groups
+from pipeline.publish.guard import require_sums
 from pipeline.publish.progress import take_progress
 from pipeline.publish.users import publish_users
 from pipeline.queries import query
@@ -63,7 +63,10 @@ GROUP_COLUMNS = {
 
 @dataclass
 class PublishReport:
-    """What a publish did: the row of ``stats_refresh``, but for its id."""
+    """What a publish did: the row of ``stats_refresh``, but for its id.
+
+    ``stats``: the tables as they were published, ``prompt_daily_stats`` only of the days that changed.
+    """
 
     high: int
     as_of: dt.datetime
@@ -74,6 +77,7 @@ class PublishReport:
     user_stats_as_of: dt.datetime | None = None
     rows_written: dict[str, int] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    stats: Mapping[str, pl.DataFrame] = field(default_factory=dict, repr=False)
 
 
 def publish(
@@ -88,7 +92,8 @@ def publish(
 
     ``users``: the stats of users too. Without, they stay as they are, and ``user_stats_as_of`` says so.
 
-    :raises LakeError: the lake can't be read, or lacks published days; the published stats stay.
+    :raises LakeError: the lake can't be read, or does not hold what it should (``pipeline.publish.guard``);
+        the published stats stay.
     """
     seconds: dict[str, float] = {}
     with database.engine.begin() as connection:
@@ -99,12 +104,16 @@ def publish(
             previous = source.latest_refresh(connection)
             state = State(lake, USAGE)
             held = state.daily.days()
-            unmade = stale_days(state.daily, open_usage_events(lake))
+            events = open_usage_events(lake)
+            unmade = stale_days(state.daily, events)
             progress = take_progress(connection, snapshot, held, unmade, first_day)
         with _timed(seconds, "merge"):
             changed = _changed_days(connection, held)
             days = _days_of_prompts(state, changed)
-            wanted = _wanted(connection, state, days, progress.as_of)
+            totals = duckdb_engine.run("merged_partials", partials=state.read())
+            raw = dict(events.days().select("day", "usage_count").iter_rows())
+            require_sums(totals, _counts(connection, days, changed), raw, unmade)
+            wanted = _wanted(connection, state, totals, days, progress.as_of)
         report = PublishReport(
             high=progress.high,
             as_of=progress.as_of,
@@ -114,6 +123,7 @@ def publish(
             pending_days=progress.pending,
             user_stats_as_of=previous["user_stats_as_of"] if previous else None,
             seconds=seconds,
+            stats=wanted,
         )
         # The lock keeps others from writing these tables, so a second connection reads what we would.
         with _timed(seconds, "write"), database.adbc() as reader:
@@ -166,12 +176,18 @@ def _days_of_prompts(
     return pl.DataFrame(rows.to_table(columns=columns))
 
 
+def _counts(connection: Connection, days: pl.DataFrame, changed: Collection[dt.date]) -> dict[dt.date, int]:
+    """The events of each day: of ``days``, the partials of those that changed, and as published."""
+    published = connection.execute(select(tables.stats_day.c.day, tables.stats_day.c.usage_count))
+    return {row.day: row.usage_count for row in published if row.day not in changed} | dict(
+        days.group_by("day").agg(pl.col("usage_count").sum()).iter_rows()
+    )
+
+
 def _wanted(
-    connection: Connection, state: State, days: pl.DataFrame, as_of: dt.datetime
+    connection: Connection, state: State, totals: pl.DataFrame, days: pl.DataFrame, as_of: dt.datetime
 ) -> dict[str, pl.DataFrame]:
     """Each stats table as it shall be, but for ``stats_as_of``; ``prompt_daily_stats`` only for ``days``."""
-    totals = duckdb_engine.run("merged_partials", partials=state.read())
-    _check_totals(totals)
     prompts = _frame(connection, FAVORITE_COUNTS, {"prompt_id": pl.String, "favorite_count": pl.Int64})
     today = as_of.astimezone(dt.UTC).date()
     window = DayRange(today - WINDOW + ONE_DAY, today).days()
@@ -188,21 +204,6 @@ def _wanted(
         "prompt_daily_stats": frames.prompt_daily_stats(days),
         "prompt_error_stats": frames.prompt_error_stats(totals),
     }
-
-
-def _check_totals(totals: pl.DataFrame) -> None:
-    """Makes sure that each dimension counts the same events: nothing was lost on the way, or only of one.
-
-    :raises LakeError: they do not.
-    """
-    counted = dict(totals.group_by("dimension").agg(pl.col("usage_count").sum()).iter_rows())
-    sums = {dimension: counted.get(dimension, 0) for dimension in USAGE.complete}
-    if len(set(sums.values())) > 1:
-        raise LakeError(
-            "Merging the partials for a publish",
-            f"they don't count the same number of events: {sums}",
-            "Nothing was published. Run prompt-stats reconcile, which compares all with the raw events",
-        )
 
 
 def _changed_days(connection: Connection, held: pl.DataFrame) -> list[dt.date]:

@@ -23,7 +23,7 @@ from pipeline.database import Database
 from pipeline.definitions import build_definitions
 from pipeline.lake.usage_events import open_usage_events
 from pipeline.orchestration import checks, jobs
-from pipeline.orchestration.assets import EVERY_DAY_PROCESSED
+from pipeline.orchestration.lake_assets import EVERY_DAY_PROCESSED
 from pipeline.orchestration.resources import Stores
 from pipeline.refresh import refresh
 from pipeline.retention import retain

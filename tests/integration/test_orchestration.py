@@ -16,9 +16,12 @@ from pipeline.database import Database
 from pipeline.days import DayRange
 from pipeline.definitions import build_definitions
 from pipeline.errors import LakeError
+from pipeline.lake.usage_events import open_usage_events
+from pipeline.orchestration import jobs
 from pipeline.orchestration.instance import run_refresh
 from pipeline.orchestration.jobs import JOB, RANGE_END, RANGE_START, VALUES_JOB, refresh_stats_schedule
 from pipeline.orchestration.resources import Stores
+from pipeline.orchestration.running import REASON
 from pipeline.publish import values
 from pipeline.refresh import refresh
 from pipeline.settings import Settings
@@ -111,17 +114,17 @@ def test_schedule_is_on_and_runs_every_five_minutes(stores: Stores) -> None:
     assert schedule.job_name == JOB
 
 
-def test_schedule_asks_for_one_run_a_contiguous_range(
+def test_schedule_asks_for_one_run_a_range_and_bridges_small_gaps(
     instance: dg.DagsterInstance, stores: Stores, database: Database
 ) -> None:
     day = dt.timedelta(days=1)
-    append(database, today(), today() - day, today() - 9 * day, None)
+    append(database, today(), today() - 8 * day, today() - 17 * day, None)
     requests = evaluate(instance, stores)
     assert isinstance(requests, list)
     assert ranges(requests) == [
         (FIRST_DAY.isoformat(), FIRST_DAY.isoformat()),
-        ((today() - 9 * day).isoformat(), (today() - 9 * day).isoformat()),
-        ((today() - day).isoformat(), today().isoformat()),
+        ((today() - 17 * day).isoformat(), (today() - 17 * day).isoformat()),
+        ((today() - 8 * day).isoformat(), today().isoformat()),
     ]
     keys = [request.run_key for request in requests]
     later = evaluate(instance, stores, TICK + dt.timedelta(minutes=5))
@@ -130,11 +133,36 @@ def test_schedule_asks_for_one_run_a_contiguous_range(
     assert not {*keys} & {request.run_key for request in later}
 
 
+def test_a_run_says_why_it_is(instance: dg.DagsterInstance, stores: Stores, database: Database) -> None:
+    day = dt.timedelta(days=1)
+    append(database, today(), *(today() - number * 20 * day for number in (1, 2, 3, 4)))
+    refresh(database, stores.lake, FIRST_DAY)
+    append(database, today(), today() - 20 * day)
+    with psycopg.connect(database.conninfo) as app:
+        app.execute("DELETE FROM prompt_usage WHERE created_at::date = %s", (today() - 40 * day,))
+    table = open_usage_events(stores.lake)
+    table.replace([today() - 80 * day, today() - 60 * day], table.schema.empty_table(), 0)
+    requests = evaluate(instance, stores)
+    assert isinstance(requests, list)
+    assert [
+        (str(today() - dt.date.fromisoformat(request.tags[RANGE_START])), request.tags[REASON])
+        for request in requests
+    ] == [
+        # What has to be repaired is one run: nothing is published before all of it is there.
+        ("80 days, 0:00:00", "repair"),
+        ("40 days, 0:00:00", "changed_data"),
+        ("20 days, 0:00:00", "late_data"),
+        ("0:00:00", "tick"),
+    ]
+
+
 def test_schedule_asks_for_today_when_nothing_is_stale(instance: dg.DagsterInstance, stores: Stores) -> None:
     assert ranges(evaluate(instance, stores)) == [(today().isoformat(), today().isoformat())]
 
 
-def test_schedule_waits_for_a_run_under_way(instance: dg.DagsterInstance, stores: Stores) -> None:
+def test_schedule_waits_for_a_run_under_way(
+    instance: dg.DagsterInstance, stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
     job = build_definitions(stores).resolve_job_def(JOB)
     run = instance.create_run_for_job(
         job, status=dg.DagsterRunStatus.STARTED, tags={RANGE_START: str(today()), RANGE_END: str(today())}
@@ -142,6 +170,10 @@ def test_schedule_waits_for_a_run_under_way(instance: dg.DagsterInstance, stores
     said = evaluate(instance, stores)
     assert isinstance(said, str)
     assert "under way" in said
+    with monkeypatch.context() as patch:
+        # As if it had begun long ago: a machine that went down leaves such a run for ever.
+        patch.setattr(jobs, "MAX_TICK_SECONDS", -60)
+        assert isinstance(evaluate(instance, stores), list)
     instance.report_run_canceled(run)
     assert isinstance(evaluate(instance, stores), list)
 
@@ -198,8 +230,7 @@ def test_stats_of_users_follow_every_hour(
     hourly = only(evaluate(instance, stores)).asset_selection
     assert hourly is not None
     assert set(hourly) - set(request.asset_selection) == {
-        dg.AssetKey(name)
-        for name in ("prompt_user_daily", "prompt_user_monthly", "prompt_user_total", "user_prompt_stats")
+        dg.AssetKey(name) for name in ("prompt_user_daily", "prompt_user_monthly", "prompt_user_total")
     }
     run_refresh(definitions, instance, DayRange(today(), today()), replace=False)
     assert_equals_recount(database, FIRST_DAY)
@@ -216,9 +247,33 @@ def test_run_over_a_range_publishes_and_marks_its_partitions(
     assert {record.partition_key for record in records} == {
         (first + dt.timedelta(days=number)).isoformat() for number in range(3)
     }
+    counts = {
+        record.partition_key: record.asset_materialization.metadata["dagster/partition_row_count"].value
+        for record in records
+        if record.asset_materialization
+    }
+    assert [counts[day] for day in sorted(map(str, counts))] == [1, 0, 2]
     published = instance.get_latest_materialization_event(dg.AssetKey("prompts"))
     assert published is not None
     assert published.run_id == run_id
+    assert published.asset_materialization
+    assert {"rows_in", "rows_written", "watermark", "lag_seconds", "bytes_of_table", "seconds"} <= set(
+        published.asset_materialization.metadata
+    )
+    shown = instance.get_latest_materialization_event(dg.AssetKey("prompt_stats"))
+    assert shown is not None
+    assert shown.asset_materialization
+    assert {"preview", "chart", "dagster/row_count"} <= set(shown.asset_materialization.metadata)
+    for name in ("prompt_usage", "posts", "prompt_favorites"):
+        (observed,) = instance.fetch_observations(dg.AssetKey(name), limit=9).records
+        assert observed.event_log_entry.asset_observation
+        figures = observed.event_log_entry.asset_observation.metadata
+        assert {"rows_estimated", "dagster/last_updated_timestamp"} <= set(figures)
+        if name == "prompt_usage":
+            assert figures["rows_in_lake"].value == 3
+    run = instance.get_run_by_id(run_id)
+    assert run
+    assert run.tags[REASON] == "manual"
     with psycopg.connect(database.conninfo) as connection:
         row = connection.execute("SELECT run_id, usage_count FROM stats_refresh").fetchone()
     assert row == (run_id, 3)

@@ -50,6 +50,20 @@ def test_ranges_are_as_few_as_can_be(days: list[dt.date]) -> None:
         assert before.last + ONE_DAY < after.first
 
 
+@given(st.lists(DAYS), st.integers(0, 9))
+def test_bridged_gaps_are_no_longer_than_allowed(days: list[dt.date], bridged: int) -> None:
+    ranges = contiguous_ranges(days, bridged)
+
+    assert {day for range_ in contiguous_ranges(days) for day in range_.days()} <= {
+        day for range_ in ranges for day in range_.days()
+    }
+    for before, after in pairwise(ranges):
+        assert (after.first - before.last).days > bridged + 1
+    for range_ in ranges:
+        inside = sorted({day for day in days if range_.first <= day <= range_.last})
+        assert all((after - before).days <= bridged + 1 for before, after in pairwise(inside))
+
+
 @given(st.dictionaries(DAYS, st.integers(0, 100)), st.integers(1, 150))
 def test_chunks_hold_every_day_once_and_no_more_than_the_limit(sizes: dict[dt.date, int], limit: int) -> None:
     cut = list(chunks(sizes, limit))

@@ -1,0 +1,153 @@
+"""What the UI shows of an asset beside its runs: columns and where they come from, owner, code version.
+
+From the tables' own definitions: SQLAlchemy's with their comments, and the Arrow schemas of the lake.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+from sqlalchemy.dialects import postgresql
+
+from pipeline import stats, tables
+from pipeline.lake import usage_events
+from pipeline.lake.delta_table import fingerprint
+from pipeline.lake.partials import SCHEMA, USAGE, USERS
+from pipeline.lake.periods import PERIOD_SCHEMA
+from pipeline.queries import query
+
+OWNERS = ["team:prompt-stats"]
+
+LAKE_SCHEMAS: Mapping[str, pa.Schema] = {
+    usage_events.TABLE: usage_events.SCHEMA,
+    **{rollup.daily: SCHEMA for rollup in (USAGE, USERS)},
+    **{name: PERIOD_SCHEMA for rollup in (USAGE, USERS) for name in (rollup.monthly, rollup.total)},
+}
+
+COMMENTED = (tables.prompt_usage, tables.prompt_stats, tables.user_stats_day)
+"""Tables whose columns mean the same in the lake. The first one's comment counts."""
+OF_THE_LAKE = {
+    "day": "The partition: the event's day in UTC, or the first day of the period.",
+    "dimension": "What the prompt's events are grouped by: prompt (not at all), scene, environment, outfit,"
+    " error, time; or user. Choose one: each counts the same events.",
+    "value": "The value of the dimension; NULL is a group of its own. Of time: the logarithmic bucket.",
+    "generation_time_ms_sum": "Sum of the generation times, in milliseconds.",
+    "generation_time_ms_min": "Shortest generation time in milliseconds; NULL if none was timed.",
+    "generation_time_ms_max": "Longest generation time in milliseconds; NULL if none was timed.",
+    "covered_until": "Last day that is merged into the period.",
+}
+
+_DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """An asset that another one is made from.
+
+    ``columns``: columns made from others than that of their name, and from which. ``by_name``: whether the
+    other columns come from that of their name.
+    """
+
+    asset: str
+    columns: Mapping[str, Collection[str]] = field(default_factory=dict)
+    by_name: bool = True
+
+
+def explained(
+    name: str,
+    upstream: Iterable[Upstream] = (),
+    *,
+    group: str,
+    kinds: set[str],
+    pace: str,
+    description: str | None,
+    code: Iterable[str],
+    skippable: bool = False,
+) -> dg.AssetSpec:
+    """The specification of an asset. ``pace``: how often it is made; ``code``: texts that say how."""
+    upstream = list(upstream)
+    return dg.AssetSpec(
+        name,
+        deps=[each.asset for each in upstream],
+        group_name=group,
+        kinds=kinds,
+        owners=OWNERS,
+        tags={"pace": pace},
+        description=description,
+        code_version=f"{fingerprint(code):016x}",
+        skippable=skippable,
+        metadata={**table_metadata(name), **_lineage(name, upstream)},
+    )
+
+
+def table_metadata(name: str) -> dict[str, Any]:
+    """Name and columns of the table that an asset is."""
+    address = f"lake.{name}" if name in LAKE_SCHEMAS else name
+    return {
+        "dagster/table_name": address,
+        "dagster/column_schema": dg.TableSchema(
+            columns=[
+                dg.TableColumn(
+                    column,
+                    kind,
+                    comment,
+                    constraints=dg.TableColumnConstraints(nullable=nullable, unique=unique),
+                )
+                for column, (kind, comment, nullable, unique) in _columns(name).items()
+            ]
+        ),
+    }
+
+
+def _columns(name: str) -> dict[str, tuple[str, str | None, bool, bool]]:
+    """Type, comment, whether it may be null, whether it is unique: of each column."""
+    if name in LAKE_SCHEMAS:
+        known = {column.name: column.comment for table in reversed(COMMENTED) for column in table.c}
+        comments = known | OF_THE_LAKE
+        return {
+            each.name: (str(each.type), comments.get(each.name), True, False) for each in LAKE_SCHEMAS[name]
+        }
+    table = tables.metadata.tables[name]
+    alone = len(table.primary_key.columns) == 1
+    return {
+        column.name: (
+            column.type.compile(_DIALECT).lower(),
+            column.comment,
+            bool(column.nullable),
+            bool(column.unique or (column.primary_key and alone)),
+        )
+        for column in table.c
+    }
+
+
+def _lineage(name: str, upstream: Iterable[Upstream]) -> dict[str, dg.TableColumnLineage]:
+    deps: dict[str, list[dg.TableColumnDep]] = {}
+    for each in upstream:
+        there = _columns(each.asset)
+        for column in _columns(name):
+            default = (column,) if each.by_name and column in there else ()
+            deps.setdefault(column, []).extend(
+                dg.TableColumnDep(asset_key=each.asset, column_name=source)
+                for source in each.columns.get(column, default)
+            )
+    found = {column: sources for column, sources in deps.items() if sources}
+    return {"dagster/column_lineage": dg.TableColumnLineage(found)} if found else {}
+
+
+@cache
+def code_of_stats() -> tuple[str, ...]:
+    """The texts of the modules that make stats of partials."""
+    modules = sorted(resources.files(stats).iterdir(), key=lambda file: file.name)
+    return tuple(file.read_text(encoding="utf-8") for file in modules if file.name.endswith(".py"))
+
+
+def purpose(name: str) -> str:
+    """The purpose in the header of a query, and the query: what a reader of the UI wants to know."""
+    text = query(name)
+    header = [line.removeprefix("--").strip() for line in text.splitlines() if line.startswith("--")]
+    said = header[0].removeprefix("Purpose:").strip()
+    return f"{said[0].upper()}{said[1:]}\n\n```sql\n{text}```"

@@ -1,0 +1,295 @@
+"""The lake's tables as assets: raw events, and their partials by day, month and in total."""
+
+import datetime as dt
+import time
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from pipeline.lake import partials, periods, usage_events
+from pipeline.lake.partials import USAGE, USERS, Rollup, open_partials
+from pipeline.lake.usage_events import open_usage_events
+from pipeline.orchestration import showing
+from pipeline.orchestration.explaining import Upstream, explained, purpose
+from pipeline.orchestration.resources import Stores
+from pipeline.orchestration.running import WRITERS, step
+from pipeline.orchestration.sources import observe
+from pipeline.queries import query
+from pipeline.tables import prompt_usage
+
+EVENTS_GROUP = "events"
+PARTIALS_GROUP = "partials"
+USERS_GROUP = "users"
+LAKE = {"deltalake"}
+EACH_TICK = "every-5-minutes"
+HOURLY = "hourly"
+
+EVERY_DAY_PROCESSED = "every_day_processed"
+
+OF_EVENTS = {
+    "usage_count": ["id"],
+    "success_count": ("success",),
+    "failure_count": ("success",),
+    **dict.fromkeys(
+        ["timed_count", "generation_time_ms_sum", "generation_time_ms_min", "generation_time_ms_max"],
+        ("generation_time_ms",),
+    ),
+    "first_used_at": ("created_at",),
+    "last_used_at": ("created_at",),
+}
+"""Which columns of the raw events the partials are made from."""
+OF_USAGE = {**OF_EVENTS, "value": ("scene", "environment", "outfit", "error_message", "generation_time_ms")}
+OF_USERS = {**OF_EVENTS, "value": ("user_id",)}
+
+
+class SyncConfig(dg.Config):
+    """How ``usage_events`` brings a day up to date.
+
+    ``replace``: read the day again whole, as a backfill should; otherwise only the new rows travel, and
+    the day is replaced only where raw rows were updated or deleted.
+    """
+
+    replace: bool = True
+
+
+def daily_partitions(first_day: dt.date) -> dg.DailyPartitionsDefinition:
+    """One partition a day (UTC), from ``first_day`` to tomorrow: a producer's clock may run ahead."""
+    return dg.DailyPartitionsDefinition(start_date=first_day.isoformat(), timezone="UTC", end_offset=2)
+
+
+def lake_assets(first_day: dt.date) -> list[dg.AssetsDefinition]:
+    """The lake's assets, over the days from ``first_day`` on."""
+    partitions = daily_partitions(first_day)
+    single_run = dg.BackfillPolicy.single_run()
+
+    @dg.multi_asset(
+        name=usage_events.TABLE,
+        specs=[
+            explained(
+                usage_events.TABLE,
+                [Upstream(prompt_usage.name, {"day": ("created_at",)})],
+                group=EVENTS_GROUP,
+                kinds=LAKE | {"postgres"},
+                pace=EACH_TICK,
+                description="Raw usage events in the lake, one partition a day: `prompt_usage` in columns.",
+                code=[query("postgres/usage_events"), str(usage_events.SCHEMA)],
+            )
+        ],
+        check_specs=[_days_check(usage_events.TABLE)],
+        pool=WRITERS,
+        partitions_def=partitions,
+        backfill_policy=single_run,
+    )
+    def usage_events_asset(
+        context: dg.AssetExecutionContext, config: SyncConfig, stores: dg.ResourceParam[Stores]
+    ) -> Iterator[dg.MaterializeResult[None]]:
+        days = _days(context)
+        started = time.perf_counter()
+        with step(context, stores) as database:
+            report = usage_events.sync_days(
+                database,
+                stores.lake,
+                stores.first_day,
+                days,
+                replace=config.replace,
+                progress=lambda done, total: context.log.info(
+                    f"{done:,} of {total:,} events are in the lake"
+                ),
+            )
+            held = open_usage_events(stores.lake).days()
+            watermark: dict[str, Any] = {
+                "watermark": report.snapshot.high,
+                "as_of": dg.MetadataValue.timestamp(report.snapshot.as_of),
+                "lag_seconds": (report.snapshot.taken_at - report.snapshot.as_of).total_seconds(),
+            }
+            usage = {"rows_in_lake": int(held["usage_count"].sum()), "rows_read": report.rows, **watermark}
+            for observation in observe(context.instance, database, usage, report.snapshot.taken_at):
+                context.log_event(observation)
+        closed = [day for day in days if day > report.snapshot.open_until]
+        if closed:
+            context.log.warning(
+                f"{closed[0]} to {closed[-1]} are in the future by the database's clock: events are held"
+                f" back until their day is at most one day ahead, which is {report.snapshot.open_until} now"
+            )
+        arrived = report.appended | report.replaced
+        _add_days(context, days, held, {day: {"rows_in": arrived.get(day, 0)} for day in days})
+        yield dg.MaterializeResult(
+            metadata={
+                "dagster/row_count": int(held["usage_count"].sum()),
+                "rows_in": report.rows,
+                "days_appended": len(report.appended),
+                "days_replaced": len(report.replaced),
+                "days_not_open": len(closed),
+                **watermark,
+                "seconds": round(time.perf_counter() - started, 3),
+            },
+            check_results=[_days_processed(report.failed)],
+        )
+
+    @dg.multi_asset(
+        name=USAGE.daily,
+        specs=[_daily_spec(USAGE, OF_USAGE, PARTIALS_GROUP, EACH_TICK)],
+        check_specs=[_days_check(USAGE.daily)],
+        pool=WRITERS,
+        partitions_def=partitions,
+        backfill_policy=single_run,
+    )
+    def prompt_usage_daily_asset(
+        context: dg.AssetExecutionContext, stores: dg.ResourceParam[Stores]
+    ) -> Iterator[dg.MaterializeResult[None]]:
+        days = _days(context)
+        started = time.perf_counter()
+        with step(context, stores) as database:
+            report = partials.roll_up_days(database, stores.lake, days)
+        held = open_partials(stores.lake).days()
+        _add_days(context, days, held, {})
+        yield dg.MaterializeResult(
+            metadata=_rolled_up(report, held, started), check_results=[_days_processed(report.failed)]
+        )
+
+    @dg.multi_asset(name="settle_usage", specs=_period_specs(USAGE, PARTIALS_GROUP, EACH_TICK), pool=WRITERS)
+    def usage_periods(
+        context: dg.AssetExecutionContext, stores: dg.ResourceParam[Stores]
+    ) -> Iterator[dg.MaterializeResult[None]]:
+        with step(context, stores) as database:
+            months = periods.settle(database, stores.lake, USAGE)
+        yield from _settled(stores, USAGE, months)
+
+    @dg.multi_asset(
+        name="roll_up_users",
+        specs=[
+            # No partitions: a year's worth of them would write a year's worth of events for each table.
+            _daily_spec(USERS, OF_USERS, USERS_GROUP, HOURLY),
+            *_period_specs(USERS, USERS_GROUP, HOURLY),
+        ],
+        check_specs=[_days_check(USERS.daily)],
+        pool=WRITERS,
+    )
+    def user_partials(
+        context: dg.AssetExecutionContext, stores: dg.ResourceParam[Stores]
+    ) -> Iterator[dg.MaterializeResult[None]]:
+        started = time.perf_counter()
+        with step(context, stores) as database:
+            report = partials.roll_up_days(database, stores.lake, rollup=USERS)
+            months = periods.settle(database, stores.lake, USERS)
+        held = open_partials(stores.lake, USERS).days()
+        yield dg.MaterializeResult(
+            asset_key=USERS.daily,
+            metadata=_rolled_up(report, held, started),
+            check_results=[_days_processed(report.failed)],
+        )
+        yield from _settled(stores, USERS, months)
+
+    return [usage_events_asset, prompt_usage_daily_asset, usage_periods, user_partials]
+
+
+def _daily_spec(
+    rollup: Rollup, columns: Mapping[str, Collection[str]], group: str, pace: str
+) -> dg.AssetSpec:
+    return explained(
+        rollup.daily,
+        [Upstream(usage_events.TABLE, columns)],
+        group=group,
+        kinds=LAKE | {"duckdb"},
+        pace=pace,
+        description=purpose(f"engine/{rollup.daily}"),
+        code=[str(rollup.version)],
+    )
+
+
+def _period_specs(rollup: Rollup, group: str, pace: str) -> list[dg.AssetSpec]:
+    """The partials by month, and those of all months merged."""
+    return [
+        explained(
+            name,
+            [Upstream(source)],
+            group=group,
+            kinds=LAKE | {"duckdb"},
+            pace=pace,
+            description=purpose("engine/merged_partials"),
+            code=[str(rollup.version), query("engine/merged_partials")],
+        )
+        for name, source in ((rollup.monthly, rollup.daily), (rollup.total, rollup.monthly))
+    ]
+
+
+def _days_check(asset: str) -> dg.AssetCheckSpec:
+    return dg.AssetCheckSpec(
+        EVERY_DAY_PROCESSED,
+        asset=asset,
+        description="One day's fault does not hold up the others: it stays stale and is tried again.",
+    )
+
+
+def _days_processed(failed: Mapping[dt.date, str]) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        check_name=EVERY_DAY_PROCESSED,
+        passed=not failed,
+        metadata={day.isoformat(): reason for day, reason in failed.items()},
+    )
+
+
+def _rolled_up(report: partials.RollupReport, held: pl.DataFrame, started: float) -> dict[str, Any]:
+    return {
+        "dagster/row_count": int(held["usage_count"].sum()),
+        "rows_out": report.rows,
+        "rows_in": report.events,
+        "days_recomputed": len(report.days),
+        "bytes_of_table": int(held["bytes"].sum()),
+        "seconds": round(time.perf_counter() - started, 3),
+    }
+
+
+def _settled(stores: Stores, rollup: Rollup, months: list[dt.date]) -> Iterator[dg.MaterializeResult[None]]:
+    for table in periods.open_periods(stores.lake, rollup):
+        held = table.days()
+        yield dg.MaterializeResult(
+            asset_key=table.name,
+            metadata={
+                "dagster/row_count": int(held["usage_count"].sum()),
+                "bytes_of_table": int(held["bytes"].sum()),
+                "months_recomputed": len(months),
+            },
+        )
+
+
+def _add_days(
+    context: dg.AssetExecutionContext,
+    days: list[dt.date],
+    held: pl.DataFrame,
+    of_days: Mapping[dt.date, Mapping[str, Any]],
+) -> None:
+    """What the table holds of each day, from its log; and of the last days together, on the last event."""
+    wanted = held.filter(pl.col("day").is_in(days))
+    figures = {
+        day: figures for day, *figures in wanted.select("day", "usage_count", "bytes", "files").iter_rows()
+    }
+    for day in days:
+        count, size, files = figures.get(day, (0, 0, 0))
+        metadata = {"dagster/partition_row_count": count, "bytes": size, "files": files}
+        context.add_asset_metadata({**metadata, **of_days.get(day, {})}, partition_key=day.isoformat())
+    context.add_asset_metadata(
+        {
+            "preview": showing.preview(
+                held.select("day", pl.col("usage_count").alias("rows"), "bytes", "files").reverse()
+            ),
+            "chart": showing.chart(held["usage_count"].to_list(), "Rows by day"),
+        },
+        partition_key=days[-1].isoformat(),
+    )
+
+
+def _days(context: dg.AssetExecutionContext) -> list[dt.date]:
+    """The days of the run.
+
+    :raises dagster.Failure: there are none: the range is reversed.
+    """
+    days = [dt.date.fromisoformat(key) for key in context.partition_keys]
+    if not days:
+        raise dg.Failure(
+            "The range of partitions holds no day: it ends before it begins. Swap its two ends",
+            allow_retries=False,
+        )
+    return days

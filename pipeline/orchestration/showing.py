@@ -1,0 +1,51 @@
+"""What the UI shows of a materialization: the first rows as a table, and a small chart.
+
+No ids of users and no texts of theirs: Dagster's log would keep them after an erasure.
+"""
+
+import datetime as dt
+from collections.abc import Sequence
+
+import dagster as dg
+import polars as pl
+
+from pipeline import formats
+
+ROWS = 10
+COLUMNS = 8
+BARS = 30
+HEIGHTS = " ▁▂▃▄▅▆▇█"
+
+
+def preview(rows: pl.DataFrame) -> dg.MarkdownMetadataValue:
+    """The first rows, and of them the first columns, as a table in Markdown."""
+    shown = rows.head(ROWS)
+    shown = shown.select(shown.columns[:COLUMNS])
+    lines = [shown.columns, ["--:" if kind.is_numeric() else "---" for kind in shown.dtypes]]
+    lines += [[_text(value) for value in row] for row in shown.iter_rows()]
+    return dg.MetadataValue.md("\n".join(f"| {' | '.join(line)} |" for line in lines))
+
+
+def _text(value: object) -> str:
+    match value:
+        case None:
+            return "—"
+        case float():
+            return f"{value:,.1f}"
+        case int():
+            return f"{value:,}"
+        case dt.datetime():
+            return f"{value:%Y-%m-%d %H:%M}"
+    return formats.markdown(str(value))
+
+
+def chart(numbers: Sequence[int], what: str) -> dg.MarkdownMetadataValue:
+    """The last numbers as bars, in a line of text.
+
+    No picture: the UI leaves out images that are not at an http address. Numbers over time are plotted by the
+    UI itself, since they are metadata of each materialization.
+    """
+    shown = numbers[-BARS:]
+    highest = max(shown, default=0) or 1
+    bars = "".join(HEIGHTS[-(-number * (len(HEIGHTS) - 1) // highest)] for number in shown)
+    return dg.MetadataValue.md(f"`{bars or ' '}` {what}, at most {highest:,}")

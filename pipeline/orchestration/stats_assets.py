@@ -1,0 +1,201 @@
+"""The published stats as assets: what one transaction writes, and what is counted by value once a day."""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import dagster as dg
+
+from pipeline import tables
+from pipeline.lake.partials import USAGE, USERS
+from pipeline.lake.usage_events import TABLE
+from pipeline.orchestration import showing
+from pipeline.orchestration.explaining import Upstream, code_of_stats, explained
+from pipeline.orchestration.lake_assets import EACH_TICK, HOURLY, USERS_GROUP
+from pipeline.orchestration.resources import Stores
+from pipeline.orchestration.running import WRITERS, step
+from pipeline.orchestration.sources import relations
+from pipeline.publish.publish import PublishReport, publish
+from pipeline.publish.values import publish_values
+from pipeline.queries import query
+
+STATS_GROUP = "stats"
+PUBLISH = "publish"
+VALUES_GROUP = "values"
+NIGHTLY = "nightly"
+
+RATES = ["success_rate", "success_rate_lower", "success_rate_upper"]
+PERCENTILES = [f"p{percent}_generation_time_ms" for percent in (50, 90, 95, 99)]
+WINDOWS = [f"usage_count_{period}{days}d" for period in ("", "previous_") for days in (1, 7, 30)]
+
+OF_PARTIALS = {
+    **dict.fromkeys(RATES, ("success_count", "usage_count")),
+    **dict.fromkeys(PERCENTILES, ("value", "usage_count")),
+    "avg_generation_time_ms": ("generation_time_ms_sum", "timed_count"),
+    "min_generation_time_ms": ("generation_time_ms_min",),
+    "max_generation_time_ms": ("generation_time_ms_max",),
+    **dict.fromkeys(["scene", "environment", "outfit", "error_kind"], ("value",)),
+    "error_count": ("usage_count",),
+    "last_seen_at": ("last_used_at",),
+}
+"""Which columns of the partials the stats are made from."""
+FAVORITES = Upstream(
+    tables.prompt_favorites.name,
+    {"favorite_count": ("user_id",), "is_favorite": ("user_id",)},
+    by_name=False,
+)
+OF_EVENTS = {
+    "value": ("scene", "environment", "outfit"),
+    "usage_count": ("id",),
+    "unique_users": ("user_id",),
+    **dict.fromkeys([*PERCENTILES, "timed_count"], ("generation_time_ms",)),
+    **dict.fromkeys(WINDOWS, ("created_at",)),
+    **dict.fromkeys(["error_kind", "error_count"], ("error_message",)),
+    "last_seen_at": ("created_at",),
+}
+"""Which columns of the raw events the stats by value are made from."""
+VALUE_QUERIES = [f"engine/prompt_value_{name}" for name in ("counts", "times", "errors")]
+
+UPSTREAM = {
+    tables.prompt_stats.name: [
+        Upstream(USAGE.total, OF_PARTIALS),
+        Upstream(USAGE.daily, dict.fromkeys(WINDOWS, ("usage_count", "day")), by_name=False),
+        Upstream(USERS.total, {"unique_users": ("value",)}, by_name=False),
+        FAVORITES,
+    ],
+    tables.prompt_daily_stats.name: [Upstream(USAGE.daily, OF_PARTIALS)],
+}
+
+PRIVATE = {tables.prompt_error_stats.name}
+"""Not previewed: their texts come from events, and Dagster's log would keep them after an erasure."""
+
+
+class PublishConfig(dg.Config):
+    """``users``: the stats of users too. They cost more, and most ticks of the schedule leave them out."""
+
+    users: bool = True
+
+
+def stats_assets() -> list[dg.AssetsDefinition]:
+    """The stats and the write-back."""
+    published = partial(
+        explained, group=STATS_GROUP, kinds={"polars", "postgres"}, pace=EACH_TICK, skippable=True
+    )
+
+    @dg.multi_asset(
+        name=PUBLISH,
+        # Never a part of it: a backfill from the UI would publish each part in a run of its own.
+        specs=[
+            *(
+                published(
+                    table.name,
+                    UPSTREAM.get(table.name, [Upstream(USAGE.total, OF_PARTIALS)]),
+                    description=table.comment,
+                    code=code_of_stats(),
+                )
+                for table in tables.STATS_TABLES
+            ),
+            published(
+                tables.prompts.name,
+                [Upstream(tables.prompt_stats.name)],
+                description="The counters written back into `prompts`, in the same transaction.",
+                code=[*code_of_stats(), query("postgres/write_back_prompts")],
+            ),
+            explained(
+                tables.user_prompt_stats.name,
+                [Upstream(USERS.total, {**OF_PARTIALS, "user_id": ("value",)}), FAVORITES],
+                group=USERS_GROUP,
+                kinds={"polars", "postgres"},
+                pace=HOURLY,
+                description=tables.user_prompt_stats.comment,
+                code=code_of_stats(),
+                skippable=True,
+            ),
+        ],
+        pool=WRITERS,
+    )
+    def publish_assets(
+        context: dg.AssetExecutionContext, config: PublishConfig, stores: dg.ResourceParam[Stores]
+    ) -> Iterator[dg.MaterializeResult[None]]:
+        with step(context, stores) as database:
+            report = publish(
+                database,
+                stores.lake,
+                stores.first_day,
+                context.run.run_id,
+                users=config.users,
+            )
+            sizes = relations(database, list(report.rows_written))
+        for name in report.rows_written:
+            yield dg.MaterializeResult(
+                asset_key=name,
+                metadata={
+                    "rows_in": report.usage_count,
+                    "rows_written": report.rows_written[name],
+                    "rows_estimated": sizes[name]["rows_estimated"],
+                    "bytes_of_table": sizes[name]["bytes"],
+                    "watermark": report.high,
+                    "as_of": dg.MetadataValue.timestamp(report.as_of),
+                    "lag_seconds": report.lag_seconds,
+                    "pending_days": len(report.pending_days),
+                    "held_back_events": report.held_back_count,
+                    "seconds": {step: round(seconds, 3) for step, seconds in report.seconds.items()},
+                    # In each tick they would be half of what Dagster keeps of it.
+                    **_row_count(report, name),
+                    **(_shown(report, name) if config.users else {}),
+                },
+            )
+
+    @dg.multi_asset(
+        name="publish_values",
+        specs=[
+            explained(
+                table.name,
+                [Upstream(TABLE, OF_EVENTS), Upstream(tables.prompt_stats.name, by_name=False)],
+                group=VALUES_GROUP,
+                kinds={"duckdb", "postgres"},
+                pace=NIGHTLY,
+                description=table.comment,
+                code=[*code_of_stats(), *map(query, VALUE_QUERIES)],
+            )
+            for table in tables.VALUE_TABLES
+        ],
+    )
+    def value_assets(
+        context: dg.AssetExecutionContext, stores: dg.ResourceParam[Stores]
+    ) -> Iterator[dg.MaterializeResult[None]]:
+        with step(context, stores) as database:
+            report = publish_values(database, stores.lake)
+            sizes = relations(database, list(report.rows_written))
+        for name, rows in report.rows_written.items():
+            yield dg.MaterializeResult(
+                asset_key=name,
+                metadata={
+                    "rows_written": rows,
+                    "rows_estimated": sizes[name]["rows_estimated"],
+                    "bytes_of_table": sizes[name]["bytes"],
+                    "as_of": dg.MetadataValue.timestamp(report.as_of),
+                    "seconds": report.seconds,
+                },
+            )
+
+    return [publish_assets, value_assets]
+
+
+def _row_count(report: PublishReport, name: str) -> dict[str, int]:
+    """How many rows the table has, where that is known: of the days only those that changed are read."""
+    is_whole = name in report.stats and name != tables.prompt_daily_stats.name
+    return {"dagster/row_count": report.stats[name].height} if is_whole else {}
+
+
+def _shown(report: PublishReport, name: str) -> dict[str, Any]:
+    """The largest rows, and how the use is spread over them, as far as they are at hand."""
+    rows = report.stats.get(name)
+    if rows is None or rows.is_empty():
+        return {}
+    count = "error_count" if "error_count" in rows.columns else "usage_count"
+    first = rows.top_k(showing.BARS, by=count)
+    shown: dict[str, Any] = {"chart": showing.chart(first[count].to_list(), f"{count} of the largest rows")}
+    if name not in PRIVATE:
+        shown["preview"] = showing.preview(first)
+    return shown

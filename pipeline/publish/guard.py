@@ -1,0 +1,136 @@
+"""What has to hold of the lake before anything made from it is published.
+
+Whoever publishes, and after whatever: Dagster runs the write-back of a backfill apart from the days that it
+is made of, and an orchestrator's checks do not stand in its way. So the publish asks here, each time, and
+where an answer is no the published stats stay as they are.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import polars as pl
+from sqlalchemy import Connection, select, text
+
+from pipeline import tables
+from pipeline.errors import LakeError
+from pipeline.lake import source
+from pipeline.lake.partials import USAGE
+from pipeline.queries import query
+
+LOST_DAYS = text(query("postgres/lost_days"))
+
+RECONCILE = "Nothing was published. Run prompt-stats reconcile, which compares all with the raw events"
+
+
+def require_progress(
+    connection: Connection, snapshot: source.Snapshot, previous: Mapping[str, Any] | None
+) -> None:
+    """Makes sure that the watermark does not go back: that the lake is made from this server's ids.
+
+    :raises LakeError: it would.
+    """
+    published_high = previous["high"] if previous else 0
+    if published_high > snapshot.high or source.is_elsewhere(connection, snapshot):
+        raise LakeError(
+            "Publishing the stats",
+            f"the watermark would go back, from {published_high} to {snapshot.high}: the database was"
+            " restored, and the lake has not been brought in line with it",
+            "The stats stay as they were; run: prompt-stats refresh",
+        )
+
+
+def require_published_days(
+    connection: Connection,
+    held: pl.DataFrame,
+    expired: Mapping[dt.date, source.ExpiredDay],
+    previous: Mapping[str, Any] | None,
+    first_day: dt.date,
+) -> None:
+    """Makes sure that the partials hold each published day, and none from an earlier time than that.
+
+    ``held``: what the partials hold, day by day, as ``DailyTable.days`` says.
+
+    :raises LakeError: days are missing or older.
+    """
+    marks: dict[dt.date, int] = dict(held.select("day", "mark").iter_rows())
+    published: dict[dt.date, int] = {
+        row.day: row.ingest_xid
+        for row in connection.execute(select(tables.stats_day.c.day, tables.stats_day.c.ingest_xid))
+    }
+    gone = sorted(day for day, kept in expired.items() if kept.usage_count and day not in marks)
+    if gone:
+        raise LakeError(
+            "Publishing the stats",
+            f"the lake has lost {len(gone)} days from {gone[0]} on whose raw rows were removed from Postgres",
+            "Check PROMPT_STATS_LAKE_URI and restore the lake from its backup; or, to give these days up,"
+            " delete them from stats_expired_day",
+        )
+    missing = sorted(published.keys() - marks.keys())
+    lost = list(connection.scalars(LOST_DAYS, {"days": missing, "first_day": first_day})) if missing else []
+    if lost:
+        raise LakeError(
+            "Publishing the stats",
+            f"the lake lacks {len(lost)} published days, from {lost[0]} to {lost[-1]}",
+            "The stats stay as they were; run: prompt-stats refresh",
+        )
+    # A day that was read again since may have lost its last row; one that was not can only have grown.
+    # Marks at or above the published watermark are looked for in Postgres anyway.
+    high = previous["high"] if previous else 0
+    older = [
+        day
+        for day, mark, synced_high in held.select("day", "mark", "synced_high").iter_rows()
+        if day not in expired and max(mark, synced_high - 1) < published.get(day, mark) < high
+    ]
+    if older:
+        raise LakeError(
+            "Publishing the stats",
+            f"the lake holds {len(older)} days, from {older[0]} to {older[-1]}, as they were before the"
+            " last publish",
+            RECONCILE,
+        )
+
+
+def require_sums(
+    totals: pl.DataFrame,
+    counts: Mapping[dt.date, int],
+    raw: Mapping[dt.date, int],
+    stale: Collection[dt.date],
+) -> None:
+    """Makes sure that the days add up: to the merged totals, in each dimension, and from the raw events.
+
+    ``totals``: the merged partials. ``counts``: events by day in the partials; ``raw``: in the lake's raw
+    events; ``stale``: the days whose partials are known to be of other raw events.
+
+    :raises LakeError: they do not; something was lost on the way, or counted twice.
+    """
+    counted = dict(totals.group_by("dimension").agg(pl.col("usage_count").sum()).iter_rows())
+    sums = {dimension: counted.get(dimension, 0) for dimension in USAGE.complete}
+    if len(set(sums.values())) > 1:
+        raise LakeError(
+            "Merging the partials for a publish",
+            f"they don't count the same number of events: {sums}",
+            RECONCILE,
+        )
+    total = sum(counts.values())
+    if total != sums["prompt"]:
+        raise LakeError(
+            "Merging the partials for a publish",
+            f"the days count {total} events and their total {sums['prompt']}",
+            RECONCILE,
+        )
+    unequal = {
+        day: (counts.get(day, 0), raw.get(day, 0))
+        for day in sorted(counts.keys() | raw.keys())
+        if day not in stale and counts.get(day, 0) != raw.get(day, 0)
+    }
+    if unequal:
+        day, (found, expected) = next(iter(unequal.items()))
+        raise LakeError(
+            "Merging the partials for a publish",
+            f"those of {len(unequal)} days do not count the raw events of the lake, first those of {day}:"
+            f" {found} of {expected}",
+            RECONCILE,
+        )

@@ -1,0 +1,250 @@
+"""Backfills as the UI makes them, and what a publish after them refuses."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+import psycopg
+import pytest
+from dagster._core.execution.backfill import BulkActionStatus
+
+from pipeline.database import Database, Lock
+from pipeline.days import ONE_DAY, DayRange
+from pipeline.definitions import build_definitions
+from pipeline.lake import source
+from pipeline.lake.delta_table import DailyTable
+from pipeline.lake.partials import USAGE, open_partials, roll_up_days
+from pipeline.lake.periods import open_periods
+from pipeline.lake.usage_events import open_usage_events
+from pipeline.orchestration import running
+from pipeline.orchestration.instance import open_instance, prepare_environment
+from pipeline.orchestration.jobs import JOB, keys_of_tick, range_tags
+from pipeline.orchestration.resources import Stores
+from pipeline.reconcile import reconcile
+from pipeline.refresh import refresh
+from pipeline.settings import Settings
+from pipeline.tables import STATS_TABLES, prompts, user_prompt_stats
+from tests import daemon
+from tests.conftest import FIRST_DAY
+from tests.oracle import assert_equals_recount
+
+TODAY = dt.datetime.now(dt.UTC).date()
+DAYS = [TODAY - number * ONE_DAY for number in range(9, -1, -1)]
+PUBLISHED = [*(table.name for table in STATS_TABLES), prompts.name, user_prompt_stats.name]
+
+
+@pytest.fixture
+def stores(database: Database, lake: str) -> Stores:
+    """The test's database, with an event on each of ten days and two on the first, and its lake."""
+    append(database, DAYS[0], *DAYS)
+    values = {"PROMPT_STATS_LAKE_URI": lake, "PROMPT_STATS_START_DATE": FIRST_DAY}
+    return Stores(Settings.model_validate(values), database)
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    """A Dagster home of its own."""
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        yield instance
+
+
+def append(database: Database, *days: dt.date) -> None:
+    """One event a day given."""
+    with psycopg.connect(database.conninfo) as app:
+        app.cursor().executemany(
+            "INSERT INTO prompt_usage (prompt_id, user_id, created_at)"
+            " VALUES (md5('prompt')::uuid, gen_random_uuid(), %s)",
+            [(day,) for day in days],
+        )
+
+
+def run(
+    instance: dg.DagsterInstance, stores: Stores, names: list[str] | None = None, **tags: str
+) -> tuple[bool, str, int]:
+    """A run of the job, of some assets or all: whether it succeeded, why not, how often it tried again."""
+    result = (
+        build_definitions(stores)
+        .resolve_job_def(JOB)
+        .execute_in_process(
+            instance=instance,
+            asset_selection=[dg.AssetKey(name) for name in names] if names else None,
+            tags=tags,
+            raise_on_error=False,
+        )
+    )
+    failures = [str(event.step_failure_data.error) for event in result.get_step_failure_events()]
+    retries = [event for event in result.all_events if event.is_step_up_for_retry]
+    return result.success, "".join(failures), len(retries)
+
+
+def test_a_backfill_from_the_ui_publishes_once(
+    stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in (
+        "DAGSTER_HOME",
+        "DAGSTER_EVENT_BATCH_SIZE",
+        "DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS",
+    ):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("DATABASE_URL", stores.database.conninfo)
+    monkeypatch.setenv("PROMPT_STATS_LAKE_URI", stores.lake)
+    prepare_environment(tmp_path / "dagster")
+    names = [key.to_user_string() for key in keys_of_tick(users=False)]
+    with open_instance() as instance, daemon.workspace(instance) as workspace:
+        assert daemon.backfill(workspace, DAYS, names) is BulkActionStatus.COMPLETED_SUCCESS
+        records = instance.get_run_records()
+        for name in ("usage_events", "prompt_usage_daily"):
+            done = instance.get_materialized_partitions(dg.AssetKey(name))
+            assert done == {day.isoformat() for day in DAYS}
+        assert {record.dagster_run.tags[running.REASON] for record in records} == {running.BACKFILL}
+        ranges = [
+            record.dagster_run
+            for record in records
+            if "dagster/asset_partition_range_start" in record.dagster_run.tags
+        ]
+        assert len(ranges) == 1
+        concurrency = ranges[0].run_op_concurrency
+        assert concurrency
+        assert concurrency.all_pools == {running.WRITERS}
+    with psycopg.connect(stores.database.conninfo) as connection:
+        publishes = connection.execute("SELECT usage_count FROM stats_refresh").fetchall()
+    assert publishes == [(11,)]
+    with psycopg.connect(stores.database.conninfo) as connection:
+        row = connection.execute("SELECT sum(usage_count)::int FROM prompt_stats").fetchone()
+    assert row == (11,)
+
+
+def lose(stores: Stores) -> None:
+    """A published day goes from the lake."""
+    for table in (open_usage_events(stores.lake), open_partials(stores.lake)):
+        table.replace([DAYS[3]], table.schema.empty_table(), 0)
+
+
+def set_back(stores: Stores) -> None:
+    """A published day is again as it was before its last event came, as after a restore of the lake."""
+    table = open_usage_events(stores.lake)
+    before = table.read([DAYS[-1]]).to_table()
+    append(stores.database, DAYS[-1])
+    refresh(stores.database, stores.lake, FIRST_DAY)
+    append(stores.database, DAYS[-2])
+    refresh(stores.database, stores.lake, FIRST_DAY)
+    open_usage_events(stores.lake).replace([DAYS[-1]], before, 0)
+    roll_up_days(stores.database, stores.lake)
+
+
+def twice(table: DailyTable, day: dt.date) -> None:
+    """A partition counts everything twice."""
+    rows = pl.DataFrame(table.read([day]).to_table()).with_columns(pl.col("usage_count") * 2)
+    table.replace([day], rows.select(table.schema.names).to_arrow().cast(table.schema), 0)
+
+
+def count_a_day_twice(stores: Stores) -> None:
+    """The partials of a day are of other raw events than they say, and nobody noticed."""
+    twice(open_partials(stores.lake), DAYS[-1])
+
+
+def count_months_twice(stores: Stores) -> None:
+    """The merged months are not the sum of their days."""
+    monthly, total = open_periods(stores.lake, USAGE)
+    for table in (monthly, total):
+        for month in table.days()["day"]:
+            twice(table, month)
+
+
+def restore_another_database(stores: Stores) -> None:
+    """Transaction ids begin elsewhere, and the lake does not know yet."""
+    with psycopg.connect(stores.database.conninfo) as connection:
+        connection.execute("UPDATE stats_sync SET server = 'another'")
+
+
+def go_back(stores: Stores) -> None:
+    """The watermark of the last publish is ahead of the server's."""
+    with psycopg.connect(stores.database.conninfo) as connection:
+        connection.execute("UPDATE stats_refresh SET high = high + 1000000")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lose, "lacks 1 published days"),
+        (set_back, "as they were before the last publish"),
+        (count_a_day_twice, "2 of 1"),
+        (count_months_twice, "their total"),
+        (restore_another_database, "the watermark would go back"),
+        (go_back, "the watermark would go back"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_publish_apart_refuses_what_is_not_right(
+    instance: dg.DagsterInstance, stores: Stores, spoil: Callable[[Stores], None], said: str
+) -> None:
+    refresh(stores.database, stores.lake, FIRST_DAY)
+    spoil(stores)
+    stats = "SELECT count(*), (SELECT sum(usage_count) FROM prompt_stats) FROM stats_refresh"
+    with psycopg.connect(stores.database.conninfo, autocommit=True) as connection:
+        before = connection.execute(stats).fetchone()
+        succeeded, why, retries = run(instance, stores, PUBLISHED)
+        assert not succeeded
+        assert said in why
+        assert retries == 0
+        assert connection.execute(stats).fetchone() == before
+
+
+def test_what_was_refused_is_repaired_as_the_error_says(stores: Stores) -> None:
+    refresh(stores.database, stores.lake, FIRST_DAY)
+    set_back(stores)
+    count_months_twice(stores)
+    reconcile(stores.database, stores.lake, FIRST_DAY)
+    assert_equals_recount(stores.database, FIRST_DAY)
+
+
+def test_a_lost_connection_is_tried_again(
+    instance: dg.DagsterInstance, stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "FIRST_WAIT_SECONDS", 0)
+    waiting = (
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE wait_event = 'advisory' AND datname = current_database()"
+    )
+
+    def end_the_waiting_session() -> None:
+        with stores.database.locked(Lock.LAKE), psycopg.connect(stores.database.conninfo) as connection:
+            locked.set()
+            while not connection.execute(waiting).fetchall():
+                connection.commit()
+                time.sleep(0.05)
+
+    locked = threading.Event()
+    fault = threading.Thread(target=end_the_waiting_session)
+    fault.start()
+    locked.wait()
+    succeeded, why, retries = run(
+        instance, stores, ["usage_events"], **range_tags(DayRange(DAYS[0], DAYS[-1]))
+    )
+    fault.join()
+    assert succeeded, why
+    assert retries == 1
+
+
+def test_days_that_are_not_there_are_said_in_words(
+    instance: dg.DagsterInstance, stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tomorrow = TODAY + ONE_DAY
+    assert run(instance, stores, ["usage_events"], **range_tags(DayRange(tomorrow, tomorrow)))[0]
+    succeeded, why, retries = run(instance, stores, ["usage_events"], **range_tags(DayRange(TODAY, DAYS[0])))
+    assert not succeeded
+    assert retries == 0
+    assert "ends before it begins" in why
+    # A Dagster whose clock is ahead of the database's.
+    monkeypatch.setattr(source, "last_open_day", lambda _now: TODAY)
+    assert run(instance, stores, ["usage_events"], **range_tags(DayRange(TODAY, tomorrow)))[0]
+    record = instance.fetch_materializations(dg.AssetKey("usage_events"), limit=1).records[0]
+    assert record.asset_materialization
+    assert record.asset_materialization.metadata["days_not_open"].value == 1
