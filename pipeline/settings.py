@@ -34,9 +34,18 @@ class ApiToken:
 
     @classmethod
     def parse(cls, text: str) -> ApiToken:
-        """From ``read:secret``, ``write:secret``, or a secret alone, which allows both."""
-        scope, colon, secret = text.partition(":")
-        return cls(secret, frozenset({Scope(scope)})) if colon and scope in [*Scope] else cls(text)
+        """From ``read:secret``, ``write:secret``, or a secret alone, which allows both.
+
+        :raises ValueError: there is no secret, or another word before the colon.
+        """
+        scope, colon, secret = text.rpartition(":")
+        if not secret:
+            raise ValueError("a token without a secret would let everybody in")
+        if colon and scope not in [*Scope]:
+            raise ValueError(
+                f"a token may begin with {' or '.join(f'{each}:' for each in Scope)} and no other word"
+            )
+        return cls(secret, frozenset({Scope(scope)}) if colon else frozenset(Scope))
 
 
 class LogFormat(StrEnum):
@@ -117,8 +126,12 @@ def settings() -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
+        is_secret = any(
+            field.validation_alias == name and not field.repr for field in Settings.model_fields.values()
+        )
+        value = "set" if is_secret else repr(first["input"])
         raise SettingsError(
             "Reading the environment",
-            f"{name} is {first['input']!r}, but {first['msg'].lower()}",
+            f"{name} is {value}, but {first['msg'].lower()}",
             f"Set {name} to a valid value or unset it",
         ) from None

@@ -100,7 +100,7 @@ def _percentiles() -> list[Column[object]]:
         Column(
             "p50_generation_time_ms",
             Double,
-            comment="Median time in milliseconds, within 2 % of the exact one; NULL if none was timed.",
+            comment="Median time in milliseconds, within 2 % of percentile_disc; NULL if none was timed.",
         ),
         Column(
             "p90_generation_time_ms",
@@ -125,14 +125,17 @@ def _window(name: str, comment: str) -> Column[object]:
 
 
 def _windows() -> list[Column[object]]:
-    """Use in the periods that end with as_of, and in those before them."""
+    """Use in the periods of whole days that end before as_of, and in those before them."""
     return [
-        _window("usage_count_1d", "Events of the day of as_of (UTC), so far."),
+        _window("usage_count_1d", "Events of the last whole day: that before as_of (UTC)."),
         Column(
-            "usage_count_7d", BigInteger, nullable=False, comment="Events of the 7 days up to as_of (UTC)."
+            "usage_count_7d",
+            BigInteger,
+            nullable=False,
+            comment="Events of the last 7 whole days (UTC), without that of as_of.",
         ),
-        Column("usage_count_30d", BigInteger, nullable=False, comment="Events of the 30 days up to as_of."),
-        _window("usage_count_previous_1d", "Events of the day before that of as_of."),
+        Column("usage_count_30d", BigInteger, nullable=False, comment="Events of the last 30 whole days."),
+        _window("usage_count_previous_1d", "Events of the day before that of usage_count_1d."),
         _window("usage_count_previous_7d", "Events of the 7 days before usage_count_7d."),
         _window("usage_count_previous_30d", "Events of the 30 days before usage_count_30d."),
     ]

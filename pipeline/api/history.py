@@ -92,7 +92,10 @@ class OverviewAnswer(SeriesAnswer):
     success_count: int
     failure_count: int
     success_rate: float | None = Field(description="Percent; null without use.", examples=[91.5])
-    previous_usage_count: int = Field(description="Events of as many days just before.")
+    compared_usage_count: int = Field(
+        description="Events of its whole days: without those of the day of `asOf`."
+    )
+    previous_usage_count: int = Field(description="Events of as many days, of the period before.")
     prompt_count: int = Field(description="Prompts that were used.")
 
 
@@ -143,14 +146,16 @@ async def overview(
     Those that are deleted or not active too. An event without a prompt is in no prompt's stats, and so in no
     number here; `/scenes` counts it.
     """
-    zone = _zone(timezone)
-    last = last or await _last_day(stats, zone)
-    days = _days(bucket, timezone, first, last)
-    length = (days.last - days.first).days + 1
-    # Before the year 1 there is nothing to count.
-    before = dt.date.fromordinal(max(days.first.toordinal() - length, dt.date.min.toordinal() + 1))
+    today = await _last_day(stats, _zone(timezone))
+    days = _days(bucket, timezone, first, last or today)
+    compared = _compared(days, today)
     if _is_published(bucket, timezone):
-        values = {"bucket": bucket.value, "before": before, "from_day": days.first, "to_day": days.last}
+        values = {
+            "bucket": bucket.value,
+            "from_day": days.first,
+            "to_day": days.last,
+            **compared._asdict(),
+        }
         found = await stats.read((OVERVIEW, values), (OVERVIEW_SERIES, values))
         totals, rows = found[0][0], found[1]
     else:
@@ -161,7 +166,7 @@ async def overview(
             bucket.value,
             timezone,
             days,
-            before,
+            compared,
         )
         rows = counted.to_dicts()
     body = {
@@ -279,7 +284,8 @@ async def scene_series(
 @cache
 def _timezones() -> frozenset[str]:
     """The names that there are; to look for them takes longer than most answers."""
-    return frozenset(zoneinfo.available_timezones())
+    # That of this machine is no name of the IANA database, and not the asker's.
+    return frozenset(zoneinfo.available_timezones() - {"localtime"})
 
 
 def _zone(name: str) -> zoneinfo.ZoneInfo:
@@ -322,6 +328,15 @@ def _days(
     if not 0 <= (last - first).days < longest or first == dt.date.min or last == dt.date.max:
         raise Problem(422, f"From {first} to {last} is not between 1 and {longest} days")
     return DayRange(first, last)
+
+
+def _compared(days: DayRange, today: dt.date) -> series.Compared:
+    """What of a period can be compared with the one before: an unfinished day would make it seem smaller."""
+    length = (days.last - days.first).days + 1
+    # Before the year 1 there is nothing to count.
+    before = dt.date.fromordinal(max(days.first.toordinal() - length, dt.date.min.toordinal() + 1))
+    end = max(min(days.last + ONE_DAY, today), days.first)
+    return series.Compared(before, before + (end - days.first), end)
 
 
 def _with_periods(rows: Rows, bucket: Bucket) -> list[dict[str, Any]]:

@@ -54,8 +54,18 @@ def export(
 
 
 def _format_of(output: Path | None) -> Format:
+    """What the name ends with; CSV where it says nothing.
+
+    :raises InputError: it ends with something else.
+    """
     ending = output.suffix.lstrip(".").lower() if output else ""
-    return Format(ending) if ending in [*Format] else Format.CSV
+    if ending and ending not in [*Format]:
+        raise InputError(
+            f"Exporting to {output}",
+            f"what ends with .{ending} is none of {', '.join(Format)}",
+            "Name the file otherwise, or say --format",
+        )
+    return Format(ending) if ending else Format.CSV
 
 
 @contextmanager

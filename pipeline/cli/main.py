@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import sys
 
+import psycopg
 import typer
 from sqlalchemy.exc import DBAPIError
 
@@ -66,10 +67,13 @@ def run() -> None:
     except PromptStatsError as error:
         _complain(str(error))
     except DBAPIError as error:
-        _complain(
-            f"Talking to the database: {str(error.orig).strip()}. "
-            "Nothing is half-done; run the command again once the database is well."
+        is_refused = isinstance(error.orig, psycopg.errors.InsufficientPrivilege)
+        remedy = (
+            "Connect as a role that may; docs/roles.md says what each needs."
+            if is_refused
+            else "Nothing is half-done; run the command again once the database is well."
         )
+        _complain(f"Talking to the database: {str(error.orig).strip()}. {remedy}")
     sys.exit(1)
 
 

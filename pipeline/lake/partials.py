@@ -112,13 +112,15 @@ def open_partials(lake: str, rollup: Rollup = USAGE) -> DailyTable:
 class RollupReport:
     """What a rollup did: the stale days that it recomputed, the rows written, the events read.
 
-    ``failed``: the days that could not be recomputed, and why; they stay stale.
+    ``failed``: the days that could not be recomputed, and why; they stay stale. ``held``: what the table
+    holds then, as ``DailyTable.days`` says.
     """
 
     days: list[dt.date]
     rows: int
     events: int
     failed: dict[dt.date, str] = field(default_factory=dict)
+    held: pl.DataFrame = field(default_factory=pl.DataFrame, repr=False)
 
 
 def made_from(rollup: Rollup) -> pl.Expr:
@@ -175,7 +177,7 @@ def roll_up_days(
         ready = {day: sizes.get(day, 0) for day in stale if day not in lost}
         failed = lost | each_apart(chunks(ready, EVENTS_AT_ONCE), recompute)
         done = [day for day in stale if day not in failed]
-        return RollupReport(done, rows, sum(sizes.get(day, 0) for day in done), failed)
+        return RollupReport(done, rows, sum(sizes.get(day, 0) for day in done), failed, target.days())
 
 
 def check_days(rollup: Rollup, partials: pl.DataFrame, usage_counts: Mapping[dt.date, int]) -> None:

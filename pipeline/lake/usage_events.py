@@ -65,13 +65,15 @@ def open_usage_events(lake: str) -> DailyTable:
 class SyncReport:
     """What a sync did. ``appended`` and ``replaced``: rows read, by day.
 
-    ``failed``: the days that could not be brought up to date, and why; they stay stale.
+    ``failed``: the days that could not be brought up to date, and why; they stay stale. ``held``: what the
+    lake holds then, as ``DailyTable.days`` says.
     """
 
     snapshot: source.Snapshot
     appended: dict[dt.date, int] = field(default_factory=dict)
     replaced: dict[dt.date, int] = field(default_factory=dict)
     failed: dict[dt.date, str] = field(default_factory=dict)
+    held: pl.DataFrame = field(default_factory=pl.DataFrame, repr=False)
 
     @property
     def rows(self) -> int:
@@ -138,6 +140,7 @@ def sync_days(
         _read_short_days_again(database, report, {d: n for d, n in unread.items() if d not in expired})
         files = dict(table.days().select("day", "files").iter_rows())
         table.compact([day for day in report.appended if files.get(day, 0) > FILES_A_DAY], snapshot.high)
+        report.held = table.days()
     return report
 
 

@@ -26,7 +26,7 @@ RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
 
 BY_DAY = {dg.AssetKey(name) for name in (TABLE, USAGE.daily, USERS.daily)}
-"""The assets whose step says which days it could not process; the other checks have schedules of their own."""
+"""Whose steps say which days they could not process; the other checks have schedules of their own."""
 
 MAX_RUNTIME = "dagster/max_runtime"
 MAX_TICK_SECONDS = 3600

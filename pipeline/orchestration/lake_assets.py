@@ -9,13 +9,12 @@ import dagster as dg
 import polars as pl
 
 from pipeline.lake import partials, periods, usage_events
-from pipeline.lake.partials import USAGE, USERS, Rollup, open_partials
-from pipeline.lake.usage_events import open_usage_events
+from pipeline.lake.partials import USAGE, USERS, Rollup
 from pipeline.orchestration import showing
 from pipeline.orchestration.explaining import Upstream, explained, purpose
 from pipeline.orchestration.resources import Stores
 from pipeline.orchestration.running import WRITERS, step
-from pipeline.orchestration.sources import observe
+from pipeline.orchestration.sources import observed_usage
 from pipeline.queries import query
 from pipeline.tables import prompt_usage
 
@@ -98,15 +97,15 @@ def lake_assets(first_day: dt.date) -> list[dg.AssetsDefinition]:
                     f"{done:,} of {total:,} events are in the lake"
                 ),
             )
-            held = open_usage_events(stores.lake).days()
+            held = report.held
             watermark: dict[str, Any] = {
                 "watermark": report.snapshot.high,
                 "as_of": dg.MetadataValue.timestamp(report.snapshot.as_of),
                 "lag_seconds": (report.snapshot.taken_at - report.snapshot.as_of).total_seconds(),
             }
             usage = {"rows_in_lake": int(held["usage_count"].sum()), "rows_read": report.rows, **watermark}
-            for observation in observe(context.instance, database, usage, report.snapshot.taken_at):
-                context.log_event(observation)
+            if report.rows:
+                context.log_event(observed_usage(database, usage, report.snapshot.taken_at))
         closed = [day for day in days if day > report.snapshot.open_until]
         if closed:
             context.log.warning(
@@ -143,10 +142,9 @@ def lake_assets(first_day: dt.date) -> list[dg.AssetsDefinition]:
         started = time.perf_counter()
         with step(context, stores) as database:
             report = partials.roll_up_days(database, stores.lake, days)
-        held = open_partials(stores.lake).days()
-        _add_days(context, days, held, {})
+        _add_days(context, days, report.held, {})
         yield dg.MaterializeResult(
-            metadata=_rolled_up(report, held, started), check_results=[_days_processed(report.failed)]
+            metadata=_rolled_up(report, started), check_results=[_days_processed(report.failed)]
         )
 
     @dg.multi_asset(name="settle_usage", specs=_period_specs(USAGE, PARTIALS_GROUP, EACH_TICK), pool=WRITERS)
@@ -174,10 +172,9 @@ def lake_assets(first_day: dt.date) -> list[dg.AssetsDefinition]:
         with step(context, stores) as database:
             report = partials.roll_up_days(database, stores.lake, rollup=USERS)
             months = periods.settle(database, stores.lake, USERS)
-        held = open_partials(stores.lake, USERS).days()
         yield dg.MaterializeResult(
             asset_key=USERS.daily,
-            metadata=_rolled_up(report, held, started),
+            metadata=_rolled_up(report, started),
             check_results=[_days_processed(report.failed)],
         )
         yield from _settled(stores, USERS, months)
@@ -231,28 +228,29 @@ def _days_processed(failed: Mapping[dt.date, str]) -> dg.AssetCheckResult:
     )
 
 
-def _rolled_up(report: partials.RollupReport, held: pl.DataFrame, started: float) -> dict[str, Any]:
+def _rolled_up(report: partials.RollupReport, started: float) -> dict[str, Any]:
     return {
-        "dagster/row_count": int(held["usage_count"].sum()),
+        "dagster/row_count": int(report.held["usage_count"].sum()),
         "rows_out": report.rows,
         "rows_in": report.events,
         "days_recomputed": len(report.days),
-        "bytes_of_table": int(held["bytes"].sum()),
+        "bytes_of_table": int(report.held["bytes"].sum()),
         "seconds": round(time.perf_counter() - started, 3),
     }
 
 
 def _settled(stores: Stores, rollup: Rollup, months: list[dt.date]) -> Iterator[dg.MaterializeResult[None]]:
-    for table in periods.open_periods(stores.lake, rollup):
-        held = table.days()
-        yield dg.MaterializeResult(
-            asset_key=table.name,
-            metadata={
-                "dagster/row_count": int(held["usage_count"].sum()),
-                "bytes_of_table": int(held["bytes"].sum()),
-                "months_recomputed": len(months),
-            },
-        )
+    for name, table in zip(
+        (rollup.monthly, rollup.total),
+        # Once a day; opening them each time would take longer than finding that there is nothing to do.
+        periods.open_periods(stores.lake, rollup) if months else (None, None),
+        strict=True,
+    ):
+        metadata: dict[str, Any] = {"months_recomputed": len(months)}
+        if table:
+            metadata["dagster/row_count"] = int(table.days()["usage_count"].sum())
+            metadata["bytes_of_table"] = int(table.days()["bytes"].sum())
+        yield dg.MaterializeResult(asset_key=name, metadata=metadata)
 
 
 def _add_days(

@@ -33,8 +33,9 @@ def source_specs() -> list[dg.AssetSpec]:
             group_name=GROUP,
             kinds={"postgres"},
             owners=OWNERS,
-            description=f"{table.comment}\n\nObserved by each refresh. `rows_estimated` is the server's own"
-            " estimate; the data version changes with its counts of inserted, updated and deleted rows.",
+            description=f"{table.comment}\n\nObserved when it was changed: `prompt_usage` by each refresh,"
+            " the others every hour. `rows_estimated` is the server's own estimate; the data version is its"
+            " counts of inserted, updated and deleted rows.",
             metadata=table_metadata(table.name),
         )
         for table in SOURCES
@@ -47,26 +48,34 @@ def relations(database: Database, names: list[str]) -> dict[str, RowMapping]:
         return {row["name"]: row for row in connection.execute(RELATIONS, {"names": names}).mappings()}
 
 
-def observe(
-    instance: dg.DagsterInstance, database: Database, usage: Mapping[str, Any], now: dt.datetime
-) -> Iterator[dg.AssetObservation]:
-    """An observation of each of the app's tables; ``usage`` is what the sync knows of ``prompt_usage``.
+def observed_usage(database: Database, usage: Mapping[str, Any], now: dt.datetime) -> dg.AssetObservation:
+    """An observation of ``prompt_usage``, for a sync that found new rows; ``usage`` is what it knows."""
+    seen = relations(database, [tables.prompt_usage.name])[tables.prompt_usage.name]
+    return _observation(seen, now, usage)
 
-    A table was updated when it is first seen with other counts of changes than at the last observation.
-    """
-    found = relations(database, [table.name for table in SOURCES])
-    for name, seen in found.items():
+
+def observed_others(
+    instance: dg.DagsterInstance, database: Database, now: dt.datetime
+) -> Iterator[dg.AssetObservation]:
+    """An observation of each other table of the app that was changed since the last one."""
+    others = [table.name for table in SOURCES if table is not tables.prompt_usage]
+    for name, seen in relations(database, others).items():
         before = instance.fetch_observations(dg.AssetKey(name), limit=1).records
         last = before[0].event_log_entry.asset_observation if before else None
-        is_same = last is not None and last.tags.get(DATA_VERSION) == seen["changes"]
-        updated = last.metadata[LAST_UPDATED] if last and is_same else dg.MetadataValue.timestamp(now)
-        yield dg.AssetObservation(
-            name,
-            metadata={
-                "rows_estimated": seen["rows_estimated"],
-                "bytes": seen["bytes"],
-                LAST_UPDATED: updated,
-                **(usage if name == tables.prompt_usage.name else {}),
-            },
-            tags={DATA_VERSION: seen["changes"]},
-        )
+        if last is None or last.tags.get(DATA_VERSION) != seen["changes"]:
+            yield _observation(seen, now)
+
+
+def _observation(
+    seen: RowMapping, now: dt.datetime, more: Mapping[str, Any] | None = None
+) -> dg.AssetObservation:
+    return dg.AssetObservation(
+        seen["name"],
+        metadata={
+            "rows_estimated": seen["rows_estimated"],
+            "bytes": seen["bytes"],
+            LAST_UPDATED: dg.MetadataValue.timestamp(now),
+            **(more or {}),
+        },
+        tags={DATA_VERSION: seen["changes"]},
+    )

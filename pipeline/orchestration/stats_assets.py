@@ -1,5 +1,6 @@
 """The published stats as assets: what one transaction writes, and what is counted by value once a day."""
 
+import datetime as dt
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -14,7 +15,7 @@ from pipeline.orchestration.explaining import Upstream, code_of_stats, explained
 from pipeline.orchestration.lake_assets import EACH_TICK, HOURLY, USERS_GROUP
 from pipeline.orchestration.resources import Stores
 from pipeline.orchestration.running import WRITERS, step
-from pipeline.orchestration.sources import relations
+from pipeline.orchestration.sources import observed_others, relations
 from pipeline.publish.publish import PublishReport, publish
 from pipeline.publish.values import publish_values
 from pipeline.queries import query
@@ -126,6 +127,9 @@ def stats_assets() -> list[dg.AssetsDefinition]:
                 users=config.users,
             )
             sizes = relations(database, list(report.rows_written))
+            if config.users:
+                for observation in observed_others(context.instance, database, dt.datetime.now(dt.UTC)):
+                    context.log_event(observation)
         for name in report.rows_written:
             yield dg.MaterializeResult(
                 asset_key=name,

@@ -190,7 +190,7 @@ def _wanted(
     """Each stats table as it shall be, but for ``stats_as_of``; ``prompt_daily_stats`` only for ``days``."""
     prompts = _frame(connection, FAVORITE_COUNTS, {"prompt_id": pl.String, "favorite_count": pl.Int64})
     today = as_of.astimezone(dt.UTC).date()
-    window = DayRange(today - WINDOW + ONE_DAY, today).days()
+    window = DayRange(today - WINDOW, today - ONE_DAY).days()
     recent = _days_of_prompts(state, list(window), ["day", "prompt_id", "usage_count"])
     return {
         "prompt_stats": frames.prompt_stats(totals, recent, prompts, today),

@@ -31,7 +31,7 @@ DETAILS = (
     pl.col("generation_time_ms_max").alias("max_generation_time_ms"),
 )
 WINDOWS = (1, 7, 30)
-"""Lengths in days of the periods that end with today, and of those before them."""
+"""Lengths in whole days of the periods that end with yesterday, and of those before them."""
 
 
 def prompt_stats(
@@ -40,7 +40,7 @@ def prompt_stats(
     """One row a prompt that exists, was used, or is a favourite; all but the unique users.
 
     ``days``: ``day``, ``prompt_id``, ``usage_count``. ``prompts``: ``prompt_id``, ``favorite_count``.
-    The windows of 1, 7 and 30 days end with ``today``; as long ones before them are the previous ones.
+    The windows of 1, 7 and 30 whole days end before ``today``; as long ones before them are the previous.
     """
     own = _dimension(totals, "prompt")
     windows = _windows()
@@ -147,8 +147,8 @@ def prompt_error_stats(totals: pl.DataFrame) -> pl.DataFrame:
 
 def _windows() -> dict[str, tuple[int, int]]:
     """The columns of the periods: how many days ago each begins, and ends."""
-    windows = {f"usage_count_{length}d": (length - 1, 0) for length in WINDOWS}
-    return windows | {f"usage_count_previous_{length}d": (2 * length - 1, length) for length in WINDOWS}
+    windows = {f"usage_count_{length}d": (length, 1) for length in WINDOWS}
+    return windows | {f"usage_count_previous_{length}d": (2 * length, length + 1) for length in WINDOWS}
 
 
 def _dimension(partials: pl.DataFrame, dimension: str) -> pl.DataFrame:

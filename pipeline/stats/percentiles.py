@@ -17,14 +17,14 @@ GAMMA = (1 + RELATIVE_ERROR) / (1 - RELATIVE_ERROR)
 BELOW_ONE_BUCKET = -1
 """The bucket of times that have no logarithm: 0 ms, and what a broken clock may give."""
 
-PERCENTILES = {f"p{percent}_generation_time_ms": percent / 100 for percent in (50, 90, 95, 99)}
+PERCENTILES = {f"p{percent}_generation_time_ms": percent for percent in (50, 90, 95, 99)}
 
 
 def percentiles(buckets: pl.DataFrame, group: Sequence[str] = ("prompt_id",)) -> pl.DataFrame:
     """One row a group with the columns of :data:`PERCENTILES`, in milliseconds.
 
-    ``buckets`` has the columns of ``group``, ``time_bucket`` (int) and ``usage_count``. The value at rank
-    floor(q (n - 1)) of the sorted times is estimated, counted from 0.
+    ``buckets`` has the columns of ``group``, ``time_bucket`` (int) and ``usage_count``. What is estimated
+    is the smallest time that so many per cent do not exceed, as ``percentile_disc`` of SQL has it.
     """
     ranked = (
         buckets.sort(*group, "time_bucket")
@@ -40,10 +40,10 @@ def percentiles(buckets: pl.DataFrame, group: Sequence[str] = ("prompt_id",)) ->
     )
     return ranked.group_by(group, maintain_order=True).agg(
         pl.col("representative_ms")
-        .filter(pl.col("cumulated") > (quantile * (pl.col("total") - 1)).floor())
+        .filter(pl.col("cumulated") * 100 >= pl.col("total") * percent)
         .first()
         .alias(name)
-        for name, quantile in PERCENTILES.items()
+        for name, percent in PERCENTILES.items()
     )
 
 

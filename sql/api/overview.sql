@@ -1,6 +1,8 @@
 -- Purpose: usage over some days and over those before them, of all prompts.
 -- Grain:   one row.
--- Time:    day (UTC), from :from_day to :to_day, both included, and from :before to the day before :from_day.
+-- Time:    day (UTC), from :from_day to :to_day, both included.
+-- What is compared is from :from_day until :compared_end, and from :before until :previous_end: as many days,
+-- and whole ones.
 -- Events without a prompt are in no row of prompt_daily_stats, and so not in this.
 SELECT
     coalesce(sum(usage_count) FILTER (WHERE day >= CAST(%(from_day)s AS date)), 0)::bigint   AS usage_count,
@@ -9,8 +11,11 @@ SELECT
     sum(success_count) FILTER (WHERE day >= CAST(%(from_day)s AS date))
     / sum(usage_count) FILTER (WHERE day >= CAST(%(from_day)s AS date))::double precision * 100
         AS success_rate,
-    coalesce(sum(usage_count) FILTER (WHERE day < CAST(%(from_day)s AS date)), 0)::bigint
-        AS previous_usage_count,
+    coalesce(
+        sum(usage_count) FILTER (WHERE day >= CAST(%(from_day)s AS date) AND day < CAST(%(compared_end)s AS date)),
+        0
+    )::bigint                                                                                AS compared_usage_count,
+    coalesce(sum(usage_count) FILTER (WHERE day < CAST(%(previous_end)s AS date)), 0)::bigint AS previous_usage_count,
     count(DISTINCT prompt_id) FILTER (WHERE day >= CAST(%(from_day)s AS date))               AS prompt_count
 FROM prompt_daily_stats
 WHERE day BETWEEN CAST(%(before)s AS date) AND CAST(%(to_day)s AS date)

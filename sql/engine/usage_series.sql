@@ -1,8 +1,9 @@
 -- Purpose: usage over time, in the days of any time zone, or by hour; periods without use included.
 -- Grain:   one row a period: a day, week (from Monday) or month of :timezone, or an hour of UTC.
 -- Time:    created_at, from :first to :last, both days included. Undated events are in no period.
--- previous_usage_count (from :before to the day before :first) and prompt_count (prompts used from :first to
--- :last) are of the whole, and so the same in every row.
+-- What is compared, compared_usage_count (from :first until :compared_end) and previous_usage_count (from
+-- :before until :previous_end), and prompt_count (prompts used from :first to :last) are of the whole, and so
+-- the same in every row.
 -- Reads usage_events: those of one prompt, or where :prompt_id is NULL those of all; events without a prompt
 -- are left out. Runs on DuckDB alone: it is no rollup, and answers somebody who waits.
 WITH periods AS (
@@ -30,7 +31,9 @@ counted AS (
         CASE WHEN used_at >= CAST($first AS TIMESTAMP) THEN date_trunc($bucket, used_at) END AS period,
         count(*)                                                                             AS usage_count,
         count(CASE WHEN success THEN 1 END)                                                  AS success_count,
-        count(CASE WHEN NOT success THEN 1 END)                                              AS failure_count
+        count(CASE WHEN NOT success THEN 1 END)                                              AS failure_count,
+        count(CASE WHEN used_at >= $first AND used_at < $compared_end THEN 1 END)            AS compared_count,
+        count(CASE WHEN used_at < $previous_end THEN 1 END)                                  AS previous_count
     FROM used
     WHERE used_at >= CAST($before AS TIMESTAMP) AND used_at < CAST($last AS TIMESTAMP) + INTERVAL 1 DAY
     GROUP BY 1, 2
@@ -38,8 +41,9 @@ counted AS (
 
 summed AS (
     SELECT
-        CAST(coalesce(sum(CASE WHEN period IS NULL THEN usage_count END), 0) AS BIGINT) AS previous_usage_count,
-        count(DISTINCT CASE WHEN period IS NOT NULL THEN prompt_id END)                 AS prompt_count
+        CAST(coalesce(sum(compared_count), 0) AS BIGINT)                AS compared_usage_count,
+        CAST(coalesce(sum(previous_count), 0) AS BIGINT)                AS previous_usage_count,
+        count(DISTINCT CASE WHEN period IS NOT NULL THEN prompt_id END) AS prompt_count
     FROM counted
 )
 
@@ -49,6 +53,7 @@ SELECT
     CAST(coalesce(sum(counted.success_count), 0) AS BIGINT)     AS success_count,
     CAST(coalesce(sum(counted.failure_count), 0) AS BIGINT)     AS failure_count,
     sum(counted.success_count) / sum(counted.usage_count) * 100 AS success_rate,
+    any_value(summed.compared_usage_count)                      AS compared_usage_count,
     any_value(summed.previous_usage_count)                      AS previous_usage_count,
     any_value(summed.prompt_count)                              AS prompt_count
 FROM periods

@@ -165,9 +165,14 @@ def expected_series(
 
 
 def expected_overview(
-    days: list[dt.date], bucket: str, timezone: str, day_of: Callable[[Event], dt.date | None]
+    days: list[dt.date],
+    bucket: str,
+    timezone: str,
+    day_of: Callable[[Event], dt.date | None],
+    today: dt.date,
 ) -> dict[str, Any]:
-    previous = days_of(days[0] - len(days) * ONE_DAY, days[0] - ONE_DAY)
+    compared = [day for day in days if day < today]
+    previous = [day - len(days) * ONE_DAY for day in compared]
     within = [event for event in PROMPTED if day_of(event) in days]
     return {
         "bucket": bucket,
@@ -175,6 +180,7 @@ def expected_overview(
         "from": str(days[0]),
         "to": str(days[-1]),
         **counts(within),
+        "comparedUsageCount": sum(day_of(event) in compared for event in PROMPTED),
         "previousUsageCount": sum(day_of(event) in previous for event in PROMPTED),
         "promptCount": len({event.prompt_id for event in within}),
         "series": expected_series(PROMPTED, days, bucket, day_of),
@@ -193,13 +199,13 @@ def test_the_overview_is_a_recount_of_the_events_with_a_prompt(
     last = today - 3 * ONE_DAY
     days = days_of(last - (length - 1) * ONE_DAY, last)
     found = get(client, "/overview", **{"from": days[0], "to": days[-1], "bucket": bucket})
-    assert found == expected_overview(days, bucket, "UTC", day_in_utc)
+    assert found == expected_overview(days, bucket, "UTC", day_in_utc, today)
     assert found["usageCount"] > 0 < found["previousUsageCount"]
 
 
 def test_the_overview_is_by_default_of_the_last_thirty_days(client: httpx.Client, today: dt.date) -> None:
     days = days_of(today - 29 * ONE_DAY, today)
-    assert get(client, "/overview") == expected_overview(days, "day", "UTC", day_in_utc)
+    assert get(client, "/overview") == expected_overview(days, "day", "UTC", day_in_utc, today)
 
 
 def test_undated_events_are_in_the_overview_of_the_first_day(client: httpx.Client) -> None:
@@ -222,7 +228,7 @@ def test_the_overview_of_elsewhere_is_a_recount_in_its_days(
     for days in (days_of(today - 29 * ONE_DAY, today), days_of(today - 50 * ONE_DAY, today - 20 * ONE_DAY)):
         asked = {"from": days[0], "to": days[-1]} if days[-1] != today else {}
         found = get(client, "/overview", timezone=timezone, bucket=bucket, **asked)
-        assert found == expected_overview(days, bucket, timezone, day_of)
+        assert found == expected_overview(days, bucket, timezone, day_of, today)
 
 
 def test_the_overview_by_hour_is_a_recount_of_a_week(client: httpx.Client, today: dt.date) -> None:
@@ -362,6 +368,7 @@ def test_before_the_first_refresh_there_is_nothing(database: Database, lake: str
         ("/overview?from=1900-01-01", 422, "1 and 1830 days"),
         ("/overview?from=0001-01-01&to=0001-01-02", 422, "1 and 1830 days"),
         ("/overview?timezone=Berlin", 422, "Europe/Berlin"),
+        ("/overview?timezone=localtime", 422, "Europe/Berlin"),
         ("/overview?timezone=Berlin&from=2026-01-01&to=2026-01-02", 422, "Europe/Berlin"),
         ("/overview?timezone=Europe/Berlin&from=2025-01-01", 422, "1 and 92 days"),
         ("/overview?timezone=Europe/Berlin&bucket=hour", 422, "leave timezone out"),

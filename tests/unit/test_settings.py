@@ -82,3 +82,21 @@ def test_the_address_is_in_no_log(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert "hunter2" not in repr(settings())
     assert "hunter2" not in str(settings())
+
+
+@pytest.mark.parametrize(
+    ("tokens", "what"),
+    [
+        ("read:,write:sesame", "everybody in"),
+        ("write:", "everybody in"),
+        ("sesame,reed:sesame", "read: or write:"),
+    ],
+)
+def test_a_token_without_a_secret_or_with_another_scope_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tokens: str, what: str
+) -> None:
+    monkeypatch.setenv("PROMPT_STATS_API_TOKEN", tokens)
+    with pytest.raises(SettingsError, match=what) as refused:
+        settings()
+    assert "PROMPT_STATS_API_TOKEN" in str(refused.value)
+    assert "sesame" not in str(refused.value)

@@ -7,7 +7,7 @@ import * as format from "dashboard/format";
 import { capital } from "dashboard/parts";
 
 const OUTCOMES = ["succeeded", "failed", "unknown"];
-const FEW = 10; // uses below which a rate says little: a cell of the heat map is pale, a line leaves it out
+const FEW = 10; // uses below which a rate says little: a cell of the heat map is faint, a line leaves it out
 const Y_AXIS = 36; // pixels: charts under each other are to begin at the same place
 const NARROW = 12; // periods: of more than these the first label is wider than its place
 const BINS = 48; // bars of a histogram, about

@@ -45,11 +45,19 @@ function totals(found, period) {
   const unknown = usageCount - successCount - failureCount;
   const days = format.counted(period.days, "day");
   return figures([
-    ["Uses", format.count(usageCount), changed(usageCount, found.previousUsageCount, `against the ${days} before (${format.count(found.previousUsageCount)})`)],
+    ["Uses", format.count(usageCount), compared(found, days)],
     ["Success rate", format.percent(found.successRate), certainty(lower, upper, usageCount)],
     ["Failed", format.count(failureCount), unknown ? `and ${format.count(unknown)} with unknown outcome` : null],
     ["Prompts used", format.count(found.promptCount), usageCount ? `${format.count(Math.round(usageCount / found.promptCount))} uses each, on average` : null],
   ]);
+}
+
+/** A day that is not over would make its period seem smaller than the one before. */
+function compared(found, days) {
+  const { usageCount, comparedUsageCount, previousUsageCount } = found;
+  if (!comparedUsageCount && !previousUsageCount) return null;
+  const without = comparedUsageCount === usageCount ? "" : ", whole days only";
+  return changed(comparedUsageCount, previousUsageCount, `against the ${days} before (${format.count(previousUsageCount)})${without}`);
 }
 
 function over(found, bucket, period) {

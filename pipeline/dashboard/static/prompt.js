@@ -19,7 +19,7 @@ export async function prompt(state, source) {
   const choices = buckets(period, source, { hours: true });
   const bucket = bucketOf(state, choices, period);
   const toolbar = [overTime(state, source, period), bucketPicker(choices, bucket)];
-  const base = `/prompts/${encodeURIComponent(state.key)}`;
+  const base = `/prompts/${encodeURIComponent(source.idOf(state.key))}`;
   const head = await source.get(base);
   const stats = await source.get(`${base}/stats`);
   const name = format.valueName(head.prompt.name);
@@ -59,8 +59,8 @@ async function everything(page) {
 
 function keyFigures(stats, timezone) {
   const window = (days, now, before) => [
-    days === 1 ? "Today (UTC)" : `Last ${days} days`, format.count(now),
-    changed(now, before, days === 1 ? "against all of yesterday" : `against the ${days} before`),
+    days === 1 ? "Yesterday (UTC)" : `Last ${days} whole days`, format.count(now),
+    changed(now, before, days === 1 ? "against the day before" : `against the ${days} before`),
   ];
   return section("Key figures", "Of all time.", figures([
     ["Uses", format.count(stats.totalUsage), `by ${format.counted(stats.uniqueUsers, "user")}, favourite of ${format.count(stats.favoriteCount)}`],
@@ -94,7 +94,7 @@ async function scenesOver({ state, source, period, base, stats }) {
   const wanted = path(`${base}/scenes/series`, { from: first, to, bucket, limit: HEAT_SCENES });
   const content = await from(source.get(wanted), (found) =>
     (found.series.length ? [picker, heatMap(found.series, bucket, measure, stats.successRate)] : note("Not used in this period.")));
-  return section("Scenes over time", [which, measure === "rate" ? "Blue is better than the prompt's own rate, red is worse; pale cells have fewer than 10 uses." : null], content);
+  return section("Scenes over time", [which, measure === "rate" ? "Blue is better than the prompt's own rate, red is worse; faint cells have fewer than 10 uses." : null], content);
 }
 
 async function times({ source, base, stats }) {

@@ -32,6 +32,10 @@ export function sourceOf(page) {
 class Served {
   offline = false;
 
+  idOf(key) {
+    return key;
+  }
+
   get token() {
     return sessionStorage.getItem(TOKEN);
   }
@@ -64,6 +68,11 @@ class Embedded {
     this.today = today;
     this.pages = pages;
     this.answers = answers;
+  }
+
+  /** The id of a prompt that is given by its id or slug: answers lie under ids. */
+  idOf(key) {
+    return this.pages.find((id) => this.answers[`/prompts/${id}`].prompt.slug === key) ?? key;
   }
 
   async get(wanted) {
