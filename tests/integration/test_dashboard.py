@@ -199,7 +199,7 @@ def test_a_prompts_page_shows_its_stats(tab: Tab, api: httpx.Client) -> None:
     assert tab.figure("Uses") == f"{stats['totalUsage']:,}"
     assert tab.figure("Success rate") == percent(stats["successRate"])
     for days in (7, 30):
-        assert tab.figure(f"Last {days} days") == f"{stats[f'usageCount{days}d']:,}"
+        assert tab.figure(f"Last {days} whole days") == f"{stats[f'usageCount{days}d']:,}"
     for share in (90, 95, 99):
         assert tab.figure(f"p{share} time") == f"{stats[f'p{share}GenerationTimeMs'] / 1000:.2f} s"
     assert f"n = {stats['totalUsage']:,}" in tab.page.locator("dl.figures").inner_text()
