@@ -12,6 +12,8 @@ The folders, in the order in which the data passes through them:
     Frames in, frames out: merges the daily partials into counters, rates and percentiles.
 ``publish``
     Writes the result to ``prompts`` and the stats tables, in one transaction.
+``alerts``
+    What is far worse than its own past: tested, kept, and sent to who wants to know.
 ``orchestration``
     Dagster: assets, partitions, jobs, schedules. Nothing else knows it.
 ``api``

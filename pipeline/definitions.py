@@ -6,6 +6,12 @@ import warnings
 
 import dagster as dg
 
+from pipeline.orchestration.alerting import (
+    evaluate_alerts,
+    evaluate_alerts_schedule,
+    run_failures,
+    stats_alerts,
+)
 from pipeline.orchestration.assets import build_assets
 from pipeline.orchestration.jobs import (
     count_values,
@@ -34,7 +40,7 @@ def build_definitions(stores: Stores) -> dg.Definitions:
         warnings.simplefilter("ignore", dg.BetaWarning)
         assets = build_assets(stores.first_day)
     return dg.Definitions(
-        assets=[*assets, stats_report],
+        assets=[*assets, stats_report, stats_alerts],
         asset_checks=[posts_have_events],
         jobs=[
             refresh_stats,
@@ -43,6 +49,7 @@ def build_definitions(stores: Stores) -> dg.Definitions:
             check_coverage,
             retain_events,
             write_report_job,
+            evaluate_alerts,
         ],
         schedules=[
             refresh_stats_schedule,
@@ -51,7 +58,9 @@ def build_definitions(stores: Stores) -> dg.Definitions:
             check_coverage_schedule,
             retain_events_schedule,
             write_report_schedule,
+            evaluate_alerts_schedule,
         ],
+        sensors=[run_failures],
         resources={"stores": stores},
         executor=dg.in_process_executor,
     )

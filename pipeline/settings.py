@@ -39,6 +39,13 @@ class ApiToken:
         return cls(secret, frozenset({Scope(scope)})) if colon and scope in [*Scope] else cls(text)
 
 
+class WebhookFormat(StrEnum):
+    """How a message to the webhook looks: all of it as JSON, or its text as Slack takes it."""
+
+    JSON = "json"
+    SLACK = "slack"
+
+
 class Settings(BaseSettings):
     """What the environment says. Frozen.
 
@@ -59,6 +66,15 @@ class Settings(BaseSettings):
     ``api_tokens``
         ``PROMPT_STATS_API_TOKEN``: who may use the HTTP API, separated by commas or blanks; each as
         :meth:`ApiToken.parse` reads it. None: this machine alone.
+    ``alert_webhook_url``
+        ``PROMPT_STATS_ALERT_WEBHOOK_URL``: where alerts are posted to; a secret. None: nowhere.
+    ``alert_webhook_format``
+        ``PROMPT_STATS_ALERT_WEBHOOK_FORMAT``: ``json`` or ``slack``.
+    ``alert_email_to``
+        ``PROMPT_STATS_ALERT_EMAIL_TO``: who gets alerts by mail, separated by commas or blanks. The first is
+        also the sender.
+    ``alert_smtp_url``
+        ``PROMPT_STATS_ALERT_SMTP_URL``: the mail server, ``smtp://user:password@host:587`` or ``smtps://…``.
     """
 
     model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, extra="ignore")
@@ -73,6 +89,22 @@ class Settings(BaseSettings):
         default=(), validation_alias="PROMPT_STATS_API_TOKEN", repr=False
     )
 
+    alert_webhook_url: str | None = Field(
+        default=None, validation_alias="PROMPT_STATS_ALERT_WEBHOOK_URL", pattern=r"^https?://[^/]", repr=False
+    )
+    alert_webhook_format: WebhookFormat = Field(
+        default=WebhookFormat.JSON, validation_alias="PROMPT_STATS_ALERT_WEBHOOK_FORMAT"
+    )
+    alert_email_to: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), validation_alias="PROMPT_STATS_ALERT_EMAIL_TO"
+    )
+    alert_smtp_url: str = Field(
+        default="smtp://localhost:25",
+        validation_alias="PROMPT_STATS_ALERT_SMTP_URL",
+        pattern=r"^smtps?://[^/]",
+        repr=False,
+    )
+
     @field_validator("home", "journal_dir")
     @classmethod
     def _absolute(cls, folder: Path | None) -> Path | None:
@@ -84,6 +116,11 @@ class Settings(BaseSettings):
         if not isinstance(given, str):
             return given
         return tuple(ApiToken.parse(text) for text in given.replace(",", " ").split())
+
+    @field_validator("alert_email_to", mode="before")
+    @classmethod
+    def _addresses(cls, given: object) -> object:
+        return tuple(given.replace(",", " ").split()) if isinstance(given, str) else given
 
     @property
     def lake(self) -> str:
@@ -107,8 +144,11 @@ def settings() -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
+        is_secret = any(
+            field.validation_alias == name and not field.repr for field in Settings.model_fields.values()
+        )
         raise SettingsError(
             "Reading the environment",
-            f"{name} is {first['input']!r}, but {first['msg'].lower()}",
+            f"{name} is {'set' if is_secret else repr(first['input'])}, but {first['msg'].lower()}",
             f"Set {name} to a valid value or unset it",
         ) from None

@@ -14,6 +14,8 @@
     ``serve``.
 ``reading``
     ``status``, ``top``, ``show``, ``report``.
+``alerting``
+    ``alerts``.
 ``exporting``
     ``export``.
 ``tour``

@@ -10,7 +10,7 @@ import sys
 import typer
 from sqlalchemy.exc import DBAPIError
 
-from pipeline.cli import events, exporting, keeping, reading, serving, tour, writing
+from pipeline.cli import alerting, events, exporting, keeping, reading, serving, tour, writing
 from pipeline.cli.context import messages
 from pipeline.errors import PromptStatsError
 
@@ -35,6 +35,7 @@ for command in (
     reading.status,
     reading.top,
     reading.show,
+    alerting.alerts,
     exporting.export,
     reading.report,
     events.send_journal,

@@ -6,6 +6,8 @@
     ``refresh_stats`` and the schedule that launches it for the stale days.
 ``keeping``
     The nightly ``reconcile_lake``, and ``retain_events``, which is off unless it is asked for.
+``alerting``
+    ``stats_alerts``, evaluated every quarter of an hour, and the sensor that tells of failed runs.
 ``reporting``
     ``stats_report``, the dashboard as a file, and the hourly job that writes it.
 ``resources``

@@ -13,7 +13,7 @@ from pipeline.orchestration.keeping import posts_have_events
 from pipeline.orchestration.reporting import stats_report
 from pipeline.orchestration.resources import Stores
 from pipeline.refresh import Plan, plan_refresh
-from pipeline.tables import STATS_TABLES, prompt_value_stats, prompts, user_prompt_stats
+from pipeline.tables import STATS_TABLES, prompt_value_stats, prompts, stats_alerts, user_prompt_stats
 
 JOB = "refresh_stats"
 SCHEDULE = "refresh_stats_schedule"
@@ -32,10 +32,10 @@ UNFINISHED = [
 
 refresh_stats = dg.define_asset_job(
     JOB,
-    # Checks that are not part of an asset have a job of their own, and the report has one.
+    # Checks that are not part of an asset have a job of their own, and so have the report and the alerts.
     selection=dg.AssetSelection.all()
     - dg.AssetSelection.checks(posts_have_events)
-    - dg.AssetSelection.assets(stats_report),
+    - dg.AssetSelection.assets(stats_report, stats_alerts.name),
     # The steps are calls of a few seconds: a process each would cost more than the work.
     executor_def=dg.in_process_executor,
     description="Brings some days of the lake up to date, recomputes their partials, publishes the stats.",

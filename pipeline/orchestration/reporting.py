@@ -38,14 +38,14 @@ def stats_report(
 
 def _most_used(report: Report) -> str:
     rows = [
-        f"| {_cell(prompt['name'])} | {formats.count(prompt['usageCount'])} "
+        f"| {cell(prompt['name'])} | {formats.count(prompt['usageCount'])} "
         f"| {formats.percent(prompt['successRate'])} | {formats.seconds(prompt['avgGenerationTimeMs'])} |"
         for prompt in report.prompts[:LISTED]
     ]
     return "\n".join(["| prompt | uses | success | mean time |", "|---|--:|--:|--:|", *rows])
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
     """The text as Markdown that shows it as it is, in one cell."""
     plain = "".join(f"\\{each}" if each in r"\`*_{}[]()#+-.!|~" else each for each in text)
     return " ".join(plain.replace("&", "&amp;").replace("<", "&lt;").split())
