@@ -27,6 +27,7 @@ from pipeline.orchestration.alerting import ALERTS_JOB, run_failures
 from pipeline.orchestration.resources import Stores
 from pipeline.refresh import refresh
 from pipeline.settings import Settings
+from tests.api import served
 from tests.command import answer
 from tests.conftest import FIRST_DAY, NewDatabase
 from tests.receivers import SECRET, MailServer, Webhook, mail_server, webhook
@@ -202,8 +203,16 @@ def test_the_job_finds_what_became_worse_and_tells_of_it_once(
     assert letter["To"] == "operator@example.org, deputy@example.org"
     assert failing["text"] in letter.get_content()
 
+    with served(database) as api:
+        answered = api.get("/alerts").json()
+    assert {(alert["rule"], alert["promptId"]) for alert in answered["alerts"]} == {
+        (rule, prompt and str(prompt)) for rule, _, prompt, _ in EXPECTED
+    }
+    assert answered["asOf"]
+    assert answered["evaluatedAt"]
+    assert failing["text"] in {alert["text"] for alert in answered["alerts"]}
     said = answer(tmp_path, "alerts", DATABASE_URL=database.conninfo)
-    assert failing["text"] in {alert["text"] for alert in said["alerts"]}
+    assert [alert["text"] for alert in said["alerts"]] == [alert["text"] for alert in answered["alerts"]]
 
 
 def test_what_could_not_be_sent_is_sent_later_and_once(
