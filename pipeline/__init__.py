@@ -14,6 +14,8 @@ The folders, in the order in which the data passes through them:
     Writes the result to ``prompts`` and the stats tables, in one transaction.
 ``checks``
     Compares, looks for what is odd, and says what to do; repairs nothing.
+``alerts``
+    What is far worse than its own past: tested, kept, and sent to who wants to know.
 ``orchestration``
     Dagster: assets, partitions, jobs, schedules. Nothing else knows it.
 ``api``

@@ -37,6 +37,8 @@ class Lock(IntEnum):
     """Held while migrations run."""
     VALUES = 4
     """Held while the stats by value are counted and published."""
+    ALERTS = 5
+    """Held while alerts are evaluated and messages are sent."""
 
 
 LOCK_SPACE = 0x70537461

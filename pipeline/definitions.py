@@ -6,6 +6,12 @@ import warnings
 
 import dagster as dg
 
+from pipeline.orchestration.alerting import (
+    evaluate_alerts,
+    evaluate_alerts_schedule,
+    run_failures,
+    stats_alerts,
+)
 from pipeline.orchestration.assets import build_assets
 from pipeline.orchestration.checks import (
     check_stats,
@@ -41,7 +47,7 @@ def build_definitions(stores: Stores) -> dg.Definitions:
         warnings.simplefilter("ignore", dg.BetaWarning)
         assets = build_assets(stores.first_day)
     return dg.Definitions(
-        assets=with_freshness([*assets, stats_report]),
+        assets=with_freshness([*assets, stats_report, stats_alerts]),
         asset_checks=[stats_checks],
         jobs=[
             refresh_stats,
@@ -52,6 +58,7 @@ def build_definitions(stores: Stores) -> dg.Definitions:
             retain_events,
             write_report_job,
             forget_runs,
+            evaluate_alerts,
         ],
         schedules=[
             refresh_stats_schedule,
@@ -62,8 +69,9 @@ def build_definitions(stores: Stores) -> dg.Definitions:
             retain_events_schedule,
             write_report_schedule,
             forget_runs_schedule,
+            evaluate_alerts_schedule,
         ],
-        sensors=[fail_dead_runs],
+        sensors=[fail_dead_runs, run_failures],
         resources={"stores": stores},
         executor=dg.in_process_executor,
     )

@@ -9,6 +9,7 @@ The tree::
     │   └── EmbeddedServerError   the embedded server can't be set up or started
     ├── InputError           what the caller gave can't be used: a file, a range, a prompt
     │   └── NotFoundError    what the caller asked for does not exist
+    ├── NotificationError    a message could not be sent
     └── LakeError            the lake can't be read or written
         └── LakeConflictError    another process wrote to the lake first: run the step again
 
@@ -60,6 +61,10 @@ class InputError(PromptStatsError):
 
 class NotFoundError(InputError):
     """What the caller asked for does not exist."""
+
+
+class NotificationError(PromptStatsError):
+    """A message could not be sent."""
 
 
 class LakeError(PromptStatsError):

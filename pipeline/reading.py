@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from pipeline.alerts.messages import sentence
 from pipeline.database import Database
 from pipeline.days import ONE_DAY
 from pipeline.errors import InputError, NotFoundError
@@ -24,6 +25,8 @@ PROMPT_BY_KEY = text(query("postgres/prompt_by_key"))
 PROMPT_SCENES = text(query("postgres/prompt_scenes"))
 PROMPT_DAYS = text(query("postgres/prompt_days"))
 PROMPT_SLUGS = text(query("postgres/prompt_slugs"))
+ALERTS = text(query("postgres/alerts"))
+LATEST_EVALUATION = text(query("postgres/latest_evaluation"))
 WAITING_COUNTS = text(query("postgres/waiting_counts"))
 
 LONGEST_RANKING = 1_000
@@ -95,6 +98,19 @@ def prompt(database: Database, key: str) -> Answer:
             **found,
             "scenes": _rows(connection, PROMPT_SCENES, {"prompt_id": found["id"]}),
             "days": _rows(connection, PROMPT_DAYS, {**_last_days(latest), "prompt_id": found["id"]}),
+        }
+
+
+def alerts(database: Database, days: int) -> Answer:
+    """What is raised now, and what recovered in the last ``days`` days, in ``alerts``; each with a ``text``.
+
+    ``evaluated_at``: when that was last looked at; None: never.
+    """
+    with database.engine.connect() as connection:
+        return {
+            **_freshness(source.latest_refresh(connection)),
+            "evaluated_at": connection.execute(LATEST_EVALUATION).scalar_one_or_none(),
+            "alerts": [{**row, "text": sentence(row)} for row in _rows(connection, ALERTS, {"days": days})],
         }
 
 

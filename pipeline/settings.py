@@ -55,6 +55,13 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
+class WebhookFormat(StrEnum):
+    """How a message to the webhook looks: all of it as JSON, or its text as Slack takes it."""
+
+    JSON = "json"
+    SLACK = "slack"
+
+
 class Settings(BaseSettings):
     """What the environment says. Frozen.
 
@@ -77,6 +84,15 @@ class Settings(BaseSettings):
         :meth:`ApiToken.parse` reads it. None: this machine alone.
     ``log_format``
         ``PROMPT_STATS_LOG_FORMAT``: ``json`` writes the log as one object a line, for programs.
+    ``alert_webhook_url``
+        ``PROMPT_STATS_ALERT_WEBHOOK_URL``: where alerts are posted to; a secret. None: nowhere.
+    ``alert_webhook_format``
+        ``PROMPT_STATS_ALERT_WEBHOOK_FORMAT``: ``json`` or ``slack``.
+    ``alert_email_to``
+        ``PROMPT_STATS_ALERT_EMAIL_TO``: who gets alerts by mail, separated by commas or blanks. The first is
+        also the sender.
+    ``alert_smtp_url``
+        ``PROMPT_STATS_ALERT_SMTP_URL``: the mail server, ``smtp://user:password@host:587`` or ``smtps://…``.
     """
 
     model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, extra="ignore")
@@ -92,6 +108,22 @@ class Settings(BaseSettings):
     )
     log_format: LogFormat = Field(default=LogFormat.TEXT, validation_alias="PROMPT_STATS_LOG_FORMAT")
 
+    alert_webhook_url: str | None = Field(
+        default=None, validation_alias="PROMPT_STATS_ALERT_WEBHOOK_URL", pattern=r"^https?://[^/]", repr=False
+    )
+    alert_webhook_format: WebhookFormat = Field(
+        default=WebhookFormat.JSON, validation_alias="PROMPT_STATS_ALERT_WEBHOOK_FORMAT"
+    )
+    alert_email_to: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), validation_alias="PROMPT_STATS_ALERT_EMAIL_TO"
+    )
+    alert_smtp_url: str = Field(
+        default="smtp://localhost:25",
+        validation_alias="PROMPT_STATS_ALERT_SMTP_URL",
+        pattern=r"^smtps?://[^/]",
+        repr=False,
+    )
+
     @field_validator("home", "journal_dir")
     @classmethod
     def _absolute(cls, folder: Path | None) -> Path | None:
@@ -103,6 +135,11 @@ class Settings(BaseSettings):
         if not isinstance(given, str):
             return given
         return tuple(ApiToken.parse(text) for text in given.replace(",", " ").split())
+
+    @field_validator("alert_email_to", mode="before")
+    @classmethod
+    def _addresses(cls, given: object) -> object:
+        return tuple(given.replace(",", " ").split()) if isinstance(given, str) else given
 
     @property
     def lake(self) -> str:

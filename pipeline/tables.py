@@ -577,6 +577,68 @@ stats_refresh = Table(
     comment="One row a publish, written in the same transaction as the stats.",
 )
 
+stats_alerts = Table(
+    "stats_alerts",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True, comment="In the order of raising."),
+    Column("rule", Text, nullable=False, comment="success_rate, generation_time, usage or freshness."),
+    Column("scope", Text, nullable=False, comment="What it is about: overall, scene, prompt or stats."),
+    Column("prompt_id", UUID(), comment="The prompt; NULL but for scope prompt."),
+    Column("scene", Text, comment="The scene; NULL is that of events without one, or another scope."),
+    Column("state", Text, nullable=False, comment="Now: WARNING, ALERT, NO_DATA, or OK once recovered."),
+    Column("severity", Text, nullable=False, comment="The worst that it was: WARNING or ALERT."),
+    Column("window_hours", Integer, comment="Length of the window that shows it best; NULL for freshness."),
+    Column("recent_count", BigInteger, comment="Events in the window; NULL for freshness."),
+    Column(
+        "recent_value",
+        Double,
+        nullable=False,
+        comment="Success rate in percent, 95th percentile in milliseconds, uses, or seconds of lag.",
+    ),
+    Column(
+        "past_count", BigInteger, comment="Events in the past that it is compared with; NULL for freshness."
+    ),
+    Column("past_value", Double, comment="What recent_value was in the past; NULL for freshness."),
+    Column("effect", Double, comment="How large the difference is; 1 raises a warning. NULL for freshness."),
+    Column("q_value", Double, comment="False-discovery rate at which it is found; NULL for freshness."),
+    Column("as_of", TIMESTAMP, nullable=False, comment="Up to when events were looked at."),
+    Column("evaluated_at", TIMESTAMP, nullable=False, comment="When it was last looked at."),
+    Column("raised_at", TIMESTAMP, nullable=False, comment="When it was raised."),
+    Column("fine_since", TIMESTAMP, comment="Since when nothing speaks for it; NULL while something does."),
+    Column("recovered_at", TIMESTAMP, comment="When it was over; NULL while it is raised."),
+    Column("notified_at", TIMESTAMP, comment="When people were last told of it; NULL if never."),
+    Column("notified_severity", Text, comment="The severity that they were told of; NULL if never."),
+    Column("silenced_until", TIMESTAMP, comment="Nobody is told of it before; NULL: not silenced."),
+    comment="One row an alert, from when a series was found worse than its past until it recovered; then it"
+    " stays as history. Written by the job evaluate_alerts.",
+)
+
+stats_alert_evaluation = Table(
+    "stats_alert_evaluation",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True, comment="In their order."),
+    Column("evaluated_at", TIMESTAMP, nullable=False, comment="When the alerts were evaluated."),
+    Column(
+        "as_of", TIMESTAMP, nullable=False, comment="Up to when events were looked at: as_of of the stats."
+    ),
+    Column("tested_count", BigInteger, nullable=False, comment="Series and rules that could be tested."),
+    Column("raised_count", BigInteger, nullable=False, comment="Alerts that were raised or stayed so."),
+    comment="One row an evaluation of the alerts in the last 30 days.",
+)
+
+stats_alert_message = Table(
+    "stats_alert_message",
+    metadata,
+    Column("id", UUID(), primary_key=True, comment="Sent along, so that a receiver can tell a repetition."),
+    Column("channel", Text, nullable=False, comment="webhook or email."),
+    Column("created_at", TIMESTAMP, nullable=False, comment="When it was written."),
+    Column("content", JSONB, nullable=False, comment="What is sent."),
+    Column("sent_at", TIMESTAMP, comment="When the receiver acknowledged it; NULL: still to be sent."),
+    Column("attempt_count", Integer, nullable=False, comment="How often it was tried."),
+    Column("failure", Text, comment="Why the last attempt failed; NULL if none did."),
+    comment="One row a message and channel. What could not be sent is tried again for a week.",
+)
+
 STATS_TABLES = (
     prompt_stats,
     prompt_scene_stats,

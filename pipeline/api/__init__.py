@@ -16,6 +16,8 @@
     Usage over time: of a prompt, of all, by scene.
 ``overall``
     Scenes, environments, outfits and categories over all prompts.
+``alerts``
+    What is far worse than its own past.
 ``users``
     A user's prompts and favourites.
 ``export``

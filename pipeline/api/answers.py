@@ -27,6 +27,17 @@ EXAMPLES: dict[str, object] = {
     "success_rate": 91.5,
     "avg_generation_time_ms": 5312.4,
     "last_used_at": "2026-01-31T12:00:00Z",
+    "rule": "success_rate",
+    "scope": "prompt",
+    "state": "ALERT",
+    "severity": "ALERT",
+    "prompt_name": "Casual selfie",
+    "window_hours": 1,
+    "recent_count": 41,
+    "recent_value": 63.4,
+    "past_count": 11643,
+    "past_value": 90.2,
+    "text": "Success rate of prompt Casual selfie: 63.4 % of 41 uses in the last hour, 90.2 % before",
 }
 
 

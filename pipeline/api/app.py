@@ -10,7 +10,7 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.concurrency import run_in_threadpool
 from psycopg_pool import ConnectionPool
 
-from pipeline.api import events, export, history, operation, overall, prompts, users
+from pipeline.api import alerts, events, export, history, operation, overall, prompts, users
 from pipeline.api.problems import PROBLEMS, Problem, answer_with_problems
 from pipeline.api.reader import Reader
 from pipeline.dashboard.routes import add_dashboard
@@ -80,7 +80,7 @@ def build_app(settings: Settings, database: Database) -> FastAPI:
     app.add_middleware(operation.Measure, metrics=metrics)
     answer_with_problems(app)
     # The history first: /prompts/sparklines is no prompt's key.
-    for part in (history, prompts, overall, users, export, events, operation):
+    for part in (history, prompts, overall, alerts, users, export, events, operation):
         app.include_router(part.router)
     add_dashboard(app)
     return app

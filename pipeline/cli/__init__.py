@@ -16,6 +16,8 @@
     ``serve``.
 ``reading``
     ``status``, ``top``, ``show``, ``report``.
+``alerting``
+    ``alerts``.
 ``exporting``
     ``export``.
 ``tour``

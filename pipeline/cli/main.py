@@ -12,7 +12,7 @@ import psycopg
 import typer
 from sqlalchemy.exc import DBAPIError
 
-from pipeline.cli import checking, events, exporting, keeping, reading, serving, tour, writing
+from pipeline.cli import alerting, checking, events, exporting, keeping, reading, serving, tour, writing
 from pipeline.cli.context import messages
 from pipeline.errors import PromptStatsError
 from pipeline.settings import LogFormat, settings
@@ -41,6 +41,7 @@ for command in (
     checking.check,
     reading.top,
     reading.show,
+    alerting.alerts,
     exporting.export,
     reading.report,
     events.send_journal,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pipeline.checks.report import Check, Report
 
 COLOURS = {"OK": "green", "WARN": "yellow", "ERROR": "red"}
+STYLES = {"ALERT": "bold red", "WARNING": "yellow", "OK": "green"}
 
 
 def age(answer: Mapping[str, Any]) -> str:
@@ -118,6 +119,26 @@ def top(answer: Mapping[str, Any]) -> RenderableType:
             seconds(prompt["avg_generation_time_ms"]),
             seconds(prompt["p95_generation_time_ms"]),
         )
+    return table
+
+
+def alerts(answer: Mapping[str, Any]) -> RenderableType:
+    """The answer of ``reading.alerts``."""
+    if answer["evaluated_at"] is None:
+        return "Alerts were never evaluated; Dagster does it every quarter of an hour: prompt-stats ui"
+    evaluated = f"evaluated {moment(answer['evaluated_at'])}; {age(answer)}"
+    if not answer["alerts"]:
+        return f"Nothing is raised. {evaluated}"
+    table = Table(box=box.SIMPLE, caption=evaluated, title_justify="left")
+    table.add_column("id", justify="right")
+    table.add_column("state")
+    table.add_column("what")
+    table.add_column("raised")
+    for alert in answer["alerts"]:
+        state = Text(alert["state"], style=STYLES.get(alert["state"], ""))
+        if alert["silenced_until"] and not alert["recovered_at"]:
+            state.append(" silenced", style="dim")
+        table.add_row(str(alert["id"]), state, Text(alert["text"]), moment(alert["raised_at"]))
     return table
 
 

@@ -33,6 +33,7 @@ RANKED = 50
 """Prompts of a ranking; those of the most used ones have pages."""
 
 LISTED = 5
+ALERT_DAYS = 7
 SPARKLINE_DAYS = 31
 HEAT_SCENES = 15
 RANKINGS = ("usage", "favored", "best", "failing", "slowest", "rising", "falling")
@@ -140,6 +141,7 @@ class _Collector:
         await asyncio.gather(*(ask(path) for path in paths if path not in self._answers))
 
     def _overall(self, today: dt.date) -> Iterator[str]:
+        yield _path("/alerts", days=ALERT_DAYS)
         for days in PERIODS:
             yield from (_series("/overview", days, bucket, today) for bucket in _buckets(days))
             yield from (

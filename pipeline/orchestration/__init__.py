@@ -22,6 +22,8 @@
     The checks of ``pipeline/checks``, the jobs that make them, and how fresh assets have to be.
 ``forgetting``
     The nightly ``forget_runs``, which keeps Dagster's own storage small.
+``alerting``
+    ``stats_alerts``, evaluated every quarter of an hour, and the sensor that tells of failed runs.
 ``reporting``
     ``stats_report``, the dashboard as a file, and the hourly job that writes it.
 ``dead_runs``

@@ -16,7 +16,7 @@ from pipeline.orchestration.resources import Stores
 from pipeline.orchestration.running import MANUAL, NIGHTLY, REASON, TICK
 from pipeline.orchestration.stats_assets import PUBLISH, PublishConfig
 from pipeline.refresh import Plan, Reason, plan_refresh
-from pipeline.tables import STATS_TABLES, VALUE_TABLES, prompts, user_prompt_stats
+from pipeline.tables import STATS_TABLES, VALUE_TABLES, prompts, stats_alerts, user_prompt_stats
 
 JOB = "refresh_stats"
 SCHEDULE = "refresh_stats_schedule"
@@ -46,10 +46,10 @@ UNFINISHED = [
 
 refresh_stats = dg.define_asset_job(
     JOB,
-    # Checks that are not part of an asset have a job of their own, and the report has one.
+    # Checks that are not part of an asset have a job of their own, and so have the report and the alerts.
     selection=dg.AssetSelection.all()
     - dg.AssetSelection.checks(stats_checks)
-    - dg.AssetSelection.assets(stats_report),
+    - dg.AssetSelection.assets(stats_report, stats_alerts.name),
     # The steps are calls of a few seconds: a process each would cost more than the work.
     executor_def=dg.in_process_executor,
     description="Brings some days of the lake up to date, recomputes their partials, publishes the stats.",

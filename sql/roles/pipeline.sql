@@ -45,6 +45,9 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON
     user_stats_day,
     stats_sync,
     stats_expired_day,
+    stats_alerts,
+    stats_alert_evaluation,
+    stats_alert_message,
     prompt_usage_invalidation
 TO :"role";
 GRANT SELECT, INSERT, UPDATE ON stats_refresh TO :"role";

@@ -48,6 +48,15 @@ INSERT_EVENT = (
     "INSERT INTO prompt_usage (prompt_id, user_id, scene, success, generation_time_ms, error_message,"
     " created_at) VALUES (%s, gen_random_uuid(), %s, %s, %s, %s, %s)"
 )
+INSERT_ALERT = (
+    "INSERT INTO stats_alerts (rule, scope, prompt_id, state, severity, window_hours, recent_count,"
+    " recent_value, past_count, past_value, as_of, evaluated_at, raised_at, recovered_at) VALUES"
+    " ('success_rate', 'prompt', %s, %s, 'ALERT', 1, 40, 50, 900, 90, now(), now(), now(), %s)"
+)
+INSERT_EVALUATION = (
+    "INSERT INTO stats_alert_evaluation (evaluated_at, as_of, tested_count, raised_count)"
+    " VALUES (now(), now(), 3, 1)"
+)
 VIEWS = ("#/", "#/prompts", "#/prompts/portrait", "#/prompts/unused", "#/prompts/nobodys")
 WIDTHS = (360, 768, 1280)
 
@@ -80,6 +89,9 @@ def filled(new_database: Any, migrated_template: str, settings: Settings) -> Ite
             app.cursor().executemany(INSERT_PROMPT, PROMPTS)
             app.cursor().executemany(INSERT_EVENT, list(events()))
         refresh(database, settings.lake, FIRST_DAY, values=True)
+        with psycopg.connect(database.conninfo) as app:
+            app.cursor().executemany(INSERT_ALERT, [(EVIL, "ALERT", None), (PORTRAIT, "OK", NOW)])
+            app.execute(INSERT_EVALUATION)
         yield database
 
 
@@ -154,6 +166,17 @@ def test_the_overview_shows_what_the_api_answers(tab: Tab, api: httpx.Client) ->
     days = tab.rows("All prompts by day")
     assert [row[1] for row in days] == [f"{day['usageCount']:,}" for day in found["series"]]
     expect(tab.page.locator("#freshness")).to_have_text(re.compile(r"^As of .* UTC, \d+ s ago$"))
+
+
+def test_the_overview_shows_what_is_raised_and_what_was(tab: Tab, api: httpx.Client) -> None:
+    tab.go(page_of(api))
+    found = get(api, "/alerts")["alerts"]
+    assert [alert["promptName"] for alert in found] == [HOSTILE, "Portrait"]
+    rows = tab.rows("Alerts")
+    assert [row[:2] for row in rows] == [["alert", found[0]["text"]], ["recovered", found[1]["text"]]]
+    expect(tab.page.get_by_text("1 alert raised. Looked at ")).to_be_visible()
+    tab.page.get_by_role("link", name=found[1]["text"]).click()
+    expect(tab.page.locator("h1")).to_have_text("Portrait")
 
 
 def test_the_ranking_is_the_apis_and_leads_to_prompts_and_back(tab: Tab, api: httpx.Client) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import SettingsError
-from pipeline.settings import Settings, settings
+from pipeline.settings import Settings, WebhookFormat, settings
 
 
 @pytest.fixture(autouse=True)
@@ -100,3 +100,27 @@ def test_a_token_without_a_secret_or_with_another_scope_is_refused(
         settings()
     assert "PROMPT_STATS_API_TOKEN" in str(refused.value)
     assert "sesame" not in str(refused.value)
+
+
+def test_alerts_go_nowhere_unless_it_is_said_where(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (settings().alert_webhook_url, settings().alert_email_to) == (None, ())
+    settings.cache_clear()
+    monkeypatch.setenv("PROMPT_STATS_ALERT_WEBHOOK_URL", "https://hooks.example/secret")
+    monkeypatch.setenv("PROMPT_STATS_ALERT_WEBHOOK_FORMAT", "slack")
+    monkeypatch.setenv("PROMPT_STATS_ALERT_EMAIL_TO", "a@example.org, b@example.org")
+    monkeypatch.setenv("PROMPT_STATS_ALERT_SMTP_URL", "smtps://me:secret@mail.example")
+    read = settings()
+    assert read.alert_webhook_url == "https://hooks.example/secret"
+    assert read.alert_webhook_format is WebhookFormat.SLACK
+    assert read.alert_email_to == ("a@example.org", "b@example.org")
+    assert "secret" not in repr(read)
+
+
+@pytest.mark.parametrize("variable", ["PROMPT_STATS_ALERT_WEBHOOK_URL", "PROMPT_STATS_ALERT_SMTP_URL"])
+def test_a_secret_that_can_not_be_used_is_not_repeated(
+    variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, "me:secret@mail.example")
+    with pytest.raises(SettingsError, match=f"{variable} is set, but") as error:
+        settings()
+    assert "secret" not in str(error.value)

@@ -11,6 +11,7 @@ import { UTC, bucketOf, buckets, elsewhere, periodOf } from "dashboard/state";
 import { bucketPicker, overTime } from "dashboard/toolbar";
 
 const SHOWN = 5;
+const ALERT_DAYS = 7; // in which alerts that are over are shown
 
 /** @returns {Promise<import("dashboard/main").View>} */
 export async function overview(state, source) {
@@ -31,12 +32,37 @@ function nothingYet() {
 
 async function everything(state, source, period, bucket, found) {
   const sections = await Promise.all([
+    alerts(state, source, period),
     prompts(state, source, period),
     categories(state, source),
     values("scene", source, period),
     Promise.all([values("environment", source, period), values("outfit", source, period)]).then(columns),
   ]);
-  return [totals(found, period), over(found, bucket, period), ...sections];
+  const [raised, ...others] = sections;
+  return [raised, totals(found, period), over(found, bucket, period), ...others];
+}
+
+async function alerts(state, source, period) {
+  const content = await from(source.get(path("/alerts", { days: ALERT_DAYS })), ({ alerts: rows, evaluatedAt }) => {
+    const looked = evaluatedAt ? `Looked at ${format.moment(evaluatedAt, period.timezone)}.` : "Never looked at: is the schedule running?";
+    const raised = rows.filter((row) => row.recoveredAt === null).length;
+    const words = h("p", { class: "words" }, `${raised ? `${format.counted(raised, "alert")} raised. ` : "Nothing is raised. "}${looked}`);
+    return rows.length ? [words, alertTable(state, rows, period.timezone)] : words;
+  });
+  return section("Alerts", null, content);
+}
+
+/** What is raised, then what was; the state is a word, its colour only helps. */
+function alertTable(state, rows, timezone) {
+  const told = (row) => (row.silencedUntil && row.recoveredAt === null ? " (silenced)" : "");
+  const what = (row) => (row.promptId === null ? row.text
+    : h("a", { href: elsewhere(state, `/prompts/${encodeURIComponent(row.promptId)}`) }, row.text));
+  return table("Alerts", [
+    { title: "State", cell: (row) => h("span", { class: `state ${row.state.toLowerCase()}` }, row.recoveredAt ? "recovered" : row.state.replace("_", " ").toLowerCase(), told(row)) },
+    { title: "What", header: true, cell: what },
+    { title: "Raised", cell: (row) => format.moment(row.raisedAt, timezone) },
+    { title: "Recovered", cell: (row) => format.moment(row.recoveredAt, timezone) },
+  ], rows, { captionHidden: true });
 }
 
 function totals(found, period) {

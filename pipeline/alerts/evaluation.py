@@ -1,0 +1,213 @@
+"""Evaluates the alerts over the lake and Postgres, writes what changed, and sends what is new.
+
+It reads the raw events of the last 15 days in the lake and nothing of the stats tables, takes no lock that a
+refresh takes, and looks at events up to ``as_of`` of the published stats: what had not arrived by then is
+not missing.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from dataclasses import asdict, dataclass, field, fields, replace
+
+import polars as pl
+from sqlalchemy import Connection, RowMapping, delete, insert, or_, select, text, update
+
+from pipeline.alerts import notifier
+from pipeline.alerts.comparison import DAY_HOURS, HOURS
+from pipeline.alerts.messages import Row, digest
+from pipeline.alerts.rules import judge
+from pipeline.alerts.states import Alert, Figures, Finding, Rule, Series, State, advance, news, told
+from pipeline.database import Database, Lock
+from pipeline.days import DayRange
+from pipeline.engines import duckdb_engine
+from pipeline.errors import NotFoundError
+from pipeline.lake import source
+from pipeline.lake.usage_events import open_usage_events
+from pipeline.publish.progress import NOTHING_KNOWN
+from pipeline.queries import query
+from pipeline.settings import Settings
+from pipeline.tables import prompts, stats_alert_evaluation, stats_alerts
+
+ALERTS = text(query("postgres/alerts"))
+
+BEHIND = {State.WARNING: dt.timedelta(minutes=30), State.ALERT: dt.timedelta(hours=2)}
+"""How far stats that should follow every five minutes may be behind."""
+
+FRESHNESS = Series(Rule.FRESHNESS, "stats")
+EVALUATIONS_KEPT = dt.timedelta(days=30)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What an evaluation found. ``alerts``: those that are raised, as rows of ``postgres/alerts.sql``.
+
+    ``as_of`` is None, and nothing was looked at, before the first publish. ``told``: of how many alerts
+    people are told. ``failures``: the channels that did not take their messages, and why.
+    """
+
+    as_of: dt.datetime | None
+    tested: int = 0
+    alerts: list[Row] = field(default_factory=list)
+    told: int = 0
+    sent: int = 0
+    failures: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+def evaluate(database: Database, settings: Settings) -> Evaluation:
+    """Compares the last hours with the past, raises and ends alerts, and sends messages.
+
+    :raises LakeError: the lake can't be read.
+    """
+    started = time.perf_counter()
+    with database.locked(Lock.ALERTS):
+        with database.engine.connect() as connection:
+            latest = source.latest_refresh(connection)
+            retired = connection.scalars(
+                select(prompts.c.id).where(
+                    or_(prompts.c.is_active.is_(False), prompts.c.deleted_at.isnot(None))
+                )
+            ).all()
+            raised = _raised(connection)
+        if latest is None or latest["as_of"] == NOTHING_KNOWN:
+            return Evaluation(None)
+        as_of, now = latest["as_of"], dt.datetime.now(dt.UTC)
+        judged = judge(*counts(settings.lake, as_of), retired=[str(prompt) for prompt in retired])
+        found = findings(judged) | {FRESHNESS: freshness(now - as_of)}
+        alerts = advance(raised, found, as_of, now)
+        with database.engine.begin() as connection:
+            alerts = [_written(connection, alert, now) for alert in alerts]
+            alerts, messages = _announced(connection, alerts, settings, now)
+            _record(connection, as_of, now, len(found), alerts)
+            rows = alert_rows(connection, recovered_days=0)
+        delivery = notifier.deliver(database, settings)
+    return Evaluation(
+        as_of, len(found), rows, messages, delivery.sent, delivery.failures, time.perf_counter() - started
+    )
+
+
+def counts(lake: str, as_of: dt.datetime) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The rows of ``alert_uses.sql`` and ``alert_times.sql`` at a moment.
+
+    :raises LakeError: the lake can't be read.
+    """
+    table = open_usage_events(lake)
+    wanted = DayRange((as_of - dt.timedelta(hours=HOURS)).date(), as_of.date())
+    events = table.read([day for day in table.days()["day"] if wanted.first <= day <= wanted.last])
+    period = {"until": as_of, "hours": HOURS}
+    return (
+        duckdb_engine.run("alert_uses", period, usage_events=events),
+        duckdb_engine.run("alert_times", {**period, "recent_hours": DAY_HOURS}, usage_events=events),
+    )
+
+
+def findings(judged: pl.DataFrame) -> dict[Series, Finding]:
+    """The rows of ``rules.judge`` by series."""
+    names = [each.name for each in fields(Figures)]
+    return {
+        Series(Rule(row["rule"]), row["scope"], row["prompt_id"], row["scene"]): Finding(
+            row["level"], row["is_wrong"], Figures(**{name: row[name] for name in names})
+        )
+        for row in judged.iter_rows(named=True)
+    }
+
+
+def freshness(lag: dt.timedelta) -> Finding:
+    """Whether the stats are too far behind; their refresh may have stopped."""
+    level = sum(lag > limit for limit in BEHIND.values())
+    still = lag > BEHIND[State.WARNING] / 2
+    return Finding(level, still, Figures(recent_value=lag.total_seconds()))
+
+
+def alert_rows(connection: Connection, recovered_days: int) -> list[Row]:
+    """Alerts that are raised, and those that recovered in the last days, with ``prompt_name``."""
+    rows = connection.execute(ALERTS, {"days": recovered_days}).mappings()
+    return [dict(row) for row in rows]
+
+
+def silence(database: Database, alert_id: int, length: dt.timedelta) -> dt.datetime:
+    """Tells nobody of a raised alert for a while, from now on; returns until when.
+
+    :raises NotFoundError: no alert of this id is raised.
+    """
+    until = dt.datetime.now(dt.UTC) + length
+    is_it = (stats_alerts.c.id == alert_id) & stats_alerts.c.recovered_at.is_(None)
+    with database.engine.begin() as connection:
+        found = connection.execute(
+            update(stats_alerts).where(is_it).values(silenced_until=until).returning(stats_alerts.c.id)
+        ).one_or_none()
+    if found is None:
+        raise NotFoundError(
+            f"Silencing alert {alert_id}", "no alert of this id is raised", "prompt-stats alerts lists them"
+        )
+    return until
+
+
+def _raised(connection: Connection) -> list[Alert]:
+    rows = connection.execute(select(stats_alerts).where(stats_alerts.c.recovered_at.is_(None))).mappings()
+    return [_alert(row) for row in rows]
+
+
+def _alert(row: RowMapping) -> Alert:
+    own = {each.name: row[each.name] for each in fields(Alert) if each.name not in ("series", "figures")}
+    severities = {name: State(own[name]) for name in ("state", "severity")}
+    notified = own["notified_severity"] and State(own["notified_severity"])
+    prompt_id = row["prompt_id"] and str(row["prompt_id"])
+    return Alert(
+        series=Series(Rule(row["rule"]), row["scope"], prompt_id, row["scene"]),
+        figures=Figures(**{each.name: row[each.name] for each in fields(Figures)}),
+        **{**own, **severities, "notified_severity": notified},
+    )
+
+
+def _written(connection: Connection, alert: Alert, now: dt.datetime) -> Alert:
+    """The alert as it is in the table, with its id."""
+    values = {
+        **alert.series._asdict(),
+        **asdict(alert.figures),
+        **{name: value for name, value in vars(alert).items() if name not in ("series", "figures", "id")},
+        "evaluated_at": now,
+    }
+    # An operator may silence it meanwhile.
+    values.pop("silenced_until")
+    if alert.id is None:
+        new_id = connection.execute(insert(stats_alerts).values(values).returning(stats_alerts.c.id))
+        return replace(alert, id=new_id.scalar_one())
+    connection.execute(update(stats_alerts).where(stats_alerts.c.id == alert.id).values(values))
+    return alert
+
+
+def _announced(
+    connection: Connection, alerts: list[Alert], settings: Settings, now: dt.datetime
+) -> tuple[list[Alert], int]:
+    """The alerts, with those marked that people are told of; the message is kept in the same transaction."""
+    channels = notifier.channels(settings)
+    why = news(alerts, now) if channels else {}
+    if not why:
+        return alerts, 0
+    alerts = [
+        _written(connection, told(alert, now), now) if alert.series in why else alert for alert in alerts
+    ]
+    reasons = {alert.id: why[alert.series] for alert in alerts if alert.series in why}
+    rows = [row for row in alert_rows(connection, recovered_days=1) if row["id"] in reasons]
+    message = digest([(reasons[row["id"]], row) for row in rows], alerts[0].as_of)
+    notifier.queue(connection, channels, message)
+    return alerts, len(rows)
+
+
+def _record(
+    connection: Connection, as_of: dt.datetime, now: dt.datetime, tested: int, alerts: list[Alert]
+) -> None:
+    connection.execute(
+        insert(stats_alert_evaluation).values(
+            evaluated_at=now,
+            as_of=as_of,
+            tested_count=tested,
+            raised_count=sum(alert.recovered_at is None for alert in alerts),
+        )
+    )
+    connection.execute(
+        delete(stats_alert_evaluation).where(stats_alert_evaluation.c.evaluated_at < now - EVALUATIONS_KEPT)
+    )

@@ -1,0 +1,200 @@
+"""Sends messages to a webhook and by mail, and keeps those that could not be sent.
+
+A message is written to ``stats_alert_message`` first, once for each channel, and is done with when its
+receiver acknowledged it. Should this process die between the two, it is sent again under the same id.
+The webhook's address and the mail server's password are secrets: no error and no log says them.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import smtplib
+import ssl
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from email.message import EmailMessage
+from urllib.parse import unquote, urlsplit
+
+from sqlalchemy import Connection, insert, select, update
+
+from pipeline.alerts.messages import Message
+from pipeline.database import Database, Lock
+from pipeline.errors import NotificationError
+from pipeline.settings import Settings, WebhookFormat
+from pipeline.tables import stats_alert_message as outbox
+
+logger = logging.getLogger(__name__)
+
+SECONDS = 10.0
+"""How long a receiver may take."""
+
+KEPT_FOR = dt.timedelta(days=7)
+"""How long it is tried."""
+
+Channel = Callable[[str, Message], None]
+
+
+@dataclass
+class Delivery:
+    """What became of the messages: how many were sent, and why channels failed."""
+
+    sent: int = 0
+    failures: dict[str, str] = field(default_factory=dict)
+
+
+def channels(settings: Settings) -> dict[str, Channel]:
+    """The channels that are set up, by name; each takes an id and a message, or raises NotificationError."""
+    found: dict[str, Channel] = {}
+    if settings.alert_webhook_url:
+        found["webhook"] = lambda id_, message: post(settings, id_, message)
+    if settings.alert_email_to:
+        found["email"] = lambda id_, message: mail(settings, id_, message)
+    return found
+
+
+def notify(database: Database, settings: Settings, message: Message) -> Delivery:
+    """Sends a message on every channel, after those that still wait."""
+    with database.locked(Lock.ALERTS):
+        with database.engine.begin() as connection:
+            queue(connection, channels(settings), message)
+        return deliver(database, settings)
+
+
+def queue(connection: Connection, names: Mapping[str, Channel], message: Message) -> None:
+    """Keeps a message for each channel, to be sent once the transaction is committed."""
+    now = dt.datetime.now(dt.UTC)
+    for name in names:
+        connection.execute(
+            insert(outbox).values(
+                id=uuid.uuid4(), channel=name, created_at=now, content=message, attempt_count=0
+            )
+        )
+
+
+def deliver(database: Database, settings: Settings) -> Delivery:
+    """Sends what waits, the oldest first; the caller holds the lock. A channel that fails is left for now.
+
+    What failed before comes after what did not: a message that is never taken holds up no other.
+    """
+    result = Delivery()
+    for name, send in channels(settings).items():
+        since = dt.datetime.now(dt.UTC) - KEPT_FOR
+        waiting = select(outbox).where(
+            outbox.c.channel == name, outbox.c.sent_at.is_(None), outbox.c.created_at > since
+        )
+        with database.engine.connect() as connection:
+            rows = connection.execute(waiting.order_by(outbox.c.attempt_count, outbox.c.created_at)).all()
+        for row in rows:
+            failure = None
+            try:
+                send(str(row.id), row.content)
+                result.sent += 1
+            except NotificationError as error:
+                failure = str(error)
+                logger.warning("%s", error)
+                result.failures[name] = failure
+            done = {"sent_at": None if failure else dt.datetime.now(dt.UTC), "failure": failure}
+            with database.engine.begin() as connection:
+                connection.execute(
+                    update(outbox)
+                    .where(outbox.c.id == row.id)
+                    .values(attempt_count=outbox.c.attempt_count + 1, **done)
+                )
+            if failure:
+                break
+    return result
+
+
+def send_now(settings: Settings, message: Message) -> None:
+    """Sends a message without keeping it: for when the database is what is broken.
+
+    :raises NotificationError: a channel did not take it; the others did.
+    """
+    errors = []
+    for send in channels(settings).values():
+        try:
+            send(str(uuid.uuid4()), message)
+        except NotificationError as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]
+
+
+def post(settings: Settings, id_: str, message: Message) -> None:
+    """Posts a message to the webhook; any answer of 2xx acknowledges it.
+
+    :raises NotificationError: there was no answer, or another one.
+    """
+    import httpx
+
+    # It logs the address of each request, and this one is a secret.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    is_json = settings.alert_webhook_format is WebhookFormat.JSON
+    body = {"id": id_, **message} if is_json else for_slack(message)
+    url = settings.alert_webhook_url or ""
+    try:
+        answer = httpx.post(url, json=body, headers={"Idempotency-Key": id_}, timeout=SECONDS)
+        wrong = None if answer.is_success else f"the webhook answered {answer.status_code}"
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        wrong = f"the webhook did not answer ({type(error).__name__})"
+    if wrong:
+        raise NotificationError(
+            "Sending an alert to the webhook", wrong, "Check PROMPT_STATS_ALERT_WEBHOOK_URL; it is sent again"
+        )
+
+
+def for_slack(message: Message) -> Message:
+    """A message as Slack's incoming webhooks take it.
+
+    https://docs.slack.dev/messaging/formatting-message-text
+    """
+    escaped = f"*{message['title']}*\n{message['text']}"
+    for character, entity in {"&": "&amp;", "<": "&lt;", ">": "&gt;"}.items():
+        escaped = escaped.replace(character, entity)
+    return {"text": escaped}
+
+
+def mail(settings: Settings, id_: str, message: Message) -> None:
+    """Sends a message by mail. A password goes over an encrypted connection or not at all.
+
+    :raises NotificationError: the mail server can't be reached, or refuses it.
+    """
+    letter = EmailMessage()
+    letter["Subject"] = " ".join(message["title"].split())
+    letter["From"] = settings.alert_email_to[0]
+    letter["To"] = ", ".join(settings.alert_email_to)
+    letter["Message-ID"] = f"<{id_}@prompt-stats>"
+    letter.set_content(message["text"])
+    try:
+        _send(settings.alert_smtp_url, letter)
+    except smtplib.SMTPResponseException as error:
+        wrong = f"the mail server answered {error.smtp_code}"
+    except (smtplib.SMTPException, OSError, ValueError) as error:
+        wrong = f"the mail server can't be used ({type(error).__name__})"
+    else:
+        return
+    raise NotificationError(
+        "Sending an alert by mail",
+        wrong,
+        "Check PROMPT_STATS_ALERT_SMTP_URL and PROMPT_STATS_ALERT_EMAIL_TO; it is sent again",
+    )
+
+
+def _send(url: str, letter: EmailMessage) -> None:
+    server = urlsplit(url)
+    context = ssl.create_default_context()
+    host = server.hostname or ""
+    connection: smtplib.SMTP
+    if server.scheme == "smtps":
+        connection = smtplib.SMTP_SSL(host, server.port or 465, timeout=SECONDS, context=context)
+    else:
+        connection = smtplib.SMTP(host, server.port or 25, timeout=SECONDS)
+    with connection:
+        connection.ehlo()
+        if server.scheme == "smtp" and (server.password or connection.has_extn("starttls")):
+            connection.starttls(context=context)
+        if server.username and server.password:
+            connection.login(unquote(server.username), unquote(server.password))
+        connection.send_message(letter)

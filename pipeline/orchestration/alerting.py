@@ -1,0 +1,148 @@
+"""The asset ``stats_alerts`` with a job of its own, and the sensor that tells of failed runs."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+from dagster import DagsterRunStatus, RunsFilter
+from sqlalchemy.exc import DBAPIError
+
+from pipeline import formats, tables
+from pipeline.alerts import messages, notifier
+from pipeline.alerts.evaluation import Evaluation, evaluate
+from pipeline.errors import DatabaseError
+from pipeline.lake.usage_events import TABLE
+from pipeline.orchestration.jobs import UNFINISHED
+from pipeline.orchestration.resources import Stores
+from pipeline.orchestration.running import BACKFILL_ID, step
+
+ALERTS_JOB = "evaluate_alerts"
+WILL_RETRY_TAG = "dagster/will_retry"
+
+LISTED = 50
+LONGEST_ERROR = 1_000
+
+TOLD_AGAIN_AFTER_SECONDS = 12 * 3600
+"""A job that fails every five minutes all night is one message, one that fails every night one a night."""
+
+
+@dg.asset(
+    name=tables.stats_alerts.name,
+    deps=[TABLE, tables.prompts.name],
+    group_name="alerts",
+    kinds={"duckdb", "postgres"},
+    description=tables.stats_alerts.comment,
+)
+def stats_alerts(
+    context: dg.AssetExecutionContext, stores: dg.ResourceParam[Stores]
+) -> dg.MaterializeResult[None]:
+    """Compares the last hours with the past, raises and ends alerts, sends messages."""
+    with step(context, stores) as database:
+        done = evaluate(database, stores.settings)
+    for channel, failure in done.failures.items():
+        # No failure of the run: it would be told by the channel that does not work.
+        context.log.warning(f"{channel}: {failure}")
+    return dg.MaterializeResult(
+        metadata={
+            "raised": len(done.alerts),
+            "alerts": dg.MetadataValue.md(_table(done)),
+            "series_tested": done.tested,
+            "alerts_told": done.told,
+            "messages_sent": done.sent,
+            "channels_failing": len(done.failures),
+            "seconds": round(done.seconds, 3),
+            **({"as_of": dg.MetadataValue.timestamp(done.as_of)} if done.as_of else {}),
+        }
+    )
+
+
+def _table(done: Evaluation) -> str:
+    if not done.alerts:
+        return "Nothing is raised." if done.as_of else "Nothing was published yet."
+    rows = [
+        f"| {alert['state']} | {formats.markdown(messages.sentence(alert))} "
+        f"| {alert['raised_at']:%Y-%m-%d %H:%M} |"
+        for alert in done.alerts[:LISTED]
+    ]
+    return "\n".join(["| state | what | raised (UTC) |", "|---|---|---|", *rows])
+
+
+evaluate_alerts = dg.define_asset_job(
+    ALERTS_JOB,
+    selection=dg.AssetSelection.assets(stats_alerts),
+    executor_def=dg.in_process_executor,
+    description="Compares the last hours with the past, and tells of what is far worse.",
+)
+
+
+@dg.schedule(
+    name="evaluate_alerts_schedule",
+    job=evaluate_alerts,
+    # Every quarter of an hour: what an hour's events can't tell yet, five minutes more do not tell either.
+    # Two minutes after a refresh starts, so that neither waits for the other.
+    cron_schedule="2,17,32,47 * * * *",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    execution_timezone="UTC",
+)
+def evaluate_alerts_schedule(
+    context: dg.ScheduleEvaluationContext,
+) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    """Every quarter of an hour, if the last evaluation is over."""
+    if context.instance.get_runs(RunsFilter(job_name=ALERTS_JOB, statuses=UNFINISHED), limit=1):
+        yield dg.SkipReason("An evaluation is still under way.")
+        return
+    yield dg.RunRequest()
+
+
+# Without monitored_jobs: with them, runs of backfills would be missed.
+@dg.run_failure_sensor(
+    name="run_failures",
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Tells of runs that failed, those of backfills too, as alerts are told.",
+)
+def run_failures(context: dg.RunFailureSensorContext, stores: dg.ResourceParam[Stores]) -> None:
+    """One message for the first failure of a job; the next after a success, or half a day."""
+    run = context.dagster_run
+    backfill = run.tags.get(BACKFILL_ID)
+    if not notifier.channels(stores.settings) or _is_known(context.instance, run, backfill):
+        return
+    message = messages.run_failure(run.job_name, run.run_id, _error(context), backfill)
+    try:
+        with stores.database_of_run(run.run_id) as database:
+            notifier.notify(database, stores.settings, message)
+    except (DatabaseError, DBAPIError):
+        # Nothing can be kept; this may be why the run failed.
+        notifier.send_now(stores.settings, message)
+
+
+def _is_known(instance: dg.DagsterInstance, run: dg.DagsterRun, backfill: str | None) -> bool:
+    """Whether it is tried again by itself, or people were told of one just before it."""
+    if run.tags.get(WILL_RETRY_TAG) == "true":
+        return True
+    own = instance.get_run_record_by_id(run.run_id)
+    if own is None:
+        return False
+    before = instance.get_run_records(
+        RunsFilter(
+            job_name=run.job_name,
+            statuses=[DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE],
+            tags={BACKFILL_ID: backfill} if backfill else None,
+            created_before=own.create_timestamp,
+        ),
+        limit=1,
+    )
+    return any(
+        record.dagster_run.status is DagsterRunStatus.FAILURE
+        and (own.create_timestamp - record.create_timestamp).total_seconds() < TOLD_AGAIN_AFTER_SECONDS
+        for record in before
+    )
+
+
+def _error(context: dg.RunFailureSensorContext) -> str:
+    """What the first failed step said, or else the run."""
+    for event in context.get_step_failure_events():
+        error = event.step_failure_data.error
+        while error and error.cause:
+            error = error.cause
+        if error:
+            return error.message.strip()[:LONGEST_ERROR]
+    return (context.failure_event.message or "no step failed")[:LONGEST_ERROR]

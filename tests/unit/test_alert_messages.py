@@ -1,0 +1,68 @@
+"""Alerts as people read them."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+
+from pipeline.alerts.messages import LISTED, digest, sentence
+from pipeline.alerts.states import News
+
+AT = dt.datetime(2026, 1, 31, 12, tzinfo=dt.UTC)
+ROW: dict[str, Any] = {
+    "id": 1,
+    "rule": "success_rate",
+    "scope": "prompt",
+    "prompt_id": None,
+    "prompt_name": "Casual selfie",
+    "scene": None,
+    "state": "WARNING",
+    "severity": "WARNING",
+    "window_hours": 1,
+    "recent_count": 41,
+    "recent_value": 63.41,
+    "past_count": 6650,
+    "past_value": 90.2,
+    "as_of": AT,
+    "raised_at": AT,
+}
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ({}, "Success rate of prompt Casual selfie: 63.4 % of 41 uses in the last hour, 90.2 % before"),
+        (
+            {"rule": "generation_time", "scope": "scene", "window_hours": 6, "recent_value": 12_345.0},
+            (
+                "95th percentile of the generation time of no scene given: "
+                "12.35 s of 41 uses in the last 6 hours, 0.09 s before"
+            ),
+        ),
+        (
+            {"rule": "usage", "scope": "overall", "recent_count": 0, "past_value": 1234.5},
+            "Uses of all prompts: 0 in the last hour, 1,234 in the same hours before",
+        ),
+        ({"rule": "usage", "scope": "scene", "scene": " "}, "Uses of scene ' ': 41 in the last hour, "),
+        (
+            {"rule": "freshness", "scope": "stats", "recent_value": 2700.0},
+            "The stats are of 2026-01-31 12:00 UTC: 45 min behind",
+        ),
+    ],
+)
+def test_a_sentence_says_what_is_wrong_with_its_figures(values: dict[str, Any], text: str) -> None:
+    assert sentence({**ROW, **values}).startswith(text)
+
+
+def test_a_digest_has_the_worst_first_and_all_in_its_list() -> None:
+    worst = {**ROW, "id": 99, "severity": "ALERT", "state": "ALERT"}
+    told = [(News.RECOVERED, {**ROW, "id": 98})]
+    told += [(News.RAISED, {**ROW, "id": number}) for number in range(LISTED)] + [(News.RAISED, worst)]
+    message = digest(told, AT)
+    assert message["title"] == f"prompt-stats: {LISTED + 1} raised, 1 recovered"
+    lines = message["text"].splitlines()
+    assert lines[0].startswith("ALERT raised: Success rate of prompt Casual selfie")
+    assert lines[LISTED:] == ["and 2 more: prompt-stats alerts"]
+    assert [alert["id"] for alert in message["alerts"]] == [99, *range(LISTED), 98]
