@@ -1,5 +1,6 @@
 """The asset ``stats_alerts`` with a job of its own, and the sensor that tells of failed runs."""
 
+import inspect
 from collections.abc import Iterator
 
 import dagster as dg
@@ -7,10 +8,11 @@ from dagster import DagsterRunStatus, RunsFilter
 from sqlalchemy.exc import DBAPIError
 
 from pipeline import formats, tables
-from pipeline.alerts import messages, notifier
+from pipeline.alerts import comparison, messages, notifier, rules
 from pipeline.alerts.evaluation import Evaluation, evaluate
 from pipeline.errors import DatabaseError
 from pipeline.lake.usage_events import TABLE
+from pipeline.orchestration.explaining import Upstream, explained
 from pipeline.orchestration.jobs import UNFINISHED
 from pipeline.orchestration.resources import Stores
 from pipeline.orchestration.running import BACKFILL_ID, step
@@ -25,12 +27,22 @@ TOLD_AGAIN_AFTER_SECONDS = 12 * 3600
 """A job that fails every five minutes all night is one message, one that fails every night one a night."""
 
 
-@dg.asset(
+@dg.multi_asset(
     name=tables.stats_alerts.name,
-    deps=[TABLE, tables.prompts.name],
-    group_name="alerts",
-    kinds={"duckdb", "postgres"},
-    description=tables.stats_alerts.comment,
+    specs=[
+        explained(
+            tables.stats_alerts.name,
+            [
+                Upstream(TABLE, {"recent_count": ("id",), "past_count": ("id",)}),
+                Upstream(tables.prompts.name, by_name=False),
+            ],
+            group="alerts",
+            kinds={"duckdb", "postgres"},
+            pace="every-15-minutes",
+            description=tables.stats_alerts.comment,
+            code=[inspect.getsource(rules), inspect.getsource(comparison)],
+        )
+    ],
 )
 def stats_alerts(
     context: dg.AssetExecutionContext, stores: dg.ResourceParam[Stores]

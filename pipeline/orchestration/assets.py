@@ -9,11 +9,15 @@ from pipeline.orchestration.sources import source_specs
 from pipeline.orchestration.stats_assets import stats_assets
 
 
-def build_assets(first_day: dt.date) -> list[dg.AssetsDefinition | dg.AssetSpec]:
+def build_assets(
+    first_day: dt.date, *others: dg.AssetsDefinition
+) -> list[dg.AssetsDefinition | dg.AssetSpec]:
     """All assets, over the days from ``first_day`` on, and the app's tables that they are made from.
+
+    ``others``: those that are made from the stats, at a pace of their own.
 
     The links are to the files of this installation, found when the definitions are loaded.
     """
-    made = [*lake_assets(first_day), *stats_assets()]
+    made = [*lake_assets(first_day), *stats_assets(), *others]
     linked = dg.with_source_code_references(made)
     return [*source_specs(), *(each for each in linked if isinstance(each, dg.AssetsDefinition))]

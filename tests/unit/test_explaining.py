@@ -58,7 +58,7 @@ def test_columns_come_from_columns_that_there_are(name: str) -> None:
     lineage = node.metadata["dagster/column_lineage"]
     assert isinstance(lineage, dg.TableColumnLineage)
     assert lineage.deps_by_column.keys() <= columns(name).keys()
-    assert {"usage_count", "id", "error_count"} & lineage.deps_by_column.keys()
+    assert {"usage_count", "id", "error_count", "recent_count"} & lineage.deps_by_column.keys()
     for dep in (dep for deps in lineage.deps_by_column.values() for dep in deps):
         assert dep.asset_key in node.parent_keys
         assert dep.column_name in columns(dep.asset_key.to_user_string())
