@@ -1,4 +1,4 @@
-"""Backfills as the UI makes them, and what a publish after them refuses."""
+"""What a run over a range says, and what a publish after it refuses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import dagster as dg
 import polars as pl
 import psycopg
 import pytest
-from dagster._core.execution.backfill import BulkActionStatus
 
 from pipeline.database import Database, Lock
 from pipeline.days import ONE_DAY, DayRange
@@ -23,14 +22,12 @@ from pipeline.lake.partials import USAGE, open_partials, roll_up_days
 from pipeline.lake.periods import open_periods
 from pipeline.lake.usage_events import open_usage_events, sync_days
 from pipeline.orchestration import running
-from pipeline.orchestration.instance import open_instance, prepare_environment
-from pipeline.orchestration.jobs import JOB, keys_of_tick, range_tags
+from pipeline.orchestration.jobs import JOB, range_tags
 from pipeline.orchestration.resources import Stores
 from pipeline.reconcile import reconcile
 from pipeline.refresh import refresh
 from pipeline.settings import Settings
 from pipeline.tables import STATS_TABLES, prompts, user_prompt_stats
-from tests import daemon
 from tests.conftest import FIRST_DAY
 from tests.oracle import assert_equals_recount
 
@@ -81,45 +78,6 @@ def run(
     failures = [str(event.step_failure_data.error) for event in result.get_step_failure_events()]
     retries = [event for event in result.all_events if event.is_step_up_for_retry]
     return result.success, "".join(failures), len(retries)
-
-
-@pytest.mark.filterwarnings("ignore:Function `AssetSelection.sources`:DeprecationWarning")
-def test_a_backfill_from_the_ui_publishes_once(
-    stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in (
-        "DAGSTER_HOME",
-        "DAGSTER_EVENT_BATCH_SIZE",
-        "DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS",
-    ):
-        monkeypatch.setenv(name, "")
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("DATABASE_URL", stores.database.conninfo)
-    monkeypatch.setenv("PROMPT_STATS_LAKE_URI", stores.lake)
-    prepare_environment(tmp_path / "dagster")
-    names = [key.to_user_string() for key in keys_of_tick(users=False)]
-    with open_instance() as instance, daemon.workspace(instance) as workspace:
-        assert daemon.backfill(workspace, DAYS, names) is BulkActionStatus.COMPLETED_SUCCESS
-        records = instance.get_run_records()
-        for name in ("usage_events", "prompt_usage_daily"):
-            done = instance.get_materialized_partitions(dg.AssetKey(name))
-            assert done == {day.isoformat() for day in DAYS}
-        assert {record.dagster_run.tags[running.REASON] for record in records} == {running.BACKFILL}
-        ranges = [
-            record.dagster_run
-            for record in records
-            if "dagster/asset_partition_range_start" in record.dagster_run.tags
-        ]
-        assert len(ranges) == 1
-        concurrency = ranges[0].run_op_concurrency
-        assert concurrency
-        assert concurrency.all_pools == {running.WRITERS}
-    with psycopg.connect(stores.database.conninfo) as connection:
-        publishes = connection.execute("SELECT usage_count FROM stats_refresh").fetchall()
-    assert publishes == [(11,)]
-    with psycopg.connect(stores.database.conninfo) as connection:
-        row = connection.execute("SELECT sum(usage_count)::int FROM prompt_stats").fetchone()
-    assert row == (11,)
 
 
 def lose(stores: Stores) -> None:

@@ -1,0 +1,122 @@
+"""Dagster's own UI as an operator uses it: ``prompt-stats ui`` in a browser, and a backfill from it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import dagster as dg
+import httpx
+import psycopg
+import pytest
+from playwright.sync_api import Page, expect
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
+
+from pipeline.database import Database
+from pipeline.days import ONE_DAY
+from pipeline.orchestration.jobs import RANGE_START
+from pipeline.orchestration.running import BACKFILL, REASON, WRITERS
+from tests.browser import chromium
+from tests.command import environment
+from tests.conftest import FIRST_DAY
+from tests.oracle import assert_equals_recount
+
+START_SECONDS = 120
+BACKFILL_MS = 240_000
+
+TODAY = dt.datetime.now(dt.UTC).date()
+DAYS = [TODAY - number * ONE_DAY for number in range(10, 0, -1)]
+
+
+@retry(
+    stop=stop_after_delay(START_SECONDS), wait=wait_fixed(0.5), retry=retry_if_exception_type(httpx.HTTPError)
+)
+def wait_until_up(address: str) -> None:
+    httpx.get(f"{address}/server_info", timeout=30).raise_for_status()
+
+
+@contextmanager
+def dagster_ui(home: Path, database: Database) -> Iterator[str]:
+    """The address of ``prompt-stats ui``, which runs for the block."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with (home / "ui.log").open("wb") as log:
+        ui = subprocess.Popen(
+            [sys.executable, "-m", "pipeline", "ui", "--port", str(port)],
+            env=environment(home, DATABASE_URL=database.conninfo),
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        wait_until_up(address)
+        yield address
+    finally:
+        # As Ctrl-C in a terminal: to all of them.
+        os.killpg(ui.pid, signal.SIGINT)
+        ui.wait(60)
+
+
+def launch_backfill(page: Page, address: str) -> None:
+    """Days of all assets, from the page of the job."""
+    page.goto(f"{address}/locations/pipeline/jobs/refresh_stats")
+    page.get_by_role("button", name="Materialize all").click()
+    chosen = page.get_by_placeholder("No matching partitions")
+    chosen.fill(f"[{DAYS[0]}...{DAYS[-1]}]")
+    chosen.press("Tab")
+    expect(page.get_by_text(f"{len(DAYS)} partitions", exact=True)).to_be_visible()
+    page.get_by_role("button", name="Launch backfill").click()
+    expect(page.get_by_text("Created backfill")).to_be_visible()
+
+
+@pytest.fixture
+def page() -> Iterator[Page]:
+    """A window that waits for a busy machine."""
+    with chromium() as browser:
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.set_default_timeout(60_000)
+        yield page
+
+
+def test_an_operator_backfills_ten_days(page: Page, database: Database, tmp_path: Path) -> None:
+    with psycopg.connect(database.conninfo) as app:
+        app.cursor().executemany(
+            "INSERT INTO prompt_usage (prompt_id, scene, success, created_at)"
+            " VALUES (gen_random_uuid(), 'cafe', true, %s)",
+            [(day,) for day in DAYS for _ in range(3)],
+        )
+    with dagster_ui(tmp_path, database) as address:
+        page.goto(f"{address}/assets/usage_events")
+        expect(page.get_by_text("Raw usage events in the lake")).to_be_visible()
+        expect(page.get_by_text("The event's id, from its producer")).to_be_visible()
+
+        launch_backfill(page, address)
+        page.goto(f"{address}/runs?view=backfills")
+        expect(page.get_by_text(re.compile("^(Completed|Success)$")).first).to_be_visible(timeout=BACKFILL_MS)
+
+        page.goto(f"{address}/assets/usage_events?view=partitions")
+        expect(page.get_by_text(f"Materialized ({len(DAYS)})")).to_be_visible()
+        expect(page.get_by_text("Failed (0)")).to_be_visible()
+        page.goto(f"{address}/assets/prompt_stats?view=events")
+        expect(page.get_by_text("Materialized in run").first).to_be_visible()
+    with dg.DagsterInstance.from_config(str(tmp_path / "dagster")) as instance:
+        runs = instance.get_runs(dg.RunsFilter(tags={REASON: BACKFILL}))
+    with psycopg.connect(database.conninfo) as connection:
+        publishes = connection.execute(
+            "SELECT usage_count FROM stats_refresh WHERE run_id = ANY(%s)", [[run.run_id for run in runs]]
+        ).fetchall()
+    # One range of days, and one write-back after it.
+    [over_the_days] = [run for run in runs if RANGE_START in run.tags]
+    assert over_the_days.run_op_concurrency
+    assert over_the_days.run_op_concurrency.all_pools == {WRITERS}
+    assert publishes == [(3 * len(DAYS),)]
+    assert_equals_recount(database, FIRST_DAY)
