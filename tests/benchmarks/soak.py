@@ -165,7 +165,7 @@ class Harm:
         self.kinds: dict[str, Callable[[], bool]] = {
             "database restarted": lambda: self._end_database(signal.SIGINT),
             "database killed": lambda: self._end_database(signal.SIGQUIT),
-            "run worker killed": lambda: self._kill("daemon", "execute_run"),
+            "run worker killed": lambda: self._kill("daemon", "spawn_main"),
             "daemon killed": self._kill_daemon,
             "code server killed": lambda: self._kill("daemon", "grpc"),
             "app killed": self._kill_app,
