@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +19,6 @@ import httpx
 import psycopg
 import pytest
 from playwright.sync_api import Page, expect
-from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from pipeline.database import Database
 from pipeline.days import ONE_DAY
@@ -36,11 +36,17 @@ TODAY = dt.datetime.now(dt.UTC).date()
 DAYS = [TODAY - number * ONE_DAY for number in range(10, 0, -1)]
 
 
-@retry(
-    stop=stop_after_delay(START_SECONDS), wait=wait_fixed(0.5), retry=retry_if_exception_type(httpx.HTTPError)
-)
 def wait_until_up(address: str) -> None:
-    httpx.get(f"{address}/server_info", timeout=30).raise_for_status()
+    """Returns once the UI answers."""
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            httpx.get(f"{address}/server_info", timeout=30).raise_for_status()
+        except httpx.HTTPError:
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
+        else:
+            return
 
 
 @contextmanager
