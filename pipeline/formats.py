@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Collection, Iterable, Sequence
 
 NONE = "—"
 
@@ -41,6 +42,12 @@ def shown(value: object) -> str:
     if isinstance(value, float):
         return f"{value:,.1f}"
     return count(value) if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Collection[str] = ()) -> str:
+    """A table in Markdown, of cells that are Markdown; ``right``: the columns that are set at the right."""
+    lines = [header, ["--:" if name in right else "---" for name in header], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def markdown(text: str) -> str:

@@ -25,7 +25,7 @@ PROMPT_BY_KEY = text(query("postgres/prompt_by_key"))
 PROMPT_SCENES = text(query("postgres/prompt_scenes"))
 PROMPT_DAYS = text(query("postgres/prompt_days"))
 PROMPT_SLUGS = text(query("postgres/prompt_slugs"))
-ALERTS = text(query("postgres/alerts"))
+ALERTS = query("api/alerts")
 LATEST_EVALUATION = text(query("postgres/latest_evaluation"))
 WAITING_COUNTS = text(query("postgres/waiting_counts"))
 
@@ -110,8 +110,15 @@ def alerts(database: Database, days: int) -> Answer:
         return {
             **_freshness(source.latest_refresh(connection)),
             "evaluated_at": connection.execute(LATEST_EVALUATION).scalar_one_or_none(),
-            "alerts": [{**row, "text": sentence(row)} for row in _rows(connection, ALERTS, {"days": days})],
+            "alerts": [{**row, "text": sentence(row)} for row in alert_rows(connection, days)],
         }
+
+
+def alert_rows(connection: Connection, recovered_days: int) -> list[Answer]:
+    """Alerts that are raised, and those that recovered in the last days, with ``prompt_name``."""
+    # As the API has it: with the parameters of psycopg.
+    rows = connection.exec_driver_sql(ALERTS, {"days": recovered_days}).mappings()
+    return [dict(row) for row in rows]
 
 
 def _freshness(latest: Mapping[str, Any] | None) -> Answer:

@@ -124,6 +124,15 @@ def _window(name: str, comment: str) -> Column[object]:
     return Column(name, BigInteger, nullable=False, server_default=text("0"), comment=comment)
 
 
+def _of_value() -> list[Column[object]]:
+    """What a row by value is about."""
+    return [
+        Column("prompt_id", UUID, nullable=False, comment="The prompt."),
+        Column("dimension", Text, nullable=False, comment="scene, environment or outfit."),
+        Column("value", Text, comment="NULL is a group of its own, the empty text is another."),
+    ]
+
+
 def _windows() -> list[Column[object]]:
     """Use in the periods of whole days that end before as_of, and in those before them."""
     return [
@@ -464,9 +473,7 @@ prompt_error_stats = Table(
 prompt_value_stats = Table(
     "prompt_value_stats",
     metadata,
-    Column("prompt_id", UUID, nullable=False, comment="The prompt."),
-    Column("dimension", Text, nullable=False, comment="scene, environment or outfit."),
-    Column("value", Text, comment="NULL is a group of its own, the empty text is another."),
+    *_of_value(),
     Column("usage_count", BigInteger, nullable=False, comment="Events: count(*), as of value_stats_as_of."),
     Column("timed_count", BigInteger, nullable=False, comment="Events with a generation time."),
     *_percentiles(),
@@ -480,9 +487,7 @@ prompt_value_stats = Table(
 prompt_value_error_stats = Table(
     "prompt_value_error_stats",
     metadata,
-    Column("prompt_id", UUID, nullable=False, comment="The prompt."),
-    Column("dimension", Text, nullable=False, comment="scene, environment or outfit."),
-    Column("value", Text, comment="NULL is a group of its own, the empty text is another."),
+    *_of_value(),
     Column("error_kind", Text, nullable=False, comment="Message with numbers, ids and URLs folded."),
     Column("error_count", BigInteger, nullable=False, comment="Events with such a message."),
     Column("last_seen_at", TIMESTAMP, comment="Time of the latest dated one; NULL without one."),

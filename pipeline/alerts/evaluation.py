@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import datetime as dt
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 
 import polars as pl
-from sqlalchemy import Connection, RowMapping, delete, insert, or_, select, text, update
+from sqlalchemy import Connection, RowMapping, delete, insert, or_, select, update
 
 from pipeline.alerts import notifier
 from pipeline.alerts.comparison import DAY_HOURS, HOURS
@@ -26,11 +27,9 @@ from pipeline.errors import NotFoundError
 from pipeline.lake import source
 from pipeline.lake.usage_events import open_usage_events
 from pipeline.publish.progress import NOTHING_KNOWN
-from pipeline.queries import query
+from pipeline.reading import alert_rows
 from pipeline.settings import Settings
 from pipeline.tables import prompts, stats_alert_evaluation, stats_alerts
-
-ALERTS = text(query("postgres/alerts"))
 
 BEHIND = {State.WARNING: dt.timedelta(minutes=30), State.ALERT: dt.timedelta(hours=2)}
 """How far stats that should follow every five minutes may be behind."""
@@ -41,7 +40,7 @@ EVALUATIONS_KEPT = dt.timedelta(days=30)
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What an evaluation found. ``alerts``: those that are raised, as rows of ``postgres/alerts.sql``.
+    """What an evaluation found. ``alerts``: those that are raised, as rows of ``api/alerts.sql``.
 
     ``as_of`` is None, and nothing was looked at, before the first publish. ``told``: of how many alerts
     people are told. ``failures``: the channels that did not take their messages, and why.
@@ -49,7 +48,7 @@ class Evaluation:
 
     as_of: dt.datetime | None
     tested: int = 0
-    alerts: list[Row] = field(default_factory=list)
+    alerts: Sequence[Row] = ()
     told: int = 0
     sent: int = 0
     failures: dict[str, str] = field(default_factory=dict)
@@ -119,12 +118,6 @@ def freshness(lag: dt.timedelta) -> Finding:
     level = sum(lag > limit for limit in BEHIND.values())
     still = lag > BEHIND[State.WARNING] / 2
     return Finding(level, still, Figures(recent_value=lag.total_seconds()))
-
-
-def alert_rows(connection: Connection, recovered_days: int) -> list[Row]:
-    """Alerts that are raised, and those that recovered in the last days, with ``prompt_name``."""
-    rows = connection.execute(ALERTS, {"days": recovered_days}).mappings()
-    return [dict(row) for row in rows]
 
 
 def silence(database: Database, alert_id: int, length: dt.timedelta) -> dt.datetime:

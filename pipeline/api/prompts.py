@@ -135,10 +135,9 @@ class ErrorsAnswer(StatsAnswer):
     errors: list[PromptError]  # type: ignore[valid-type]
 
 
-class ValueErrorsAnswer(StatsAnswer):
+class ValueErrorsAnswer(ByValueAnswer):
     """Errors by kind and by scene, environment or outfit; null is that of events without one."""
 
-    value_stats_as_of: dt.datetime | None
     errors: list[PromptValueError]  # type: ignore[valid-type]
 
 

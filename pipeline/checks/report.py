@@ -13,6 +13,7 @@ from sqlalchemy import TextClause, text
 
 from pipeline import formats
 from pipeline.database import Database
+from pipeline.publish.copy import frame_of
 
 LONGEST_QUERY = dt.timedelta(minutes=5)
 """After it a check's query is given up, so that no check holds up the refreshes for long."""
@@ -86,8 +87,7 @@ def rows(
             text("SELECT set_config('statement_timeout', :limit, true)"),
             {"limit": f"{LONGEST_QUERY.total_seconds():.0f}s"},
         )
-        found = connection.execute(statement, parameters or {})
-        return pl.DataFrame([tuple(row) for row in found], schema=dict(schema), orient="row")
+        return frame_of(connection.execute(statement, parameters or {}), schema)
 
 
 def plural(number: int, noun: str) -> str:

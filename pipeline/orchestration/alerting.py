@@ -70,12 +70,11 @@ def stats_alerts(
 def _table(done: Evaluation) -> str:
     if not done.alerts:
         return "Nothing is raised." if done.as_of else "Nothing was published yet."
-    rows = [
-        f"| {alert['state']} | {formats.markdown(messages.sentence(alert))} "
-        f"| {alert['raised_at']:%Y-%m-%d %H:%M} |"
+    rows = (
+        [alert["state"], formats.markdown(messages.sentence(alert)), f"{alert['raised_at']:%Y-%m-%d %H:%M}"]
         for alert in done.alerts[:LISTED]
-    ]
-    return "\n".join(["| state | what | raised (UTC) |", "|---|---|---|", *rows])
+    )
+    return formats.markdown_table(["state", "what", "raised (UTC)"], rows)
 
 
 evaluate_alerts = dg.define_asset_job(

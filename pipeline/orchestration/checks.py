@@ -92,9 +92,8 @@ def _result(check: Check, report: Report) -> dg.AssetCheckResult:
 def _table(rows: Sequence[Mapping[str, Any]]) -> str:
     if not rows:
         return ""
-    header = [*rows[0]]
-    cells = [[formats.markdown(formats.shown(row[name])) for name in header] for row in rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in [header, ["---"] * len(header), *cells])
+    cells = ([formats.markdown(formats.shown(value)) for value in row.values()] for row in rows)
+    return formats.markdown_table([*rows[0]], cells)
 
 
 def _value(value: Any) -> Any:

@@ -103,6 +103,7 @@ def table_metadata(name: str) -> dict[str, Any]:
     }
 
 
+@cache
 def _columns(name: str) -> dict[str, tuple[str, str | None, bool, bool]]:
     """Type, comment, whether it may be null, whether it is unique: of each column."""
     if name in LAKE_SCHEMAS:
@@ -138,6 +139,7 @@ def _lineage(name: str, upstream: Iterable[Upstream]) -> dict[str, dg.TableColum
     return {"dagster/column_lineage": dg.TableColumnLineage(found)} if found else {}
 
 
+@cache
 @cache
 def code_of_stats() -> tuple[str, ...]:
     """The texts of the modules that make stats of partials."""

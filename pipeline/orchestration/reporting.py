@@ -37,12 +37,17 @@ def stats_report(
 
 
 def _most_used(report: Report) -> str:
-    rows = [
-        f"| {formats.markdown(prompt['name'])} | {formats.count(prompt['usageCount'])} "
-        f"| {formats.percent(prompt['successRate'])} | {formats.seconds(prompt['avgGenerationTimeMs'])} |"
+    rows = (
+        [
+            formats.markdown(prompt["name"]),
+            formats.count(prompt["usageCount"]),
+            formats.percent(prompt["successRate"]),
+            formats.seconds(prompt["avgGenerationTimeMs"]),
+        ]
         for prompt in report.prompts[:LISTED]
-    ]
-    return "\n".join(["| prompt | uses | success | mean time |", "|---|--:|--:|--:|", *rows])
+    )
+    figures = ["uses", "success", "mean time"]
+    return formats.markdown_table(["prompt", *figures], rows, right=figures)
 
 
 write_report_job = dg.define_asset_job(

@@ -21,9 +21,9 @@ def preview(rows: pl.DataFrame) -> dg.MarkdownMetadataValue:
     """The first rows, and of them the first columns, as a table in Markdown."""
     shown = rows.head(ROWS)
     shown = shown.select(shown.columns[:COLUMNS])
-    lines = [shown.columns, ["--:" if kind.is_numeric() else "---" for kind in shown.dtypes]]
-    lines += [[_text(value) for value in row] for row in shown.iter_rows()]
-    return dg.MetadataValue.md("\n".join(f"| {' | '.join(line)} |" for line in lines))
+    cells = ([_text(value) for value in row] for row in shown.iter_rows())
+    numbers = [name for name, kind in shown.schema.items() if kind.is_numeric()]
+    return dg.MetadataValue.md(formats.markdown_table(shown.columns, cells, right=numbers))
 
 
 def _text(value: object) -> str:

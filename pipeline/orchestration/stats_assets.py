@@ -19,6 +19,8 @@ from pipeline.orchestration.sources import observed_others, relations
 from pipeline.publish.publish import PublishReport, publish
 from pipeline.publish.values import publish_values
 from pipeline.queries import query
+from pipeline.stats.frames import windows
+from pipeline.stats.percentiles import PERCENTILES
 
 STATS_GROUP = "stats"
 PUBLISH = "publish"
@@ -26,8 +28,6 @@ VALUES_GROUP = "values"
 NIGHTLY = "nightly"
 
 RATES = ["success_rate", "success_rate_lower", "success_rate_upper"]
-PERCENTILES = [f"p{percent}_generation_time_ms" for percent in (50, 90, 95, 99)]
-WINDOWS = [f"usage_count_{period}{days}d" for period in ("", "previous_") for days in (1, 7, 30)]
 
 OF_PARTIALS = {
     **dict.fromkeys(RATES, ("success_count", "usage_count")),
@@ -50,7 +50,7 @@ OF_EVENTS = {
     "usage_count": ("id",),
     "unique_users": ("user_id",),
     **dict.fromkeys([*PERCENTILES, "timed_count"], ("generation_time_ms",)),
-    **dict.fromkeys(WINDOWS, ("created_at",)),
+    **dict.fromkeys(windows(), ("created_at",)),
     **dict.fromkeys(["error_kind", "error_count"], ("error_message",)),
     "last_seen_at": ("created_at",),
 }
@@ -60,7 +60,7 @@ VALUE_QUERIES = [f"engine/prompt_value_{name}" for name in ("counts", "times", "
 UPSTREAM = {
     tables.prompt_stats.name: [
         Upstream(USAGE.total, OF_PARTIALS),
-        Upstream(USAGE.daily, dict.fromkeys(WINDOWS, ("usage_count", "day")), by_name=False),
+        Upstream(USAGE.daily, dict.fromkeys(windows(), ("usage_count", "day")), by_name=False),
         Upstream(USERS.total, {"unique_users": ("value",)}, by_name=False),
         FAVORITES,
     ],

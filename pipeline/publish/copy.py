@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 from typing import cast as typed
 
 import polars as pl
 import psycopg
 from adbc_driver_manager.dbapi import Connection as AdbcConnection
-from sqlalchemy import ARRAY, Connection, Table, Text, any_, bindparam, cast, delete, select
+from sqlalchemy import ARRAY, Connection, Row, Table, Text, any_, bindparam, cast, delete, select
 from sqlalchemy.dialects import postgresql
 
 from pipeline.stats.changes import Changes
@@ -33,6 +34,11 @@ def read_table(
     with connection.cursor() as cursor:
         cursor.execute(sql)
         return typed("pl.DataFrame", pl.from_arrow(cursor.fetch_arrow_table()))
+
+
+def frame_of(rows: Iterable[Row[Any]], schema: Mapping[str, Any]) -> pl.DataFrame:
+    """Rows of a statement as a frame with these columns and types."""
+    return pl.DataFrame([tuple(row) for row in rows], schema=dict(schema), orient="row")
 
 
 def _readable(column: Any) -> Any:

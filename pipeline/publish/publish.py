@@ -13,7 +13,6 @@ import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 import polars as pl
 import pyarrow.dataset as ds
@@ -29,7 +28,7 @@ from pipeline.lake import source
 from pipeline.lake.partials import USAGE, stale_days
 from pipeline.lake.periods import State
 from pipeline.lake.usage_events import open_usage_events
-from pipeline.publish.copy import copy_frame, read_table, replace_groups
+from pipeline.publish.copy import copy_frame, frame_of, read_table, replace_groups
 from pipeline.publish.guard import require_sums
 from pipeline.publish.progress import take_progress
 from pipeline.publish.users import publish_users
@@ -188,7 +187,9 @@ def _wanted(
     connection: Connection, state: State, totals: pl.DataFrame, days: pl.DataFrame, as_of: dt.datetime
 ) -> dict[str, pl.DataFrame]:
     """Each stats table as it shall be, but for ``stats_as_of``; ``prompt_daily_stats`` only for ``days``."""
-    prompts = _frame(connection, FAVORITE_COUNTS, {"prompt_id": pl.String, "favorite_count": pl.Int64})
+    prompts = frame_of(
+        connection.execute(FAVORITE_COUNTS), {"prompt_id": pl.String, "favorite_count": pl.Int64}
+    )
     today = as_of.astimezone(dt.UTC).date()
     window = DayRange(today - WINDOW, today - ONE_DAY).days()
     recent = _days_of_prompts(state, list(window), ["day", "prompt_id", "usage_count"])
@@ -208,9 +209,8 @@ def _wanted(
 
 def _changed_days(connection: Connection, held: pl.DataFrame) -> list[dt.date]:
     """The days whose partials are not those that the published stats were made from."""
-    published = _frame(
-        connection,
-        select(tables.stats_day.c.day, tables.stats_day.c.events_version),
+    published = frame_of(
+        connection.execute(select(tables.stats_day.c.day, tables.stats_day.c.events_version)),
         {"day": pl.Date, "events_version": pl.Int64},
     )
     now = held.select("day", "events_version")
@@ -258,7 +258,7 @@ def _write_back(connection: Connection, prompt_stats: pl.DataFrame, as_of: dt.da
         "last_used_at": pl.Datetime("us", "UTC"),
         "favorite_count": pl.Int64,
     }
-    current = _frame(connection, PROMPTS_WRITE_BACK, columns)
+    current = frame_of(connection.execute(PROMPTS_WRITE_BACK), columns)
     wanted = prompt_stats.select(*columns).join(current.select("prompt_id"), on="prompt_id", how="semi")
     changed = changed_groups(current, wanted, "prompt_id").rows
     if changed.is_empty():
@@ -286,11 +286,6 @@ def _write_days(
         statement = upsert(table).values(rows.to_dicts())
         others = {column.name: statement.excluded[column.name] for column in table.c if column.name != "day"}
         connection.execute(statement.on_conflict_do_update(index_elements=["day"], set_=others))
-
-
-def _frame(connection: Connection, statement: Any, schema: Mapping[str, Any]) -> pl.DataFrame:
-    rows = connection.execute(statement).all()
-    return pl.DataFrame([tuple(row) for row in rows], schema=dict(schema), orient="row")
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from pipeline.lake.merge import merged
 from pipeline.lake.partials import SCHEMA, USERS
 from pipeline.lake.periods import State
 from pipeline.lake.usage_events import open_usage_events
-from pipeline.publish.copy import copy_frame
+from pipeline.publish.copy import copy_frame, frame_of
 from pipeline.queries import query
 from pipeline.stats import frames
 from pipeline.tables import user_prompt_stats, user_stats_day
@@ -59,11 +59,7 @@ def publish_users(connection: Connection, lake: str, usage: pl.DataFrame, as_of:
     state = State(lake, USERS)
     ledger = state.daily.days()
     held = ledger.select("day", "synced_high", "events_version", ingest_xid="mark").select(*LEDGER)
-    published = pl.DataFrame(
-        [tuple(row) for row in connection.execute(select(user_stats_day))],
-        schema={**LEDGER, "rollup_version": pl.Int64},
-        orient="row",
-    )
+    published = frame_of(connection.execute(select(user_stats_day)), {**LEDGER, "rollup_version": pl.Int64})
     rows = 0
     if not published.drop("rollup_version").sort("day").equals(held.sort("day")):
         grown = _grown_since(published, held)

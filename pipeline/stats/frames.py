@@ -43,13 +43,13 @@ def prompt_stats(
     The windows of 1, 7 and 30 whole days end before ``today``; as long ones before them are the previous.
     """
     own = _dimension(totals, "prompt")
-    windows = _windows()
+    periods = windows()
     recent = days.group_by("prompt_id").agg(
         pl.col("usage_count")
         .filter(pl.col("day").is_between(today - dt.timedelta(first), today - dt.timedelta(last)))
         .sum()
         .alias(name)
-        for name, (first, last) in windows.items()
+        for name, (first, last) in periods.items()
     )
     times = percentiles(
         _dimension(totals, "time").select(
@@ -58,7 +58,7 @@ def prompt_stats(
     )
     prompt_ids = pl.concat([prompts["prompt_id"], own["prompt_id"]]).unique().to_frame()
     counts = ["usage_count", "success_count", "failure_count", "timed_count"]
-    counts += ["generation_time_ms_sum", "favorite_count", *windows]
+    counts += ["generation_time_ms_sum", "favorite_count", *periods]
     joined = prompt_ids
     for part in (own, recent, times, prompts):
         joined = joined.join(part, on="prompt_id", how="left")
@@ -68,7 +68,7 @@ def prompt_stats(
         *MEASURES,
         *DETAILS,
         *(pl.col(name).clip(lowest, highest) for name in PERCENTILES),
-        *windows,
+        *periods,
         "favorite_count",
     )
 
@@ -94,7 +94,7 @@ def prompt_value_stats(counts: pl.DataFrame, times: pl.DataFrame) -> pl.DataFram
         "timed_count",
         *(pl.col(name).clip(lowest, highest) for name in PERCENTILES),
         "unique_users",
-        *_windows(),
+        *windows(),
     )
 
 
@@ -145,10 +145,10 @@ def prompt_error_stats(totals: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _windows() -> dict[str, tuple[int, int]]:
+def windows() -> dict[str, tuple[int, int]]:
     """The columns of the periods: how many days ago each begins, and ends."""
-    windows = {f"usage_count_{length}d": (length, 1) for length in WINDOWS}
-    return windows | {f"usage_count_previous_{length}d": (2 * length, length + 1) for length in WINDOWS}
+    latest = {f"usage_count_{length}d": (length, 1) for length in WINDOWS}
+    return latest | {f"usage_count_previous_{length}d": (2 * length, length + 1) for length in WINDOWS}
 
 
 def _dimension(partials: pl.DataFrame, dimension: str) -> pl.DataFrame:

@@ -35,7 +35,6 @@ from pathlib import Path
 import dagster as dg
 import psutil
 import psycopg
-from dagster import DagsterRunStatus
 from rich.console import Console
 from rich.table import Table
 
@@ -44,6 +43,7 @@ from pipeline.database import Database
 from pipeline.embedded import client
 from pipeline.embedded.server import Server
 from pipeline.orchestration import instance
+from pipeline.orchestration.jobs import UNFINISHED
 from pipeline.settings import settings
 from tests.benchmarks.clock import say
 from tests.command import REPOSITORY, environment, prompt_stats
@@ -54,14 +54,6 @@ TICK_SECONDS = 300
 MEASURE_EVERY_SECONDS = 10
 CALM_SECONDS = 2 * TICK_SECONDS + 120
 """Until when, without further harm, everything has to be in order."""
-
-UNFINISHED = [
-    DagsterRunStatus.QUEUED,
-    DagsterRunStatus.NOT_STARTED,
-    DagsterRunStatus.STARTING,
-    DagsterRunStatus.STARTED,
-    DagsterRunStatus.CANCELING,
-]
 
 APP = """
 import datetime as dt, random, sys, time, uuid

@@ -5,8 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import threading
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import dagster as dg
 import polars as pl
@@ -26,7 +25,6 @@ from pipeline.orchestration.jobs import JOB, range_tags
 from pipeline.orchestration.resources import Stores
 from pipeline.reconcile import reconcile
 from pipeline.refresh import refresh
-from pipeline.settings import Settings
 from pipeline.tables import STATS_TABLES, prompts, user_prompt_stats
 from tests.conftest import FIRST_DAY
 from tests.oracle import assert_equals_recount
@@ -37,18 +35,10 @@ PUBLISHED = [*(table.name for table in STATS_TABLES), prompts.name, user_prompt_
 
 
 @pytest.fixture
-def stores(database: Database, lake: str) -> Stores:
+def stores(stores: Stores, database: Database) -> Stores:
     """The test's database, with an event on each of ten days and two on the first, and its lake."""
     append(database, DAYS[0], *DAYS)
-    values = {"PROMPT_STATS_LAKE_URI": lake, "PROMPT_STATS_START_DATE": FIRST_DAY}
-    return Stores(Settings.model_validate(values), database)
-
-
-@pytest.fixture
-def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    """A Dagster home of its own."""
-    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
-        yield instance
+    return stores
 
 
 def append(database: Database, *days: dt.date) -> None:

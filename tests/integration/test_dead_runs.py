@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
-from pathlib import Path
 
 import dagster as dg
 import psycopg
@@ -15,22 +13,6 @@ from pipeline.definitions import build_definitions
 from pipeline.orchestration import dead_runs
 from pipeline.orchestration.jobs import JOB
 from pipeline.orchestration.resources import Stores
-from pipeline.settings import Settings
-
-STARTED = dg.DagsterRunStatus.STARTED
-
-
-@pytest.fixture
-def stores(database: Database, lake: str) -> Stores:
-    """The test's database and lake."""
-    return Stores(Settings.model_validate({"PROMPT_STATS_LAKE_URI": lake}), database)
-
-
-@pytest.fixture
-def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    """A Dagster home of its own."""
-    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
-        yield instance
 
 
 def started(instance: dg.DagsterInstance, stores: Stores) -> dg.DagsterRun:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
@@ -24,7 +23,6 @@ from pipeline.orchestration.resources import Stores
 from pipeline.orchestration.running import REASON
 from pipeline.publish import values
 from pipeline.refresh import refresh
-from pipeline.settings import Settings
 from tests.command import REPOSITORY, environment
 from tests.conftest import FIRST_DAY
 from tests.oracle import assert_equals_recount
@@ -35,20 +33,6 @@ TICK = dt.datetime(2026, 1, 1, 12, 0, tzinfo=dt.UTC)
 def today() -> dt.date:
     """Not a constant: a session may begin before midnight and end after it."""
     return dt.datetime.now(dt.UTC).date()
-
-
-@pytest.fixture
-def stores(database: Database, lake: str) -> Stores:
-    """The test's database and lake."""
-    environment_values = {"PROMPT_STATS_LAKE_URI": lake, "PROMPT_STATS_START_DATE": FIRST_DAY}
-    return Stores(Settings.model_validate(environment_values), database)
-
-
-@pytest.fixture
-def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    """A Dagster home of its own."""
-    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
-        yield instance
 
 
 def append(database: Database, *days: dt.date | None) -> None:
