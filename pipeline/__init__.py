@@ -12,6 +12,8 @@ The folders, in the order in which the data passes through them:
     Frames in, frames out: merges the daily partials into counters, rates and percentiles.
 ``publish``
     Writes the result to ``prompts`` and the stats tables, in one transaction.
+``adoption``
+    The app's tables, found or made: what is missing there, added in quick steps.
 ``checks``
     Compares, looks for what is odd, and says what to do; repairs nothing.
 ``alerts``
@@ -31,7 +33,8 @@ has), ``erasure`` (removes a person's events), ``rejected`` (events that could n
 (posts that no event is about), ``reading`` (what people ask of the published stats), ``export`` (a whole
 table as a file), ``formats`` (values as people read them), ``settings`` (the environment), ``errors`` (the
 error tree), ``days`` (which day an event belongs to), ``tables`` (the schema), ``schema`` (migrations),
-``database`` (connections), ``conninfo`` (their addresses), ``queries`` (the files of ``sql/``), ``embedded``
-(the Postgres that starts by itself), ``seeding`` with ``data`` (the shipped prompts) and ``traffic`` and
-``simulation`` (made-up events), ``logs`` (the log as JSON).
+``database`` (connections), ``conninfo`` (their addresses), ``names`` (what the app calls its tables),
+``queries`` (the files of ``sql/``), ``embedded`` (the Postgres that starts by itself), ``seeding`` with
+``data`` (the shipped prompts) and ``traffic`` and ``simulation`` (made-up events), ``logs`` (the log as
+JSON).
 """

@@ -11,10 +11,15 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from pipeline.errors import DatabaseError
+from pipeline.names import DEFAULT_NAMES, TableNames
 
 
-def libpq_conninfo(url: str, application_name: str = "prompt-stats") -> str:
+def libpq_conninfo(
+    url: str, application_name: str = "prompt-stats", names: TableNames = DEFAULT_NAMES
+) -> str:
     """The libpq form of any libpq or SQLAlchemy form of a database's address, with our session settings.
+
+    ``names``: sessions look for tables where they say.
 
     :raises DatabaseError: it is neither. The text does not repeat it, since it may hold a password.
     """
@@ -29,6 +34,9 @@ def libpq_conninfo(url: str, application_name: str = "prompt-stats") -> str:
             "Correct it, or unset it to use the embedded server",
         ) from None
     options = f"{given.get('options') or ''} -c TimeZone=UTC".strip()
+    if names.search_path:
+        path = ",".join('"{}"'.format(schema.replace('"', '""')) for schema in names.search_path)
+        options += " -c search_path=" + re.sub(r"([\\\s])", r"\\\1", path)
     given.setdefault("application_name", application_name)
     given.setdefault("connect_timeout", "10")
     return make_conninfo("", **{**given, "options": options})

@@ -18,6 +18,7 @@ from sqlalchemy import Connection, Engine, create_engine, text
 
 from pipeline.conninfo import libpq_conninfo
 from pipeline.errors import DatabaseError, DatabaseUnavailableError
+from pipeline.names import DEFAULT_NAMES, TableNames
 from pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -48,18 +49,22 @@ LOCK_SPACE = 0x70537461
 class Database:
     """One Postgres database.
 
-    ``conninfo`` is a libpq connection string and may hold a password: never log it.
+    ``conninfo`` is a libpq connection string and may hold a password: never log it. ``names``: what the app
+    calls its tables; sessions find them by ours.
     """
 
     conninfo: str = field(repr=False)
+    names: TableNames = DEFAULT_NAMES
 
     @classmethod
-    def from_url(cls, url: str, application_name: str = "prompt-stats") -> Database:
+    def from_url(
+        cls, url: str, application_name: str = "prompt-stats", names: TableNames = DEFAULT_NAMES
+    ) -> Database:
         """The database at ``url``, checked: it answers, and is new enough.
 
         :raises DatabaseError: it does not answer, refuses us, or is older than version 13.
         """
-        database = cls(libpq_conninfo(url, application_name))
+        database = cls(libpq_conninfo(url, application_name, names), names)
         database._check()
         return database
 
@@ -67,14 +72,14 @@ class Database:
     def from_settings(cls, settings: Settings, application_name: str = "prompt-stats") -> Database:
         """The database that the settings name: ``DATABASE_URL``, else the embedded server, started."""
         if settings.database_url:
-            return cls.from_url(settings.database_url, application_name)
+            return cls.from_url(settings.database_url, application_name, settings.tables)
         from pipeline.embedded import client
 
-        return cls.from_url(client.start(settings.home), application_name)
+        return cls.from_url(client.start(settings.home), application_name, settings.tables)
 
     def named(self, application_name: str) -> Database:
         """The same database, with connections of another name."""
-        return Database(make_conninfo(self.conninfo, application_name=application_name))
+        return Database(make_conninfo(self.conninfo, application_name=application_name), self.names)
 
     @cached_property
     def engine(self) -> Engine:

@@ -1,58 +1,112 @@
-"""Migrations: brings a database to this version's schema, and back.
+"""The schema: brings a database to this version's, and takes back what it added.
 
-Alembic does the work; ``migrations/`` holds the steps.
+The app's tables are adopted (``pipeline.adoption``): what is missing there is added in quick steps. Ours are
+migrated by Alembic; ``migrations/`` holds the revisions.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from alembic.util import CommandError
+from sqlalchemy import Connection, text
 
-from pipeline.database import Database, Lock, lock_transaction
-from pipeline.errors import DatabaseError
+from pipeline.adoption import steps
+from pipeline.adoption.catalog import quoted, read_catalog
+from pipeline.adoption.ids import Ids
+from pipeline.adoption.plan import Plan, Step, plan_adoption, undo_triggers
+from pipeline.database import Database, Lock
+from pipeline.errors import DatabaseError, readable
 from pipeline.queries import shipped
 
 VERSION_TABLE = "prompt_stats_schema_version"
 """Alembic's table, under a name that can't meet another Alembic in the same database."""
 
+Said = Callable[[str], None]
+"""Is told what is done next."""
+
+
+@dataclass(frozen=True)
+class MigrationPlan:
+    """What a migration would do: ``revisions`` of our own tables, then ``steps`` on the app's."""
+
+    revisions: Sequence[str]
+    steps: Sequence[Step]
+
+    def as_json(self) -> dict[str, object]:
+        """For programs."""
+        return {
+            "revisions": list(self.revisions),
+            "steps": [
+                {"what": step.what, "lock": step.lock.value, "statements": list(step.statements)}
+                for step in self.steps
+            ],
+        }
+
 
 @dataclass(frozen=True)
 class MigrationReport:
-    """Where the schema was and is. ``before`` is None on a database that had nothing of ours."""
+    """Where the schema was and is, and what was done. ``before`` is None on a database without our tables."""
 
     before: str | None
     after: str | None
     steps: list[str]
 
 
-def migrate(database: Database, target: str = "head") -> MigrationReport:
-    """Brings the schema to ``target``: a revision, ``head``, or ``base`` to take everything back.
+def plan_migration(database: Database) -> MigrationPlan:
+    """What :func:`migrate` would do; changes nothing.
 
-    All in one transaction: whole, or not at all. Doing it again does nothing.
+    :raises DatabaseError: the app's tables can't be used as they are.
     """
-    config = _config()
-    script = ScriptDirectory.from_config(config)
-    with database.engine.begin() as connection:
-        lock_transaction(connection, Lock.SCHEMA)
-        config.attributes["connection"] = connection
-        before = _revision(connection)
-        if target == "base":
-            command.downgrade(config, target)
-        else:
-            command.upgrade(config, target)
-        after = _revision(connection)
-    low, high = (after, before) if target == "base" else (before, after)
-    steps = [
-        f"{step.revision}: {step.doc}"
-        for step in script.iterate_revisions(high or "base", low or "base")
-        if high != low
-    ]
-    return MigrationReport(before, after, steps if target == "base" else steps[::-1])
+    adoption = _plan(database)
+    with database.engine.connect() as connection:
+        return MigrationPlan(_revisions(_revision(connection), _head()), adoption.steps)
+
+
+def migrate(database: Database, say: Said = lambda _: None) -> MigrationReport:
+    """Brings the schema to this version's: ours in one transaction, then the app's tables, step by step.
+
+    Doing it again does what is left, or nothing.
+
+    :raises DatabaseError: the app's tables can't be used as they are; or a step can't be taken, then those
+        before it stay.
+    """
+    with database.locked(Lock.SCHEMA):
+        plan = _plan(database)
+        before, after = _migrate(database, "head", plan.ids, say)
+        done = _revisions(before, after)
+        for step in plan.steps:
+            say(step.what)
+            steps.take(database, step)
+            done.append(step.what)
+    return MigrationReport(before, after, done)
+
+
+def undo(database: Database, say: Said = lambda _: None) -> MigrationReport:
+    """Takes back all that :func:`migrate` added, and nothing else. Tables with rows of the app stay.
+
+    :raises DatabaseError: a step can't be taken back; it goes on from there.
+    """
+    with database.locked(Lock.SCHEMA):
+        with database.engine.connect() as connection:
+            before = _revision(connection)
+            catalog = read_catalog(connection, database.names)
+        if before is None:
+            return MigrationReport(None, None, [])
+        done = []
+        for what in steps.take_back(database):
+            say(what)
+            done.append(what)
+        # Without its table of notes the trigger would fail the app, whoever made it.
+        steps.run_alone(database, undo_triggers(catalog))
+        _migrate(database, "base", {}, say)
+        steps.run_alone(database, f"DROP TABLE {quoted(catalog.schema, VERSION_TABLE)}")
+    return MigrationReport(before, None, done + _revisions(None, before)[::-1])
 
 
 def require_current(database: Database) -> None:
@@ -60,15 +114,65 @@ def require_current(database: Database) -> None:
 
     :raises DatabaseError: it is older or newer, or not there.
     """
-    head = ScriptDirectory.from_config(_config()).get_current_head()
     with database.engine.connect() as connection:
         found = _revision(connection)
-    if found != head:
+    if found != _head():
         raise DatabaseError(
             "Looking at the database's schema",
-            f"it is at revision {found or 'none'}, and this version needs {head}",
+            f"it is at revision {found or 'none'}, and this version needs {_head()}",
             "Run: prompt-stats migrate",
         )
+
+
+def _plan(database: Database) -> Plan:
+    with database.engine.connect() as connection:
+        plan = plan_adoption(read_catalog(connection, database.names), database.names)
+    if plan.problems:
+        raise DatabaseError(
+            "Looking at the app's tables",
+            "; ".join(problem.what for problem in plan.problems),
+            ". ".join(dict.fromkeys(problem.remedy for problem in plan.problems)),
+        )
+    return plan
+
+
+def _migrate(database: Database, target: str, ids: Ids, say: Said) -> tuple[str | None, str | None]:
+    """Has Alembic bring our tables to a revision; returns that before and after."""
+    config = _config()
+    config.attributes["ids"] = ids
+    with database.engine.begin() as connection:
+        if database.names.schema:
+            connection.execute(
+                text("SELECT set_config('search_path', quote_ident(:schema), true)"),
+                {"schema": database.names.schema},
+            )
+        config.attributes["connection"] = connection
+        before = _revision(connection)
+        for revision in _revisions(before, _head()) if target == "head" else ():
+            say(revision)
+        try:
+            (command.upgrade if target == "head" else command.downgrade)(config, target)
+        except CommandError as error:
+            raise DatabaseError(
+                f"Bringing the schema from revision {before} to {target}",
+                readable(error),
+                "Use the version of prompt-stats that made it, or a newer one",
+            ) from None
+        return before, _revision(connection)
+
+
+def _revisions(low: str | None, high: str | None) -> list[str]:
+    """The revisions after ``low`` up to ``high``, with what each is about; none if one is unknown."""
+    script = ScriptDirectory.from_config(_config())
+    known = {step.revision: f"{step.revision}: {step.doc}" for step in script.walk_revisions()}
+    order = list(known)[::-1]
+    if high is None or low == high or not {low, high} - {None} <= known.keys():
+        return []
+    return [known[each] for each in order[order.index(low) + 1 if low else 0 : order.index(high) + 1]]
+
+
+def _head() -> str | None:
+    return ScriptDirectory.from_config(_config()).get_current_head()
 
 
 def _config() -> Config:

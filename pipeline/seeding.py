@@ -14,9 +14,10 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationError
-from sqlalchemy import ARRAY, Connection, Text, any_, func, literal, or_, select
+from sqlalchemy import ARRAY, Connection, Text, any_, bindparam, func, literal, or_, select
 from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.exc import DataError, IntegrityError
+from sqlalchemy.types import UserDefinedType
 
 from pipeline.database import Database, Lock, lock_transaction
 from pipeline.errors import InputError
@@ -137,9 +138,20 @@ def read_prompts(file: Path) -> list[SeedPrompt]:
     return entries
 
 
+class _Untyped(UserDefinedType[object]):
+    """Leaves the type of a parameter to Postgres."""
+
+    cache_ok = True
+
+
 def _write(connection: Connection, entry: SeedPrompt) -> bool:
     """Inserts or updates one prompt; False: it was already so, and its row was not written."""
-    statement: Insert = insert(prompts).values(**entry.model_dump(), is_system_prompt=True)
+    # A text without a type fits an enum of the app too.
+    values = {
+        name: value if isinstance(value, list) else bindparam(name, value, _Untyped())
+        for name, value in entry.model_dump().items()
+    }
+    statement: Insert = insert(prompts).values(**values, is_system_prompt=True)
     texts = [name for name in SeedPrompt.model_fields if name != "slug"]
     changed = or_(*(prompts.c[name].is_distinct_from(statement.excluded[name]) for name in texts))
     statement = statement.on_conflict_do_update(

@@ -16,6 +16,7 @@ from pydantic import Field, PositiveInt, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from pipeline.errors import SettingsError
+from pipeline.names import DEFAULT_NAMES, TableNames
 
 
 class Scope(StrEnum):
@@ -67,6 +68,9 @@ class Settings(BaseSettings):
 
     ``database_url``
         ``DATABASE_URL``: any libpq or SQLAlchemy form; None means the embedded server.
+    ``tables``
+        ``PROMPT_STATS_TABLES``: what the app calls its tables and columns, as :meth:`TableNames.parse` reads
+        it.
     ``home``
         ``PROMPT_STATS_HOME``: embedded database, lake and Dagster home. Absolute.
     ``lake_uri``
@@ -98,6 +102,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, extra="ignore")
 
     database_url: str | None = Field(default=None, validation_alias="DATABASE_URL", repr=False)
+    tables: Annotated[TableNames, NoDecode] = Field(
+        default=DEFAULT_NAMES, validation_alias="PROMPT_STATS_TABLES"
+    )
     home: Path = Field(default=Path(".prompt-stats"), validation_alias="PROMPT_STATS_HOME")
     lake_uri: str | None = Field(default=None, validation_alias="PROMPT_STATS_LAKE_URI")
     start_date: dt.date = Field(default=dt.date(2025, 1, 1), validation_alias="PROMPT_STATS_START_DATE")
@@ -135,6 +142,11 @@ class Settings(BaseSettings):
         if not isinstance(given, str):
             return given
         return tuple(ApiToken.parse(text) for text in given.replace(",", " ").split())
+
+    @field_validator("tables", mode="before")
+    @classmethod
+    def _names(cls, given: object) -> object:
+        return TableNames.parse(given) if isinstance(given, str) else given
 
     @field_validator("alert_email_to", mode="before")
     @classmethod

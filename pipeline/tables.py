@@ -5,7 +5,7 @@ are kept in the database, and ``docs/tables.md`` is made of them.
 Names follow ``docs/naming.md``: units in the name, ``is_`` and ``_at``.
 
 The trigger that notes changed days (``prompt_usage_invalidation``) is not expressible here; it is in
-the first migration.
+``pipeline.adoption.plan``, which brings the app's four tables to what is here. Our own are migrated.
 """
 
 from __future__ import annotations
@@ -246,6 +246,8 @@ prompts = Table(
         TIMESTAMP,
         comment="as_of of the refresh that last changed these counters; NULL before any did.",
     ),
+    # An id may be of any type; readers name prompts by text.
+    Index("prompts_id_text_idx", text("(id::text)")),
     Index(
         "prompts_most_used_idx",
         text("usage_count DESC"),
@@ -642,6 +644,16 @@ stats_alert_message = Table(
     Column("attempt_count", Integer, nullable=False, comment="How often it was tried."),
     Column("failure", Text, comment="Why the last attempt failed; NULL if none did."),
     comment="One row a message and channel. What could not be sent is tried again for a week.",
+)
+
+stats_schema_change = Table(
+    "stats_schema_change",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True, comment="In the order of the steps."),
+    Column("changed_at", TIMESTAMP, nullable=False, server_default=NOW, comment="When the step was taken."),
+    Column("what", Text, nullable=False, unique=True, comment="What the step did."),
+    Column("undo", JSONB, nullable=False, comment="The statements that take it back: a list."),
+    comment="One row for each thing that migrate added to the app's tables; migrate --undo takes them back.",
 )
 
 STATS_TABLES = (

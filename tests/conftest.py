@@ -25,7 +25,10 @@ FIRST_DAY = dt.date(2025, 1, 1)
 LONGEST_TEST = dt.timedelta(seconds=20)
 """Longer than any that takes midnight for far away."""
 
-TEMPLATE = "migrated"
+TEMPLATE, APP_TEMPLATE, ADOPTED_TEMPLATE = "migrated", "an app's", "adopted"
+
+APP_SCHEMA = Path(__file__).parent / "data" / "app.sql"
+"""The tables of an app in the field, made by Drizzle."""
 LONGEST_FILES = {
     "test_histories.py",
     "test_demo.py",
@@ -110,6 +113,27 @@ def migrated_template(server_url: str) -> str:
     schema.migrate(database)
     database.close()
     return TEMPLATE
+
+
+@pytest.fixture(scope="session")
+def app_template(server_url: str) -> str:
+    """The name of a database as an app has it that never heard of us, to be copied."""
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{APP_TEMPLATE}" TEMPLATE template0')
+    with psycopg.connect(make_conninfo(server_url, dbname=APP_TEMPLATE)) as connection:
+        connection.execute(APP_SCHEMA.read_bytes())
+    return APP_TEMPLATE
+
+
+@pytest.fixture(scope="session")
+def adopted_template(server_url: str, app_template: str) -> str:
+    """The same, with what ``migrate`` adds."""
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{ADOPTED_TEMPLATE}" TEMPLATE "{app_template}"')
+    database = Database.from_url(make_conninfo(server_url, dbname=ADOPTED_TEMPLATE))
+    schema.migrate(database)
+    database.close()
+    return ADOPTED_TEMPLATE
 
 
 @pytest.fixture

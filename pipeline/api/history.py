@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import uuid
 import zoneinfo
 from enum import StrEnum
 from functools import cache
@@ -17,7 +16,7 @@ from pipeline.api.access import Reader
 from pipeline.api.answers import Answer, StatsAnswer
 from pipeline.api.problems import Problem
 from pipeline.api.prompts import PROMPT_BY_KEY
-from pipeline.api.reader import Key, Rows, Stats, answer, asked_keys, by_key, no_prompt, only
+from pipeline.api.reader import Id, Key, Rows, Stats, answer, asked_keys, by_key, no_prompt, only
 from pipeline.days import ONE_DAY, DayRange
 from pipeline.lake import prompt_partials, series
 from pipeline.queries import query
@@ -102,7 +101,7 @@ class OverviewAnswer(SeriesAnswer):
 class Sparkline(Answer):
     """A prompt's use day by day."""
 
-    prompt_id: uuid.UUID
+    prompt_id: Id
     usage_counts: list[int] = Field(description="One a day, zeros included.", examples=[[3, 0, 7]])
 
 

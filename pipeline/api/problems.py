@@ -11,6 +11,7 @@ import psycopg
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from psycopg.errors import InvalidTextRepresentation, NumericValueOutOfRange
 from starlette.exceptions import HTTPException
 
 from pipeline.errors import InputError, NotFoundError, PromptStatsError
@@ -71,6 +72,8 @@ def answer_with_problems(app: FastAPI) -> None:
     app.exception_handler(HTTPException)(_of_http)
     app.exception_handler(RequestValidationError)(_of_parameters)
     app.exception_handler(PromptStatsError)(_of_ours)
+    for error in (InvalidTextRepresentation, NumericValueOutOfRange):
+        app.exception_handler(error)(_of_id)
     app.exception_handler(psycopg.Error)(_of_database)
     app.exception_handler(Exception)(_of_anything)
 
@@ -98,6 +101,10 @@ async def _of_ours(_request: Request, error: PromptStatsError) -> JSONResponse:
         return _problem(404 if isinstance(error, NotFoundError) else 400, str(error))
     logger.error("%s", error)
     return _problem(503, "The stats can't be read now; the log says why", {"Retry-After": str(RETRY_SECONDS)})
+
+
+async def _of_id(_request: Request, error: psycopg.Error) -> JSONResponse:
+    return _problem(422, f"An id is not of the kind that this database has: {error.diag.message_primary}")
 
 
 async def _of_database(_request: Request, error: psycopg.Error) -> JSONResponse:

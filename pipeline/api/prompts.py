@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import uuid
 from enum import StrEnum
 from typing import Annotated
 
@@ -15,7 +14,7 @@ from pipeline import tables
 from pipeline.api.access import Reader
 from pipeline.api.answers import Answer, StatsAnswer, model_of
 from pipeline.api.problems import Problem
-from pipeline.api.reader import Key, Stats, answer, asked_keys, by_key, no_prompt, only
+from pipeline.api.reader import Id, Key, Stats, answer, asked_keys, by_key, no_prompt, only
 from pipeline.days import ONE_DAY
 from pipeline.lake import prompt_partials
 from pipeline.queries import query
@@ -150,7 +149,7 @@ class CompareAnswer(StatsAnswer):
 class RankedPrompt(Answer):
     """A prompt of a ranking."""
 
-    prompt_id: uuid.UUID
+    prompt_id: Id
     slug: str | None
     name: str
     category: str | None
@@ -196,9 +195,7 @@ async def list_prompts(
     tag: Text = None,
     search: Annotated[Text, Query(description="Part of the name, slug, description or template.")] = None,
     active: Annotated[bool | None, Query(description="Only active ones, or only the others.")] = True,
-    user_id: Annotated[
-        uuid.UUID | None, Query(alias="userId", description="Whose favourites come first.")
-    ] = None,
+    user_id: Annotated[str | None, Query(alias="userId", description="Whose favourites come first.")] = None,
     limit: Limit = 50,
     offset: Annotated[int, Query(ge=0, le=100_000)] = 0,
 ) -> Response:

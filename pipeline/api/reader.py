@@ -13,6 +13,7 @@ from fastapi import Depends, Path, Request, Response
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool
+from pydantic import Field
 
 from pipeline.api.answers import in_camel_case
 from pipeline.api.problems import Problem
@@ -130,6 +131,10 @@ async def of_request(request: Request) -> Reader:
 
 Stats = Annotated[Reader, Depends(of_request)]
 
+Id = Annotated[str | int, Field(description="As the app has it: a UUID, another text, or a number.")]
+
+UserId = Annotated[str, Path(description="The user's id.", min_length=1, max_length=200)]
+
 Key = Annotated[
     str,
     Path(
@@ -148,10 +153,15 @@ def by_key(key: str) -> dict[str, Any]:
     """
     if "\0" in key:
         raise no_prompt(key)
+    return {"id": as_text(key), "slug": key}
+
+
+def as_text(key: str) -> str:
+    """An id as the database writes it: UUIDs have several spellings."""
     try:
-        return {"id": uuid.UUID(key), "slug": key}
+        return str(uuid.UUID(key))
     except ValueError:
-        return {"id": None, "slug": key}
+        return key
 
 
 def no_prompt(key: str) -> Problem:

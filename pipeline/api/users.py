@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import uuid
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Request, Response
@@ -13,7 +12,7 @@ from pydantic import Field
 from pipeline.api.access import Reader, Writer
 from pipeline.api.answers import Answer, StatsAnswer
 from pipeline.api.prompts import Limit
-from pipeline.api.reader import Key, Stats, answer, by_key, no_prompt
+from pipeline.api.reader import Id, Key, Stats, UserId, answer, as_text, by_key, no_prompt
 from pipeline.queries import query
 
 USER_PROMPTS = query("api/user_prompts")
@@ -29,7 +28,7 @@ router = APIRouter(tags=["users"])
 class UserPrompt(Answer):
     """A prompt that a user used or has as a favourite."""
 
-    prompt_id: uuid.UUID
+    prompt_id: Id
     slug: str | None
     name: str
     category: str | None
@@ -56,7 +55,7 @@ class UserPromptsAnswer(StatsAnswer):
     response_model=UserPromptsAnswer,
     dependencies=[Reader],
 )
-async def user_prompts(request: Request, stats: Stats, user_id: uuid.UUID, limit: Limit = 50) -> Response:
+async def user_prompts(request: Request, stats: Stats, user_id: UserId, limit: Limit = 50) -> Response:
     """Favourites first, in the user's order, then the most used."""
     found = await stats.read((USER_PROMPTS, {"user_id": user_id, "limit": limit}))
     body = {
@@ -69,7 +68,7 @@ async def user_prompts(request: Request, stats: Stats, user_id: uuid.UUID, limit
 @router.put(
     "/users/{user_id}/favorites/{key}", summary="Add a favourite", status_code=204, dependencies=[Writer]
 )
-async def add_favorite(request: Request, user_id: uuid.UUID, key: Key) -> None:
+async def add_favorite(request: Request, user_id: UserId, key: Key) -> None:
     """Makes the prompt the last of the user's favourites; one that is there already stays where it is."""
     if not await _run(request, ADD_FAVORITE, {"user_id": user_id, **by_key(key)}):
         raise no_prompt(key)
@@ -78,7 +77,7 @@ async def add_favorite(request: Request, user_id: uuid.UUID, key: Key) -> None:
 @router.delete(
     "/users/{user_id}/favorites/{key}", summary="Remove a favourite", status_code=204, dependencies=[Writer]
 )
-async def remove_favorite(request: Request, user_id: uuid.UUID, key: Key) -> None:
+async def remove_favorite(request: Request, user_id: UserId, key: Key) -> None:
     """Takes the prompt from the user's favourites; one that was none stays none."""
     await _run(request, REMOVE_FAVORITE, {"user_id": user_id, **by_key(key)})
 
@@ -88,13 +87,15 @@ async def remove_favorite(request: Request, user_id: uuid.UUID, key: Key) -> Non
 )
 async def order_favorites(
     request: Request,
-    user_id: uuid.UUID,
+    user_id: UserId,
     prompt_ids: Annotated[
-        list[uuid.UUID], Body(alias="promptIds", embed=True, min_length=1, max_length=FAVORITES_MAX)
+        list[str], Body(alias="promptIds", embed=True, min_length=1, max_length=FAVORITES_MAX)
     ],
 ) -> None:
     """Puts the user's favourites into this order; those that are not named follow, as they were."""
-    await _run(request, ORDER_FAVORITES, {"user_id": user_id, "prompt_ids": prompt_ids})
+    await _run(
+        request, ORDER_FAVORITES, {"user_id": user_id, "prompt_ids": [as_text(each) for each in prompt_ids]}
+    )
 
 
 async def _run(request: Request, statement: str, values: dict[str, object]) -> bool:

@@ -1,93 +1,39 @@
-"""The app's tables have the columns, defaults and triggers that the pipeline needs."""
+"""The app's tables have the columns, defaults, indexes and triggers that the pipeline needs."""
 
 from __future__ import annotations
 
-from typing import Any
-
-import polars as pl
-from sqlalchemy import Column, Integer, Table, Text, text
-from sqlalchemy.dialects.postgresql import JSONB, UUID
-from sqlalchemy.types import Boolean, DateTime, Double, TypeEngine
-
-from pipeline import tables
-from pipeline.checks.report import Report, Subject, plural, rows
-from pipeline.queries import query
-
-SOURCE_COLUMNS = text(query("postgres/source_columns"))
-
-SOURCES = (tables.prompt_usage, tables.prompts, tables.prompt_favorites, tables.posts)
-
-SCHEMA = {
-    "table_name": pl.String,
-    "kind": pl.String,
-    "name": pl.String,
-    "type": pl.String,
-    "definition": pl.String,
-}
-
-TEXTS = {"text", "character varying", "character", "enum"}
-WHOLE = {"bigint", "integer", "smallint"}
-NUMBERS = {*WHOLE, "double precision", "real", "numeric"}
-KINDS: dict[type[TypeEngine[Any]], set[str]] = {
-    Boolean: {"boolean"},
-    DateTime: {"timestamp with time zone", "timestamp without time zone"},
-    Double: NUMBERS,
-    Integer: NUMBERS,
-    JSONB: {"jsonb", "json", "ARRAY"},
-    UUID: {"uuid", *TEXTS, *WHOLE},
-    Text: TEXTS,
-}
-"""The types that do, for a column that ours has as such: an app may have others."""
-
-TRIGGERS = ("prompt_usage_note_update", "prompt_usage_note_delete", "prompt_usage_note_truncate")
-FIRES = ("O", "A")
-"""``pg_trigger.tgenabled`` of triggers that fire when an app writes."""
+from pipeline.adoption.catalog import Catalog, read_catalog
+from pipeline.adoption.plan import plan_adoption
+from pipeline.checks.report import Report, Subject, plural
+from pipeline.names import APP_TABLES, TableNames
+from pipeline.tables import metadata
 
 
 def source_fits(subject: Subject) -> Report:
     """Nothing that the pipeline needs of the app's tables is missing or of another type."""
-    names = {"tables": [table.name for table in SOURCES]}
-    return judge(rows(subject, SOURCE_COLUMNS, SCHEMA, names))
+    with subject.database.engine.connect() as connection:
+        catalog = read_catalog(connection, subject.database.names)
+    return judge(catalog, subject.database.names)
 
 
-def judge(found: pl.DataFrame) -> Report:
-    """From the rows of ``sql/postgres/source_columns.sql``. Columns that are not ours are only reported."""
-    columns = {(row["table_name"], row["name"]): row for row in found.filter(kind="column").to_dicts()}
-    triggers = {row["name"]: row["definition"] for row in found.filter(kind="trigger").to_dicts()}
-    wrong = [
-        fault
-        for table in SOURCES
-        for column in table.columns
-        if (fault := _fault_of(table, column, columns.get((table.name, column.name))))
+def judge(catalog: Catalog, names: TableNames) -> Report:
+    """From what there is. Columns that are not ours are only reported."""
+    plan = plan_adoption(catalog, names)
+    wrong = [problem.what for problem in plan.problems] + [
+        f"prompt-stats migrate {step.what}" for step in plan.steps
     ]
-    mark = columns.get(("prompt_usage", "ingest_xid"))
-    if mark and "pg_current_xact_id" not in (mark["definition"] or ""):
-        wrong.append(_fault("prompt_usage", "ingest_xid", "lacks its default: new events are not found"))
-    wrong += [
-        _fault("prompt_usage", name, "the trigger is missing or disabled: changed rows are not noticed")
-        for name in TRIGGERS
-        if triggers.get(name) not in FIRES
-    ]
-    known = {(table.name, column.name) for table in SOURCES for column in table.columns}
-    new = [_fault(table, name, "is new, which is fine") for table, name in sorted(columns.keys() - known)]
+    known = {
+        (name, names.column(name, column.name))
+        for name in APP_TABLES
+        for column in metadata.tables[name].columns
+    }
+    there = {(name, column) for name, found in catalog.tables.items() for column in found.columns}
+    new = [f"{table}.{column} is new, which is fine" for table, column in sorted(there - known)]
     return Report(
         passed=not wrong,
         summary=f"{plural(len(wrong), 'thing')} that the pipeline needs missing or changed"
         if wrong
-        else f"All {plural(len(known), 'column')} are there, and {len(new)} of the app's own",
+        else f"All {plural(len(there & known), 'column')} are there, and {len(new)} of the app's own",
         figures={"missing_or_changed": len(wrong), "new_columns": len(new)},
-        worst=[*wrong, *new],
+        worst=[{"what": what} for what in (*wrong, *new)],
     )
-
-
-def _fault_of(table: Table, column: Column[Any], found: dict[str, Any] | None) -> dict[str, str] | None:
-    if found is None:
-        return _fault(table.name, column.name, "is missing")
-    allowed = next(kinds for kind, kinds in KINDS.items() if isinstance(column.type, kind))
-    if found["type"] in allowed:
-        return None
-    return _fault(table.name, column.name, f"is {found['type']}, and should be {', '.join(sorted(allowed))}")
-
-
-def _fault(table: str, name: str, what: str) -> dict[str, str]:
-    return {"table": table, "name": name, "what": what}

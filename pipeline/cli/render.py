@@ -18,6 +18,7 @@ from pipeline.rejected import Rejections
 if TYPE_CHECKING:
     # polars takes a moment to import, and most commands do without.
     from pipeline.checks.report import Check, Report
+    from pipeline.schema import MigrationPlan
 
 COLOURS = {"OK": "green", "WARN": "yellow", "ERROR": "red"}
 STYLES = {"ALERT": "bold red", "WARNING": "yellow", "OK": "green"}
@@ -73,6 +74,24 @@ def checks(made: Sequence[tuple[Check, Report]]) -> RenderableType:
                 worst.add_row(*(Text(shown(each)) for each in row.values()))
             failed.append(worst)
     return Group(table, *failed)
+
+
+def migration_plan(plan: MigrationPlan) -> RenderableType:
+    """What a migration would do, with the lock that each step takes, and its statements."""
+    if not plan.revisions and not plan.steps:
+        return Text("Nothing to do: all that is needed is there.")
+    lines = [Text(f"migrates tables of our own, {revision}") for revision in plan.revisions]
+    for step in plan.steps:
+        lines += [
+            Text(step.what, style="bold"),
+            Text(f"  lock on a table of the app: {step.lock.value}"),
+            *(
+                Text(f"  {' '.join(statement.split())};", style="dim")
+                for statement in step.statements
+                if not statement.startswith("COMMENT ")
+            ),
+        ]
+    return Group(*lines)
 
 
 def _damaged(days: Sequence[dt.date]) -> str:

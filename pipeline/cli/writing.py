@@ -33,20 +33,40 @@ if TYPE_CHECKING:
 
 def migrate(
     *,
-    down: Annotated[bool, typer.Option("--down", help="Take everything back, data included.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Only show what it would do.")] = False,
+    undo: Annotated[
+        bool, typer.Option("--undo", help="Take back what it added: the stats go, rows of the app stay.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before --undo.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Bring the database to this version's schema; doing it again does nothing."""
-    if down:
-        typer.confirm("This drops every table of prompt-stats with its data. Go on?", abort=True, err=True)
-    report = schema.migrate(open_database(), "base" if down else "head")
+    """Bring the database to this version's schema; doing it again does nothing.
+
+    The app's tables keep all they have. Steps on them are quick, and none waits for a lock for more than half
+    a second before it lets others pass.
+    """
+    if plan and undo:
+        raise InputError("Migrating", "there are both --plan and --undo", "Give one of them")
+    database = open_database()
+    if plan:
+        planned = schema.plan_migration(database)
+        print_json(planned.as_json()) if as_json else console.print(render.migration_plan(planned))
+        return
+    if undo and not yes:
+        typer.confirm(
+            "This drops the stats tables, rejected events included, and all that migrate added. Go on?",
+            abort=True,
+            err=True,
+        )
+    with working("migrating") as status:
+        report = (schema.undo if undo else schema.migrate)(database, status.update)
     if as_json:
         print_json(asdict(report))
     elif not report.steps:
         console.print(f"Nothing to do: the schema is at {report.after or 'its base'}.")
     else:
         for step in report.steps:
-            console.print(f"{'undid' if down else 'did'} {step}", highlight=False)
+            console.print(f"{'undid' if undo else 'did'}: {step}", highlight=False, markup=False)
 
 
 def seed_prompts(

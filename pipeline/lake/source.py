@@ -17,9 +17,12 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, case, func, insert, select, text, update
 from sqlalchemy.exc import DBAPIError
 
+from pipeline.adoption.catalog import read_catalog
+from pipeline.adoption.plan import renew_watermark
 from pipeline.database import Database
 from pipeline.days import last_open_day
 from pipeline.errors import DatabaseError
+from pipeline.names import TableNames
 from pipeline.queries import query
 from pipeline.tables import prompt_usage_invalidation, stats_expired_day, stats_sync, user_stats_day
 
@@ -30,13 +33,6 @@ OLDEST_WRITER = text(query("postgres/oldest_writer"))
 SNAPSHOT = text(query("postgres/snapshot"))
 HAS_IDS_TO_COME = text(query("postgres/has_ids_to_come"))
 FORGET_WATERMARKS = text(query("postgres/forget_watermarks"))
-RENEW_INGEST_XID = (
-    text(query("postgres/drop_ingest_xid")),
-    text(query("postgres/add_ingest_xid")),
-    text(query("postgres/default_ingest_xid")),
-    text(query("postgres/index_ingest_xid")),
-    text(query("postgres/comment_ingest_xid")),
-)
 LATEST_SYNC = text(query("postgres/latest_sync"))
 FORGET_OLD_SYNCS = text(query("postgres/forget_old_syncs"))
 LATEST_REFRESH = text(query("postgres/latest_refresh"))
@@ -116,7 +112,7 @@ def record_sync(connection: Connection, snapshot: Snapshot) -> None:
     connection.execute(FORGET_OLD_SYNCS)
 
 
-def renumber(connection: Connection, snapshot: Snapshot) -> None:
+def renumber(connection: Connection, snapshot: Snapshot, names: TableNames) -> None:
     """Takes back all that was said about another server's transaction ids; after it, everything is new.
 
     Rows with ids that this server has yet to give out would be taken for rows of the future. Then the column
@@ -128,8 +124,8 @@ def renumber(connection: Connection, snapshot: Snapshot) -> None:
         try:
             with connection.begin_nested():
                 connection.execute(text("SET LOCAL lock_timeout = '5s'"))
-                for statement in RENEW_INGEST_XID:
-                    connection.execute(statement)
+                for statement in renew_watermark(read_catalog(connection, names), names):
+                    connection.exec_driver_sql(statement)
         except DBAPIError as error:
             raise DatabaseError(
                 "Bringing a restored database in line with its server's transaction ids",

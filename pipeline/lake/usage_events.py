@@ -182,7 +182,7 @@ def move_in(database: Database, table: DailyTable) -> None:
         days = set(table.days()["day"]) - expired.keys()
         if days:
             table.replace(days, SCHEMA.empty_table(), snapshot.high)
-        source.renumber(connection, snapshot)
+        source.renumber(connection, snapshot, database.names)
 
 
 class _Transfer(NamedTuple):

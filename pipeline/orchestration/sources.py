@@ -44,8 +44,9 @@ def source_specs() -> list[dg.AssetSpec]:
 
 def relations(database: Database, names: list[str]) -> dict[str, RowMapping]:
     """Size, estimated rows and changes of some tables, by name."""
+    wanted = {"names": names, "relations": [database.names.qualified(name) for name in names]}
     with database.engine.connect() as connection:
-        return {row["name"]: row for row in connection.execute(RELATIONS, {"names": names}).mappings()}
+        return {row["name"]: row for row in connection.execute(RELATIONS, wanted).mappings()}
 
 
 def observed_usage(database: Database, usage: Mapping[str, Any], now: dt.datetime) -> dg.AssetObservation:

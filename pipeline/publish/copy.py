@@ -9,8 +9,9 @@ from typing import cast as typed
 import polars as pl
 import psycopg
 from adbc_driver_manager.dbapi import Connection as AdbcConnection
-from sqlalchemy import ARRAY, Connection, Row, Table, Text, any_, bindparam, cast, delete, select
+from sqlalchemy import Connection, Row, Table, Text, bindparam, cast, delete, func, select
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.types import NullType
 
 from pipeline.stats.changes import Changes
 
@@ -53,10 +54,9 @@ def replace_groups(connection: Connection, table: Table, group: str, changes: Ch
     keys = changes.groups.drop_nulls().to_list()
     gone = 0
     if keys:
-        # Ids are text in frames; as an array they are one parameter, however many there are.
-        given = bindparam("keys", keys, ARRAY(Text if changes.groups.dtype == pl.String else column.type))
-        matching = column == any_(cast(given, ARRAY(column.type)))
-        gone += connection.execute(delete(table).where(matching)).rowcount
+        # Ids are text in frames. A parameter without a type takes the column's, which is the app's.
+        given = bindparam("keys", keys, NullType())
+        gone += connection.execute(delete(table).where(column == func.any(given))).rowcount
     if changes.groups.null_count():
         gone += connection.execute(delete(table).where(column.is_(None))).rowcount
     copy_frame(connection, table.name, changes.rows)

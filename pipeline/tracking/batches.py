@@ -6,10 +6,11 @@ import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import msgspec
 import psycopg
-from psycopg.errors import UniqueViolation
+from psycopg.errors import FeatureNotSupported, UniqueViolation
 from psycopg.rows import tuple_row
 from psycopg.types.json import Jsonb
 
@@ -20,6 +21,8 @@ from pipeline.tracking.event import Event, Record
 COPY_EVENTS = query("postgres/copy_events")
 CREATE_GIVEN_EVENTS = query("postgres/create_given_events")
 COPY_GIVEN_EVENTS = query("postgres/copy_given_events")
+COPY_GIVEN_EVENTS_AS_TEXT = query("postgres/copy_given_events_as_text")
+USAGE_TYPES = query("postgres/usage_types")
 APPEND_GIVEN_EVENTS = query("postgres/append_given_events")
 
 # Of the columns of create_given_events.sql: those of an event, then a rejected event's.
@@ -30,6 +33,8 @@ _TYPES = (*_EVENT_TYPES, "text", "jsonb")
 _NOT_REJECTED = (None, None)
 _NO_EVENT = (None,) * (len(_EVENT_TYPES) - 1)
 
+
+_OURS: WeakKeyDictionary[psycopg.Connection[Any], bool] = WeakKeyDictionary()
 
 Rejections = dict[uuid.UUID, str]
 """The reasons of the events that could not be taken, by event id."""
@@ -62,18 +67,34 @@ def append_events(connection: psycopg.Connection[Any], records: Sequence[Record]
 
 def _append_batch(connection: psycopg.Connection[Any], records: Sequence[Record]) -> Rejections:
     """The same in one transaction, or savepoint: all or nothing."""
-    if all(isinstance(record, Event) and record.slug is None for record in records):
+    is_ours = _has_our_types(connection)
+    if is_ours and all(isinstance(record, Event) and record.slug is None for record in records):
         with suppress(UniqueViolation):
             _copy(connection, records)
             return {}
     # Some events are there already, or need a look at the prompts: COPY can do neither.
     with connection.transaction(), connection.cursor(row_factory=tuple_row) as cursor:
         cursor.execute(CREATE_GIVEN_EVENTS)
-        with cursor.copy(COPY_GIVEN_EVENTS) as copy:
-            copy.set_types(_TYPES)
+        with cursor.copy(COPY_GIVEN_EVENTS if is_ours else COPY_GIVEN_EVENTS_AS_TEXT) as copy:
+            if is_ours:
+                copy.set_types(_TYPES)
             for record in records:
                 copy.write_row(_row(record))
         return dict(cursor.execute(APPEND_GIVEN_EVENTS).fetchall())
+
+
+def _has_our_types(connection: psycopg.Connection[Any]) -> bool:
+    """Whether values can be sent in binary form; looked up once a connection.
+
+    :raises psycopg.Error: an event's id, which is a UUID, has no place in the app's table.
+    """
+    if connection not in _OURS:
+        with connection.cursor(row_factory=tuple_row) as cursor:
+            is_our_own, id_type = cursor.execute(USAGE_TYPES).fetchone() or (False, None)
+        if id_type not in ("uuid", "text", "character varying"):
+            raise FeatureNotSupported(f"the ids of prompt_usage are {id_type}, and must be able to be UUIDs")
+        _OURS[connection] = is_our_own
+    return _OURS[connection]
 
 
 def _copy(connection: psycopg.Connection[Any], events: Sequence[Record]) -> None:

@@ -12,6 +12,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
 from pipeline.conninfo import libpq_conninfo
+from pipeline.names import DEFAULT_NAMES
 
 APPLICATION_NAME = "prompt-stats-tracker"
 
@@ -58,12 +59,13 @@ def address(database_url: str | None) -> Callable[[], str]:
     :raises SettingsError: it is None, and the environment has a value that can't be used.
     """
     # Imported here: an app that names its database needs neither.
+    names = DEFAULT_NAMES
     if database_url is None:
         from pipeline.settings import settings
 
-        database_url = settings().database_url
+        database_url, names = settings().database_url, settings().tables
     if database_url is not None:
-        conninfo = libpq_conninfo(database_url, APPLICATION_NAME)
+        conninfo = libpq_conninfo(database_url, APPLICATION_NAME, names)
         return lambda: conninfo
 
     from pipeline.embedded import client

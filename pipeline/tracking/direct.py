@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Mapping
 
 import msgspec
@@ -73,7 +74,7 @@ class Inserter:
     def _append(self, event: Event) -> RejectedEvent | None:
         statement = INSERT_EVENT if event.slug is None else INSERT_EVENT_BY_SLUG
         try:
-            row = self._execute(statement, msgspec.structs.asdict(event))
+            row = self._execute(statement, _untyped(event))
         except psycopg.Error as error:
             if is_outage(error):
                 raise
@@ -98,6 +99,12 @@ class Inserter:
         self._pool.drain()
         with self._pool.connection() as connection:
             return _run(connection, statement, parameters)
+
+
+def _untyped(event: Event) -> dict[str, object]:
+    """The event as parameters, with ids as text: the app's columns may be of another type than UUID."""
+    values = msgspec.structs.asdict(event)
+    return {name: str(value) if isinstance(value, uuid.UUID) else value for name, value in values.items()}
 
 
 def _run(connection: _CallersConnection, statement: str, parameters: Mapping[str, object]) -> TupleRow | None:

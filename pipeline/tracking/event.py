@@ -27,6 +27,9 @@ GENERATION_TIME_MAX_MS = 24 * 60 * 60 * 1000
 
 UUID_BYTES = 16
 
+LARGEST_ID = 2**63
+"""A number that is an id is below it."""
+
 PAYLOAD_TEXT_MAX_LENGTH = 100_000
 """Characters at which a text is cut in the payload of a rejected event."""
 
@@ -48,8 +51,8 @@ Payload = dict[str, object]
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag="event", omit_defaults=True):
     """One use of a prompt, with values that fit their columns. Made by :func:`read_event`.
 
-    The prompt has either an id or a slug. ``generation_time_ms`` is in milliseconds. ``created_at`` is when
-    the prompt was used, in UTC.
+    The prompt has either a UUID or a slug, for which an id that is no UUID goes too. ``generation_time_ms``
+    is in milliseconds. ``created_at`` is when the prompt was used, in UTC.
     """
 
     event_id: uuid.UUID
@@ -203,6 +206,8 @@ def _uuid(value: object) -> uuid.UUID:
 
 
 def _uuid_or_slug(value: object) -> uuid.UUID | str:
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < LARGEST_ID:
+        return str(value)
     if isinstance(value, str) and not _UUID.fullmatch(value):
         return _text(value)
     return _uuid(value)

@@ -122,7 +122,7 @@ class PromptTracker:
         user_id: uuid.UUID | str | None = None,
         character_id: uuid.UUID | str | None = None,
         job_id: uuid.UUID | str | None = None,
-        prompt_id: uuid.UUID | str | None = None,
+        prompt_id: uuid.UUID | str | int | None = None,
         scene: str | None = None,
         environment: str | None = None,
         outfit: str | None = None,
@@ -136,7 +136,7 @@ class PromptTracker:
     ) -> uuid.UUID | None:
         """Tracks one use of a prompt, successful or not; the event's id, or None if no prompt was used.
 
-        ``prompt_id`` is the prompt's UUID or its slug. ``success`` None is neither success nor failure.
+        ``prompt_id`` is the prompt's id or its slug. ``success`` None is neither success nor failure.
         ``generation_time_ms`` is in milliseconds, a day at most. ``event_id`` makes a call safe to repeat:
         the same id counts once; without it every call is a new event. ``created_at`` is when the prompt
         was used, by default now; without a time zone it is taken as UTC.

@@ -4,7 +4,7 @@
 WITH prompt AS (
     SELECT id
     FROM prompts
-    WHERE (id = %(id)s OR slug = %(slug)s) AND deleted_at IS NULL
+    WHERE (id::text = %(id)s OR slug = %(slug)s) AND deleted_at IS NULL
 ),
 
 added AS (

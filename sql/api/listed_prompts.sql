@@ -11,15 +11,15 @@ LEFT JOIN LATERAL (
         prompt_id,
         min(sort_order) AS sort_order
     FROM prompt_favorites
-    WHERE user_id = CAST(%(user_id)s AS uuid) AND prompt_id = prompt.id
+    WHERE user_id = %(user_id)s AND prompt_id = prompt.id
     GROUP BY prompt_id
 ) AS favorite ON true
 WHERE
     prompt.deleted_at IS NULL
     AND (CAST(%(active)s AS boolean) IS NULL OR prompt.is_active = CAST(%(active)s AS boolean))
-    AND (CAST(%(category)s AS text) IS NULL OR prompt.category = CAST(%(category)s AS text))
-    AND (CAST(%(rating)s AS text) IS NULL OR prompt.rating = CAST(%(rating)s AS text))
-    AND (CAST(%(tag)s AS text) IS NULL OR prompt.tags ? CAST(%(tag)s AS text))
+    AND (CAST(%(category)s AS text) IS NULL OR prompt.category::text = CAST(%(category)s AS text))
+    AND (CAST(%(rating)s AS text) IS NULL OR prompt.rating::text = CAST(%(rating)s AS text))
+    AND (CAST(%(tag)s AS text) IS NULL OR to_jsonb(prompt.tags) ? CAST(%(tag)s AS text))
     AND (
         CAST(%(search)s AS text) IS NULL
         OR strpos(

@@ -3,4 +3,4 @@
 -- Time:    stats_as_of, of the counters.
 SELECT *
 FROM prompts
-WHERE id = %(id)s OR slug = %(slug)s
+WHERE id::text = %(id)s OR slug = %(slug)s

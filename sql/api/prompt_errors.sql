@@ -7,6 +7,6 @@ SELECT
     stats.last_seen_at
 FROM prompt_error_stats AS stats
 INNER JOIN prompts AS prompt ON prompt.id = stats.prompt_id
-WHERE prompt.id = %(id)s OR prompt.slug = %(slug)s
+WHERE prompt.id::text = %(id)s OR prompt.slug = %(slug)s
 ORDER BY stats.error_count DESC, stats.error_kind
 LIMIT %(limit)s

@@ -21,5 +21,5 @@ LEFT JOIN prompt_value_stats AS counted
         counted.prompt_id = stats.prompt_id
         AND counted.dimension = 'outfit'
         AND counted.value IS NOT DISTINCT FROM stats.outfit
-WHERE prompt.id = %(id)s OR prompt.slug = %(slug)s
+WHERE prompt.id::text = %(id)s OR prompt.slug = %(slug)s
 ORDER BY stats.usage_count DESC, stats.outfit

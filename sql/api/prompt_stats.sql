@@ -30,4 +30,4 @@ SELECT
     coalesce(stats.usage_count_previous_30d, 0) AS usage_count_previous_30d
 FROM prompts AS prompt
 LEFT JOIN prompt_stats AS stats ON stats.prompt_id = prompt.id
-WHERE prompt.id = %(id)s OR prompt.slug = %(slug)s
+WHERE prompt.id::text = %(id)s OR prompt.slug = %(slug)s

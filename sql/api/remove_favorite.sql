@@ -6,4 +6,4 @@ USING prompts AS prompt
 WHERE
     prompt_favorites.prompt_id = prompt.id
     AND prompt_favorites.user_id = %(user_id)s
-    AND (prompt.id = %(id)s OR prompt.slug = %(slug)s)
+    AND (prompt.id::text = %(id)s OR prompt.slug = %(slug)s)

@@ -5,12 +5,12 @@ WITH asked AS (
     SELECT
         pair.place,
         prompt.id AS prompt_id
-    FROM unnest(CAST(%(ids)s AS uuid []), CAST(%(slugs)s AS text [])) WITH ORDINALITY AS pair (id, slug, place)
+    FROM unnest(CAST(%(ids)s AS text []), CAST(%(slugs)s AS text [])) WITH ORDINALITY AS pair (id, slug, place)
     LEFT JOIN LATERAL (
         SELECT id
         FROM prompts
-        WHERE id = pair.id OR slug = pair.slug
-        ORDER BY id = pair.id DESC NULLS LAST
+        WHERE id::text = pair.id OR slug = pair.slug
+        ORDER BY id::text = pair.id DESC
         LIMIT 1
     ) AS prompt ON true
 ),

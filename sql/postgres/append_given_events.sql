@@ -2,14 +2,15 @@
 -- Grain:   one row an event.
 -- Time:    created_at.
 -- An event id that is there already changes nothing, so a batch whose answer was lost can be sent again.
--- An unknown slug is rejected, but not if the event was taken before its prompt was renamed or removed.
+-- Ids that are not UUIDs come as slugs. An unknown slug is rejected, but not if the event was taken before its prompt was renamed or removed.
 -- ingest_xid keeps its default, by which the pipeline finds the row.
 WITH named AS MATERIALIZED (
     SELECT
         given.*,
-        coalesce(given.prompt_id, prompts.id) AS used_prompt_id
+        coalesce(given.prompt_id, by_id.id, by_slug.id) AS used_prompt_id
     FROM prompt_usage_given AS given
-    LEFT JOIN prompts ON prompts.slug = given.slug
+    LEFT JOIN prompts AS by_id ON by_id.id::text = given.slug
+    LEFT JOIN prompts AS by_slug ON by_slug.slug = given.slug
 ),
 
 appended AS (
@@ -80,7 +81,7 @@ refused AS (
 kept AS (
     INSERT INTO prompt_usage_rejected (event_id, reason, payload)
     SELECT
-        event_id,
+        event_id::text::uuid,
         reason,
         payload
     FROM refused
@@ -88,6 +89,6 @@ kept AS (
 )
 
 SELECT
-    event_id,
+    event_id::text::uuid AS event_id,
     reason
 FROM refused

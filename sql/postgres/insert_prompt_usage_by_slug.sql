@@ -1,10 +1,12 @@
--- Purpose: appends an event whose prompt is given by its slug, and says whether the event is in the table.
+-- Purpose: appends an event whose prompt is given by its slug, or an id that is no UUID, and says whether the event is in the table.
 -- Grain:   one row an event; answers with one row.
 -- Time:    created_at.
 -- is_taken is false only for an unknown slug: an event that was taken before its prompt was renamed or
 -- removed stays taken when it is sent again.
 WITH prompt AS (
-    SELECT id FROM prompts WHERE slug = %(slug)s
+    SELECT id FROM prompts WHERE id::text = %(slug)s OR slug = %(slug)s
+    ORDER BY id::text = %(slug)s DESC
+    LIMIT 1
 ),
 
 appended AS (

@@ -16,7 +16,7 @@ SELECT
     CASE WHEN posts.image_url IS NOT NULL THEN true END AS success
 FROM posts
 WHERE
-    posts.id = ANY(CAST(%(post_ids)s AS uuid[]))
+    posts.id = ANY(%(post_ids)s)
     AND posts.prompt_id IS NOT NULL
     AND NOT EXISTS (
         SELECT

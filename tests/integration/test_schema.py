@@ -14,11 +14,10 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
 
 from pipeline.database import Database
 from pipeline.errors import DatabaseError
-from pipeline.schema import VERSION_TABLE, MigrationReport, migrate, require_current
+from pipeline.schema import VERSION_TABLE, migrate, require_current, undo
 from pipeline.tables import metadata
 
 FIRST, SECOND, THIRD = (dt.date(2026, 1, number) for number in (1, 2, 3))
@@ -105,12 +104,10 @@ def test_up_down_up(empty_database: Database) -> None:
     assert up.before is None
     assert up.steps
 
-    down = migrate(empty_database, "base")
-    assert {row[0].split(".")[0] for row in described(empty_database)} == {
-        VERSION_TABLE,
-        f"{VERSION_TABLE}_pkc",
-    }
-    assert down == MigrationReport(up.after, None, up.steps[::-1])
+    down = undo(empty_database)
+    assert described(empty_database) == []
+    assert down.before == up.after
+    assert sorted(down.steps) == sorted(up.steps)
 
     assert migrate(empty_database) == up
     assert described(empty_database) == whole
@@ -134,15 +131,21 @@ def test_migrations_at_once_take_turns(empty_database: Database) -> None:
     require_current(empty_database)
 
 
-def test_a_migration_that_fails_leaves_nothing(empty_database: Database) -> None:
-    with psycopg.connect(empty_database.conninfo) as connection:
-        connection.execute("CREATE FUNCTION note_prompt_usage_change() RETURNS int RETURN 1")
-    before = described(empty_database)
+def test_a_migration_that_fails_goes_on_where_it_stopped(empty_database: Database) -> None:
+    with psycopg.connect(empty_database.conninfo, autocommit=True) as connection:
+        connection.execute(
+            "CREATE FUNCTION note_prompt_usage_change() RETURNS int LANGUAGE sql AS 'SELECT 1'"
+        )
 
-    with pytest.raises(DBAPIError, match="note_prompt_usage_change"):
-        migrate(empty_database)
+        with pytest.raises(
+            DatabaseError, match=r"by triggers.*cannot change return type.*goes on where it stop"
+        ):
+            migrate(empty_database)
 
-    assert described(empty_database) == before
+        connection.execute("DROP FUNCTION note_prompt_usage_change()")
+    assert migrate(empty_database).steps == [
+        "notes the days of updated and deleted rows of public.prompt_usage, by triggers"
+    ]
 
 
 def test_a_current_schema_is_found_current(database: Database) -> None:

@@ -1,0 +1,11 @@
+"""The app's tables, found or made: what there is, what is missing, and the quick steps that add it.
+
+``catalog``
+    Reads what the database has of the four tables.
+``ids``
+    The types of ids: the stats tables take those of the app.
+``plan``
+    Pure: what there is in, the missing steps and what stands in their way out.
+``steps``
+    Takes the steps, one at a time and never in a writer's way; and takes them back.
+"""

@@ -1,0 +1,90 @@
+"""Reads what the database has of the app's tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection, text
+from sqlalchemy.dialects import postgresql
+
+from pipeline.names import APP_TABLES, VIEWS_SCHEMA, TableNames
+from pipeline.queries import query
+
+APP_TABLES_SQL = text(query("postgres/app_tables"))
+
+_preparer = postgresql.dialect().identifier_preparer  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it
+
+
+def quoted(*names: str) -> str:
+    """A name as SQL has it: each part is quoted if it has to be."""
+    return ".".join(map(_preparer.quote, names))
+
+
+@dataclass(frozen=True)
+class FoundColumn:
+    """``type`` as :mod:`pipeline.adoption.plan` compares it; ``default``: an expression, or None."""
+
+    type: str
+    default: str | None = None
+
+
+@dataclass(frozen=True)
+class FoundTable:
+    """What there is of one table, by the names in the database.
+
+    ``relkind``: of ``pg_class``. ``is_ours``: whether this role may alter it. ``indexes``: whether each is
+    valid. ``triggers``: whether, and when, each fires (``pg_trigger.tgenabled``).
+    """
+
+    relkind: str = "r"
+    is_ours: bool = True
+    rows_estimated: int = 0
+    columns: Mapping[str, FoundColumn] = field(default_factory=dict)
+    indexes: Mapping[str, bool] = field(default_factory=dict)
+    triggers: Mapping[str, str] = field(default_factory=dict)
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    comment: str | None = None
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """``tables`` and ``views``: those that there are, by our names. ``schema``: where the tables are."""
+
+    schema: str
+    tables: Mapping[str, FoundTable]
+    views: Mapping[str, FoundTable]
+
+
+def read_catalog(connection: Connection, names: TableNames) -> Catalog:
+    """What there is of the app's tables, and of the views over them."""
+    schema = names.schema or connection.execute(text("SELECT current_schema()")).scalar_one() or "public"
+    return Catalog(
+        schema,
+        _found(connection, {ours: quoted(schema, names.table(ours)) for ours in APP_TABLES}),
+        _found(connection, {ours: quoted(VIEWS_SCHEMA, ours) for ours in APP_TABLES}),
+    )
+
+
+def _found(connection: Connection, wanted: Mapping[str, str]) -> dict[str, FoundTable]:
+    found: dict[str, dict[str, list[tuple[str, str, str]]]] = {}
+    ours = list(wanted)
+    for row in connection.execute(APP_TABLES_SQL, {"tables": list(wanted.values())}):
+        things = found.setdefault(ours[row.place - 1], {})
+        things.setdefault(row.kind, []).append((row.name, row.type, row.definition))
+    return {name: _table(things) for name, things in found.items()}
+
+
+def _table(things: Mapping[str, list[tuple[str, str, str]]]) -> FoundTable:
+    [(relkind, is_ours, rows_estimated)] = things["relation"]
+    [(_, _, comment)] = things["comment"]
+    return FoundTable(
+        relkind,
+        is_ours == "true",
+        int(rows_estimated),
+        {name: FoundColumn(type_, default) for name, type_, default in things.get("column", ())},
+        {name: is_valid == "true" for name, is_valid, _ in things.get("index", ())},
+        {name: enabled for name, _, enabled in things.get("trigger", ())},
+        {name: value for name, _, value in things.get("parameter", ())},
+        comment,
+    )

@@ -1,0 +1,453 @@
+"""What is missing of the app's tables, as steps that hold no lock for long; and what stands in their way.
+
+Pure. A step only adds: a nullable column, a default, an index, a trigger, a view, a table that is not there.
+Nothing is dropped, renamed or rewritten. Each step says how it is taken back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Any, NamedTuple
+
+from sqlalchemy import Column, Table, create_mock_engine
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects.postgresql import JSONB, UUID
+from sqlalchemy.schema import DDLElement
+from sqlalchemy.types import Boolean, DateTime, Double, Integer, Text, TypeEngine
+
+from pipeline.adoption.catalog import Catalog, FoundColumn, FoundTable, quoted
+from pipeline.adoption.ids import TEXTS, WHOLE, Ids, group_of, ids_of, kind_of_id, tables_with
+from pipeline.names import APP_TABLES, VIEWS_SCHEMA, TableNames
+
+_NUMBERS = {*WHOLE, "double precision", "real", "numeric"}
+KINDS: dict[type[TypeEngine[Any]], set[str]] = {
+    Boolean: {"boolean"},
+    DateTime: {"timestamp with time zone", "timestamp without time zone"},
+    Double: _NUMBERS,
+    Integer: _NUMBERS,
+    JSONB: {"jsonb", "json", "ARRAY"},
+    UUID: {"uuid", *TEXTS, *WHOLE},
+    Text: {*TEXTS, "enum"},
+}
+"""The types that do, for a column that ours has as such: an app may have others."""
+
+NEEDED = {
+    "prompts": {"id", "name"},
+    "prompt_usage": {"id", "prompt_id", "success", "created_at"},
+    "prompt_favorites": {"prompt_id", "user_id"},
+    "posts": {"id", "created_at"},
+}
+"""Columns that nobody can make up: a table that is there must have them."""
+
+SPARE = {("posts", "prompt"), ("posts", "negative_prompt"), ("prompt_favorites", "id")}
+"""Columns that only a table of our own has: nothing of ours reads them."""
+
+TRIGGERS = {
+    "prompt_usage_note_update": "UPDATE ON {table} REFERENCING OLD TABLE AS gone NEW TABLE AS come",
+    "prompt_usage_note_delete": "DELETE ON {table} REFERENCING OLD TABLE AS gone",
+    "prompt_usage_note_truncate": "TRUNCATE ON {table}",
+}
+FIRES = ("O", "A")
+"""``pg_trigger.tgenabled`` of triggers that fire when an app writes."""
+
+# SECURITY DEFINER: the app's role needs no right on the table of notes. One statement changes many rows, and
+# notes each of their days once. Inserts fire nothing: appending stays cheap.
+NOTE_CHANGE = """
+CREATE OR REPLACE FUNCTION {schema}.note_prompt_usage_change() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, {schema}, pg_temp SET timezone = 'UTC' AS $$
+BEGIN
+    IF TG_OP = 'TRUNCATE' THEN
+        INSERT INTO prompt_usage_invalidation (day, operation) VALUES (NULL, TG_OP);
+    ELSIF TG_OP = 'DELETE' THEN
+        INSERT INTO prompt_usage_invalidation (day, operation)
+        SELECT DISTINCT {created_at}::date, TG_OP FROM gone;
+    ELSE
+        INSERT INTO prompt_usage_invalidation (day, operation)
+        SELECT DISTINCT day, TG_OP FROM (
+            SELECT {created_at}::date AS day FROM gone
+            UNION
+            SELECT {created_at}::date AS day FROM come
+        ) AS changed;
+    END IF;
+    RETURN NULL;
+END $$
+""".strip()
+
+INDEXES = {
+    "prompts_id_text_idx": ("prompts", "(({id}::text))"),
+    "prompts_most_used_idx": (
+        "prompts",
+        "({usage_count} DESC, {success_count} DESC, {id}) WHERE {is_active} AND {deleted_at} IS NULL",
+    ),
+    "prompt_usage_ingest_brin": (
+        "prompt_usage",
+        "USING brin ({ingest_xid}, {created_at}) WITH (autosummarize = on, pages_per_range = 32)",
+    ),
+}
+"""Those of ``pipeline.tables`` that a table which is there gets: by name, the table and the rest."""
+
+
+class Lock(Enum):
+    """The lock that a step takes on the app's table, and what that means for others."""
+
+    NONE = "none"
+    SHARE_UPDATE_EXCLUSIVE = "SHARE UPDATE EXCLUSIVE: nobody who reads or writes waits"
+    SHARE_ROW_EXCLUSIVE = "SHARE ROW EXCLUSIVE, for a moment: writers wait"
+    ACCESS_EXCLUSIVE = "ACCESS EXCLUSIVE, for a moment: all wait"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One addition. ``statements`` are one transaction; but for an index, which is made ``CONCURRENTLY``,
+    outside of any. ``undo`` takes it back, and may be repeated.
+    """
+
+    what: str
+    lock: Lock
+    statements: Sequence[str]
+    undo: Sequence[str]
+    is_concurrent: bool = False
+
+
+class Problem(NamedTuple):
+    """What stands in the way, and what to do about it; without a final full stop."""
+
+    what: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """``steps`` in order; none can be taken while there are ``problems``."""
+
+    steps: Sequence[Step]
+    problems: Sequence[Problem]
+    ids: Ids
+
+
+def plan_adoption(catalog: Catalog, names: TableNames) -> Plan:
+    """What is missing of the app's tables, all of them for an empty database."""
+    ids = ids_of(catalog, names)
+    adoption = _Adoption(catalog, names, ids)
+    return Plan(list(adoption.steps()), list(adoption.problems()), ids)
+
+
+class _Adoption:
+    """The steps and problems of one database."""
+
+    def __init__(self, catalog: Catalog, names: TableNames, ids: Ids) -> None:
+        self._catalog = catalog
+        self._names = names
+        self._metadata = tables_with(ids)
+
+    def steps(self) -> Iterator[Step]:
+        """All that is missing, in an order in which it can be added."""
+        for name in APP_TABLES:
+            found = self._catalog.tables.get(name)
+            if found is None:
+                yield self._table(self._metadata.tables[name])
+                continue
+            yield from self._additions(self._metadata.tables[name], found)
+        yield from self._triggers()
+        if self._names.has_views:
+            yield from self._views()
+
+    def renewal(self) -> Iterator[str]:
+        """The statements that make ``ingest_xid`` anew."""
+        table = self._metadata.tables["prompt_usage"]
+        found, name = self._catalog.tables[table.name], self._names.column(table.name, "ingest_xid")
+        if self._names.has_views:
+            yield f"DROP VIEW {quoted(VIEWS_SCHEMA, table.name)}"
+        yield f"ALTER TABLE {self._qualified(table.name)} DROP COLUMN {quoted(name)}"
+        columns = {column: there for column, there in found.columns.items() if column != name}
+        for step in self._columns(table, replace(found, columns=columns)):
+            yield from step.statements
+        for step in self._indexes(table.name, replace(found, indexes={})):
+            yield from (statement.replace(" CONCURRENTLY", "") for statement in step.statements)
+        if self._names.has_views:
+            yield from view_of(self._catalog, self._names, table).statements
+
+    def problems(self) -> Iterator[Problem]:
+        """What can't be added, or can't be used as it is."""
+        for table, column in self._names.columns:
+            if column not in self._metadata.tables[table].columns:
+                known = ", ".join(self._metadata.tables[table].columns.keys())
+                yield Problem(
+                    f"PROMPT_STATS_TABLES names {table}.{column}, which is none of our columns",
+                    f"Use one of {known}",
+                )
+        for name in APP_TABLES:
+            found = self._catalog.tables.get(name)
+            if found:
+                yield from self._problems_of(self._metadata.tables[name], found)
+            elif name in self._names.tables:
+                yield Problem(
+                    f"PROMPT_STATS_TABLES calls {name} {self._names.table(name)}, and there is no"
+                    f" {self._qualified(name)}",
+                    "Correct the name or its schema, or leave it out and a table is made",
+                )
+        yield from self._unlike_ids()
+
+    def _qualified(self, table: str) -> str:
+        return quoted(self._catalog.schema, self._names.table(table))
+
+    def _column(self, table: str, ours: str) -> str:
+        return quoted(self._names.column(table, ours))
+
+    # What is there
+
+    def _problems_of(self, table: Table, found: FoundTable) -> Iterator[Problem]:
+        qualified = self._qualified(table.name)
+        if found.relkind != "r":
+            what = {"v": "a view", "m": "a materialized view", "f": "a foreign table", "p": "partitioned"}
+            yield Problem(
+                f"{qualified} is {what.get(found.relkind, 'no table')}, where an ordinary table is needed",
+                "Name the table itself in PROMPT_STATS_TABLES",
+            )
+            return
+        for column in table.columns:
+            there = found.columns.get(self._names.column(table.name, column.name))
+            named = f"{qualified}.{self._column(table.name, column.name)}"
+            if there is None and (
+                column.name in NEEDED[table.name] or (table.name, column.name) in self._names.columns
+            ):
+                yield Problem(
+                    f"{named} is missing: {column.comment}",
+                    "Say in PROMPT_STATS_TABLES what it is called, as in"
+                    f" {table.name}.{column.name}=its_name, or add it",
+                )
+            elif there and (wrong := wrong_type(column, there)):
+                yield Problem(f"{named} {wrong}", "Change its type, or name another column")
+        is_noted = table.name != "prompt_usage" or not any(self._triggers())
+        if not found.is_ours and (not is_noted or any(self._additions(table, found))):
+            yield Problem(
+                f"{qualified} belongs to another role, and needs additions",
+                "Run prompt-stats migrate once as its owner; prompt-stats migrate --plan shows what it adds",
+            )
+
+    def _unlike_ids(self) -> Iterator[Problem]:
+        """Ids of the same thing with types that SQL does not compare."""
+        first: dict[str, tuple[str, str]] = {}
+        for name in APP_TABLES:
+            found = self._catalog.tables.get(name)
+            for column in self._metadata.tables[name].columns if found else ():
+                there = found and found.columns.get(self._names.column(name, column.name))
+                kind = kind_of_id(name, column.name)
+                if not there or not kind:
+                    continue
+                named = f"{self._qualified(name)}.{self._column(name, column.name)}"
+                other, type_ = first.setdefault(kind, (named, there.type))
+                if group_of(type_) != group_of(there.type):
+                    yield Problem(
+                        f"{named} is {there.type} and {other} is {type_}, so they can't be compared",
+                        "Give both the same type",
+                    )
+
+    # What is missing
+
+    def _additions(self, table: Table, found: FoundTable) -> Iterator[Step]:
+        yield from self._columns(table, found)
+        if table.name == "prompt_usage":
+            yield from self._watermark(table, found)
+            yield from self._parameters(table, found)
+        yield from self._indexes(table.name, found)
+
+    def _table(self, table: Table) -> Step:
+        qualified = self._qualified(table.name)
+        # Rows of the app are not ours to drop.
+        drop = f"IF NOT EXISTS (SELECT FROM {qualified}) THEN DROP TABLE {qualified}; END IF;"
+        statements: list[str] = []
+
+        def take(ddl: DDLElement, *_: object, **__: object) -> None:
+            statements.append(str(ddl.compile(dialect=engine.dialect)).strip())
+
+        engine = create_mock_engine("postgresql+psycopg://", take)
+        table.to_metadata(type(table.metadata)(), schema=self._catalog.schema).create(engine)
+        return Step(
+            f"creates the table {qualified}",
+            Lock.NONE,
+            statements,
+            (f"DO $$ BEGIN {drop} END $$",),
+        )
+
+    def _columns(self, table: Table, found: FoundTable) -> Iterator[Step]:
+        qualified = self._qualified(table.name)
+        for column in table.columns:
+            theirs = self._names.column(table.name, column.name)
+            if theirs in found.columns or (table.name, column.name) in SPARE:
+                continue
+            name = quoted(theirs)
+            yield Step(
+                f"adds the column {qualified}.{name}",
+                Lock.ACCESS_EXCLUSIVE,
+                add_column(qualified, name, column),
+                (f"ALTER TABLE {qualified} DROP COLUMN IF EXISTS {name}",),
+            )
+            if column.unique:
+                index = f"{table.name}_{column.name}_key"
+                yield self._index(index, f"CREATE UNIQUE INDEX CONCURRENTLY {index} ON {qualified} ({name})")
+
+    def _watermark(self, table: Table, found: FoundTable) -> Iterator[Step]:
+        column = table.c["ingest_xid"]
+        there = found.columns.get(self._names.column(table.name, column.name))
+        if there and "pg_current_xact_id" not in (there.default or ""):
+            qualified, name = self._qualified(table.name), self._column(table.name, column.name)
+            yield Step(
+                f"gives {qualified}.{name} its default, by which new rows are found",
+                Lock.ACCESS_EXCLUSIVE,
+                (f"ALTER TABLE {qualified} ALTER COLUMN {name} SET DEFAULT {default_of(column)}",),
+                (),
+            )
+
+    def _indexes(self, table: str, found: FoundTable) -> Iterator[Step]:
+        columns = {column.name: self._column(table, column.name) for column in self._metadata.tables[table].c}
+        for name, (owner, rest) in INDEXES.items():
+            if owner == table and not found.indexes.get(name):
+                definition = f"{self._qualified(table)} {rest.format(**columns)}"
+                yield self._index(name, f"CREATE INDEX CONCURRENTLY {name} ON {definition}")
+
+    def _index(self, name: str, statement: str) -> Step:
+        drop = f"DROP INDEX CONCURRENTLY IF EXISTS {quoted(self._catalog.schema, name)}"
+        return Step(
+            f"makes the index {name}",
+            Lock.SHARE_UPDATE_EXCLUSIVE,
+            # One that was interrupted is there, and not valid.
+            (drop, statement),
+            (drop,),
+            is_concurrent=True,
+        )
+
+    def _parameters(self, table: Table, found: FoundTable) -> Iterator[Step]:
+        wanted = table.dialect_options["postgresql"]["with"]
+        missing = {name: value for name, value in wanted.items() if name not in found.parameters}
+        if missing:
+            qualified = self._qualified(table.name)
+            pairs = ", ".join(f"{name} = {value}" for name, value in missing.items())
+            yield Step(
+                f"has {qualified} vacuumed after fewer inserts",
+                Lock.SHARE_UPDATE_EXCLUSIVE,
+                (f"ALTER TABLE {qualified} SET ({pairs})",),
+                (f"ALTER TABLE IF EXISTS {qualified} RESET ({', '.join(missing)})",),
+            )
+
+    def _triggers(self) -> Iterator[Step]:
+        found = self._catalog.tables.get("prompt_usage", FoundTable())
+        if all(found.triggers.get(name) in FIRES for name in TRIGGERS):
+            return
+        table, schema = self._qualified("prompt_usage"), quoted(self._catalog.schema)
+        yield Step(
+            f"notes the days of updated and deleted rows of {table}, by triggers",
+            Lock.SHARE_ROW_EXCLUSIVE,
+            (
+                NOTE_CHANGE.format(schema=schema, created_at=self._column("prompt_usage", "created_at")),
+                *(f"DROP TRIGGER {name} ON {table}" for name in TRIGGERS if name in found.triggers),
+                *(
+                    f"CREATE TRIGGER {name} AFTER {event.format(table=table)}"
+                    f" FOR EACH STATEMENT EXECUTE FUNCTION {schema}.note_prompt_usage_change()"
+                    for name, event in TRIGGERS.items()
+                ),
+            ),
+            (undo_triggers(self._catalog),),
+        )
+
+    def _views(self) -> Iterator[Step]:
+        for name in APP_TABLES:
+            view = view_of(self._catalog, self._names, self._metadata.tables[name])
+            found = self._catalog.views.get(name)
+            if found and found.comment == view.select:
+                continue
+            yield Step(
+                f"makes the view {view.name}",
+                Lock.NONE,
+                view.statements,
+                (f"DROP VIEW IF EXISTS {view.name}", DROP_VIEWS_SCHEMA),
+            )
+
+
+def renew_watermark(catalog: Catalog, names: TableNames) -> list[str]:
+    """What makes ``ingest_xid`` anew, with its index: older rows have none. In one transaction; a moment's
+    work, and a look at each row for the index.
+    """
+    adoption = _Adoption(catalog, names, ids_of(catalog, names))
+    return list(adoption.renewal())
+
+
+def undo_triggers(catalog: Catalog) -> str:
+    """What removes the function that notes changes, and with it its triggers, whoever made them."""
+    return f"DROP FUNCTION IF EXISTS {quoted(catalog.schema)}.note_prompt_usage_change() CASCADE"
+
+
+DROP_VIEWS_SCHEMA = (
+    f"DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_class WHERE relnamespace = to_regnamespace('{VIEWS_SCHEMA}'))"
+    f" THEN DROP SCHEMA IF EXISTS {VIEWS_SCHEMA}; END IF; END $$"
+)
+
+
+@dataclass(frozen=True)
+class View:
+    """A table of the app under our names. Its comment is its query, by which a change is seen."""
+
+    name: str
+    select: str
+
+    @property
+    def statements(self) -> tuple[str, ...]:
+        """Makes it, or makes it anew."""
+        return (
+            f"CREATE SCHEMA IF NOT EXISTS {VIEWS_SCHEMA}",
+            f"DROP VIEW IF EXISTS {self.name}",
+            f"CREATE VIEW {self.name} AS {self.select}",
+            f"COMMENT ON VIEW {self.name} IS '{self.select.replace(chr(39), chr(39) * 2)}'",
+        )
+
+
+def view_of(catalog: Catalog, names: TableNames, table: Table) -> View:
+    """The view of one table: its columns and nothing else, so Postgres can write through it.
+
+    ``ctid`` is one of them: retention removes rows by it.
+    """
+    found = catalog.tables.get(table.name)
+    columns = []
+    for column in table.columns:
+        theirs = names.column(table.name, column.name)
+        if found is None or theirs in found.columns or (table.name, column.name) not in SPARE:
+            columns.append(f"{quoted(theirs)} AS {quoted(column.name)}")
+    source = quoted(catalog.schema, names.table(table.name))
+    listed = ", ".join(["ctid AS ctid", *columns])
+    return View(quoted(VIEWS_SCHEMA, table.name), f"SELECT {listed} FROM {source}")  # noqa: S608  # quoted
+
+
+def add_column(qualified: str, name: str, column: Column[Any]) -> tuple[str, ...]:
+    """Adds a column that may be NULL, without a rewrite, then its default, then its comment.
+
+    A constant default is there for old rows too. Another one must not be: it would be worked out for each of
+    them, or say of all that they were made now.
+    """
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
+    type_ = column.type.compile(dialect=dialect)
+    default = default_of(column)
+    is_constant = default is not None and "(" not in default
+    comment = (column.comment or "").replace("'", "''")
+    return (
+        f"ALTER TABLE {qualified} ADD COLUMN {name} {type_}" + (f" DEFAULT {default}" if is_constant else ""),
+        *(
+            (f"ALTER TABLE {qualified} ALTER COLUMN {name} SET DEFAULT {default}",)
+            if default and not is_constant
+            else ()
+        ),
+        f"COMMENT ON COLUMN {qualified}.{name} IS '{comment}'",
+    )
+
+
+def default_of(column: Column[Any]) -> str | None:
+    """The default that the database has for a column of ours, as SQL."""
+    return str(getattr(column.server_default, "arg", "")) or None
+
+
+def wrong_type(column: Column[Any], found: FoundColumn) -> str | None:
+    """What is wrong with a column's type, if anything; ``column`` is ours."""
+    kind = UUID if kind_of_id(column.table.name, column.name) else type(column.type)
+    allowed = next(allowed for each, allowed in KINDS.items() if issubclass(kind, each))
+    return None if found.type in allowed else f"is {found.type}, and should be {' or '.join(sorted(allowed))}"

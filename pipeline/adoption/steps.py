@@ -1,0 +1,112 @@
+"""Takes the steps of a plan, one at a time and never in a writer's way for long; and takes them back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import tenacity
+from psycopg.errors import LockNotAvailable
+from sqlalchemy import Connection, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import DBAPIError
+
+from pipeline.adoption.plan import Step
+from pipeline.database import Database
+from pipeline.errors import DatabaseError, readable
+from pipeline.tables import stats_schema_change
+
+LOCK_MILLISECONDS = 500
+"""Longest wait for a lock: whoever comes after us waits as long."""
+
+PAUSE_SECONDS = 1.0
+"""Shortest pause between two attempts, and half of the longest: others get on with their work."""
+
+PATIENCE_SECONDS = 120.0
+"""After it a step is given up."""
+
+
+def take(database: Database, step: Step) -> None:
+    """Takes a step and records how it is taken back. A lock that others hold is tried for, again and again.
+
+    :raises DatabaseError: it can't be taken; the steps before it stay.
+    """
+    with _in_words(step.what):
+        if step.is_concurrent:
+            # Recorded first: an index that is interrupted is there as well.
+            with database.engine.begin() as connection:
+                _record(connection, step)
+            for statement in step.statements:
+                run_alone(database, statement)
+        else:
+            for attempt in _attempts():
+                with attempt, database.engine.begin() as connection:
+                    connection.exec_driver_sql(f"SET LOCAL lock_timeout = {LOCK_MILLISECONDS}")
+                    for statement in step.statements:
+                        connection.exec_driver_sql(statement)
+                    _record(connection, step)
+
+
+def take_back(database: Database) -> Iterator[str]:
+    """Takes back all recorded steps, the last one first; says which, one after the other.
+
+    :raises DatabaseError: one can't be taken back; those after it are.
+    """
+    with database.engine.connect() as connection:
+        changes = connection.execute(
+            select(stats_schema_change).order_by(stats_schema_change.c.id.desc())
+        ).all()
+    for change in changes:
+        with _in_words(f"undoing: {change.what}"):
+            for statement in change.undo:
+                run_alone(database, statement)
+            with database.engine.begin() as connection:
+                connection.execute(stats_schema_change.delete().where(stats_schema_change.c.id == change.id))
+        yield change.what
+
+
+def _attempts() -> tenacity.Retrying:
+    return tenacity.Retrying(
+        stop=tenacity.stop_after_delay(PATIENCE_SECONDS),
+        wait=tenacity.wait_random(PAUSE_SECONDS, 2 * PAUSE_SECONDS),
+        retry=tenacity.retry_if_exception(_is_locked),
+        reraise=True,
+    )
+
+
+def _is_locked(error: BaseException) -> bool:
+    return isinstance(error, DBAPIError) and isinstance(error.orig, LockNotAvailable)
+
+
+def run_alone(database: Database, statement: str) -> None:
+    """Runs a statement in no transaction. What is done ``CONCURRENTLY`` waits as long as it takes: it waits
+    for others, and nobody for it.
+    """
+    milliseconds = 0 if " CONCURRENTLY " in statement else LOCK_MILLISECONDS
+    for attempt in _attempts():
+        with attempt, database.engine.connect() as connection:
+            connection.execution_options(isolation_level="AUTOCOMMIT")
+            connection.exec_driver_sql(f"SET lock_timeout = {milliseconds}")
+            try:
+                connection.exec_driver_sql(statement)
+            finally:
+                connection.exec_driver_sql("RESET lock_timeout")
+
+
+def _record(connection: Connection, step: Step) -> None:
+    record = insert(stats_schema_change).values(what=step.what, undo=list(step.undo))
+    connection.execute(record.on_conflict_do_nothing())
+
+
+@contextmanager
+def _in_words(what: str) -> Iterator[None]:
+    try:
+        yield
+    except DBAPIError as error:
+        remedy = (
+            "Run it again at a quieter moment, or end the transaction that holds it: prompt-stats doctor"
+            " shows those that are open for long"
+            if _is_locked(error)
+            else "Put that right and run it again: it goes on where it stopped"
+        )
+        raise DatabaseError(f"Changing the schema ({what})", readable(error.orig or error), remedy) from error

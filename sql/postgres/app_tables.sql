@@ -1,0 +1,80 @@
+-- Purpose: what there is of some relations: themselves, columns, indexes, triggers, storage parameters.
+-- Grain:   one row a thing.
+-- Time:    now.
+-- By kind: relation: pg_class.relkind, whether this role may alter it, rows as estimated; column: its type,
+-- and its default; comment: that of the relation; index: whether it is valid, and what it is; trigger:
+-- pg_trigger.tgenabled; parameter: its value.
+-- A type is that beneath a domain; enum and ARRAY stand for all of them.
+WITH source AS (
+    SELECT
+        wanted.place,
+        relation.oid,
+        relation.relkind,
+        relation.relowner,
+        relation.reltuples,
+        relation.reloptions
+    FROM unnest(CAST(:tables AS text[])) WITH ORDINALITY AS wanted (name, place)
+    INNER JOIN pg_class AS relation ON relation.oid = to_regclass(wanted.name)
+)
+
+SELECT
+    place,
+    'relation'                              AS kind,
+    relkind::text                           AS name,
+    pg_has_role(relowner, 'USAGE')::text    AS type,
+    greatest(reltuples, 0)::bigint::text    AS definition
+FROM source
+UNION ALL
+SELECT
+    place,
+    'comment',
+    NULL,
+    NULL,
+    obj_description(oid, 'pg_class')
+FROM source
+UNION ALL
+SELECT
+    source.place,
+    'column',
+    attribute.attname::text,
+    CASE
+        WHEN type.typtype = 'e' THEN 'enum'
+        WHEN type.typcategory = 'A' THEN 'ARRAY'
+        ELSE format_type(coalesce(nullif(type.typbasetype, 0), type.oid), NULL)
+    END,
+    pg_get_expr(attrdef.adbin, attrdef.adrelid)
+FROM source
+INNER JOIN pg_attribute AS attribute ON attribute.attrelid = source.oid
+INNER JOIN pg_type AS type ON type.oid = attribute.atttypid
+LEFT JOIN pg_attrdef AS attrdef
+    ON attrdef.adrelid = attribute.attrelid AND attrdef.adnum = attribute.attnum
+WHERE attribute.attnum > 0 AND NOT attribute.attisdropped
+UNION ALL
+SELECT
+    source.place,
+    'index',
+    relation.relname::text,
+    index.indisvalid::text,
+    pg_get_indexdef(index.indexrelid)
+FROM source
+INNER JOIN pg_index AS index ON index.indrelid = source.oid
+INNER JOIN pg_class AS relation ON relation.oid = index.indexrelid
+UNION ALL
+SELECT
+    source.place,
+    'trigger',
+    tgname::text,
+    NULL,
+    tgenabled::text
+FROM source
+INNER JOIN pg_trigger ON pg_trigger.tgrelid = source.oid
+WHERE NOT tgisinternal
+UNION ALL
+SELECT
+    source.place,
+    'parameter',
+    split_part(parameter, '=', 1),
+    NULL,
+    split_part(parameter, '=', 2)
+FROM source
+CROSS JOIN unnest(source.reloptions) AS parameter

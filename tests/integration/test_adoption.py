@@ -1,0 +1,468 @@
+"""Beside a running app: its tables, made by others, are adopted; nothing that it has is lost or blocked."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from pipeline import seeding
+from pipeline.adoption import steps
+from pipeline.adoption.plan import Lock
+from pipeline.checks.catalog import CHECKS
+from pipeline.checks.report import Subject
+from pipeline.database import Database
+from pipeline.errors import DatabaseError
+from pipeline.lake import source
+from pipeline.names import TableNames
+from pipeline.reconcile import reconcile
+from pipeline.refresh import refresh
+from pipeline.retention import retain
+from pipeline.schema import migrate, plan_migration, require_current, undo
+from pipeline.tracking import PromptTracker
+from tests.api import served
+from tests.conftest import APP_SCHEMA, FIRST_DAY, NewDatabase
+from tests.oracle import assert_equals_recount
+
+App = psycopg.Connection[tuple[Any, ...]]
+Rows = dict[str, list[tuple[Any, ...]]]
+
+PROMPTS, USERS = (1, 2), (1001, 1002)
+COUNTERS = {"usage_count", "success_count", "favorite_count"}
+"""What the app counts itself, and the pipeline corrects."""
+
+# Times carry a zone in the stats; constraints of the app's own keep nothing out of them.
+RAW = """
+    CREATE SCHEMA IF NOT EXISTS oracle;
+    CREATE OR REPLACE VIEW oracle.raw AS
+    SELECT id, prompt_id, user_id, scene, environment, outfit, success, generation_time_ms, error_message,
+           created_at::timestamptz AS created_at
+    FROM prompt_usage
+"""
+
+# What an app of the field does when a prompt is used: two statements, which are not one transaction.
+USE = (
+    """
+    INSERT INTO prompt_usage (prompt_id, user_id, scene, success, generation_time_ms, created_at)
+    VALUES (%(prompt)s, %(user)s, %(scene)s, %(success)s, %(time)s, %(at)s)
+    """,
+    """
+    UPDATE prompts SET usage_count = usage_count + 1, success_count = success_count + %(success)s::int
+    WHERE id = %(prompt)s
+    """,
+)
+
+STRUCTURE = """
+    SELECT table_schema || '.' || table_name || '.' || column_name, data_type || is_nullable, column_default
+    FROM information_schema.columns WHERE table_schema NOT IN ('pg_catalog', 'information_schema')
+    UNION ALL SELECT indexname, indexdef, NULL FROM pg_indexes WHERE schemaname <> 'pg_catalog'
+    UNION ALL SELECT tgname, pg_get_triggerdef(oid), NULL FROM pg_trigger WHERE NOT tgisinternal
+    UNION ALL SELECT conname, pg_get_constraintdef(oid), NULL FROM pg_constraint
+    UNION ALL SELECT relname, array_to_string(reloptions, ' '), NULL FROM pg_class
+    WHERE reloptions IS NOT NULL AND relkind = 'r'
+    UNION ALL SELECT proname, prosrc, NULL FROM pg_proc WHERE pronamespace::regnamespace::text <> 'pg_catalog'
+    UNION ALL SELECT nspname, NULL, NULL FROM pg_namespace WHERE nspname !~ '^pg_'
+"""
+
+COLUMNS = (
+    "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = %s ORDER BY 1, 2"
+)
+
+
+def ids(kind: str, number: int) -> Any:
+    """The id with a number, in a database with ids of a kind."""
+    return {"uuid": uuid.UUID(int=number), "text": f"id-{number}", "bigint": number}[kind]
+
+
+def connect(database: Database) -> App:
+    """A connection as the app has it; each statement is a transaction."""
+    return psycopg.connect(database.conninfo, autocommit=True)
+
+
+def live(app: App, kind: str = "uuid") -> None:
+    """Users, prompts, favourites and uses, some of which the app forgot to count."""
+    app.cursor().executemany(
+        "INSERT INTO users (id, email) VALUES (%s, %s)",
+        [(ids(kind, user), f"{user}@example.org") for user in USERS],
+    )
+    app.cursor().executemany(
+        "INSERT INTO prompts (id, name, template, category) VALUES (%s, 'a name', 'a text', 'portrait')",
+        [(ids(kind, prompt),) for prompt in PROMPTS],
+    )
+    app.cursor().executemany(
+        "INSERT INTO prompt_favorites (prompt_id, user_id) VALUES (%s, %s)",
+        [(ids(kind, prompt), ids(kind, user)) for prompt, user in ((1, 1001), (1, 1001), (1, 1002))],
+    )
+    for number in range(20):
+        use(app, number, kind)
+
+
+def use(app: App, number: int, kind: str = "uuid") -> None:
+    """One use of a prompt, counted as the app counts; one in five times it fails in between."""
+    values = {
+        "prompt": ids(kind, 1 + number % 2),
+        "user": ids(kind, USERS[number % 2]) if number % 3 else None,
+        "scene": ("studio", "", None)[number % 3],
+        "success": (True, False, None)[number % 7 % 3],
+        "time": number % 50 * 100 if number % 4 else None,
+        "at": dt.datetime.now(dt.UTC).replace(tzinfo=None) - dt.timedelta(days=number % 3),
+    }
+    for statement in USE[: 1 + bool(number % 5)]:
+        app.execute(statement.encode(), values)
+
+
+@pytest.fixture
+def field(new_database: NewDatabase, app_template: str) -> Iterator[Database]:
+    """An app's database before it heard of us, with some life in it."""
+    with new_database(app_template) as database:
+        with connect(database) as app:
+            live(app)
+        yield database
+
+
+@contextmanager
+def made(
+    new_database: NewDatabase, script: str, kind: str = "uuid", rename: str = "", names: str = ""
+) -> Iterator[Database]:
+    """A database made by a script, with some life in it, and with the app's names."""
+    with new_database("template0") as plain:
+        with connect(plain) as app:
+            app.execute(script.encode())
+            live(app, kind)
+            app.execute(rename.encode())
+        conninfo = make_conninfo(plain.conninfo)
+        named = Database.from_url(conninfo, names=TableNames.parse(names)) if names else plain
+        try:
+            yield named
+        finally:
+            named.close()
+
+
+def structure(database: Database) -> set[tuple[Any, ...]]:
+    """All that is in the database but for rows."""
+    with connect(database) as app:
+        return set(app.execute(STRUCTURE).fetchall())
+
+
+def columns_of(database: Database, schema: str = "public") -> list[tuple[str, str]]:
+    """Table and name of each column."""
+    with connect(database) as app:
+        return app.execute(COLUMNS, [schema]).fetchall()
+
+
+def rows(database: Database, columns: list[tuple[str, str]]) -> Rows:
+    """What some columns hold, by table."""
+    listed = {table: ", ".join(name for of, name in columns if of == table) for table, _ in columns}
+    with connect(database) as app:
+        return {
+            table: sorted(app.execute(f"SELECT {names} FROM {table}".encode()).fetchall(), key=str)
+            for table, names in listed.items()
+        }
+
+
+def assert_true(database: Database, lake: str) -> None:
+    """After a refresh the stats equal the recount."""
+    refresh(database, lake, FIRST_DAY, values=True)
+    with connect(database) as app:
+        app.execute(RAW)
+    assert_equals_recount(database, FIRST_DAY, "oracle.raw")
+
+
+def test_an_apps_database_is_adopted_counted_and_given_back(field: Database, lake: str) -> None:
+    columns = columns_of(field)
+    kept = [column for column in columns if column[1] not in COUNTERS]
+    all_rows, kept_rows, before = rows(field, columns), rows(field, kept), structure(field)
+
+    report = migrate(field)
+
+    require_current(field)
+    assert report.before is None
+    assert rows(field, columns) == all_rows
+    assert before <= structure(field)
+    assert migrate(field).steps == []
+    assert_true(field, lake)
+    assert rows(field, kept) == kept_rows
+    failed = {check.name for check in CHECKS if not check.make(Subject(field, lake, FIRST_DAY)).passed}
+    assert failed == set()
+
+    undo(field)
+
+    with connect(field) as app:
+        app.execute("DROP SCHEMA oracle CASCADE")
+    assert structure(field) == before
+    assert rows(field, kept) == kept_rows
+
+
+def test_the_plan_says_each_lock_and_changes_nothing(field: Database) -> None:
+    before = structure(field)
+
+    plan = plan_migration(field)
+
+    assert structure(field) == before
+    assert [step.what for step in plan.steps if step.lock is Lock.ACCESS_EXCLUSIVE] == [
+        "adds the column public.prompts.slug",
+        "adds the column public.prompts.failure_count",
+        "adds the column public.prompts.success_rate",
+        "adds the column public.prompts.avg_generation_time_ms",
+        "adds the column public.prompts.last_used_at",
+        "adds the column public.prompts.stats_as_of",
+        "adds the column public.prompt_usage.ingest_xid",
+        "adds the column public.posts.prompt_id",
+    ]
+    done = migrate(field).steps
+    assert done == [*plan.revisions, *(step.what for step in plan.steps)]
+    assert plan_migration(field).steps == []
+
+
+def test_tables_that_the_app_does_not_have_are_made(field: Database, lake: str) -> None:
+    with connect(field) as app:
+        app.execute("DROP TABLE posts, prompt_favorites")
+    migrate(field)
+    assert_true(field, lake)
+    with connect(field) as app:
+        app.execute("INSERT INTO posts (prompt_id) VALUES (gen_random_uuid())")
+
+    undo(field)
+
+    # The app has begun to use one of them.
+    tables = {table for table, _ in columns_of(field)}
+    assert tables == {"users", "prompts", "prompt_usage", "posts"}
+
+
+@pytest.mark.parametrize(
+    ("script", "text"),
+    [
+        (
+            "ALTER TABLE prompt_usage DROP COLUMN created_at",
+            r"public\.prompt_usage\.created_at is missing: When.*prompt_usage\.created_at=its_name",
+        ),
+        (
+            "ALTER TABLE prompt_usage ALTER success DROP DEFAULT, ALTER success TYPE integer USING 1",
+            r"public\.prompt_usage\.success is integer, and should be boolean\. Change its type",
+        ),
+        (
+            "ALTER TABLE posts RENAME TO pictures; CREATE VIEW posts AS SELECT * FROM pictures",
+            r"public\.posts is a view, where an ordinary table is needed",
+        ),
+        (
+            """
+            ALTER TABLE prompt_favorites DROP CONSTRAINT prompt_favorites_prompt_id_fkey;
+            ALTER TABLE prompt_favorites ALTER prompt_id TYPE text""",
+            r"public\.prompt_favorites\.prompt_id is text and public\.prompts\.id is uuid, so they can't be",
+        ),
+    ],
+)
+def test_what_can_not_be_used_is_said_before_anything_is_done(
+    field: Database, script: str, text: str
+) -> None:
+    with connect(field) as app:
+        app.execute(script.encode())
+    before = structure(field)
+
+    for attempt in (plan_migration, migrate):
+        with pytest.raises(DatabaseError, match=text):
+            attempt(field)
+
+    assert structure(field) == before
+
+
+def test_names_that_nobody_has_are_said(field: Database) -> None:
+    names = TableNames.parse("prompts=templates, prompt_usage.made_at=created_at")
+    named = Database(field.conninfo, names)
+
+    with pytest.raises(DatabaseError) as error:
+        migrate(named)
+
+    assert "there is no public.templates" in str(error.value)
+    assert "names prompt_usage.made_at, which is none of our columns" in str(error.value)
+
+
+RENAMED = (
+    "schema=shop prompts=templates prompt_usage=Uses prompt_usage.created_at=used_at prompts.usage_count=uses"
+)
+RENAME = """
+    ALTER TABLE prompts RENAME TO templates;
+    ALTER TABLE templates RENAME usage_count TO uses;
+    ALTER TABLE prompt_usage RENAME TO "Uses";
+    ALTER TABLE "Uses" RENAME created_at TO used_at;
+    CREATE SCHEMA shop;
+    ALTER TABLE templates SET SCHEMA shop; ALTER TABLE "Uses" SET SCHEMA shop;
+    ALTER TABLE prompt_favorites SET SCHEMA shop; ALTER TABLE posts SET SCHEMA shop;
+    ALTER TABLE users SET SCHEMA shop;
+"""
+
+
+def test_another_schema_and_other_names_work_the_same(new_database: NewDatabase, lake: str) -> None:
+    with made(new_database, APP_SCHEMA.read_text(), rename=RENAME, names=RENAMED) as database:
+        before, columns = structure(database), columns_of(database, "shop")
+        kept = [(f'shop."{table}"', name) for table, name in columns if name not in {*COUNTERS, "uses"}]
+        kept_rows = rows(database, kept)
+
+        migrate(database)
+        assert migrate(database).steps == []
+        assert_true(database, lake)
+        assert rows(database, kept) == kept_rows
+
+        # Late events, changed rows, retention, a restored dump: through the views.
+        with PromptTracker(database.conninfo) as tracker:
+            tracker.track_post_creation(prompt_id=ids("uuid", 1), user_id=ids("uuid", 1001), success=True)
+            tracker.flush(10)
+            assert tracker.stats().written == 1
+        with connect(database) as app:
+            app.execute('DELETE FROM shop."Uses" WHERE success IS NULL')
+        assert_true(database, lake)
+        assert reconcile(database, lake, FIRST_DAY).repaired == {}
+        with connect(database) as app:
+            app.execute("DROP SCHEMA oracle CASCADE")
+            app.execute('UPDATE shop."Uses" SET ingest_xid = 1000000000000')
+        with database.engine.begin() as connection:
+            source.renumber(connection, source.take_snapshot(connection), database.names)
+        assert migrate(database).steps == []
+        assert_true(database, lake)
+        counted = refresh(database, lake, FIRST_DAY).usage_count
+        assert retain(database, lake, FIRST_DAY, 2).rows > 0
+        assert refresh(database, lake, FIRST_DAY).usage_count == counted
+
+        with connect(database) as app:
+            app.execute("DROP SCHEMA oracle CASCADE")
+        undo(database)
+        assert structure(database) == before
+
+
+@pytest.mark.parametrize("kind", ["text", "bigint"])
+def test_ids_may_be_texts_or_numbers(new_database: NewDatabase, lake: str, kind: str) -> None:
+    script = APP_SCHEMA.read_text().replace("uuid", kind)
+    script = script.replace("gen_random_bigint()", "(random() * 1e15)::bigint")
+    script = script.replace("gen_random_text()", "gen_random_uuid()::text")
+    if kind == "bigint":
+        # Events of a tracker have UUIDs, whatever the prompts have.
+        script += "ALTER TABLE prompt_usage DROP id, ADD id uuid PRIMARY KEY DEFAULT gen_random_uuid();"
+    with made(new_database, script, kind) as database:
+        migrate(database)
+        assert_true(database, lake)
+
+        with PromptTracker(database.conninfo) as tracker:
+            tracker.track_post_creation(prompt_id=ids(kind, 1), success=True)
+            tracker.track_post_creation(prompt_id="no-such-prompt", success=True)
+        with connect(database) as app:
+            app.execute("DELETE FROM prompts WHERE id = %s", [ids(kind, 2)])
+        assert_true(database, lake)
+
+        with served(database, PROMPT_STATS_LAKE_URI=lake) as client:
+            stats = client.get(f"/prompts/{ids(kind, 1)}/stats").json()
+            assert (stats["promptId"], stats["totalUsage"]) == (ids(kind, 1), 11)
+            assert client.get(f"/prompts/sparklines?ids={ids(kind, 1)}").status_code == 200
+            used = client.get(f"/users/{ids(kind, 1001)}/prompts").json()
+            assert [prompt["promptId"] for prompt in used["prompts"]] == [ids(kind, 1)]
+            assert client.put(f"/users/{ids(kind, 1002)}/favorites/{ids(kind, 1)}").status_code == 204
+            listed = client.get(f"/prompts?userId={ids(kind, 1001)}&category=portrait").json()
+            assert [prompt["id"] for prompt in listed["prompts"]] == [ids(kind, 1)]
+        with connect(database) as app:
+            assert app.execute("SELECT count(*) FROM prompt_usage_rejected").fetchone() == (1,)
+
+
+def test_the_answers_of_an_adopted_database(field: Database, lake: str) -> None:
+    migrate(field)
+    seeding.seed_prompts(field)
+    assert_true(field, lake)
+    with served(field, PROMPT_STATS_LAKE_URI=lake) as client:
+        prompt = ids("uuid", 1)
+        for path in (
+            "/overview",
+            "/categories",
+            "/prompts",
+            "/prompts?category=portrait&rating=sfw&tag=selfie",
+            "/prompts/top/used",
+            f"/prompts/{prompt}",
+            f"/prompts/{prompt}/stats",
+            f"/prompts/{prompt}/scenes",
+            f"/prompts/{prompt}/series",
+            f"/users/{ids('uuid', 1001)}/prompts",
+            "/status",
+        ):
+            assert client.get(path).status_code == 200, path
+        order = {"promptIds": [str(prompt)]}
+        assert client.put(f"/users/{ids('uuid', 1001)}/favorites", json=order).status_code == 204
+        assert client.get("/users/nobody/prompts").status_code == 422
+
+
+def test_a_step_that_was_interrupted_is_taken_again(field: Database) -> None:
+    # As a CREATE INDEX CONCURRENTLY leaves it that was killed.
+    with connect(field) as app:
+        app.execute("CREATE INDEX prompts_id_text_idx ON prompts ((id::text))")
+        app.execute(
+            "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'prompts_id_text_idx'::regclass"
+        )
+
+    assert "makes the index prompts_id_text_idx" in migrate(field).steps
+
+    with connect(field) as app:
+        is_valid = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'prompts_id_text_idx'::regclass"
+        assert app.execute(is_valid).fetchone() == (True,)
+
+
+def test_a_lock_that_others_hold_is_given_up_in_time(
+    field: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steps, "PATIENCE_SECONDS", 0.5)
+    with psycopg.connect(field.conninfo) as slow:
+        slow.execute("SELECT FROM prompts LIMIT 1")
+        with pytest.raises(DatabaseError, match=r"adds the column public\.prompts\.slug.*lock timeout"):
+            migrate(field)
+    assert migrate(field).steps[0] == "adds the column public.prompts.slug"
+
+
+def test_writers_go_on_while_it_migrates(field: Database, lake: str) -> None:
+    """The app goes on with its own statements, as real transactions, through migration and refreshes."""
+    ended, longest, errors = threading.Event(), [0.0], list[Exception]()
+
+    def write(first: int) -> None:
+        with connect(field) as app:
+            number = first
+            while not ended.is_set():
+                began = time.monotonic()
+                try:
+                    with app.transaction():
+                        use(app, number)
+                    if number % 10 == first:
+                        app.execute("DELETE FROM prompt_favorites WHERE user_id = %s", [ids("uuid", 1002)])
+                        app.execute("UPDATE prompts SET deleted_at = now() WHERE id = %s", [ids("uuid", 2)])
+                        app.execute(
+                            "INSERT INTO prompt_favorites (prompt_id, user_id) SELECT id, %s FROM prompts",
+                            [ids("uuid", 1002)],
+                        )
+                    if number % 25 == first:
+                        app.execute("DELETE FROM users WHERE id = %s", [ids("uuid", 1001)])
+                        app.execute(
+                            "INSERT INTO users (id, email) VALUES (%s, 'again') ON CONFLICT DO NOTHING",
+                            [ids("uuid", 1001)],
+                        )
+                except (psycopg.errors.ForeignKeyViolation, psycopg.errors.DeadlockDetected):
+                    pass  # As the app meets them without us: its user is gone, its statements cross.
+                except Exception as error:
+                    errors.append(error)
+                    return
+                longest[0] = max(longest[0], time.monotonic() - began)
+                number += 2
+
+    writers = [threading.Thread(target=write, args=[first]) for first in range(2)]
+    for writer in writers:
+        writer.start()
+    try:
+        migrate(field)
+        for _ in range(3):
+            refresh(field, lake, FIRST_DAY)
+    finally:
+        ended.set()
+        for writer in writers:
+            writer.join()
+    assert errors == []
+    assert_true(field, lake)
