@@ -295,7 +295,7 @@ def test_an_unknown_slug_is_rejected_and_can_be_tracked_again(
 
 
 BAD_VALUES: dict[str, tuple[dict[str, Any], str]] = {
-    "number as prompt": ({"prompt_id": 7}, "prompt_id is not a UUID: 7"),
+    "number as prompt": ({"prompt_id": 7.5}, "prompt_id is not a UUID: 7.5"),
     "long slug": ({"prompt_id": "x" * 10_001}, "prompt_id has 10,001 characters, more than 10,000"),
     "text as user": ({"user_id": "ada"}, "user_id is not a UUID: 'ada'"),
     "number as character": ({"character_id": 1}, "character_id is not a UUID: 1"),

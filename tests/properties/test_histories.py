@@ -12,7 +12,6 @@ import tempfile
 import uuid
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
-from functools import partial
 from typing import Any, ClassVar
 
 import psycopg
@@ -49,11 +48,13 @@ INSERT = """
     VALUES (%(id)s, %(prompt)s, %(user)s, %(scene)s, %(success)s, %(time)s, %(at)s) ON CONFLICT DO NOTHING
 """
 
+INSERT_USER = "INSERT INTO users (id, email) VALUES (%s, gen_random_uuid())"
+
 DAY = "greatest(coalesce(created_at::date, {first}), {first})".format(first=f"DATE '{FIRST_DAY}'")
 IS_EXPIRED = f"{DAY} IN (SELECT day FROM stats_expired_day)"
 COPIED = (
     "id, prompt_id, user_id, scene, environment, outfit, success, generation_time_ms, error_message,"
-    " created_at"
+    " created_at::timestamptz AS created_at"
 )
 # What the lake alone has: the copies are made at the moment when the lake has taken the rows.
 CREATE_COPIES = f"""
@@ -86,21 +87,27 @@ EVENTS = st.lists(EVENT, min_size=1, max_size=5)
 class History(RuleBasedStateMachine):
     """An app, an operator and a pipeline on one database and one lake."""
 
-    fresh_database: ClassVar[Callable[[], AbstractContextManager[Database]]]
+    fresh_database: ClassVar[Callable[[str], AbstractContextManager[Database]]]
+    templates: ClassVar[tuple[str, str]]
 
     def __init__(self) -> None:
         super().__init__()
         self.open = ExitStack()
-        self.database: Database = self.open.enter_context(type(self).fresh_database())
-        self.lake = self.open.enter_context(tempfile.TemporaryDirectory())
-        self.app = self.open.enter_context(psycopg.connect(self.database.conninfo, autocommit=True))
         self.slow: psycopg.Connection[Any] | None = None
 
-    @initialize()
-    def prompts_exist(self) -> None:
-        """The app has its prompts."""
+    @initialize(is_adopted=st.booleans())
+    def the_app_begins(self, *, is_adopted: bool) -> None:
+        """With its prompts, on tables of our own or of its own."""
+        self.is_adopted = is_adopted
+        self.database: Database = self.open.enter_context(
+            type(self).fresh_database(type(self).templates[is_adopted])
+        )
+        self.lake = self.open.enter_context(tempfile.TemporaryDirectory())
+        self.app = self.open.enter_context(psycopg.connect(self.database.conninfo, autocommit=True))
         insert = "INSERT INTO prompts (id, name, template) VALUES (%s, 'name', 'template')"
         self.app.cursor().executemany(insert, [(prompt,) for prompt in PROMPTS])
+        if is_adopted:
+            self.app.cursor().executemany(INSERT_USER, [(user,) for user in USERS])
         self.app.execute(CREATE_COPIES.encode())
 
     @rule(events=EVENTS)
@@ -124,10 +131,16 @@ class History(RuleBasedStateMachine):
         self.slow.close()
         self.slow = None
 
+    # A writer that has not committed keeps its user from being deleted, where there are foreign keys.
+    @precondition(lambda self: self.slow is None or not self.is_adopted)
     @rule(user=st.sampled_from(USERS))
     def delete_user(self, user: uuid.UUID) -> None:
-        """The app deletes a user."""
-        self.change("DELETE FROM prompt_usage WHERE user_id = %s", (user,))
+        """The app deletes a user; with foreign keys, all that was the user's goes too."""
+        if self.is_adopted:
+            self.change("DELETE FROM users WHERE id = %s", (user,))
+            self.app.execute(INSERT_USER, (user,))
+        else:
+            self.change("DELETE FROM prompt_usage WHERE user_id = %s", (user,))
 
     @rule(age=st.integers(0, 12))
     def delete_day(self, age: int) -> None:
@@ -248,12 +261,17 @@ class History(RuleBasedStateMachine):
 
 @pytest.mark.parametrize("examples", [8])
 def test_histories(
-    request: pytest.FixtureRequest, new_database: NewDatabase, migrated_template: str, examples: int
+    request: pytest.FixtureRequest,
+    new_database: NewDatabase,
+    migrated_template: str,
+    adopted_template: str,
+    examples: int,
 ) -> None:
     class TestedHistory(History):
         """The machine on this session's server."""
 
-    TestedHistory.fresh_database = partial(new_database, migrated_template)
+    TestedHistory.fresh_database = new_database
+    TestedHistory.templates = (migrated_template, adopted_template)
     thorough = request.config.getoption("--hypothesis-profile") == "thorough"
     run_state_machine_as_test(
         TestedHistory,
