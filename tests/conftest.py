@@ -18,6 +18,7 @@ from psycopg.conninfo import make_conninfo
 from pipeline import schema
 from pipeline.database import Database
 from pipeline.embedded import client
+from pipeline.embedded.server import Server
 
 FIRST_DAY = dt.date(2025, 1, 1)
 """The default of PROMPT_STATS_START_DATE."""
@@ -75,19 +76,51 @@ def no_midnight_within() -> None:
 
 
 @pytest.fixture(scope="session")
-def server_url(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The URL of the session's own embedded server."""
-    url = client.start(tmp_path_factory.mktemp("server home"))
+def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of the session's own embedded server; TEST_POSTGRES_BIN names the binaries of another."""
+    home = tmp_path_factory.mktemp("server home")
+    if binaries := os.environ.get("TEST_POSTGRES_BIN"):
+        with other_server(Path(binaries), home) as url:
+            yield url
+        return
+    url = client.start(home)
     with psycopg.connect(url, autocommit=True) as connection:
         # A thousand small databases a session: durability is what other tests are for.
         connection.execute("ALTER SYSTEM SET fsync = off")
         connection.execute("SELECT pg_reload_conf()")
-    return url
+    yield url
+
+
+@contextmanager
+def other_server(binaries: Path, root: Path) -> Iterator[str]:
+    """A server of another version, made of its binaries, for a block."""
+    # Run by root, the server belongs to another user, who has to pass through.
+    root.chmod(0o711)
+    server = OtherServer(root, binaries)
+    server.initialise()
+    server.start()
+    try:
+        yield make_conninfo(server.conninfo(), dbname="postgres")
+    finally:
+        server.stop()
+
+
+class OtherServer(Server):
+    """A server that is not the package's."""
+
+    def __init__(self, root: Path, binaries: Path) -> None:
+        super().__init__(root)
+        self._found_binaries = binaries
 
 
 @pytest.fixture(scope="session")
 def new_database(server_url: str) -> NewDatabase:
     """Makes a database of its own, as a copy of another, for a block."""
+    return databases_of(server_url)
+
+
+def databases_of(server_url: str) -> NewDatabase:
+    """The same, on a server."""
 
     @contextmanager
     def create(template: str) -> Iterator[Database]:

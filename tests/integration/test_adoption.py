@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import threading
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -29,7 +31,7 @@ from pipeline.retention import retain
 from pipeline.schema import migrate, plan_migration, require_current, undo
 from pipeline.tracking import PromptTracker
 from tests.api import served
-from tests.conftest import APP_SCHEMA, FIRST_DAY, NewDatabase
+from tests.conftest import APP_SCHEMA, FIRST_DAY, NewDatabase, databases_of, other_server
 from tests.oracle import assert_equals_recount
 
 App = psycopg.Connection[tuple[Any, ...]]
@@ -466,3 +468,18 @@ def test_writers_go_on_while_it_migrates(field: Database, lake: str) -> None:
             writer.join()
     assert errors == []
     assert_true(field, lake)
+
+
+@pytest.fixture(scope="module")
+def debians(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewDatabase]:
+    """Databases on the server that Debian has, which is older than the embedded one."""
+    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    if not installed and not os.environ.get("CI"):
+        pytest.skip("Debian's PostgreSQL is not installed here; in CI that is an error")
+    with other_server(installed[-1], tmp_path_factory.mktemp("debians")) as url:
+        yield databases_of(url)
+
+
+def test_debians_server_does_the_same(debians: NewDatabase, lake: str) -> None:
+    with made(debians, APP_SCHEMA.read_text()) as field:
+        test_an_apps_database_is_adopted_counted_and_given_back(field, lake)
