@@ -1,10 +1,16 @@
 -- Purpose: what the role of the schedule and of the commands needs, which owns none of the tables.
 -- Grain:   one role, which exists: psql -v role=pipeline -f sql/roles/pipeline.sql.
 -- Time:    none.
+-- The tables are in the schema public, or in that of -v schema=app.
 \set ON_ERROR_STOP on
+\if :{?schema}
+\else
+\set schema public
+\endif
+SET search_path TO :"schema";
 -- For temporary tables, by way of which a publish writes.
 GRANT CONNECT, TEMPORARY ON DATABASE :"DBNAME" TO :"role";
-GRANT USAGE ON SCHEMA public TO :"role";
+GRANT USAGE ON SCHEMA :"schema" TO :"role";
 
 -- What the app writes. INSERT: track-missing, rejected replay. DELETE: retain, erase-user.
 GRANT SELECT, INSERT, DELETE ON prompt_usage TO :"role";

@@ -9,6 +9,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 from psycopg.errors import InsufficientPrivilege
 from psycopg.rows import scalar_row
 
@@ -269,3 +270,20 @@ def test_the_pipeline_changes_nothing_of_the_apps_but_the_counters(pipeline: Dat
         "DELETE FROM stats_refresh",
         "CREATE TABLE mine ()",
     )
+
+
+def test_the_tables_may_be_in_another_schema(
+    database: Database, owner: psycopg.Connection[Any], lake: str
+) -> None:
+    simulate(database, events=100, days=5, seed=1)
+    owner.execute('ALTER SCHEMA public RENAME TO "Shop"')
+    owner.execute(
+        'ALTER FUNCTION "Shop".note_prompt_usage_change SET search_path = pg_catalog, "Shop", pg_temp'
+    )
+    there = Database(make_conninfo(database.conninfo, options='-c search_path="Shop" -c TimeZone=UTC'))
+    with as_role(there, "reader", "app", "api", "pipeline", schema="Shop") as seen:
+        refresh(seen, lake, FIRST_DAY)
+        owner.execute("""DELETE FROM "Shop".prompt_usage WHERE created_at < now() - interval '2 days'""")
+        refresh(seen, lake, FIRST_DAY)
+        assert_equals_recount(there, FIRST_DAY)
+    there.close()
