@@ -12,6 +12,9 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from pipeline.errors import DatabaseError
 
+IN_UTC = "-c TimeZone=UTC"
+"""The option that our sessions begin with."""
+
 
 def libpq_conninfo(url: str, application_name: str = "prompt-stats") -> str:
     """The libpq form of any libpq or SQLAlchemy form of a database's address, with our session settings.
@@ -28,7 +31,7 @@ def libpq_conninfo(url: str, application_name: str = "prompt-stats") -> str:
             "it is neither a URL such as postgresql://user@host/database nor a libpq connection string",
             "Correct it, or unset it to use the embedded server",
         ) from None
-    options = f"{given.get('options') or ''} -c TimeZone=UTC".strip()
+    options = f"{given.get('options') or ''} {IN_UTC}".strip()
     given.setdefault("application_name", application_name)
     given.setdefault("connect_timeout", "10")
     return make_conninfo("", **{**given, "options": options})
