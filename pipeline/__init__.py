@@ -16,6 +16,8 @@ The folders, in the order in which the data passes through them:
     The app's tables, found or made: what is missing there, added in quick steps.
 ``checks``
     Compares, looks for what is odd, and says what to do; repairs nothing.
+``doctor``
+    Looks at what is around the numbers: environment, server, rights, schema, lake.
 ``alerts``
     What is far worse than its own past: tested, kept, and sent to who wants to know.
 ``orchestration``

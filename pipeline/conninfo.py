@@ -13,6 +13,9 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pipeline.errors import DatabaseError
 from pipeline.names import DEFAULT_NAMES, TableNames
 
+IN_UTC = "-c TimeZone=UTC"
+"""The option that our sessions begin with."""
+
 
 def libpq_conninfo(
     url: str, application_name: str = "prompt-stats", names: TableNames = DEFAULT_NAMES
@@ -33,7 +36,7 @@ def libpq_conninfo(
             "it is neither a URL such as postgresql://user@host/database nor a libpq connection string",
             "Correct it, or unset it to use the embedded server",
         ) from None
-    options = f"{given.get('options') or ''} -c TimeZone=UTC".strip()
+    options = f"{given.get('options') or ''} {IN_UTC}".strip()
     if names.search_path:
         path = ",".join('"{}"'.format(schema.replace('"', '""')) for schema in names.search_path)
         options += " -c search_path=" + re.sub(r"([\\\s])", r"\\\1", path)

@@ -6,6 +6,8 @@ The only module that reads environment variables. Everything else is handed a :c
 from __future__ import annotations
 
 import datetime as dt
+import difflib
+import os
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
@@ -173,14 +175,64 @@ def settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        is_secret = any(
-            field.validation_alias == name and not field.repr for field in Settings.model_fields.values()
-        )
-        value = "set" if is_secret else repr(first["input"])
-        raise SettingsError(
+        raise next(iter(_faults(error).values())) from None
+
+
+PREFIX = "PROMPT_STATS_"
+FIELDS = {str(field.validation_alias): field for field in Settings.model_fields.values()}
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A variable that is set. ``value``: what may be shown of it, None of a secret and of what nobody reads.
+
+    ``fault``: why it can't be used. ``is_known``: whether it is one of ours, and not only called as if;
+    ``alike``: the one of ours whose name is nearest, if any is near.
+    """
+
+    name: str
+    value: str | None = None
+    fault: SettingsError | None = None
+    is_known: bool = True
+    alike: str | None = None
+
+
+def variables() -> list[Variable]:
+    """The variables that are set and ours, or called as if they were; none is used that has a fault."""
+    try:
+        Settings()
+        faults = {}
+    except ValidationError as error:
+        faults = _faults(error)
+    # As pydantic reads them: whatever the case, and an empty one as if it were not set.
+    given = {name: value for name, value in sorted(os.environ.items()) if value}
+    known = [name for name in given if name.upper() in FIELDS]
+    unknown = [name for name in given if name.upper().startswith(PREFIX) and name not in known]
+    return [
+        *(
+            Variable(name, given[name] if FIELDS[name.upper()].repr else None, faults.get(name.upper()))
+            for name in known
+        ),
+        *(Variable(name, is_known=False, alike=_alike(name)) for name in unknown),
+    ]
+
+
+def _alike(name: str) -> str | None:
+    # What all have in common says nothing about which is meant.
+    known = {each.removeprefix(PREFIX): each for each in FIELDS}
+    found = difflib.get_close_matches(name.upper().removeprefix(PREFIX), known, n=1)
+    return known[found[0]] if found else None
+
+
+def _faults(error: ValidationError) -> dict[str, SettingsError]:
+    """What is wrong with which variable."""
+    faults = {}
+    for each in error.errors():
+        name = str(each["loc"][0])
+        value = repr(each["input"]) if FIELDS[name].repr else "set"
+        faults[name] = SettingsError(
             "Reading the environment",
-            f"{name} is {value}, but {first['msg'].lower()}",
+            f"{name} is {value}, but {each['msg'].lower()}",
             f"Set {name} to a valid value or unset it",
-        ) from None
+        )
+    return faults

@@ -18,23 +18,28 @@ PASSWORD = "of-a-role"  # noqa: S105  # on a server that lives as long as the te
 
 
 @contextmanager
-def as_role(database: Database, *files: str) -> Iterator[Database]:
-    """The database as a new role sees it that has what these files grant.
+def as_role(database: Database, *files: str, schema: str = "public") -> Iterator[Database]:
+    """The database as a new role sees it that has what these files grant on the tables of a schema.
 
     What everybody may do by default, nobody may do in this database any more.
     """
     name = str(conninfo_to_dict(database.conninfo)["dbname"])
     # Roles belong to the server, where other tests have theirs. The blanks are for the files to quote.
     role = f"{' and '.join(files)} of {name}"
-    names = {"role": sql.Identifier(role), "database": sql.Identifier(name)}
+    names = {
+        "role": sql.Identifier(role),
+        "database": sql.Identifier(name),
+        "schema": sql.Identifier(schema),
+    }
+    given = [f"--set=role={role}", *([f"--set=schema={schema}"] if schema != "public" else [])]
     with psycopg.connect(database.conninfo, autocommit=True) as owner:
         owner.execute(sql.SQL("REVOKE ALL ON DATABASE {database} FROM PUBLIC").format(**names))
-        owner.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC")
+        owner.execute(sql.SQL("REVOKE ALL ON SCHEMA {schema} FROM PUBLIC").format(**names))
         owner.execute(sql.SQL("CREATE ROLE {role} LOGIN PASSWORD {0}").format(PASSWORD, **names))
         seen = Database(make_conninfo(database.conninfo, user=role, password=PASSWORD))
         try:
             for file in files:
-                psql(database, f"--set=role={role}", f"--file={FOLDER / f'{file}.sql'}")
+                psql(database, *given, f"--file={FOLDER / f'{file}.sql'}")
             yield seen
         finally:
             seen.close()

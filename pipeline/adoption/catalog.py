@@ -11,6 +11,7 @@ from sqlalchemy.dialects import postgresql
 from pipeline.names import APP_TABLES, VIEWS_SCHEMA, TableNames
 from pipeline.queries import query
 
+SCHEMA_OF_APP = text(query("postgres/schema_of_app"))
 APP_TABLES_SQL = text(query("postgres/app_tables"))
 
 _preparer = postgresql.dialect().identifier_preparer  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it
@@ -58,15 +59,16 @@ class Catalog:
 
 def read_catalog(connection: Connection, names: TableNames) -> Catalog:
     """What there is of the app's tables, and of the views over them."""
-    schema = names.schema or connection.execute(text("SELECT current_schema()")).scalar_one() or "public"
+    schema = names.schema or connection.execute(SCHEMA_OF_APP).scalar_one()
     return Catalog(
         schema,
-        _found(connection, {ours: quoted(schema, names.table(ours)) for ours in APP_TABLES}),
-        _found(connection, {ours: quoted(VIEWS_SCHEMA, ours) for ours in APP_TABLES}),
+        found_tables(connection, {ours: quoted(schema, names.table(ours)) for ours in APP_TABLES}),
+        found_tables(connection, {ours: quoted(VIEWS_SCHEMA, ours) for ours in APP_TABLES}),
     )
 
 
-def _found(connection: Connection, wanted: Mapping[str, str]) -> dict[str, FoundTable]:
+def found_tables(connection: Connection, wanted: Mapping[str, str]) -> dict[str, FoundTable]:
+    """What there is of some tables. ``wanted``: their names as SQL, by how the answer names them."""
     found: dict[str, dict[str, list[tuple[str, str, str]]]] = {}
     ours = list(wanted)
     for row in connection.execute(APP_TABLES_SQL, {"tables": list(wanted.values())}):

@@ -85,10 +85,15 @@ def clocks_agree(subject: Subject) -> Report:
     return judge_clocks(before, events, dt.datetime.now(dt.UTC))
 
 
+def skew_of(before: dt.datetime, read_at: dt.datetime, after: dt.datetime) -> dt.timedelta:
+    """How far a clock that was read between two moments of this one is off at least."""
+    return max(before - read_at, read_at - after, dt.timedelta(0))
+
+
 def judge_clocks(before: dt.datetime, events: pl.DataFrame, after: dt.datetime) -> Report:
     """From the rows of ``sql/postgres/events_ahead.sql``, read between two moments of this clock."""
     read_at = events["read_at"].item(0)
-    skew = max(before - read_at, read_at - after, dt.timedelta(0))
+    skew = skew_of(before, read_at, after)
     count = int(events["events_ahead"].item(0))
     named = events.filter(pl.col("id").is_not_null())
     said = []

@@ -9,7 +9,7 @@
 ``keeping``
     ``reconcile``, ``keep-up``, ``retain``, ``erase-user``.
 ``checking``
-    ``check``.
+    ``check``, ``doctor``.
 ``events``
     ``rejected``, ``send-journal``, ``track-missing``.
 ``serving``

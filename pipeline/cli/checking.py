@@ -1,6 +1,8 @@
-"""``check``."""
+"""``check``, ``doctor``."""
 
 from __future__ import annotations
+
+from dataclasses import asdict
 
 from pipeline.cli import render
 from pipeline.cli.context import AsJson, console, open_current_database, print_json, working
@@ -43,4 +45,24 @@ def check(*, as_json: AsJson = False) -> None:
             "Checking the stats",
             f"{len(errors)} of {len(made)} checks found an error: {', '.join(errors)}",
             "What each means and what to do is in docs/checks.md",
+        )
+
+
+def doctor(*, as_json: AsJson = False) -> None:
+    """Examine the set-up: environment, database, rights, lake, Dagster; say what to do. Changes nothing."""
+    # Dagster takes two seconds to import.
+    from pipeline.doctor.examination import examine
+    from pipeline.doctor.findings import Status
+    from pipeline.orchestration.home import examine_home
+
+    with working("examining"):
+        found = list(examine(examine_home))
+    if as_json:
+        print_json([asdict(each) for each in found])
+    else:
+        console.print(render.findings(found))
+    wrong = dict.fromkeys(each.name for each in found if each.status is Status.WRONG)
+    if wrong:
+        raise PromptStatsError(
+            "Examining the set-up", f"something is wrong with {', '.join(wrong)}", "Each line says what to do"
         )

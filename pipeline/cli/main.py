@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextlib import suppress
 
 import psycopg
 import typer
@@ -14,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 
 from pipeline.cli import alerting, checking, events, exporting, keeping, reading, serving, tour, writing
 from pipeline.cli.context import messages
-from pipeline.errors import PromptStatsError
+from pipeline.errors import PromptStatsError, SettingsError
 from pipeline.settings import LogFormat, settings
 
 logger = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ for command in (
     keeping.erase_user,
     reading.status,
     checking.check,
+    checking.doctor,
     reading.top,
     reading.show,
     alerting.alerts,
@@ -60,10 +62,7 @@ app.command("exec", context_settings={"ignore_unknown_options": True, "allow_int
 def run() -> None:
     """The entry point of the command ``prompt-stats``."""
     try:
-        if settings().log_format is LogFormat.JSON:
-            from pipeline.logs import write_json
-
-            write_json()
+        _log_as_set()
         app()
     except PromptStatsError as error:
         _complain(str(error))
@@ -76,6 +75,15 @@ def run() -> None:
         )
         _complain(f"Talking to the database: {str(error.orig).strip()}. {remedy}")
     sys.exit(1)
+
+
+def _log_as_set() -> None:
+    # A fault of the environment is for the command to tell: doctor makes a line of it.
+    with suppress(SettingsError):
+        if settings().log_format is LogFormat.JSON:
+            from pipeline.logs import write_json
+
+            write_json()
 
 
 def _complain(text: str) -> None:

@@ -18,9 +18,11 @@ from pipeline.rejected import Rejections
 if TYPE_CHECKING:
     # polars takes a moment to import, and most commands do without.
     from pipeline.checks.report import Check, Report
+    from pipeline.doctor.findings import Finding
     from pipeline.schema import MigrationPlan
 
 COLOURS = {"OK": "green", "WARN": "yellow", "ERROR": "red"}
+LIGHTS = {"ok": "green", "warning": "yellow", "wrong": "bold red", "not checked": "dim"}
 STYLES = {"ALERT": "bold red", "WARNING": "yellow", "OK": "green"}
 
 
@@ -92,6 +94,17 @@ def migration_plan(plan: MigrationPlan) -> RenderableType:
             ),
         ]
     return Group(*lines)
+
+
+def findings(found: Sequence[Finding]) -> RenderableType:
+    """What ``pipeline.doctor`` found, a line each, and below it what to do."""
+    table = Table.grid(padding=(0, 2))
+    for each in found:
+        said = Text(each.status.value, style=LIGHTS[each.status.value])
+        table.add_row(said, Text(each.name, style="bold"), Text(each.summary))
+        if each.remedy:
+            table.add_row("", "", Text(f"→ {each.remedy}", style="italic"))
+    return table
 
 
 def _damaged(days: Sequence[dt.date]) -> str:

@@ -30,6 +30,8 @@
     The sensor that marks runs as failed whose process is gone.
 ``resources``
     The database and the lake, as the settings name them.
+``home``
+    Dagster's own home, as ``prompt-stats doctor`` looks at it.
 ``instance``
     Dagster's own home, and running the job in this process.
 """

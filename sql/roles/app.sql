@@ -1,12 +1,23 @@
 -- Purpose: what the app's role needs to append events, and to keep those that can't be taken.
 -- Grain:   one role, which exists: psql -v role=app -f sql/roles/app.sql.
 -- Time:    none.
+-- The tables are in the schema public, or in that of -v schema=app.
 -- ON CONFLICT reads the ids; nothing else of an event can be read. INSERT is on every column, ingest_xid too,
 -- since Drizzle names all, with DEFAULT for that one.
 \set ON_ERROR_STOP on
+\if :{?schema}
+\else
+\set schema public
+\endif
+-- Where the app has other names than ours, views have ours.
+SELECT to_regnamespace('prompt_stats') IS NOT NULL AS has_views \gset
+SET search_path TO prompt_stats, :"schema";
+\if :has_views
+GRANT USAGE ON SCHEMA prompt_stats TO :"role";
+\endif
 -- For the temporary table through which a tracker's batch goes.
 GRANT CONNECT, TEMPORARY ON DATABASE :"DBNAME" TO :"role";
-GRANT USAGE ON SCHEMA public TO :"role";
+GRANT USAGE ON SCHEMA :"schema" TO :"role";
 GRANT INSERT, SELECT (id) ON prompt_usage TO :"role";
 GRANT SELECT (id, slug) ON prompts TO :"role";
 GRANT INSERT (event_id, reason, payload), SELECT (event_id) ON prompt_usage_rejected TO :"role";

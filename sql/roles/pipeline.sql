@@ -1,10 +1,21 @@
 -- Purpose: what the role of the schedule and of the commands needs, which owns none of the tables.
 -- Grain:   one role, which exists: psql -v role=pipeline -f sql/roles/pipeline.sql.
 -- Time:    none.
+-- The tables are in the schema public, or in that of -v schema=app.
 \set ON_ERROR_STOP on
+\if :{?schema}
+\else
+\set schema public
+\endif
+-- Where the app has other names than ours, views have ours.
+SELECT to_regnamespace('prompt_stats') IS NOT NULL AS has_views \gset
+SET search_path TO prompt_stats, :"schema";
+\if :has_views
+GRANT USAGE ON SCHEMA prompt_stats TO :"role";
+\endif
 -- For temporary tables, by way of which a publish writes.
 GRANT CONNECT, TEMPORARY ON DATABASE :"DBNAME" TO :"role";
-GRANT USAGE ON SCHEMA public TO :"role";
+GRANT USAGE ON SCHEMA :"schema" TO :"role";
 
 -- What the app writes. INSERT: track-missing, rejected replay. DELETE: retain, erase-user.
 GRANT SELECT, INSERT, DELETE ON prompt_usage TO :"role";
@@ -51,4 +62,4 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON
     prompt_usage_invalidation
 TO :"role";
 GRANT SELECT, INSERT, UPDATE ON stats_refresh TO :"role";
-GRANT SELECT ON prompt_stats_schema_version TO :"role";
+GRANT SELECT ON prompt_stats_schema_version, stats_schema_change TO :"role";

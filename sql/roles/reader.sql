@@ -1,10 +1,21 @@
 -- Purpose: what an analyst's role may do: read the stats, not the raw events.
 -- Grain:   one role, which exists: psql -v role=analyst -f sql/roles/reader.sql.
 -- Time:    none.
+-- The tables are in the schema public, or in that of -v schema=app.
 -- Of users it sees the ids, in user_prompt_stats, prompt_favorites and prompts.created_by.
 \set ON_ERROR_STOP on
+\if :{?schema}
+\else
+\set schema public
+\endif
+-- Where the app has other names than ours, views have ours.
+SELECT to_regnamespace('prompt_stats') IS NOT NULL AS has_views \gset
+SET search_path TO prompt_stats, :"schema";
+\if :has_views
+GRANT USAGE ON SCHEMA prompt_stats TO :"role";
+\endif
 GRANT CONNECT ON DATABASE :"DBNAME" TO :"role";
-GRANT USAGE ON SCHEMA public TO :"role";
+GRANT USAGE ON SCHEMA :"schema" TO :"role";
 GRANT SELECT ON
     prompts,
     prompt_stats,

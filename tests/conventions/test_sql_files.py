@@ -16,6 +16,18 @@ PAGES = {folder: REPOSITORY / "docs" / f"{folder}.md" for folder in ("analysis",
 """Folders whose files people run, and where they read of them."""
 PROGRAM = [file for file in FILES if file.parent.name not in PAGES]
 ROLES = [file for file in FILES if file.parent.name == "roles"]
+BEGINNING_OF_ROLES = """\
+\\set ON_ERROR_STOP on
+\\if :{?schema}
+\\else
+\\set schema public
+\\endif
+SELECT to_regnamespace('prompt_stats') IS NOT NULL AS has_views \\gset
+SET search_path TO prompt_stats, :"schema";
+\\if :has_views
+GRANT USAGE ON SCHEMA prompt_stats TO :"role";
+\\endif
+"""
 HEADER = re.compile(r"-- Purpose: \S.*\.\n-- Grain:   \S.*\.\n-- Time:    \S.*\.\n(-- \S.*\n)*(?!--|\s)")
 
 
@@ -58,7 +70,8 @@ def test_a_file_is_one_statement(file: Path) -> None:
 def test_a_roles_file_only_grants_and_only_to_the_role(file: Path) -> None:
     text = re.sub(r"--.*\n", "", file.read_text(encoding="utf-8"))
 
-    assert re.fullmatch(r'\\set ON_ERROR_STOP on\n(\s*GRANT [^;]+\sTO :"role";)+\s*', text)
+    assert text.startswith(BEGINNING_OF_ROLES)
+    assert re.fullmatch(r'(\s*GRANT [^;]+\sTO :"role";)+\s*', text.removeprefix(BEGINNING_OF_ROLES))
 
 
 @pytest.mark.parametrize("folder", PAGES)

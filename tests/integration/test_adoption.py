@@ -282,6 +282,7 @@ def test_names_that_nobody_has_are_said(field: Database) -> None:
 
     with pytest.raises(DatabaseError) as error:
         migrate(named)
+    named.close()
 
     assert "there is no public.templates" in str(error.value)
     assert "names prompt_usage.made_at, which is none of our columns" in str(error.value)

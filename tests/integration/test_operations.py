@@ -33,6 +33,7 @@ from pipeline.cli.main import app
 from pipeline.database import Database
 from pipeline.embedded.server import binaries
 from pipeline.errors import PromptStatsError
+from pipeline.queries import query
 from pipeline.refresh import refresh
 from pipeline.settings import settings
 from pipeline.tracking import PromptTracker
@@ -190,6 +191,14 @@ def trouble(section: str) -> Callable[[Callable[[Deployment], Iterator[list[str]
 @trouble("Is it healthy?")
 def healthy(_deployment: Deployment) -> Iterator[list[str]]:
     yield ["events counted", '"status":"ok"', "prompt_stats_lag_seconds"]
+
+
+@trouble("The set-up is in doubt")
+def doubtful_set_up(deployment: Deployment) -> Iterator[list[str]]:
+    # As after a migration of the app that took away what it did not know.
+    deployment.execute("DROP INDEX prompt_usage_ingest_brin")
+    yield ["wrong +indexes +prompt_usage_ingest_brin of prompt_usage is missing", "CREATE INDEX CONCURRENTLY"]
+    deployment.execute(query("postgres/index_ingest_xid"))
 
 
 @trouble("The lag grows")

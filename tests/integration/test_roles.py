@@ -3,28 +3,41 @@
 from __future__ import annotations
 
 import datetime as dt
+import gc
 import uuid
+import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+import typer.main
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.errors import InsufficientPrivilege
-from psycopg.rows import scalar_row
+from psycopg.rows import scalar_row, tuple_row
+from typer.testing import CliRunner
 
 from pipeline import reading, rejected, tables
+from pipeline.cli.main import app
 from pipeline.coverage import track_missing
 from pipeline.database import Database
+from pipeline.doctor.findings import Status
+from pipeline.doctor.rights import NEEDED, rights
+from pipeline.doctor.setup import Setup
 from pipeline.erasure import erase_user
 from pipeline.errors import DatabaseError
 from pipeline.export import TABLES as TABLES_TO_EXPORT
 from pipeline.export import Format, open_export
 from pipeline.lake.upkeep import keep_up
+from pipeline.orchestration.instance import EVENT_SETTINGS
 from pipeline.reconcile import reconcile
 from pipeline.refresh import plan_refresh, refresh
 from pipeline.retention import retain
 from pipeline.schema import VERSION_TABLE, require_current
 from pipeline.seeding import seed_prompts
+from pipeline.settings import settings
 from pipeline.simulation import simulate
 from pipeline.tracking import PromptTracker
 from tests.api import served
@@ -37,6 +50,36 @@ SLUG = "portrait-selfie-casual"
 TABLES = sorted([*tables.metadata.tables, VERSION_TABLE])
 STATS = {table.name for table in (*tables.STATS_TABLES, *tables.VALUE_TABLES, tables.user_prompt_stats)}
 ALERTS = ("stats_alerts", "stats_alert_evaluation")
+
+OF_OWNERS = {"migrate", "seed-prompts", "simulate", "demo"}
+THAT_STAY = {"serve", "ui"}
+CALLED = {"backfill", "reconcile", "keep-up", "retain", "erase-user", "track-missing", "check", "report"}
+"""Commands of the pipeline's role whose functions are called as that role here, or by ``test_checks.py``; a
+report only reads, and it may read every table."""
+COMMANDS = {
+    "refresh": [],
+    "rejected": ["list"],
+    "send-journal": ["."],
+    "status": [],
+    "doctor": [],
+    "top": [],
+    "show": [SLUG],
+    "alerts": [],
+    "export": ["prompts"],
+    "exec": ["true"],
+}
+"""The others, and what they are given."""
+
+GRANTED = """
+    WITH granted AS (
+        SELECT NULL AS table_name, NULL AS column_name, datacl AS acl
+        FROM pg_database WHERE datname = current_database()
+        UNION ALL SELECT relname, NULL, relacl FROM pg_class
+        UNION ALL SELECT relname, attname, attacl FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
+    )
+    SELECT table_name, privilege_type, column_name FROM granted, aclexplode(acl)
+    WHERE grantee = %s::regrole ORDER BY 1, 2, 3
+"""
 
 ALLOWED = """
     SELECT table_name, array_agg(granted)
@@ -72,6 +115,14 @@ def pipeline(database: Database, lake: str) -> Iterator[Database]:
     with as_role(database, "pipeline") as seen:
         refresh(seen, lake, FIRST_DAY)
         yield seen
+
+
+@pytest.fixture
+def variables(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """Changes the environment, and with it the settings."""
+    settings.cache_clear()
+    yield monkeypatch
+    settings.cache_clear()
 
 
 def allowed(database: Database, *, in_part: bool) -> dict[str, set[str]]:
@@ -269,3 +320,72 @@ def test_the_pipeline_changes_nothing_of_the_apps_but_the_counters(pipeline: Dat
         "DELETE FROM stats_refresh",
         "CREATE TABLE mine ()",
     )
+
+
+def test_the_pipelines_role_may_do_what_each_command_does(
+    pipeline: Database, lake: str, tmp_path: Path, variables: pytest.MonkeyPatch
+) -> None:
+    granted = allowed(pipeline, in_part=False)
+    assert [table for table in TABLES if "SELECT" not in granted[table]] == []
+    known = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]  # an app with commands is a group
+    assert COMMANDS.keys() | CALLED | OF_OWNERS | THAT_STAY == known
+    given = {
+        "DATABASE_URL": pipeline.conninfo,
+        "PROMPT_STATS_HOME": str(tmp_path / "home"),
+        "PROMPT_STATS_LAKE_URI": lake,
+        # What a refresh sets for its children goes with the test.
+        "DAGSTER_HOME": str(tmp_path / "home" / "dagster"),
+        **EVENT_SETTINGS,
+    }
+    for name, value in given.items():
+        variables.setenv(name, value)
+    variables.chdir(tmp_path)
+    with warnings.catch_warnings():
+        # A command leaves it to the end of its process to close what it opened.
+        warnings.simplefilter("ignore", ResourceWarning)
+        for command, arguments in COMMANDS.items():
+            ended = CliRunner().invoke(app, [command, *arguments])
+            assert ended.exit_code == 0, f"{command}: {ended.output} {ended.exception}"
+        gc.collect()
+
+
+def test_the_doctor_names_each_right_that_is_taken_away(
+    database: Database, owner: psycopg.Connection[Any], variables: pytest.MonkeyPatch
+) -> None:
+    with as_role(database, "pipeline") as seen:
+        variables.setenv("DATABASE_URL", seen.conninfo)
+        setup = Setup()
+        role = sql.Identifier(str(conninfo_to_dict(seen.conninfo)["user"]))
+        granted = owner.cursor(row_factory=tuple_row).execute(GRANTED, [role.as_string()]).fetchall()
+        assert {*granted} == {*NEEDED}
+        assert {each.status for each in rights(setup)} == {Status.OK}
+        for table, privilege, column in granted:
+            names = {
+                "right": sql.SQL(f"{privilege} ({column})" if column else privilege),
+                "on": sql.SQL(table or f"DATABASE {owner.info.dbname}"),
+                "role": role,
+            }
+            owner.execute(sql.SQL("REVOKE {right} ON {on} FROM {role}").format(**names))
+            [found] = rights(setup)
+            on = table or "the database"
+            assert found.summary == f"{names['right'].as_string()} on {on} is not granted"
+            assert "sql/roles/pipeline.sql" in str(found.remedy)
+            owner.execute(sql.SQL("GRANT {right} ON {on} TO {role}").format(**names))
+        setup.close()
+
+
+def test_the_tables_may_be_in_another_schema(
+    database: Database, owner: psycopg.Connection[Any], lake: str
+) -> None:
+    simulate(database, events=100, days=5, seed=1)
+    owner.execute('ALTER SCHEMA public RENAME TO "Shop"')
+    owner.execute(
+        'ALTER FUNCTION "Shop".note_prompt_usage_change SET search_path = pg_catalog, "Shop", pg_temp'
+    )
+    there = Database(make_conninfo(database.conninfo, options='-c search_path="Shop" -c TimeZone=UTC'))
+    with as_role(there, "reader", "app", "api", "pipeline", schema="Shop") as seen:
+        refresh(seen, lake, FIRST_DAY)
+        owner.execute("""DELETE FROM "Shop".prompt_usage WHERE created_at < now() - interval '2 days'""")
+        refresh(seen, lake, FIRST_DAY)
+        assert_equals_recount(there, FIRST_DAY)
+    there.close()

@@ -1,0 +1,115 @@
+"""Home and lake: they can be read and written, and have room; and the lake is the one that was published."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
+from deltalake.fs import DeltaStorageHandler
+
+from pipeline import formats
+from pipeline.checks.report import plural
+from pipeline.doctor.findings import Finding, ok, warning, wrong
+from pipeline.doctor.setup import Setup
+from pipeline.errors import readable
+from pipeline.lake import source
+from pipeline.lake.usage_events import TABLE, open_usage_events
+
+GIB = 2**30
+LITTLE = 5 * GIB
+TOO_LITTLE = GIB // 2
+"""Free space of a disk. What writes needs the more, the larger a day is: it writes before it deletes."""
+
+PROBE = pa.schema([("day", pa.date32())])
+FIRST_COMMIT = "_delta_log/00000000000000000000.json"
+
+
+def home(setup: Setup) -> Iterator[Finding]:
+    """``PROMPT_STATS_HOME``."""
+    yield folder("home", setup.settings.home)
+
+
+def folder(name: str, path: Path) -> Finding:
+    """A folder, or where it will be made: whether this user may write there, and how much room there is."""
+    try:
+        there = next(each for each in (path, *path.parents) if each.exists())
+        with tempfile.TemporaryFile(dir=there) as file:
+            file.write(bytes(2**16))
+            file.flush()
+        free = shutil.disk_usage(there).free
+    except OSError as error:
+        return wrong(
+            name,
+            f"{path} can't be written: {(error.strerror or readable(error)).lower()}",
+            "Give the user of the services the right to, or name another folder in the environment",
+        )
+    room = f"{free / GIB:,.1f} GiB are free"
+    if free < LITTLE:
+        judged = wrong if free < TOO_LITTLE else warning
+        return judged(name, f"{path}: only {room}", "Make room, then prompt-stats keep-up")
+    return ok(name, f"{path}: {room}" if there == path else f"{path} will be made when it is needed: {room}")
+
+
+def lake(setup: Setup) -> Iterator[Finding]:
+    """A commit to a table of its own, which is then removed: all that a refresh needs, wherever it is."""
+    uri = setup.settings.lake
+    if "://" not in uri and not Path(uri).exists():
+        yield folder("lake", Path(uri))
+        return
+    # The dot hides it from those who look for tables.
+    probe = f"{uri.rstrip('/')}/.doctor-{uuid.uuid4().hex}"
+    said = _tried(probe)
+    if said:
+        remedy = "Check PROMPT_STATS_LAKE_URI, the credentials, and the right to read, write, list and delete"
+        yield wrong("lake", f"{uri}: {said}", remedy)
+    elif "://" in uri:
+        yield ok("lake", f"{uri}: can be read and written")
+    else:
+        yield folder("lake", Path(uri))
+
+
+def _tried(probe: str) -> str | None:
+    """Makes a table, reads it, removes it; what of that can't be done, and why."""
+    try:
+        DeltaTable.create(probe, PROBE)
+    except (DeltaError, OSError) as error:
+        shutil.rmtree(probe, ignore_errors=True)
+        return f"no table can be made: {readable(error)}"
+    said = None
+    try:
+        DeltaTable(probe)
+    except (DeltaError, OSError) as error:
+        said = f"a table can't be read: {readable(error)}"
+    try:
+        if "://" in probe:
+            DeltaStorageHandler(probe).delete_file(FIRST_COMMIT)
+        else:
+            shutil.rmtree(probe)
+    except (DeltaError, OSError) as error:
+        said = f"nothing can be deleted, {probe} neither: {readable(error)}"
+    return said
+
+
+def events(setup: Setup) -> Iterator[Finding]:
+    """The lake has raw events if anything was published."""
+    uri = f"{setup.settings.lake.rstrip('/')}/{TABLE}"
+    with setup.database.engine.connect() as connection:
+        published = (source.latest_refresh(connection) or {}).get("usage_count")
+    if DeltaTable.is_deltatable(uri):
+        days = open_usage_events(setup.settings.lake).days()
+        held = formats.count(int(days["usage_count"].sum()))
+        yield ok("events", f"the lake has {held} events of {plural(days.height, 'day')}")
+    elif published:
+        yield wrong(
+            "events",
+            f"{formats.count(published)} events are published, and {setup.settings.lake} has none",
+            "Set PROMPT_STATS_LAKE_URI to the lake that they are from",
+        )
+    else:
+        yield ok("events", "there are none yet in the lake")

@@ -1,0 +1,93 @@
+"""What the role may do, against what ``sql/roles/pipeline.sql`` grants. It need not own anything."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from itertools import groupby
+from typing import NamedTuple
+
+from sqlalchemy import text
+
+from pipeline.checks.report import plural
+from pipeline.doctor.findings import Finding, ok, warning, wrong
+from pipeline.doctor.setup import Setup
+from pipeline.names import APP_TABLES
+from pipeline.queries import query
+
+MISSING_RIGHTS = text(query("postgres/missing_rights"))
+HIDDEN_TABLES = text(query("postgres/hidden_tables"))
+
+
+class Right(NamedTuple):
+    """``table`` is None for one on the database, ``column`` for one on the whole table."""
+
+    table: str | None
+    privilege: str
+    column: str | None = None
+
+
+def granted(statements: str) -> list[Right]:
+    """What a file of ``sql/roles/`` grants, but for the use of the schema: without it no table is found."""
+    found = re.findall(r"GRANT\s+([^;]+?)\s+ON\s+([^;]+?)\s+TO", re.sub(r"--.*", "", statements))
+    return [
+        Right(None if target.startswith("DATABASE") else table, privilege, column or None)
+        for privileges, target in found
+        if not target.startswith("SCHEMA")
+        for table in re.split(r",\s*", target)
+        for privilege, columns in re.findall(r"([A-Z]+)(?: \(([^)]*)\))?", privileges)
+        for column in re.split(r",\s*", columns.strip())
+    ]
+
+
+NEEDED = granted(query("roles/pipeline"))
+
+
+def written_back() -> list[str]:
+    """The columns of ``prompts`` that a publish updates."""
+    return [right.column for right in NEEDED if right.table == "prompts" and right.column]
+
+
+def missing(setup: Setup) -> list[Right]:
+    """The rights that the role lacks, of the tables that there are."""
+    names = zip(*NEEDED, strict=True)
+    wanted = dict(zip(("tables", "privileges", "columns"), map(list, names), strict=True))
+    with setup.database.engine.connect() as connection:
+        return [Right(*row) for row in connection.execute(MISSING_RIGHTS, wanted)]
+
+
+def rights(setup: Setup) -> Iterator[Finding]:
+    """A line for each table on which the role lacks a right, or whose rows may be hidden from it."""
+    lacking = missing(setup)
+    for table, of_table in groupby(lacking, lambda right: right.table):
+        said = _said(list(of_table))
+        yield wrong("rights", f"{said} on {table or 'the database'} is not granted", grant(setup))
+    with setup.database.engine.connect() as connection:
+        relations = [setup.database.names.qualified(table) for table in APP_TABLES]
+        names = {"names": list(APP_TABLES), "relations": relations}
+        hidden = connection.execute(HIDDEN_TABLES, names).scalars().all()
+    for table in hidden:
+        yield warning(
+            "rights",
+            f"{table} has row level security: rows that its policies hide from the role are not counted",
+            "See that a policy shows the role every row, or give it BYPASSRLS",
+        )
+    if not lacking and not hidden:
+        yield ok("rights", f"all {plural(len(NEEDED), 'right')} of sql/roles/pipeline.sql")
+
+
+def grant(setup: Setup) -> str:
+    """What gives the role its rights."""
+    with setup.database.engine.connect() as connection:
+        role, schema = connection.execute(text("SELECT current_user, current_schema()")).one()
+    elsewhere = f" -v schema={shlex.quote(schema)}" if schema and schema != "public" else ""
+    return f"As the tables' owner: psql -v role={shlex.quote(role)}{elsewhere} -f sql/roles/pipeline.sql"
+
+
+def _said(lacking: list[Right]) -> str:
+    parts = []
+    for privilege, of_privilege in groupby(lacking, lambda right: right.privilege):
+        columns = [right.column for right in of_privilege if right.column]
+        parts.append(f"{privilege} ({', '.join(columns)})" if columns else privilege)
+    return ", ".join(parts)

@@ -1,0 +1,125 @@
+"""What is in the database: tables, columns, triggers, indexes; and how old what is published is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sqlalchemy import Index, text
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import CreateIndex
+
+from pipeline.adoption.catalog import found_tables, quoted, read_catalog
+from pipeline.adoption.plan import INDEXES, TRIGGERS, plan_adoption
+from pipeline.checks import clocks
+from pipeline.checks.report import plural
+from pipeline.doctor.findings import Finding, ok, warning, wrong
+from pipeline.doctor.rights import written_back
+from pipeline.doctor.setup import Setup
+from pipeline.names import APP_TABLES
+from pipeline.queries import query
+from pipeline.schema import require_current
+from pipeline.tables import metadata
+
+TOUCHING_TRIGGERS = text(query("postgres/touching_triggers"))
+
+OUR_TABLES = [table for table in metadata.sorted_tables if table.name not in APP_TABLES]
+
+MIGRATE, RECONCILE = "As the tables' owner: prompt-stats migrate", "prompt-stats reconcile"
+
+INGEST_INDEX = "prompt_usage_ingest_brin"
+"""Without it every refresh reads all of ``prompt_usage``; without another one some question is slow."""
+
+
+def revision(setup: Setup) -> Iterator[Finding]:
+    """The schema is this version's."""
+    require_current(setup.database)
+    yield ok("revision", "the schema is that of this version")
+
+
+def tables(setup: Setup) -> Iterator[Finding]:
+    """A line for each thing that is missing or other than needed."""
+    names = setup.database.names
+    with setup.database.engine.connect() as connection:
+        catalog = read_catalog(connection, names)
+        ours = found_tables(
+            connection, {table.name: quoted(catalog.schema, table.name) for table in OUR_TABLES}
+        )
+    plan = plan_adoption(catalog, names)
+    faults = [wrong("tables", problem.what, problem.remedy) for problem in plan.problems]
+    faults += [
+        wrong("tables", f"something is missing: migrate {step.what}", f"{MIGRATE}, then {RECONCILE}")
+        for step in plan.steps
+        if not step.is_concurrent
+    ]
+    for table in OUR_TABLES:
+        there = ours[table.name].columns if table.name in ours else {}
+        lost = [column.name for column in table.columns if column.name not in there]
+        if lost:
+            what = f"its column {', '.join(lost)}" if there else "the table"
+            faults.append(wrong("tables", f"{table.name}: {what} is missing", "Restore it from a backup"))
+    yield from faults
+    if not faults:
+        columns = sum(len(table.columns) for table in metadata.sorted_tables)
+        triggers = plural(len(TRIGGERS), "trigger")
+        count = plural(len(metadata.tables), "table")
+        yield ok("tables", f"{count}, {plural(columns, 'column')}, {triggers}")
+
+
+def indexes(setup: Setup) -> Iterator[Finding]:
+    """A line for each index that is missing or was never finished."""
+    names = setup.database.names
+    with setup.database.engine.connect() as connection:
+        catalog = read_catalog(connection, names)
+        ours = found_tables(
+            connection, {table.name: quoted(catalog.schema, table.name) for table in OUR_TABLES}
+        )
+    steps = [step for step in plan_adoption(catalog, names).steps if step.is_concurrent]
+    faults = [
+        (wrong if INGEST_INDEX in step.what else warning)(
+            "indexes", f"one is missing or was not finished: migrate {step.what}", MIGRATE
+        )
+        for step in steps
+    ]
+    there = {name for found in ours.values() for name, is_valid in found.indexes.items() if is_valid}
+    wanted = [index for table in OUR_TABLES for index in table.indexes]
+    faults += [_missing(index) for index in wanted if index.name not in there]
+    yield from faults
+    if not faults:
+        yield ok("indexes", f"{len(wanted) + len(INDEXES)} indexes")
+
+
+def _missing(index: Index) -> Finding:
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
+    statement = " ".join(str(CreateIndex(index).compile(dialect=dialect)).split())
+    return warning(
+        "indexes",
+        f"{index.name} is missing or was not finished: what it is for reads the whole table",
+        f"As the table's owner: DROP INDEX IF EXISTS {index.name};"
+        f" {statement.replace('INDEX', 'INDEX CONCURRENTLY', 1)}",
+    )
+
+
+def triggers(setup: Setup) -> Iterator[Finding]:
+    """Triggers of the app that take a write-back for an edit of the prompt."""
+    names = setup.database.names
+    columns = [names.column("prompts", column) for column in written_back()]
+    with setup.database.engine.connect() as connection:
+        named = {"table": names.qualified("prompts"), "columns": columns}
+        found = connection.execute(TOUCHING_TRIGGERS, named).scalars().all()
+    for name in found:
+        yield warning(
+            "the app's triggers",
+            f"{name} sets updated_at of a prompt whenever its counters are written back",
+            f"Have {name} fire for the app's columns alone: BEFORE UPDATE OF name, template, …",
+        )
+    if not found:
+        yield ok("the app's triggers", "none sets updated_at when counters are written back")
+
+
+def lag(setup: Setup) -> Iterator[Finding]:
+    """How old what is published is."""
+    report = clocks.stats_are_fresh(setup.subject)
+    if report.passed:
+        yield ok("lag", report.summary)
+    else:
+        yield warning("lag", report.summary, "prompt-stats refresh; and see why the schedule did not")

@@ -1,0 +1,160 @@
+"""The server: who we are there, whose time it keeps, what holds it up, and where our tables are."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from sqlalchemy import RowMapping, text
+
+from pipeline.checks import clocks
+from pipeline.checks.report import WORST
+from pipeline.conninfo import IN_UTC
+from pipeline.doctor.findings import Finding, ok, warning, wrong
+from pipeline.doctor.setup import Setup
+from pipeline.queries import query
+from pipeline.schema import VERSION_TABLE
+from pipeline.tables import prompt_usage
+
+SERVER = text(query("postgres/server"))
+TABLE_SCHEMAS = text(query("postgres/table_schemas"))
+OPEN_TRANSACTIONS = text(query("operations/open_transactions"))
+
+NAMES_OF_UTC = {"UTC", "Etc/UTC", "GMT", "Etc/GMT"}
+WITHOUT_ZONE = "timestamp without time zone"
+
+
+def connection(setup: Setup) -> Iterator[Finding]:
+    """Where it is, and that it can be written there."""
+    seen, given = _server(setup), conninfo_to_dict(setup.database.conninfo)
+    where = f"{given.get('host') or 'this machine'}:{given.get('port') or 5432}/{seen['database_name']}"
+    if seen["is_read_only"]:
+        yield wrong(
+            "connection",
+            f"{where} takes no changes: it is a standby, or its transactions are read-only",
+            "Have DATABASE_URL name the primary server",
+        )
+    else:
+        yield ok("connection", f"{seen['role_name']} at {where}, PostgreSQL {seen['version']}")
+
+
+def time_zone(setup: Setup) -> Iterator[Finding]:
+    """Our sessions are in UTC; those of others have to be where the app's times have no zone."""
+    seen = _server(setup)
+    others = _zone_of_others(setup)
+    if seen["time_zone"] not in NAMES_OF_UTC:
+        yield wrong(
+            "time zone",
+            f"our sessions ask for UTC and are in {seen['time_zone']}: something between drops the options",
+            "Connect to the server itself, or by a pooler in session mode that passes `options` on",
+        )
+    elif others not in NAMES_OF_UTC and seen["created_at_type"] == WITHOUT_ZONE:
+        yield warning(
+            "time zone",
+            f"created_at of prompt_usage has no zone and is taken as UTC, and other sessions are in {others}:"
+            " what they write by now() counts at the wrong hour",
+            f"Unless the app asks for UTC: ALTER DATABASE \"{seen['database_name']}\" SET timezone = 'UTC'",
+        )
+    else:
+        yield ok("time zone", f"our sessions are in UTC, others in {others}")
+
+
+def _zone_of_others(setup: Setup) -> str:
+    """The time zone of sessions that do not ask for one."""
+    given = conninfo_to_dict(setup.database.conninfo)
+    options = str(given.get("options") or "").replace(IN_UTC, "").strip()
+    with psycopg.connect(make_conninfo("", **{**given, "options": options})) as plain:
+        [(zone,)] = plain.execute("SHOW TimeZone").fetchall()
+    return str(zone)
+
+
+def clock(setup: Setup) -> Iterator[Finding]:
+    """The server's clock, against this machine's."""
+    before = dt.datetime.now(dt.UTC)
+    read_at = _server(setup)["read_at"]
+    after = dt.datetime.now(dt.UTC)
+    skew = clocks.skew_of(before, read_at, after)
+    if skew > clocks.LARGEST_SKEW:
+        which = "ahead of" if read_at > after else "behind"
+        yield warning(
+            "clock",
+            f"the server's clock is {skew.total_seconds():,.0f} s {which} this machine's",
+            "Set both by the network (NTP)",
+        )
+    else:
+        yield ok("clock", "the server's and this machine's agree")
+
+
+def search_path(setup: Setup) -> Iterator[Finding]:
+    """Where the tables are, and that unqualified names lead there."""
+    seen = _server(setup)
+    role, database = seen["role_name"], seen["database_name"]
+    with setup.database.engine.connect() as opened:
+        names = {"names": [prompt_usage.name, VERSION_TABLE]}
+        found = opened.execute(TABLE_SCHEMAS, names).mappings().all()
+    reached = sorted(row["schema_name"] for row in found if row["is_usable"] and row["is_searched"])
+    if not found and seen["schema_name"]:
+        yield ok("search path", f"there are no tables yet; new ones would be in {seen['schema_name']}")
+    elif reached:
+        yield ok("search path", f"the tables are in the schema {', '.join(reached)}")
+    elif not found:
+        yield wrong(
+            "search path",
+            "it names no schema that there is and that the role may use",
+            f'Name one: ALTER ROLE "{role}" IN DATABASE "{database}" SET search_path = …',
+        )
+    for row in [] if reached else found:
+        schema = row["schema_name"]
+        if not row["is_usable"]:
+            yield wrong(
+                "search path",
+                f"the tables are in the schema {schema}, which the role may not use",
+                f'As its owner: GRANT USAGE ON SCHEMA "{schema}" TO "{role}"',
+            )
+        if not row["is_searched"]:
+            yield wrong(
+                "search path",
+                f"the tables are in the schema {schema}, which is not looked into",
+                f'ALTER ROLE "{role}" IN DATABASE "{database}" SET search_path = "{schema}"',
+            )
+
+
+def transactions(setup: Setup) -> Iterator[Finding]:
+    """Those that have written and stay open: nothing that came after them can be counted."""
+    with setup.database.engine.connect() as opened:
+        found = opened.execute(OPEN_TRANSACTIONS).mappings().all()
+    long = [row for row in found if row["open_for"] and row["open_for"] > clocks.WRITES_LONG]
+    yield from map(judge_open, long[:WORST])
+    if not _server(setup)["sees_transactions"]:
+        yield warning(
+            "transactions",
+            "since when those of other roles are open is hidden from this role, so as_of lags while they are",
+            f'As a superuser: GRANT pg_read_all_stats TO "{_server(setup)["role_name"]}"',
+        )
+    elif not long:
+        yield ok("transactions", "none that has written stays open")
+
+
+def judge_open(row: Mapping[Any, Any]) -> Finding:
+    """From a row of ``sql/operations/open_transactions.sql``."""
+    since = f"for {dt.timedelta(seconds=round(row['open_for'].total_seconds()))}"
+    if row["pid"] is None:
+        return warning(
+            "transactions",
+            f"{row['application_name']!r} of {row['role']} is prepared {since}: nothing after it is counted",
+            f"Commit it, or in the database {row['database']}: ROLLBACK PREPARED '{row['application_name']}'",
+        )
+    return warning(
+        "transactions",
+        f"pid {row['pid']} of {row['role']} ({row['application_name'] or 'unnamed'}, {row['state']}) has"
+        f" written and is open {since}: nothing after it is counted",
+        f"Have its owner end it; if nobody does: SELECT pg_terminate_backend({row['pid']})",
+    )
+
+
+def _server(setup: Setup) -> RowMapping:
+    with setup.database.engine.connect() as opened:
+        return opened.execute(SERVER).mappings().one()

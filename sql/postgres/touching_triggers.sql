@@ -1,0 +1,23 @@
+-- Purpose: triggers of the app that fire when a prompt's counters are written back, and name updated_at.
+-- Grain:   one row a trigger.
+-- Time:    now.
+-- 16 is the bit of UPDATE (TRIGGER_TYPE_UPDATE). A trigger of some columns fires if one of them is set. One with
+-- a condition does as it says, unless that compares whole rows.
+SELECT tgname AS name
+FROM pg_trigger
+INNER JOIN pg_proc ON pg_proc.oid = tgfoid
+WHERE
+    tgrelid = to_regclass(:table)
+    AND NOT tgisinternal
+    AND tgenabled IN ('O', 'A')
+    AND tgtype & 16 <> 0
+    AND (
+        tgattr = ''::int2vector
+        OR EXISTS (
+            SELECT 1
+            FROM pg_attribute
+            WHERE attrelid = tgrelid AND attnum = ANY (tgattr) AND attname = ANY (CAST(:columns AS text[]))
+        )
+    )
+    AND (tgqual IS NULL OR pg_get_triggerdef(pg_trigger.oid) ~* 'old\.\*')
+    AND (prosrc ~* 'updated_?at' OR encode(tgargs, 'escape') ~* 'updated_?at')

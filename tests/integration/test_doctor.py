@@ -1,0 +1,418 @@
+"""The doctor: each fault that is planted has its line, which says what to do; and all is ok without."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import time
+
+import dagster as dg
+import psycopg
+import pytest
+from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.remote_origin import (
+    InProcessCodeLocationOrigin,
+    RemoteInstigatorOrigin,
+    RemoteRepositoryOrigin,
+)
+from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, ScheduleInstigatorData
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+from dagster._daemon.types import DaemonHeartbeat
+from typer.testing import CliRunner
+
+from pipeline import schema
+from pipeline.checks import clocks
+from pipeline.cli.main import app
+from pipeline.database import Database
+from pipeline.doctor import folders, server
+from pipeline.doctor.examination import STEPS, examine
+from pipeline.doctor.findings import Finding, Status
+from pipeline.doctor.folders import folder
+from pipeline.doctor.setup import Setup
+from pipeline.orchestration import instance
+from pipeline.orchestration.home import examine_home
+from pipeline.orchestration.jobs import SCHEDULE
+from pipeline.refresh import refresh
+from pipeline.settings import settings
+from tests.buckets import buckets
+from tests.command import prompt_stats
+from tests.conftest import FIRST_DAY, NewDatabase
+from tests.roles import as_role
+
+SECRET = "sesame"  # noqa: S105  # the test looks for it in what is printed
+
+OK, WARNING, WRONG, UNCHECKED = Status
+
+
+class Installation:
+    """A database, a lake and Dagster's home, as the environment names them."""
+
+    def __init__(self, database: Database, home: Path, patch: pytest.MonkeyPatch) -> None:
+        self.database = database
+        self.home = home
+        self.patch = patch
+        self.set(DATABASE_URL=database.conninfo, PROMPT_STATS_HOME=str(home))
+
+    def set(self, **variables: str | None) -> None:
+        """Changes the environment."""
+        for name, value in variables.items():
+            self.patch.delenv(name, raising=False) if value is None else self.patch.setenv(name, value)
+        settings.cache_clear()
+
+    @contextmanager
+    def given(self, **variables: str | None) -> Iterator[None]:
+        """Changes the environment for a block."""
+        before = {name: os.environ.get(name) for name in variables}
+        self.set(**variables)
+        try:
+            yield
+        finally:
+            self.set(**before)
+
+    def execute(self, statements: str) -> None:
+        """What somebody does to the database, whatever it is set to."""
+        options = "-c default_transaction_read_only=off -c search_path=public"
+        with psycopg.connect(self.database.conninfo, options=options, autocommit=True) as connection:
+            connection.execute(statements.encode())
+
+    @contextmanager
+    def fault(self, plant: str, undo: str) -> Iterator[None]:
+        """A fault in the database for a block."""
+        self.execute(plant)
+        try:
+            yield
+        finally:
+            self.execute(undo)
+
+    @contextmanager
+    def dagster(self) -> Iterator[dg.DagsterInstance]:
+        """The instance of the home."""
+        with dg.DagsterInstance.from_config(str(self.home / "dagster")) as opened:
+            yield opened
+
+
+@pytest.fixture(scope="module")
+def installation(
+    new_database: NewDatabase, migrated_template: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Installation]:
+    """Two events, published, and a daemon that is alive."""
+    home = tmp_path_factory.mktemp("home")
+    with new_database(migrated_template) as database, pytest.MonkeyPatch.context() as patch:
+        made = Installation(database, home, patch)
+        # As the command sets them; undone with the rest.
+        made.set(DAGSTER_HOME=str(home / "dagster"), **instance.EVENT_SETTINGS)
+        instance.prepare_environment(settings().dagster_home)
+        made.set(DAGSTER_HOME=None)
+        with made.dagster() as opened:
+            opened.add_daemon_heartbeat(DaemonHeartbeat(time(), "SCHEDULER", "a daemon"))
+        made.execute("INSERT INTO prompt_usage (prompt_id) VALUES (gen_random_uuid()), (gen_random_uuid())")
+        refresh(database, settings().lake, FIRST_DAY)
+        yield made
+    settings.cache_clear()
+
+
+def examined() -> list[Finding]:
+    return list(examine(examine_home))
+
+
+def faults() -> list[Finding]:
+    """What is not ok; the warnings and wrong ones say what to do."""
+    found = [each for each in examined() if each.status is not OK]
+    assert all(each.remedy for each in found if each.status is not UNCHECKED)
+    return found
+
+
+def only_fault() -> Finding:
+    [found] = faults()
+    return found
+
+
+def test_all_is_ok_and_nothing_is_left_behind(installation: Installation) -> None:
+    before = sorted(installation.home.rglob("*"))
+    found = examined()
+    assert [each for each in found if each.status is not OK] == []
+    assert {each.name for each in found} >= {step.name for step in STEPS} - {"environment"}
+    assert {"Dagster", "Dagster daemon", "Dagster home"} <= {each.name for each in found}
+    # A database of SQLite that is open has files beside it.
+    after = [path for path in sorted(installation.home.rglob("*")) if path in before or "-" not in path.name]
+    assert after == before
+
+
+def test_the_pipelines_role_is_told_what_it_can_not_see(installation: Installation) -> None:
+    with as_role(installation.database, "pipeline") as seen, installation.given(DATABASE_URL=seen.conninfo):
+        hidden = only_fault()
+        assert (hidden.name, hidden.status) == ("transactions", WARNING)
+        assert "GRANT pg_read_all_stats" in str(hidden.remedy)
+        plant = "ALTER TABLE prompts ENABLE ROW LEVEL SECURITY"
+        with installation.fault(plant, "ALTER TABLE prompts DISABLE ROW LEVEL SECURITY"):
+            _, secured = faults()
+        assert (secured.name, secured.status) == ("rights", WARNING)
+        assert secured.summary.startswith("prompts has row level security")
+
+
+TOUCH = """
+    CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql
+    AS $$ BEGIN NEW.updated_at = now(); RETURN NEW; END $$;
+    CREATE TRIGGER touch BEFORE UPDATE {} ON prompts FOR EACH ROW EXECUTE FUNCTION touch()
+"""
+UNTOUCH = "DROP FUNCTION touch CASCADE"
+OF_DATABASE = "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I {}', current_database()); END $$"
+
+FAULTS = {
+    "trigger": (
+        "ALTER TABLE prompt_usage DISABLE TRIGGER prompt_usage_note_delete",
+        "ALTER TABLE prompt_usage ENABLE TRIGGER prompt_usage_note_delete",
+        [("tables", WRONG, "migrate notes the days of updated and deleted rows")],
+    ),
+    "columns": (
+        "ALTER TABLE posts RENAME scene TO stage; ALTER TABLE posts ALTER outfit TYPE integer USING NULL",
+        "ALTER TABLE posts RENAME stage TO scene; ALTER TABLE posts ALTER outfit TYPE text",
+        [
+            ("tables", WRONG, "public.posts.outfit is integer, and should be character"),
+            ("tables", WRONG, "migrate adds the column public.posts.scene"),
+        ],
+    ),
+    "table": (
+        "ALTER TABLE scene_stats RENAME TO stage_stats",
+        "ALTER TABLE stage_stats RENAME TO scene_stats",
+        [("tables", WRONG, "scene_stats: the table is missing")],
+    ),
+    "unfinished index": (
+        "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'prompts_most_used_idx'::regclass",
+        "UPDATE pg_index SET indisvalid = true WHERE indexrelid = 'prompts_most_used_idx'::regclass",
+        [("indexes", WARNING, "migrate makes the index prompts_most_used_idx")],
+    ),
+    "old revision": (
+        "UPDATE prompt_stats_schema_version SET version_num = '2026_11_22_older'",
+        "UPDATE prompt_stats_schema_version SET version_num = '2026_11_24_adoption'",
+        [
+            ("revision", WRONG, "it is at revision 2026_11_22_older"),
+            ("rights", UNCHECKED, "revision has to be right first"),
+            ("tables", UNCHECKED, "revision"),
+            ("indexes", UNCHECKED, "revision"),
+            ("the app's triggers", UNCHECKED, "revision"),
+            ("lag", UNCHECKED, "revision"),
+            ("events", UNCHECKED, "revision"),
+        ],
+    ),
+    "trigger of the app": (
+        TOUCH.format(""),
+        UNTOUCH,
+        [("the app's triggers", WARNING, "touch sets updated_at")],
+    ),
+    "trigger of the app, on a counter": (
+        TOUCH.format("OF name, usage_count"),
+        UNTOUCH,
+        [("the app's triggers", WARNING, "touch sets updated_at")],
+    ),
+    "trigger of the app, on its own columns": (TOUCH.format("OF name, template"), UNTOUCH, []),
+    "lag": (
+        "UPDATE stats_refresh SET as_of = as_of - interval '1 hour'",
+        "UPDATE stats_refresh SET as_of = as_of + interval '1 hour'",
+        [("lag", WARNING, "the stats are 1:00:")],
+    ),
+    "time zone": (
+        "ALTER TABLE prompt_usage ALTER created_at TYPE timestamp;"
+        + OF_DATABASE.format("SET timezone = ''Asia/Tokyo''"),
+        "ALTER TABLE prompt_usage ALTER created_at TYPE timestamptz;" + OF_DATABASE.format("RESET timezone"),
+        [("time zone", WARNING, "other sessions are in Asia/Tokyo")],
+    ),
+    "clock": (
+        "CREATE SCHEMA skewed;"
+        "CREATE FUNCTION skewed.clock_timestamp() RETURNS timestamptz LANGUAGE sql"
+        " AS $$ SELECT pg_catalog.clock_timestamp() - interval '1 minute' $$;"
+        + OF_DATABASE.format("SET search_path = skewed, pg_catalog, public"),
+        OF_DATABASE.format("RESET search_path") + "; DROP SCHEMA skewed CASCADE",
+        [("clock", WARNING, "the server's clock is 60 s behind this machine's")],
+    ),
+    "search path": (
+        "CREATE SCHEMA elsewhere;" + OF_DATABASE.format("SET search_path = elsewhere"),
+        OF_DATABASE.format("RESET search_path") + "; DROP SCHEMA elsewhere",
+        [
+            ("search path", WRONG, "the tables are in the schema public, which is not looked into"),
+            *((step.name, UNCHECKED, "search path") for step in STEPS[-7:]),
+        ],
+    ),
+    "standby": (
+        OF_DATABASE.format("SET default_transaction_read_only = on"),
+        OF_DATABASE.format("RESET default_transaction_read_only"),
+        [
+            ("connection", WRONG, "takes no changes"),
+            *((step.name, UNCHECKED, "connection has to be right first") for step in STEPS[4:]),
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_in_the_database_has_its_lines(installation: Installation, name: str) -> None:
+    plant, undo, expected = FAULTS[name]
+    with installation.fault(plant, undo):
+        found = faults()
+    assert [(each.name, each.status) for each in found] == [(name, status) for name, status, _ in expected]
+    for each, (_, _, text) in zip(found, expected, strict=True):
+        assert text in each.summary
+
+
+def test_what_it_says_of_a_missing_index_makes_it(installation: Installation) -> None:
+    installation.execute("DROP INDEX prompt_usage_ingest_brin")
+    found = only_fault()
+    assert (found.name, found.status) == ("indexes", WRONG)
+    assert "migrate makes the index prompt_usage_ingest_brin" in found.summary
+    schema.migrate(installation.database)
+    installation.execute("DROP INDEX user_prompt_stats_prompt_id_idx")
+    found = only_fault()
+    assert (found.name, found.status) == ("indexes", WARNING)
+    for statement in str(found.remedy).partition(": ")[2].split(";"):
+        installation.execute(statement)
+    assert faults() == []
+
+
+def test_transactions_that_stay_open_are_named(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clocks, "WRITES_LONG", dt.timedelta(0))
+    with psycopg.connect(installation.database.conninfo, application_name="a slow app") as slow:
+        slow.execute("INSERT INTO prompt_usage (prompt_id) VALUES (gen_random_uuid())")
+        found = [each for each in faults() if "a slow app" in each.summary]
+        slow.rollback()
+        pid = slow.info.backend_pid
+    assert [each.remedy for each in found] == [
+        f"Have its owner end it; if nobody does: SELECT pg_terminate_backend({pid})"
+    ]
+    # The tests' server has none that are prepared.
+    row = {"pid": None, "open_for": dt.timedelta(days=2), "role": "app", "database": "shop"}
+    prepared = server.judge_open({**row, "application_name": "order 7"})
+    assert prepared.summary.startswith("'order 7' of app is prepared for 2 days")
+    assert str(prepared.remedy).endswith("in the database shop: ROLLBACK PREPARED 'order 7'")
+
+
+def test_variables_that_nobody_reads_are_named(installation: Installation) -> None:
+    names = {"PROMPT_STATS_RETAIN_DAY": "7", "PROMPT_STATS_DATABASE_URL": SECRET, "PROMPT_STATS_X_Y_Z": "1"}
+    with installation.given(**names):
+        found = faults()
+    assert {each.status for each in found} == {WARNING}
+    assert {each.name: each.remedy for each in found} == {
+        "PROMPT_STATS_RETAIN_DAY": "If PROMPT_STATS_RETAIN_DAYS is meant, set that; else unset it",
+        "PROMPT_STATS_DATABASE_URL": "If DATABASE_URL is meant, set that; else unset it",
+        "PROMPT_STATS_X_Y_Z": "Unset it; the README lists all",
+    }
+
+
+def test_without_its_environment_nothing_can_be_looked_at(installation: Installation) -> None:
+    with installation.given(PROMPT_STATS_RETAIN_DAYS="-1", PROMPT_STATS_LOG_FORMAT="xml"):
+        found = faults()
+    wrong = [each.name for each in found if each.status is WRONG]
+    assert wrong == ["PROMPT_STATS_LOG_FORMAT", "PROMPT_STATS_RETAIN_DAYS"]
+    unchecked = [each for each in found if each.status is UNCHECKED]
+    assert [each.name for each in unchecked] == [*(step.name for step in STEPS[1:]), "Dagster"]
+    assert {each.summary for each in unchecked} == {"environment has to be right first"}
+
+
+def test_a_home_that_can_not_be_written(
+    installation: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    lake = settings().lake
+    with installation.given(PROMPT_STATS_HOME=str(file / "home"), PROMPT_STATS_LAKE_URI=lake):
+        home, dagster_home, never_ran = faults()
+    assert (home.name, home.status) == ("home", WRONG)
+    assert (dagster_home.name, dagster_home.status) == ("Dagster home", WRONG)
+    assert "can't be written: not a directory" in home.summary
+    assert (never_ran.name, never_ran.status) == ("Dagster", WARNING)
+
+    monkeypatch.setattr(folders, "LITTLE", 2**80)
+    assert folder("home", tmp_path).status is WARNING
+    monkeypatch.setattr(folders, "TOO_LITTLE", 2**80)
+    full = folder("home", tmp_path / "to be made")
+    assert (full.status, full.remedy) == (WRONG, "Make room, then prompt-stats keep-up")
+
+
+def test_a_lake_that_is_elsewhere(installation: Installation, tmp_path: Path) -> None:
+    with installation.given(PROMPT_STATS_LAKE_URI=str(tmp_path / "lake")):
+        found = only_fault()
+    assert (found.name, found.status) == ("events", WRONG)
+    assert found.summary == f"2 events are published, and {tmp_path / 'lake'} has none"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lake_in_a_bucket(installation: Installation) -> None:
+    with buckets() as variables, installation.given(**variables, PROMPT_STATS_LAKE_URI="s3://lakes/a"):
+        assert only_fault().name == "events"
+        for bucket, said in {
+            "no-put": "no table can be made",
+            "no-get": "no table can be made",
+            "no-delete": "nothing can be deleted",
+        }.items():
+            installation.set(PROMPT_STATS_LAKE_URI=f"s3://{bucket}/lake")
+            found, events = faults()
+            assert (found.name, found.status, events.status) == ("lake", WRONG, UNCHECKED)
+            assert f"s3://{bucket}/lake: {said}" in found.summary
+        with urllib.request.urlopen(variables["AWS_ENDPOINT_URL"]) as left:  # noqa: S310  # the test's own
+            [probe] = left.read().decode().split("\n")
+        assert probe.startswith("no-delete/lake/.doctor-")
+
+
+def test_dagsters_home(installation: Installation, tmp_path: Path) -> None:
+    configuration = installation.home / "dagster" / "dagster.yaml"
+    with installation.given(DAGSTER_HOME=str(tmp_path)):
+        assert f"DAGSTER_HOME is {tmp_path}" in list(examine_home(Setup()))[1].summary
+
+    origin = RemoteInstigatorOrigin(
+        RemoteRepositoryOrigin(
+            InProcessCodeLocationOrigin(LoadableTargetOrigin(module_name="pipeline.definitions")), "r"
+        ),
+        SCHEDULE,
+    )
+    off = InstigatorState(
+        origin, InstigatorType.SCHEDULE, InstigatorStatus.STOPPED, ScheduleInstigatorData("* * * * *")
+    )
+    with installation.dagster() as opened:
+        opened.add_daemon_heartbeat(DaemonHeartbeat(time() - 7200, "SCHEDULER", "a daemon"))
+        opened.add_instigator_state(off)
+    _, _, silent, switched_off = examine_home(Setup())
+    assert (silent.name, silent.status) == ("Dagster daemon", WARNING)
+    assert "last heard of 2:00:0" in silent.summary
+    assert switched_off.summary == "refresh_stats_schedule is switched off"
+    with installation.dagster() as opened:
+        opened.add_daemon_heartbeat(DaemonHeartbeat(time(), "SCHEDULER", "a daemon"))
+        opened.delete_instigator_state(off.instigator_origin_id, off.selector_id)
+
+    before = configuration.read_text()
+    configuration.write_text(f"storage: {{postgres: {{postgres_url: {{env: {uuid.uuid4().hex}}}}}}}")
+    try:
+        _, unopened = examine_home(Setup())
+    finally:
+        configuration.write_text(before)
+    assert (unopened.name, unopened.status) == ("Dagster", WRONG)
+    assert "its storage does not open" in unopened.summary
+
+
+def test_the_command(installation: Installation) -> None:
+    given = {
+        "DATABASE_URL": f"postgresql://app:{SECRET}@127.0.0.1:1/app",
+        "PROMPT_STATS_API_TOKEN": f"read:{SECRET}",
+        "PROMPT_STATS_ALERT_WEBHOOK_URL": f"https://hooks.example/{SECRET}",
+        "PROMPT_STATS_API_TOKENS": SECRET,
+    }
+    done = prompt_stats(installation.home, "doctor", **given)
+    assert done.returncode == 1
+    assert SECRET not in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert "something is wrong with connection. Each line says what to do." in " ".join(done.stderr.split())
+    lines = [line.split("  ", 1) for line in done.stdout.splitlines()]
+    said = {line[0] for line in lines}
+    assert said == {"ok", "warning", "wrong", "not checked", ""}
+
+    done_here = CliRunner().invoke(app, ["doctor", "--json"])
+    assert done_here.exit_code == 0, done_here.output
+    answers = json.loads(done_here.stdout)
+    assert {answer["status"] for answer in answers} == {"ok"}
+    assert answers[0].keys() == {"name", "status", "summary", "remedy"}
