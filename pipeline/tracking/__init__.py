@@ -17,6 +17,8 @@ business; the pipeline recounts them from the events. ``docs/write-path.md`` has
     The thread that sends what waits.
 ``batches``
     Many events at once, by COPY.
+``calls``
+    Calls that a signal's handler waits for.
 ``connection``
     Connections that give up in time, and whose fault an error is.
 """

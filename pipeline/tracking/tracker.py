@@ -16,11 +16,13 @@ import weakref
 from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Literal, Self
 
 from pipeline.tracking.buffer import Buffer
+from pipeline.tracking.calls import calls
 from pipeline.tracking.connection import ImpatientConnection, address, is_outage
 from pipeline.tracking.direct import Inserter
 from pipeline.tracking.event import Record, is_absent, payload_of, read_event, read_post
@@ -99,7 +101,7 @@ class PromptTracker:
         self._address = address(database_url)
         self._is_direct = mode == "direct"
         self._journal_dir = Path(journal_dir) if journal_dir else None
-        # A signal's handler may run in the middle of a call of the same thread.
+        # An app's own handler of a signal may run in the middle of a call of the same thread.
         self._lock = threading.RLock()
         self._begin()
         _trackers.add(self)
@@ -188,6 +190,7 @@ class PromptTracker:
         }
         return self._track(read_event(values, problems))
 
+    @calls
     def stats(self) -> TrackerStats:
         """What became of the events so far. What a journal holds that can't be read now is not in it."""
         waiting, oldest_at = 0, list[dt.datetime | None]()
@@ -217,6 +220,7 @@ class PromptTracker:
             self._open()
         return self._writer is None or self._writer.flush(timeout_seconds)
 
+    @calls
     def close(self, timeout_seconds: float = 5.0) -> None:
         """Writes the events that wait, for ``timeout_seconds`` at most, and closes the connections.
 
@@ -248,6 +252,7 @@ class PromptTracker:
     ) -> None:
         self.close()
 
+    @calls
     def _track(self, record: Record) -> uuid.UUID:
         self._count("accepted", 1)
         try:
@@ -312,6 +317,7 @@ class PromptTracker:
             self._complain_from = time.monotonic() + COMPLAIN_EVERY_SECONDS
             logger.error(message, detail)
 
+    @calls
     def _open(self) -> None:
         with self._lock:
             if self._writer is not None:
@@ -368,6 +374,10 @@ def _end_well() -> None:
 
 
 def _terminate(number: int, _frame: FrameType | None) -> None:
+    calls.afterwards(partial(_end_by, number))
+
+
+def _end_by(number: int) -> None:
     signal.signal(number, signal.SIG_DFL)
     _close_all()
     os.kill(os.getpid(), number)

@@ -13,6 +13,7 @@ from typing import Protocol
 import psycopg
 
 from pipeline.tracking.batches import append_events
+from pipeline.tracking.calls import calls
 from pipeline.tracking.connection import ImpatientConnection, is_outage
 from pipeline.tracking.event import Record, payload_of
 
@@ -85,8 +86,9 @@ class Writer:
         while is_waiting := self._is_waiting():
             if time.monotonic() >= deadline:
                 break
-            self._full.set()
-            self._wanted.set()
+            with calls:
+                self._full.set()
+                self._wanted.set()
             time.sleep(FLUSH_LOOKS_SECONDS)
         return not is_waiting
 

@@ -166,6 +166,36 @@ def test_a_signal_ends_the_process_as_ever_but_with_its_events_sent(database: Da
     assert sorted(ids(database)) == sorted(out.split())
 
 
+@pytest.mark.parametrize("has_journal", [False, True], ids=["memory", "journal"])
+def test_sigterm_ends_the_process_at_whichever_step_of_a_call(
+    database: Database, tmp_path: Path, *, has_journal: bool
+) -> None:
+    """The handler must not wait for a lock that the call it interrupted holds."""
+    forks = """
+        def interrupted(step):
+            signal.alarm(30)
+            print(track(), flush=True)
+            tracker.flush()
+            steps = iter(range(step))
+            def trace(*_):
+                if next(steps, None) == step - 1:
+                    signal.raise_signal(signal.SIGTERM)
+                return trace
+            sys.settrace(trace)
+            track()
+            os._exit(0)
+
+        step, status = 0, -signal.SIGTERM
+        while status == -signal.SIGTERM:
+            step += 8
+            child = os.fork() or interrupted(step)
+            status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        assert (step > 100, status) == (True, 0), (step, status)
+    """
+    accepted = said(program(forks, database.conninfo, tmp_path if has_journal else None))
+    assert not set(accepted) - set(ids(database))
+
+
 def test_an_app_that_handles_sigterm_keeps_its_handler(database: Database) -> None:
     handles = """
         signal.signal(signal.SIGTERM, lambda *_: print("mine", flush=True))
