@@ -248,13 +248,6 @@ prompts = Table(
     ),
     # An id may be of any type; readers name prompts by text.
     Index("prompts_id_text_idx", text("(id::text)")),
-    Index(
-        "prompts_most_used_idx",
-        text("usage_count DESC"),
-        text("success_count DESC"),
-        "id",
-        postgresql_where=text("is_active AND deleted_at IS NULL"),
-    ),
     comment="One row a prompt. The app's, but for the counters, which the pipeline writes back.",
 )
 
@@ -396,6 +389,7 @@ prompt_stats = Table(
     *_windows(),
     Column("favorite_count", BigInteger, nullable=False, comment="Users who have it as a favourite."),
     Column("stats_as_of", TIMESTAMP, nullable=False, comment="as_of of the refresh that wrote the row."),
+    Index("prompt_stats_most_used_idx", text("usage_count DESC"), text("success_count DESC"), "prompt_id"),
     comment="One row a prompt, used or not. Replaced by the pipeline alone.",
 )
 
@@ -568,7 +562,12 @@ stats_refresh = Table(
     Column("usage_count", BigInteger, nullable=False, comment="Events in the published stats."),
     Column("held_back_count", BigInteger, nullable=False, comment="Events of days after open_until."),
     Column("pending_days", JSONB, nullable=False, comment="Days with events not yet counted: a list."),
-    Column("rows_written", JSONB, nullable=False, comment="Rows written and deleted, by table."),
+    Column(
+        "rows_written",
+        JSONB,
+        nullable=False,
+        comment="Rows written and deleted, by table.",
+    ),
     Column("seconds", JSONB, nullable=False, comment="Duration of each step of the publish, in seconds."),
     Column("run_id", Text, comment="The Dagster run; NULL where there was none."),
     Column(

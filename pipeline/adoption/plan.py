@@ -77,10 +77,6 @@ END $$
 
 INDEXES = {
     "prompts_id_text_idx": ("prompts", "(({id}::text))"),
-    "prompts_most_used_idx": (
-        "prompts",
-        "({usage_count} DESC, {success_count} DESC, {id}) WHERE {is_active} AND {deleted_at} IS NULL",
-    ),
     "prompt_usage_ingest_brin": (
         "prompt_usage",
         "USING brin ({ingest_xid}, {created_at}) WITH (autosummarize = on, pages_per_range = 32)",

@@ -11,17 +11,17 @@ SELECT
     prompts.slug,
     prompts.name,
     prompts.category,
-    prompts.usage_count,
+    stats.usage_count,
     stats.usage_count_30d,
     stats.unique_users,
-    prompts.favorite_count,
-    prompts.success_rate,
+    stats.favorite_count,
+    stats.success_rate,
     stats.success_rate_lower,
-    prompts.avg_generation_time_ms,
-    prompts.last_used_at,
+    stats.avg_generation_time_ms,
+    stats.last_used_at,
     (SELECT as_of FROM stats_refresh ORDER BY id DESC LIMIT 1) AS as_of
-FROM prompts
-LEFT JOIN prompt_stats AS stats ON stats.prompt_id = prompts.id
+FROM prompt_stats AS stats
+INNER JOIN prompts ON prompts.id = stats.prompt_id
 WHERE prompts.is_active AND prompts.deleted_at IS NULL
-ORDER BY prompts.usage_count DESC, prompts.success_count DESC, prompts.id
+ORDER BY stats.usage_count DESC, stats.success_count DESC, prompts.id
 LIMIT (SELECT prompts_max FROM settings)

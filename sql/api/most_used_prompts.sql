@@ -1,8 +1,20 @@
 -- Purpose: the most used prompts, as the app ranks and shows them.
 -- Grain:   one row a prompt that is active and not deleted; most used first, then most successes.
--- Time:    stats_as_of, of the counters.
-SELECT *
-FROM prompts
-WHERE is_active AND deleted_at IS NULL
-ORDER BY usage_count DESC, success_count DESC, id
+-- Time:    stats_as_of, of the counters. A prompt that is younger comes with the next refresh.
+-- The counters come twice: after those of prompts, which may be left alone, those of prompt_stats. A row by name
+-- has the last.
+SELECT
+    prompt.*,
+    stats.usage_count,
+    stats.success_count,
+    stats.failure_count,
+    stats.success_rate,
+    stats.avg_generation_time_ms,
+    stats.last_used_at,
+    stats.favorite_count,
+    stats.stats_as_of
+FROM prompt_stats AS stats
+INNER JOIN prompts AS prompt ON prompt.id = stats.prompt_id
+WHERE prompt.is_active AND prompt.deleted_at IS NULL
+ORDER BY stats.usage_count DESC, stats.success_count DESC, stats.prompt_id
 LIMIT %(limit)s

@@ -184,13 +184,13 @@ FAULTS = {
         [("tables", WRONG, "scene_stats: the table is missing")],
     ),
     "unfinished index": (
-        "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'prompts_most_used_idx'::regclass",
-        "UPDATE pg_index SET indisvalid = true WHERE indexrelid = 'prompts_most_used_idx'::regclass",
-        [("indexes", WARNING, "migrate makes the index prompts_most_used_idx")],
+        "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'prompts_id_text_idx'::regclass",
+        "UPDATE pg_index SET indisvalid = true WHERE indexrelid = 'prompts_id_text_idx'::regclass",
+        [("indexes", WARNING, "migrate makes the index prompts_id_text_idx")],
     ),
     "old revision": (
         "UPDATE prompt_stats_schema_version SET version_num = '2026_11_22_older'",
-        "UPDATE prompt_stats_schema_version SET version_num = '2026_11_24_adoption'",
+        "UPDATE prompt_stats_schema_version SET version_num = '2026_11_24_most_used'",
         [
             ("revision", WRONG, "it is at revision 2026_11_22_older"),
             ("rights", UNCHECKED, "revision has to be right first"),
