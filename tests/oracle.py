@@ -107,7 +107,9 @@ PUBLISHED = {
     },
     "prompt_daily_stats": f"SELECT day, prompt_id, {MEASURE_COLUMNS} FROM prompt_daily_stats",
     "user_prompt_stats": f"SELECT user_id, prompt_id, {MEASURE_COLUMNS}, is_favorite FROM user_prompt_stats",
-    "prompts": f"SELECT id, {MEASURE_COLUMNS}, favorite_count FROM prompts",
+    # Whatever types an app has chosen.
+    "prompts": "SELECT id, usage_count, success_count, failure_count, success_rate::float,"
+    " avg_generation_time_ms, last_used_at::timestamptz, favorite_count FROM prompts",
 }
 
 PERCENTILES = """

@@ -8,6 +8,10 @@
     What has to hold of the lake before anything is published.
 ``users``
     The stats of users, at a pace of their own.
+``write_back``
+    The counters in ``prompts``.
+``fitting``
+    Whether the columns there can hold them.
 ``values``
     What does not add up from day to day, by scene, environment and outfit, counted once a day.
 ``copy``

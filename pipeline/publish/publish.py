@@ -28,10 +28,11 @@ from pipeline.lake import source
 from pipeline.lake.partials import USAGE, stale_days
 from pipeline.lake.periods import State
 from pipeline.lake.usage_events import open_usage_events
-from pipeline.publish.copy import copy_frame, frame_of, read_table, replace_groups
+from pipeline.publish.copy import frame_of, read_table, replace_groups
 from pipeline.publish.guard import require_sums
 from pipeline.publish.progress import take_progress
 from pipeline.publish.users import publish_users
+from pipeline.publish.write_back import plan_write_back, write_back
 from pipeline.queries import query
 from pipeline.stats import frames
 from pipeline.stats.changes import changed_groups
@@ -39,9 +40,6 @@ from pipeline.stats.changes import changed_groups
 logger = logging.getLogger(__name__)
 
 FAVORITE_COUNTS = text(query("postgres/prompt_favorite_counts"))
-PROMPTS_WRITE_BACK = text(query("postgres/prompts_write_back"))
-CREATE_PROMPTS_CHANGED = text(query("postgres/create_prompts_changed"))
-WRITE_BACK_PROMPTS = text(query("postgres/write_back_prompts"))
 
 WINDOW = 2 * max(frames.WINDOWS) * ONE_DAY
 """The longest of the windows that end with today, and the one before it."""
@@ -91,6 +89,7 @@ def publish(
 
     ``users``: the stats of users too. Without, they stay as they are, and ``user_stats_as_of`` says so.
 
+    :raises DatabaseError: a column of ``prompts`` can't take its counter; nothing was written.
     :raises LakeError: the lake can't be read, or does not hold what it should (``pipeline.publish.guard``);
         the published stats stay.
     """
@@ -113,6 +112,7 @@ def publish(
             raw = dict(events.days().select("day", "usage_count").iter_rows())
             require_sums(totals, _counts(connection, days, changed), raw, unmade)
             wanted = _wanted(connection, state, totals, days, progress.as_of)
+            changed_prompts = plan_write_back(connection, wanted["prompt_stats"])
         report = PublishReport(
             high=progress.high,
             as_of=progress.as_of,
@@ -130,7 +130,6 @@ def publish(
                 report.rows_written[table.name] = _write(
                     reader, connection, table, wanted[table.name], changed, progress.as_of
                 )
-            report.rows_written["prompts"] = _write_back(connection, wanted["prompt_stats"], progress.as_of)
             _write_days(connection, held, days, changed)
         if users:
             with _timed(seconds, "users"):
@@ -138,6 +137,9 @@ def publish(
             report.rows_written[tables.user_prompt_stats.name] = published.rows
             report.rows_written["prompt_stats"] += published.prompts
             report.user_stats_as_of = published.as_of or report.user_stats_as_of
+        # Last, since writers of these rows wait from here to the end.
+        with _timed(seconds, "write_back"):
+            report.rows_written["prompts"] = write_back(connection, changed_prompts, progress.as_of)
         connection.execute(
             insert(tables.stats_refresh).values(
                 high=progress.high,
@@ -244,28 +246,6 @@ def _write(
     if "stats_as_of" in table.c:
         changes = changes._replace(rows=changes.rows.with_columns(stats_as_of=pl.lit(as_of)))
     return replace_groups(connection, table, GROUP_COLUMNS[table.name], changes)
-
-
-def _write_back(connection: Connection, prompt_stats: pl.DataFrame, as_of: dt.datetime) -> int:
-    """Updates the counters in ``prompts`` that differ; returns the number of prompts updated."""
-    columns = {
-        "prompt_id": pl.String,
-        "usage_count": pl.Int64,
-        "success_count": pl.Int64,
-        "failure_count": pl.Int64,
-        "success_rate": pl.Float64,
-        "avg_generation_time_ms": pl.Float64,
-        "last_used_at": pl.Datetime("us", "UTC"),
-        "favorite_count": pl.Int64,
-    }
-    current = frame_of(connection.execute(PROMPTS_WRITE_BACK), columns)
-    wanted = prompt_stats.select(*columns).join(current.select("prompt_id"), on="prompt_id", how="semi")
-    changed = changed_groups(current, wanted, "prompt_id").rows
-    if changed.is_empty():
-        return 0
-    connection.execute(CREATE_PROMPTS_CHANGED)
-    copy_frame(connection, "prompts_changed", changed)
-    return connection.execute(WRITE_BACK_PROMPTS, {"as_of": as_of}).rowcount
 
 
 def _write_days(
