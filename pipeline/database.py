@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -50,11 +50,13 @@ class Database:
     """One Postgres database.
 
     ``conninfo`` is a libpq connection string and may hold a password: never log it. ``names``: what the app
-    calls its tables; sessions find them by ours.
+    calls its tables; sessions find them by ours. ``write_back``: whether a publish writes the counters in
+    ``prompts``, or leaves that table alone.
     """
 
     conninfo: str = field(repr=False)
     names: TableNames = DEFAULT_NAMES
+    write_back: bool = True
 
     @classmethod
     def from_url(
@@ -71,15 +73,17 @@ class Database:
     @classmethod
     def from_settings(cls, settings: Settings, application_name: str = "prompt-stats") -> Database:
         """The database that the settings name: ``DATABASE_URL``, else the embedded server, started."""
-        if settings.database_url:
-            return cls.from_url(settings.database_url, application_name, settings.tables)
-        from pipeline.embedded import client
+        url = settings.database_url
+        if not url:
+            from pipeline.embedded import client
 
-        return cls.from_url(client.start(settings.home), application_name, settings.tables)
+            url = client.start(settings.home)
+        database = cls.from_url(url, application_name, settings.tables)
+        return replace(database, write_back=settings.write_back)
 
     def named(self, application_name: str) -> Database:
         """The same database, with connections of another name."""
-        return Database(make_conninfo(self.conninfo, application_name=application_name), self.names)
+        return replace(self, conninfo=make_conninfo(self.conninfo, application_name=application_name))
 
     @cached_property
     def engine(self) -> Engine:

@@ -45,9 +45,9 @@ def build_definitions(stores: Stores) -> dg.Definitions:
     with warnings.catch_warnings():
         # backfill_policy is marked beta; a range as one run is what makes a year's backfill bearable.
         warnings.simplefilter("ignore", dg.BetaWarning)
-        assets = build_assets(stores.first_day, stats_report, stats_alerts)
+        assets = build_assets(stores.first_day, stats_report, stats_alerts, write_back=stores.write_back)
     return dg.Definitions(
-        assets=with_freshness(assets),
+        assets=with_freshness(assets, write_back=stores.write_back),
         asset_checks=[stats_checks],
         jobs=[
             refresh_stats,

@@ -11,7 +11,7 @@ import difflib
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, func, select, text
 
 from pipeline.alerts.messages import sentence
 from pipeline.database import Database
@@ -28,6 +28,9 @@ PROMPT_SLUGS = text(query("postgres/prompt_slugs"))
 ALERTS = query("api/alerts")
 LATEST_EVALUATION = text(query("postgres/latest_evaluation"))
 WAITING_COUNTS = text(query("postgres/waiting_counts"))
+PROMPT_COUNTERS = text(query("postgres/prompt_counters"))
+LATEST_COUNTER_DRIFT = text(query("postgres/latest_counter_drift"))
+PROMPT_NAMES = text(query("postgres/prompt_names"))
 
 LONGEST_RANKING = 1_000
 DAYS_SHOWN = 14
@@ -41,7 +44,9 @@ def status(database: Database, lake: str, first_day: dt.date) -> Answer:
     ``usage_count``: events counted. ``stale_days``: days that the next refresh will look at.
     ``pending_days``: days that the last one could not complete. ``held_back_count``: events dated more
     than a day ahead. ``rejected_count``: events that could not be taken. ``user_stats_as_of``: as
-    ``as_of``, of the stats of users; ``value_stats_as_of``: of what is counted by value once a day.
+    ``as_of``, of the stats of users; ``value_stats_as_of``: of what is counted by value once a day;
+    ``write_back_as_of``: of the counters in ``prompts``. ``write_back``: ``on``, ``off``, or ``waiting`` for
+    the pending days, as it was in the last refresh; None before the first.
     ``expired_day_count``: days that the lake alone has. ``damaged_days``: those of them that it no longer
     has in full, as the last reconciliation found.
     """
@@ -57,6 +62,8 @@ def status(database: Database, lake: str, first_day: dt.date) -> Answer:
         **_freshness(latest),
         "user_stats_as_of": latest.get("user_stats_as_of"),
         "value_stats_as_of": latest.get("value_stats_as_of"),
+        "write_back": _write_back(latest, is_wanted=database.write_back) if latest else None,
+        "write_back_as_of": latest.get("write_back_as_of"),
         "published_at": latest.get("published_at"),
         "high": latest.get("high"),
         "usage_count": latest.get("usage_count", 0),
@@ -68,7 +75,7 @@ def status(database: Database, lake: str, first_day: dt.date) -> Answer:
 
 
 def top_prompts(database: Database, limit: int) -> Answer:
-    """The most used active prompts, in ``prompts``.
+    """The most used active prompts, in ``prompts``; one that is younger comes with the next refresh.
 
     :raises InputError: ``limit`` is not between 1 and 1,000.
     """
@@ -101,6 +108,55 @@ def prompt(database: Database, key: str) -> Answer:
         }
 
 
+def drift(database: Database) -> Answer:
+    """How far the counters in ``prompts`` are from what is counted; or were, if they are written back by now.
+
+    ``counter_drift``: a report as ``pipeline.stats.drift`` has it, with a ``name`` for each prompt; None
+    where nobody kept counters, or nothing was published yet. ``compared_at``: when they were compared: now,
+    or at the publish ``refresh_id``.
+    """
+    with database.engine.connect() as connection:
+        latest = source.latest_refresh(connection)
+        if latest and not latest["is_written_back"]:
+            return _named(connection, _drift_now(connection, latest))
+    nothing = dict.fromkeys(("refresh_id", "as_of", "compared_at", "counter_drift"))
+    return taken_over(database) or nothing
+
+
+def taken_over(database: Database, since: int = 0) -> Answer | None:
+    """As :func:`drift`, of the last publish after ``since`` that took over counters which an app had kept."""
+    with database.engine.connect() as connection:
+        found = connection.execute(LATEST_COUNTER_DRIFT, {"since": since}).mappings().one_or_none()
+        return _named(connection, dict(found)) if found else None
+
+
+def _named(connection: Connection, found: Answer) -> Answer:
+    prompts = found["counter_drift"]["prompts"] if found["counter_drift"] else []
+    ids = {"prompts": [each["prompt_id"] for each in prompts]}
+    names = {row.prompt_id: row.name for row in connection.execute(PROMPT_NAMES, ids)}
+    for each in prompts:
+        each["name"] = names.get(each["prompt_id"])
+    return found
+
+
+def _drift_now(connection: Connection, latest: Mapping[str, Any]) -> Answer:
+    # polars takes a moment to import.
+    import polars as pl
+
+    from pipeline.publish.copy import frame_of
+    from pipeline.stats.drift import COUNTERS, counter_drift
+
+    had = {f"had_{name}": name for name in COUNTERS}
+    rows = connection.execute(PROMPT_COUNTERS).all()
+    both = frame_of(rows, {"prompt_id": pl.String, **dict.fromkeys([*had, *COUNTERS], pl.Int64)})
+    return {
+        "refresh_id": None,
+        "as_of": latest["as_of"],
+        "compared_at": connection.execute(select(func.now())).scalar_one(),
+        "counter_drift": counter_drift(both.select("prompt_id", *had).rename(had), both),
+    }
+
+
 def alerts(database: Database, days: int) -> Answer:
     """What is raised now, and what recovered in the last ``days`` days, in ``alerts``; each with a ``text``.
 
@@ -119,6 +175,12 @@ def alert_rows(connection: Connection, recovered_days: int) -> list[Answer]:
     # As the API has it: with the parameters of psycopg.
     rows = connection.exec_driver_sql(ALERTS, {"days": recovered_days}).mappings()
     return [dict(row) for row in rows]
+
+
+def _write_back(latest: Mapping[str, Any], *, is_wanted: bool) -> str:
+    if latest["is_written_back"]:
+        return "on"
+    return "waiting" if is_wanted and latest["pending_days"] else "off"
 
 
 def _freshness(latest: Mapping[str, Any] | None) -> Answer:

@@ -80,6 +80,8 @@ class Settings(BaseSettings):
     ``start_date``
         ``PROMPT_STATS_START_DATE``: the first partition's day. Events dated earlier, and undated ones,
         belong to it. Changing it later moves such events, so choose it once.
+    ``write_back``
+        ``PROMPT_STATS_WRITE_BACK``: ``off`` leaves the counters in ``prompts`` alone.
     ``retain_days``
         ``PROMPT_STATS_RETAIN_DAYS``: days of raw events that stay in Postgres; None keeps all for ever.
     ``journal_dir``
@@ -110,6 +112,7 @@ class Settings(BaseSettings):
     home: Path = Field(default=Path(".prompt-stats"), validation_alias="PROMPT_STATS_HOME")
     lake_uri: str | None = Field(default=None, validation_alias="PROMPT_STATS_LAKE_URI")
     start_date: dt.date = Field(default=dt.date(2025, 1, 1), validation_alias="PROMPT_STATS_START_DATE")
+    write_back: bool = Field(default=True, validation_alias="PROMPT_STATS_WRITE_BACK")
     retain_days: PositiveInt | None = Field(default=None, validation_alias="PROMPT_STATS_RETAIN_DAYS")
     journal_dir: Path | None = Field(default=None, validation_alias="PROMPT_STATS_JOURNAL_DIR")
     api_tokens: Annotated[tuple[ApiToken, ...], NoDecode] = Field(
@@ -137,6 +140,13 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, folder: Path | None) -> Path | None:
         return folder and folder.expanduser().absolute()
+
+    @field_validator("write_back", mode="before")
+    @classmethod
+    def _switch(cls, given: object) -> object:
+        if isinstance(given, str) and given not in ("on", "off"):
+            raise ValueError("it may be on or off")
+        return given
 
     @field_validator("api_tokens", mode="before")
     @classmethod

@@ -566,7 +566,7 @@ stats_refresh = Table(
         "rows_written",
         JSONB,
         nullable=False,
-        comment="Rows written and deleted, by table.",
+        comment="Rows written and deleted, by table; prompts is missing where it was left alone.",
     ),
     Column("seconds", JSONB, nullable=False, comment="Duration of each step of the publish, in seconds."),
     Column("run_id", Text, comment="The Dagster run; NULL where there was none."),
@@ -579,6 +579,17 @@ stats_refresh = Table(
         "value_stats_as_of",
         TIMESTAMP,
         comment="as_of of prompt_value_stats; NULL before they were counted.",
+    ),
+    Column(
+        "write_back_as_of",
+        TIMESTAMP,
+        comment="as_of of the counters in prompts; NULL before they were written back.",
+    ),
+    Column(
+        "counter_drift",
+        JSONB(none_as_null=True),
+        comment="What the counters in prompts had, and what is counted, at a publish that wrote them back"
+        " after one that did not; NULL at others, and where nobody had kept counters.",
     ),
     comment="One row a publish, written in the same transaction as the stats.",
 )

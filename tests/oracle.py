@@ -172,13 +172,16 @@ PUBLISHED_VALUE_ERRORS = (
 def assert_equals_recount(database: Database, first_day: dt.date, raw: str = "prompt_usage") -> None:
     """Compares every stats table with its recount: counts, sums, rates, means and times exactly.
 
-    ``raw``: the table or view that holds the raw rows.
+    ``raw``: the table or view that holds the raw rows. Without write-back the counters in ``prompts`` are
+    left out.
     """
     with psycopg.connect(database.conninfo, row_factory=tuple_row) as connection:
         as_of = connection.execute("SELECT as_of FROM stats_refresh ORDER BY id DESC LIMIT 1").fetchone()
         assert as_of, "nothing was published"
         values = {"first_day": first_day, "today": as_of[0].astimezone(dt.UTC).date()}
         for table, recount in RECOUNTS.items():
+            if table == "prompts" and not database.write_back:
+                continue
             expected = _rows(connection.execute(_of(raw, recount), values))
             published = _rows(connection.execute(PUBLISHED[table]))
             assert published == expected, f"{table} differs from the recount"

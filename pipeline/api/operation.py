@@ -6,7 +6,7 @@ import datetime as dt
 import logging
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -120,6 +120,10 @@ class Status(StatsAnswer):
 
     user_stats_as_of: dt.datetime | None
     value_stats_as_of: dt.datetime | None
+    write_back: Literal["on", "off", "waiting"] | None = Field(
+        description="Whether the last refresh wrote the counters in prompts; null before the first."
+    )
+    write_back_as_of: dt.datetime | None
     published_at: dt.datetime | None
     high: int | None = Field(description="Rows with a smaller ingest_xid are counted.")
     usage_count: int

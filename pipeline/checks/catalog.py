@@ -27,7 +27,8 @@ CHECKS = (
         prompt_daily_stats.name,
         Severity.ERROR,
         Cadence.HOURLY,
-        "Compares the sums by day, scene, environment and outfit with the totals, of each prompt and of all.",
+        "Compares the sums by day, scene, environment and outfit with the totals, of each prompt and of all;"
+        " and the counters in `prompts`, unless the last refresh left them alone.",
         "A stats table was changed by hand, or there is a fault of ours. `prompt-stats reconcile` compares"
         " everything and repairs; please report it if nobody changed the table.",
         sums.stats_add_up,

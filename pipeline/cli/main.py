@@ -43,6 +43,7 @@ for command in (
     checking.doctor,
     reading.top,
     reading.show,
+    reading.drift,
     alerting.alerts,
     exporting.export,
     reading.report,

@@ -1,4 +1,4 @@
-"""``status``, ``top``, ``show``, ``report``."""
+"""``status``, ``top``, ``show``, ``drift``, ``report``."""
 
 from __future__ import annotations
 
@@ -35,6 +35,12 @@ def show(
     """Show one prompt: counters, rate, times, scenes, the last 14 days."""
     answer = reading.prompt(open_current_database(), prompt)
     print_json(answer) if as_json else console.print(render.prompt(answer))
+
+
+def drift(*, as_json: AsJson = False) -> None:
+    """Show how far the counters in prompts are from what is counted; once written back, were."""
+    answer = reading.drift(open_current_database())
+    print_json(answer) if as_json else console.print(render.drift(answer))
 
 
 def report(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pipeline.schema import MigrationPlan
 
 COLOURS = {"OK": "green", "WARN": "yellow", "ERROR": "red"}
+DIFFERING_SHOWN = 10
 LIGHTS = {"ok": "green", "warning": "yellow", "wrong": "bold red", "not checked": "dim"}
 STYLES = {"ALERT": "bold red", "WARNING": "yellow", "OK": "green"}
 
@@ -44,6 +45,7 @@ def status(answer: Mapping[str, Any]) -> RenderableType:
         "freshness": age(answer),
         "stats of users": _known(answer["user_stats_as_of"]),
         "stats by value": _known(answer["value_stats_as_of"]),
+        "write-back": _write_back(answer["write_back"], answer["write_back_as_of"]),
         "events counted": count(answer["usage_count"]),
         "prompts": count(answer["prompt_count"]),
         "stale days": _days(answer["stale_days"]),
@@ -55,6 +57,38 @@ def status(answer: Mapping[str, Any]) -> RenderableType:
     }
     for name, value in rows.items():
         table.add_row(Text(name, style="bold"), value)
+    return table
+
+
+def _write_back(state: str | None, as_of: dt.datetime | None) -> str:
+    if state in (None, "on"):
+        return state or _known(None)
+    why = "off" if state == "off" else "waits for the days not completed"
+    had = f"are as of {moment(as_of)}" if as_of else "are as the app left them"
+    return f"{why}: prompts is left alone, its counters {had}"
+
+
+def drift(answer: Mapping[str, Any]) -> RenderableType:
+    """The answer of ``reading.drift``."""
+    from pipeline.stats.drift import rows
+
+    found = answer["counter_drift"]
+    if found is None:
+        return "Nobody kept counters in prompts: there is nothing to compare."
+    names = {each["prompt_id"]: each["name"] for each in found["prompts"] if each["name"]}
+    header, lines = rows(found, names, DIFFERING_SHOWN)
+    differing = f"{count(found['differing_count'])} of {count(found['prompt_count'])} prompts differ"
+    when = f"at {moment(answer['compared_at'])}, counted as of {moment(answer['as_of'])}"
+    table = Table(
+        title="Counters in prompts → what is counted",
+        caption=f"{differing}, {when}.\nAll of them: prompt-stats drift --json",
+        title_justify="left",
+        box=box.SIMPLE,
+    )
+    for number, name in enumerate(header):
+        table.add_column(name, justify="right" if number else "left")
+    for line in lines:
+        table.add_row(*map(Text, line))
     return table
 
 

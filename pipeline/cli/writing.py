@@ -25,6 +25,7 @@ from pipeline.cli.context import (
 from pipeline.database import Database
 from pipeline.days import DayRange, last_open_day
 from pipeline.errors import InputError
+from pipeline.lake import source
 from pipeline.settings import settings
 
 if TYPE_CHECKING:
@@ -117,7 +118,8 @@ def simulate_with_progress(database: Database, events: int, days: int, seed: int
 def refresh(*, as_json: AsJson = False) -> None:
     """Bring the stats up to date: what the schedule does every five minutes."""
     database = open_current_database()
-    _report(database, refresh_stale(database), as_json=as_json)
+    since = _latest_refresh(database)
+    _report(database, refresh_stale(database), since, as_json=as_json)
 
 
 def backfill(
@@ -130,7 +132,8 @@ def backfill(
     days = DayRange(first.date(), last.date())
     _check_range(days)
     database = open_current_database()
-    _report(database, run_ranges([days], database, replace=True), as_json=as_json)
+    since = _latest_refresh(database)
+    _report(database, run_ranges([days], database, replace=True), since, as_json=as_json)
 
 
 def refresh_stale(database: Database) -> list[DayRange]:
@@ -180,9 +183,19 @@ def _check_range(days: DayRange) -> None:
         )
 
 
-def _report(database: Database, ranges: Sequence[DayRange], *, as_json: bool) -> None:
+def _report(database: Database, ranges: Sequence[DayRange], since: int, *, as_json: bool) -> None:
+    """Says how the stats are, and what counters of the app were taken over after the refresh ``since``."""
     answer = reading.status(database, settings().lake, settings().start_date)
+    drift = reading.taken_over(database, since)
     if as_json:
-        print_json({"ranges": [days._asdict() for days in ranges], **answer})
-    else:
-        console.print(render.status(answer))
+        print_json({"ranges": [days._asdict() for days in ranges], **answer, "drift": drift})
+        return
+    if drift:
+        console.print(render.drift(drift))
+    console.print(render.status(answer))
+
+
+def _latest_refresh(database: Database) -> int:
+    with database.engine.connect() as connection:
+        latest = source.latest_refresh(connection)
+    return latest["id"] if latest else 0

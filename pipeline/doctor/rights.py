@@ -50,8 +50,9 @@ def written_back() -> list[str]:
 
 
 def missing(setup: Setup) -> list[Right]:
-    """The rights that the role lacks, of the tables that there are."""
-    names = zip(*NEEDED, strict=True)
+    """The rights that the role lacks, of the tables that there are; none to write in ``prompts`` left alone."""
+    spared = () if setup.database.write_back else ("prompts", "UPDATE")
+    names = zip(*(right for right in NEEDED if right[:2] != spared), strict=True)
     wanted = dict(zip(("tables", "privileges", "columns"), map(list, names), strict=True))
     with setup.database.engine.connect() as connection:
         return [Right(*row) for row in connection.execute(MISSING_RIGHTS, wanted)]

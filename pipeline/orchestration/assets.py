@@ -10,14 +10,15 @@ from pipeline.orchestration.stats_assets import stats_assets
 
 
 def build_assets(
-    first_day: dt.date, *others: dg.AssetsDefinition
+    first_day: dt.date, *others: dg.AssetsDefinition, write_back: bool
 ) -> list[dg.AssetsDefinition | dg.AssetSpec]:
     """All assets, over the days from ``first_day`` on, and the app's tables that they are made from.
 
-    ``others``: those that are made from the stats, at a pace of their own.
+    ``others``: those that are made from the stats, at a pace of their own. ``write_back``: whether
+    the counters in ``prompts`` are.
 
     The links are to the files of this installation, found when the definitions are loaded.
     """
-    made = [*lake_assets(first_day), *stats_assets(), *others]
+    made = [*lake_assets(first_day), *stats_assets(write_back=write_back), *others]
     linked = dg.with_source_code_references(made)
     return [*source_specs(), *(each for each in linked if isinstance(each, dg.AssetsDefinition))]

@@ -24,8 +24,10 @@ EVERY_HOUR = dg.FreshnessPolicy.time_window(
 EVERY_NIGHT = dg.FreshnessPolicy.time_window(
     warn_window=dt.timedelta(hours=26), fail_window=dt.timedelta(hours=36)
 )
+PROMPTS = dg.AssetKey(prompts.name)
 POLICIES = {
-    **{dg.AssetKey(table.name): EVERY_TICK for table in (*STATS_TABLES, prompts)},
+    **{dg.AssetKey(table.name): EVERY_TICK for table in STATS_TABLES},
+    PROMPTS: EVERY_TICK,
     dg.AssetKey(user_prompt_stats.name): EVERY_HOUR,
     dg.AssetKey("stats_report"): EVERY_HOUR,
     **{dg.AssetKey(table.name): EVERY_NIGHT for table in VALUE_TABLES},
@@ -34,12 +36,12 @@ POLICIES = {
 
 
 def with_freshness(
-    assets: Iterable[dg.AssetsDefinition | dg.AssetSpec],
+    assets: Iterable[dg.AssetsDefinition | dg.AssetSpec], *, write_back: bool
 ) -> Sequence[dg.AssetsDefinition | dg.AssetSpec]:
-    """The assets, each with the freshness that its schedule promises."""
+    """The assets, each with the freshness that its schedule promises; of ``prompts`` left alone, none."""
 
     def of_schedule(spec: dg.AssetSpec) -> dg.AssetSpec:
-        policy = POLICIES.get(spec.key)
+        policy = POLICIES.get(spec.key) if write_back or spec.key != PROMPTS else None
         return dg.apply_freshness_policy(spec, policy) if policy else spec
 
     return dg.map_asset_specs(of_schedule, assets)

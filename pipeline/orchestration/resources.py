@@ -20,6 +20,7 @@ class Stores:
         self.lake = settings.lake
         self.first_day: dt.date = settings.start_date
         self.retain_days = settings.retain_days
+        self.write_back: bool = (database or settings).write_back
         self.settings = settings
         self._given = database
 

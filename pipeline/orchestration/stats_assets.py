@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from pipeline import tables
+from pipeline import formats, tables
 from pipeline.lake.partials import USAGE, USERS
 from pipeline.lake.usage_events import TABLE
 from pipeline.orchestration import showing
@@ -19,6 +19,7 @@ from pipeline.orchestration.sources import observed_others, relations
 from pipeline.publish.publish import PublishReport, publish
 from pipeline.publish.values import publish_values
 from pipeline.queries import query
+from pipeline.stats import drift
 from pipeline.stats.frames import windows
 from pipeline.stats.percentiles import PERCENTILES
 
@@ -67,6 +68,8 @@ UPSTREAM = {
     tables.prompt_daily_stats.name: [Upstream(USAGE.daily, OF_PARTIALS)],
 }
 
+LEFT_ALONE = "Write-back is off (PROMPT_STATS_WRITE_BACK): `prompts` is left alone, and only observed."
+
 PRIVATE = {tables.prompt_error_stats.name}
 """Not previewed: their texts come from events, and Dagster's log would keep them after an erasure."""
 
@@ -77,8 +80,8 @@ class PublishConfig(dg.Config):
     users: bool = True
 
 
-def stats_assets() -> list[dg.AssetsDefinition]:
-    """The stats and the write-back."""
+def stats_assets(*, write_back: bool) -> list[dg.AssetsDefinition]:
+    """The stats and the write-back, which may be off."""
     published = partial(
         explained, group=STATS_GROUP, kinds={"polars", "postgres"}, pace=EACH_TICK, skippable=True
     )
@@ -99,7 +102,8 @@ def stats_assets() -> list[dg.AssetsDefinition]:
             published(
                 tables.prompts.name,
                 [Upstream(tables.prompt_stats.name)],
-                description="The counters written back into `prompts`, in the same transaction.",
+                description="The counters written back into `prompts`, in the same transaction."
+                + ("" if write_back else f" {LEFT_ALONE}"),
                 code=[*code_of_stats(), query("postgres/write_back_prompts")],
             ),
             explained(
@@ -130,6 +134,8 @@ def stats_assets() -> list[dg.AssetsDefinition]:
             if config.users:
                 for observation in observed_others(context.instance, database, dt.datetime.now(dt.UTC)):
                     context.log_event(observation)
+        if tables.prompts.name not in report.rows_written:
+            context.log_event(_left_alone(report, "waiting" if stores.write_back else "off"))
         for name in report.rows_written:
             yield dg.MaterializeResult(
                 asset_key=name,
@@ -146,6 +152,7 @@ def stats_assets() -> list[dg.AssetsDefinition]:
                     "seconds": {step: round(seconds, 3) for step, seconds in report.seconds.items()},
                     # In each tick they would be half of what Dagster keeps of it.
                     **_row_count(report, name),
+                    **(_drift(report) if name == tables.prompts.name else {}),
                     **(_shown(report, name) if config.users else {}),
                 },
             )
@@ -184,6 +191,31 @@ def stats_assets() -> list[dg.AssetsDefinition]:
             )
 
     return [publish_assets, value_assets]
+
+
+def _left_alone(report: PublishReport, write_back: str) -> dg.AssetObservation:
+    """What there is to say of ``prompts`` where a publish left it alone."""
+    as_of = report.write_back_as_of
+    known = {"counters_as_of": dg.MetadataValue.timestamp(as_of)} if as_of else {}
+    return dg.AssetObservation(
+        tables.prompts.name,
+        metadata={"write_back": write_back, "pending_days": len(report.pending_days), **known},
+    )
+
+
+def _drift(report: PublishReport) -> dict[str, Any]:
+    """How far the counters were that an app had kept, in the publish that takes them over."""
+    if report.counter_drift is None:
+        return {}
+    header, lines = drift.rows(report.counter_drift, {}, showing.ROWS)
+    return {
+        "prompts_that_differed": report.counter_drift["differing_count"],
+        "counter_drift": dg.MetadataValue.md(
+            formats.markdown_table(
+                header, [[formats.markdown(line[0]), *line[1:]] for line in lines], header[1:]
+            )
+        ),
+    }
 
 
 def _row_count(report: PublishReport, name: str) -> dict[str, int]:

@@ -9,7 +9,7 @@
 ``users``
     The stats of users, at a pace of their own.
 ``write_back``
-    The counters in ``prompts``.
+    The counters in ``prompts``, unless they are to be left alone.
 ``fitting``
     Whether the columns there can hold them.
 ``values``

@@ -36,6 +36,7 @@ from pipeline.publish.write_back import plan_write_back, write_back
 from pipeline.queries import query
 from pipeline.stats import frames
 from pipeline.stats.changes import changed_groups
+from pipeline.stats.drift import Drift, summary
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +63,7 @@ GROUP_COLUMNS = {
 class PublishReport:
     """What a publish did: the row of ``stats_refresh``, but for its id.
 
+    ``rows_written``: by table; ``prompts`` is missing where it was left alone.
     ``stats``: the tables as they were published, ``prompt_daily_stats`` only of the days that changed.
     """
 
@@ -72,6 +74,8 @@ class PublishReport:
     held_back_count: int
     pending_days: list[dt.date]
     user_stats_as_of: dt.datetime | None = None
+    write_back_as_of: dt.datetime | None = None
+    counter_drift: Drift | None = field(default=None, repr=False)
     rows_written: dict[str, int] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     stats: Mapping[str, pl.DataFrame] = field(default_factory=dict, repr=False)
@@ -87,7 +91,9 @@ def publish(
 ) -> PublishReport:
     """Recomputes the stats from the partials and writes what changed, in one transaction.
 
-    ``users``: the stats of users too. Without, they stay as they are, and ``user_stats_as_of`` says so.
+    ``users``: the stats of users too. Without, they stay as they are, and ``user_stats_as_of`` says so. Where
+    ``database.write_back`` is off, or an app's own counters would be replaced before all days are counted,
+    the counters in ``prompts`` stay as they are, and ``write_back_as_of`` says so.
 
     :raises DatabaseError: a column of ``prompts`` can't take its counter; nothing was written.
     :raises LakeError: the lake can't be read, or does not hold what it should (``pipeline.publish.guard``);
@@ -112,7 +118,13 @@ def publish(
             raw = dict(events.days().select("day", "usage_count").iter_rows())
             require_sums(totals, _counts(connection, days, changed), raw, unmade)
             wanted = _wanted(connection, state, totals, days, progress.as_of)
-            changed_prompts = plan_write_back(connection, wanted["prompt_stats"])
+            plan = None
+            if database.write_back:
+                begins = not (previous and previous["is_written_back"])
+                plan = plan_write_back(connection, wanted["prompt_stats"], with_drift=begins)
+                if plan.drift and progress.pending:
+                    # Counters that an app has kept so far are not replaced by half of what there is to count.
+                    plan = None
         report = PublishReport(
             high=progress.high,
             as_of=progress.as_of,
@@ -121,6 +133,7 @@ def publish(
             held_back_count=source.held_back_count(connection, snapshot),
             pending_days=progress.pending,
             user_stats_as_of=previous["user_stats_as_of"] if previous else None,
+            write_back_as_of=previous["write_back_as_of"] if previous else None,
             seconds=seconds,
             stats=wanted,
         )
@@ -137,9 +150,11 @@ def publish(
             report.rows_written[tables.user_prompt_stats.name] = published.rows
             report.rows_written["prompt_stats"] += published.prompts
             report.user_stats_as_of = published.as_of or report.user_stats_as_of
-        # Last, since writers of these rows wait from here to the end.
-        with _timed(seconds, "write_back"):
-            report.rows_written["prompts"] = write_back(connection, changed_prompts, progress.as_of)
+        if plan:
+            # Last, since writers of these rows wait from here to the end.
+            with _timed(seconds, "write_back"):
+                report.rows_written["prompts"] = write_back(connection, plan, progress.as_of)
+            report.write_back_as_of, report.counter_drift = progress.as_of, plan.drift
         connection.execute(
             insert(tables.stats_refresh).values(
                 high=progress.high,
@@ -157,6 +172,8 @@ def publish(
                 user_stats_as_of=report.user_stats_as_of,
                 # Counted apart, by pipeline.publish.values.
                 value_stats_as_of=previous["value_stats_as_of"] if previous else None,
+                write_back_as_of=report.write_back_as_of,
+                counter_drift=report.counter_drift,
             )
         )
     figures = ("lag_seconds", "held_back_count", "pending_days", "rows_written", "seconds")
@@ -166,6 +183,8 @@ def publish(
         report.as_of,
         extra={"run_id": run_id, **{name: getattr(report, name) for name in figures}},
     )
+    if report.counter_drift:
+        logger.warning("Write-back begins: %s", summary(report.counter_drift), extra={"run_id": run_id})
     return report
 
 

@@ -10,4 +10,6 @@
     One function a stats table.
 ``changes``
     What differs between the published table and the new one.
+``drift``
+    How far counters that an app kept for itself are from what is counted.
 """

@@ -8,4 +8,13 @@ SELECT
     latest.value_stats_as_of,
     extract(epoch FROM clock_timestamp() - latest.as_of)::double precision    AS lag_seconds
 FROM (VALUES (1)) AS one (row)
-LEFT JOIN (SELECT * FROM stats_refresh ORDER BY id DESC LIMIT 1) AS latest ON true
+LEFT JOIN (
+    SELECT
+        id,
+        as_of,
+        user_stats_as_of,
+        value_stats_as_of
+    FROM stats_refresh
+    ORDER BY id DESC
+    LIMIT 1
+) AS latest ON true

@@ -23,4 +23,17 @@ SELECT
     (SELECT count(*) FROM prompt_usage_rejected)                                       AS rejected_count,
     (SELECT count(*) FROM stats_expired_day WHERE damaged_at IS NOT NULL)              AS damaged_days
 FROM (VALUES (1)) AS one (row)
-LEFT JOIN (SELECT * FROM stats_refresh ORDER BY id DESC LIMIT 1) AS latest ON true
+LEFT JOIN (
+    SELECT
+        as_of,
+        published_at,
+        started_at,
+        usage_count,
+        held_back_count,
+        pending_days,
+        rows_written,
+        seconds
+    FROM stats_refresh
+    ORDER BY id DESC
+    LIMIT 1
+) AS latest ON true

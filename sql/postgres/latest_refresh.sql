@@ -16,6 +16,9 @@ SELECT
     run_id,
     user_stats_as_of,
     value_stats_as_of,
+    write_back_as_of,
+    -- Where the counters in prompts were left alone, there is no entry for them.
+    rows_written ? 'prompts' AS is_written_back,
     extract(epoch FROM clock_timestamp() - as_of)::double precision AS lag_seconds
 FROM stats_refresh
 ORDER BY id DESC

@@ -2,7 +2,7 @@
 -- Grain:   one row a table, with prompt_id NULL; and one a table and prompt, for at most :limit prompts.
 -- Time:    the last publish, whose tables are of one transaction.
 -- Counts that a table does not have are NULL. differing_prompts is their number before the limit. Prompts that
--- no publish has written back yet are left out of prompts.
+-- no publish has written back yet are left out of prompts, and all of them if the last one left prompts alone.
 WITH counted AS (
     SELECT 'prompt_stats' AS table_name, prompt_id, usage_count, success_count, failure_count
     FROM prompt_stats
@@ -25,7 +25,9 @@ WITH counted AS (
     UNION ALL
     SELECT 'prompts', id, usage_count, success_count, failure_count
     FROM prompts
-    WHERE stats_as_of IS NOT NULL
+    WHERE
+        stats_as_of IS NOT NULL
+        AND (SELECT rows_written ? 'prompts' FROM stats_refresh ORDER BY id DESC LIMIT 1)
 ),
 
 differing AS (

@@ -7,6 +7,7 @@ import gc
 import uuid
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,7 @@ COMMANDS = {
     "doctor": [],
     "top": [],
     "show": [SLUG],
+    "drift": [],
     "alerts": [],
     "export": ["prompts"],
     "exec": ["true"],
@@ -305,7 +307,9 @@ def test_only_the_owner_can_renew_the_transaction_ids_of_a_restored_table(
     assert_equals_recount(database, FIRST_DAY)
 
 
-def test_the_pipeline_changes_nothing_of_the_apps_but_the_counters(pipeline: Database) -> None:
+def test_the_pipeline_changes_nothing_of_the_apps_but_the_counters(
+    pipeline: Database, owner: psycopg.Connection[Any], lake: str
+) -> None:
     assert_refused(
         pipeline,
         "UPDATE prompts SET name = ''",
@@ -320,6 +324,17 @@ def test_the_pipeline_changes_nothing_of_the_apps_but_the_counters(pipeline: Dat
         "DELETE FROM stats_refresh",
         "CREATE TABLE mine ()",
     )
+    # Nor these, with write-back off.
+    role = sql.Identifier(str(conninfo_to_dict(pipeline.conninfo)["user"]))
+    owner.execute(sql.SQL("REVOKE UPDATE ON prompts FROM {}").format(role))
+    owner.execute("DELETE FROM prompt_usage WHERE created_at < now() - interval '10 days'")
+    comparing = replace(pipeline, write_back=False)
+    assert "prompts" not in refresh(comparing, lake, FIRST_DAY).rows_written
+    setup = Setup()
+    setup.database = comparing
+    assert {each.status for each in rights(setup)} == {Status.OK}
+    comparing.close()
+    assert_refused(pipeline, "UPDATE prompts SET usage_count = 0")
 
 
 def test_the_pipelines_role_may_do_what_each_command_does(

@@ -1,20 +1,32 @@
-"""The counters in ``prompts``: refused where they do not fit."""
+"""The counters in ``prompts``: looked at first, taken over with a report, refused where they do not fit."""
 
 from __future__ import annotations
 
 import re
 import uuid
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from pipeline import tables
+from pipeline import reading, tables
+from pipeline.checks.report import Subject
+from pipeline.checks.sums import stats_add_up
 from pipeline.database import Database
+from pipeline.definitions import build_definitions
 from pipeline.errors import DatabaseError
+from pipeline.orchestration.instance import run_refresh
+from pipeline.orchestration.jobs import stale_ranges
+from pipeline.orchestration.resources import Stores
 from pipeline.publish.publish import publish
-from pipeline.refresh import refresh
+from pipeline.refresh import plan_refresh, refresh
+from pipeline.settings import Settings
+from tests.api import served
+from tests.command import answer, prompt_stats
 from tests.conftest import FIRST_DAY
 from tests.oracle import assert_equals_recount
 
@@ -38,6 +50,29 @@ APP = f"""
     SELECT '{A}'::uuid, n < 5, 1000 * n, now() - interval '5 days' FROM generate_series(1, 6) AS n
     UNION ALL SELECT '{B}'::uuid, true, NULL, now() FROM generate_series(1, 3);
 """
+DRIFT = {
+    "prompt_count": 3,
+    "differing_count": 2,
+    "counters": {
+        "usage_count": {"had": 7, "counted": 9, "differing_count": 2},
+        "success_count": {"had": 14, "counted": 7, "differing_count": 2},
+        "favorite_count": {"had": 1, "counted": 1, "differing_count": 0},
+    },
+    "prompts": [
+        {
+            "prompt_id": str(B),
+            "name": "b",
+            "had": {"usage_count": 2, "success_count": 9, "favorite_count": 0},
+            "counted": {"usage_count": 3, "success_count": 3, "favorite_count": 0},
+        },
+        {
+            "prompt_id": str(A),
+            "name": "a",
+            "had": {"usage_count": 5, "success_count": 5, "favorite_count": 1},
+            "counted": {"usage_count": 6, "success_count": 4, "favorite_count": 1},
+        },
+    ],
+}
 
 
 @pytest.fixture
@@ -48,6 +83,19 @@ def app(database: Database) -> Any:
         yield connection
 
 
+@pytest.fixture
+def comparing(database: Database) -> Any:
+    """The same database, of which ``prompts`` is left alone."""
+    database = replace(database, write_back=False)
+    yield database
+    database.close()
+
+
+def prompts(app: psycopg.Connection[Any]) -> list[Any]:
+    """The rows of prompts, and where and by whom they were written."""
+    return app.execute("SELECT ctid, xmin, prompts.* FROM prompts ORDER BY id").fetchall()
+
+
 def everything(app: psycopg.Connection[Any]) -> dict[str, list[Any]]:
     """All rows of all tables."""
     return {
@@ -55,6 +103,86 @@ def everything(app: psycopg.Connection[Any]) -> dict[str, list[Any]]:
         for name in tables.metadata.tables
         if name != tables.stats_sync.name
     }
+
+
+def test_a_team_looks_first_and_takes_over_then(
+    database: Database, comparing: Database, app: psycopg.Connection[Any], lake: str
+) -> None:
+    before = prompts(app)
+    app.execute(f"ALTER DATABASE {app.info.dbname} SET lock_timeout = '3s'".encode())
+    with psycopg.connect(database.conninfo) as busy:
+        # Who would write a row of prompts, or lock one, had to wait for this and would give up.
+        busy.execute("LOCK TABLE prompts IN SHARE MODE")
+        assert "prompts" not in refresh(comparing, lake, FIRST_DAY).rows_written
+    assert prompts(app) == before
+    assert_equals_recount(comparing, FIRST_DAY)
+    looked = reading.drift(comparing)
+    assert looked["counter_drift"] == DRIFT
+    status = reading.status(comparing, lake, FIRST_DAY)
+    assert (status["write_back"], status["write_back_as_of"]) == ("off", None)
+
+    assert refresh(database, lake, FIRST_DAY).rows_written["prompts"] == 3
+    assert_equals_recount(database, FIRST_DAY)
+    taken = reading.drift(database)
+    assert taken["counter_drift"] == DRIFT
+    assert refresh(database, lake, FIRST_DAY).rows_written["prompts"] == 0
+    assert reading.drift(database) == taken
+    status = reading.status(database, lake, FIRST_DAY)
+    assert (status["write_back"], status["write_back_as_of"]) == ("on", status["as_of"])
+
+
+def test_what_was_written_stays_when_it_is_switched_off(
+    database: Database, comparing: Database, app: psycopg.Connection[Any], lake: str
+) -> None:
+    on = refresh(database, lake, FIRST_DAY)
+    before = prompts(app)
+    app.execute(
+        f"INSERT INTO prompt_usage (prompt_id, success) SELECT '{B}', true FROM generate_series(1, 9)"
+    )
+    refresh(comparing, lake, FIRST_DAY)
+    assert prompts(app) == before
+    assert stats_add_up(Subject(comparing, lake, FIRST_DAY)).passed
+    # The API may run elsewhere and not know of the variable.
+    with served(database, PROMPT_STATS_LAKE_URI=lake) as client:
+        status = client.get("/status").json()
+        assert (status["writeBack"], status["writeBackAsOf"][:19]) == ("off", on.as_of.isoformat()[:19])
+        [first, *_] = client.get("/prompts/top/used").json()
+        [listed, *_] = client.get("/prompts").json()["prompts"]
+        found = client.get("/prompts/b").json()["prompt"]
+    for prompt in (first, listed, found):
+        assert [prompt[name] for name in ("slug", "usageCount", "successCount")] == ["b", 12, 12]
+        assert prompt["statsAsOf"] > on.as_of.isoformat()[:19]
+    assert reading.top_prompts(comparing, 1)["prompts"][0]["usage_count"] == 12
+
+    report = refresh(database, lake, FIRST_DAY)
+    assert report.counter_drift
+    assert report.counter_drift["counters"]["usage_count"] == {"had": 9, "counted": 18, "differing_count": 1}
+    assert_equals_recount(database, FIRST_DAY)
+    assert stats_add_up(Subject(database, lake, FIRST_DAY)).passed
+
+
+def test_an_apps_counters_are_not_replaced_by_half_of_what_there_is(
+    database: Database, app: psycopg.Connection[Any], lake: str
+) -> None:
+    today = plan_refresh(database, lake, FIRST_DAY).days[-1]
+    before = prompts(app)
+    assert refresh(database, lake, FIRST_DAY, days=[today]).pending_days
+    assert prompts(app) == before
+    assert reading.status(database, lake, FIRST_DAY)["write_back"] == "waiting"
+    report = refresh(database, lake, FIRST_DAY)
+    assert report.counter_drift
+    assert report.counter_drift["counters"] == DRIFT["counters"]
+    assert_equals_recount(database, FIRST_DAY)
+
+
+def test_where_nobody_kept_counters_there_is_no_report(database: Database, lake: str) -> None:
+    with psycopg.connect(database.conninfo) as app:
+        app.execute(f"INSERT INTO prompts (id, name, template) VALUES ('{A}', '', '')".encode())
+        refresh(database, lake, FIRST_DAY)
+        app.execute(f"INSERT INTO prompt_usage (prompt_id) VALUES ('{A}')".encode())
+    report = refresh(database, lake, FIRST_DAY)
+    assert (report.rows_written["prompts"], report.counter_drift) == (1, None)
+    assert reading.drift(database)["counter_drift"] is None
 
 
 def test_what_does_not_fit_is_refused_before_anything_is_written(
@@ -92,3 +220,41 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(
     assert "prompts" in publish(database, lake, FIRST_DAY).rows_written
     assert_equals_recount(database, FIRST_DAY)
     assert publish(database, lake, FIRST_DAY).rows_written["prompts"] == 0
+
+
+def test_dagster_and_the_command_line_say_it(
+    database: Database, app: object, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    assert app
+    home, key = tmp_path / "home", dg.AssetKey("prompts")
+    values = {"PROMPT_STATS_HOME": home, "PROMPT_STATS_WRITE_BACK": "off", "DATABASE_URL": database.conninfo}
+    off = Stores(Settings.model_validate(values))
+    definitions = build_definitions(off)
+    [days] = stale_ranges(plan_refresh(database, off.lake, off.first_day), off)
+    run_refresh(definitions, instance, days, replace=False)
+    off.database.close()
+    asset = definitions.resolve_asset_graph().get(key)
+    assert "Write-back is off" in (asset.description or "")
+    assert asset.freshness_policy is None
+    assert instance.get_latest_materialization_event(key) is None
+    [observed] = instance.fetch_observations(key, limit=1).records
+    assert observed.asset_observation
+    assert observed.asset_observation.metadata["write_back"].value == "off"
+
+    done = prompt_stats(home, "refresh", DATABASE_URL=database.conninfo)
+    assert done.returncode == 0, done.stderr
+    lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
+    assert [line for line in lines if "→" in line][1:] == [
+        "b 2 → 3 9 → 3 0",
+        "a 5 → 6 5 → 4 1",
+        "sum of 3 prompts 7 → 9 14 → 7 1",
+    ]
+    assert "write-back on" in lines
+    assert answer(home, "drift", DATABASE_URL=database.conninfo)["counter_drift"] == DRIFT
+    with dg.DagsterInstance.from_config(str(home / "dagster")) as own:
+        event = own.get_latest_materialization_event(key)
+    assert event
+    assert event.asset_materialization
+    metadata = event.asset_materialization.metadata
+    assert metadata["prompts_that_differed"].value == 2
+    assert "| sum of 3 prompts | 7 → 9 | 14 → 7 | 1 |" in str(metadata["counter_drift"].value)

@@ -12,6 +12,7 @@ import tempfile
 import uuid
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import psycopg
@@ -102,6 +103,10 @@ class History(RuleBasedStateMachine):
         self.database: Database = self.open.enter_context(
             type(self).fresh_database(type(self).templates[is_adopted])
         )
+        comparing = replace(self.database, write_back=False)
+        self.open.callback(comparing.close)
+        self.others = {True: self.database, False: comparing}
+        self.left: list[Any] = []
         self.lake = self.open.enter_context(tempfile.TemporaryDirectory())
         self.app = self.open.enter_context(psycopg.connect(self.database.conninfo, autocommit=True))
         insert = "INSERT INTO prompts (id, name, template) VALUES (%s, 'name', 'template')"
@@ -174,6 +179,32 @@ class History(RuleBasedStateMachine):
             "INSERT INTO prompt_favorites (prompt_id, user_id) VALUES (%s, %s) ON CONFLICT DO NOTHING",
             (prompt, user),
         )
+
+    @rule(prompt=st.sampled_from(PROMPTS), uses=st.integers(0, 9), favorites=st.integers(0, 3))
+    def count_alone(self, prompt: uuid.UUID, uses: int, favorites: int) -> None:
+        """The app still keeps counters of its own, and wrong ones."""
+        self.app.execute(
+            "UPDATE prompts SET usage_count = %s, success_count = usage_count, favorite_count = %s"
+            " WHERE id = %s",
+            (uses, favorites, prompt),
+        )
+        self.left = self.prompts()
+
+    @rule()
+    def switch_write_back(self) -> None:
+        """The team looks first, or has seen enough."""
+        self.database = self.others[not self.database.write_back]
+        self.left = self.prompts()
+
+    def prompts(self) -> list[Any]:
+        """The rows of prompts, and where and by whom they were written."""
+        return self.app.execute("SELECT ctid, xmin, prompts.* FROM prompts ORDER BY id").fetchall()
+
+    @invariant()
+    def without_write_back_prompts_is_left_alone(self) -> None:
+        """Not a byte of it is touched."""
+        if not self.database.write_back:
+            assert self.prompts() == self.left
 
     @rule(users=st.booleans())
     def refresh(self, *, users: bool) -> None:

@@ -62,6 +62,18 @@ def test_the_home_is_absolute_wherever_the_process_goes(
     assert settings().home == Path.home() / "there"
 
 
+def test_write_back_is_on_unless_it_is_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings().write_back
+    for value, expected in (("off", False), ("on", True)):
+        settings.cache_clear()
+        monkeypatch.setenv("PROMPT_STATS_WRITE_BACK", value)
+        assert settings().write_back is expected
+    settings.cache_clear()
+    monkeypatch.setenv("PROMPT_STATS_WRITE_BACK", "compare")
+    with pytest.raises(SettingsError, match=r"PROMPT_STATS_WRITE_BACK is 'compare', but .* on or off"):
+        settings()
+
+
 def test_an_empty_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "")
     monkeypatch.setenv("PROMPT_STATS_START_DATE", "")
