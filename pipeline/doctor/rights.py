@@ -50,7 +50,7 @@ def written_back() -> list[str]:
 
 
 def missing(setup: Setup) -> list[Right]:
-    """The rights that the role lacks, of the tables that there are; none to write in ``prompts`` left alone."""
+    """The rights that the role lacks, of the tables that there are; none to write where write-back is off."""
     spared = () if setup.database.write_back else ("prompts", "UPDATE")
     names = zip(*(right for right in NEEDED if right[:2] != spared), strict=True)
     wanted = dict(zip(("tables", "privileges", "columns"), map(list, names), strict=True))

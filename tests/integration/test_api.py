@@ -311,7 +311,7 @@ def test_what_is_not_there_is_said(client: httpx.Client, path: str) -> None:
         ("/prompts/portrait/series?timezone=Europe/Berlin&bucket=hour", "leave timezone out"),
         ("/prompts/portrait/series?bucket=hour&from=2025-01-01", "1 and 7 days"),
         ("/prompts?search=%00", "search"),
-        ("/users/1/prompts", "user_id"),
+        ("/users/1/prompts", "uuid"),
         ("/prompts/portrait/series?granularity=hour", "there are: bucket, from, timezone, to"),
         ("/status?verbose=1", "there are: none"),
     ],
