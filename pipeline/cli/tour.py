@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from typing import Annotated
@@ -80,6 +81,8 @@ def ui(
     console.print(f"Dagster starts: within a minute http://{host}:{port}; Ctrl-C ends it", soft_wrap=True)
     sys.stdout.flush()
     command = ["-m", "dagster", "dev", "-w", str(workspace), "-h", host, "-p", str(port)]
+    # A shell's script has what it starts with & ignore SIGINT, and Dagster treats SIGTERM as it does SIGINT.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     # It takes this process's place, and so every signal: as its parent we would have to pass them on. The
     # embedded server stays up, since the process holds its lock as before.
     os.execv(sys.executable, [sys.executable, *command])

@@ -29,6 +29,9 @@ from tests.oracle import assert_equals_recount
 
 START_SECONDS = 120
 STOP_SECONDS = 60
+
+AS_IN_A_SCRIPT = 'trap "" INT; exec "$@"'
+"""What a script starts with & ignores SIGINT."""
 BACKFILL_MS = 240_000
 
 TODAY = dt.datetime.now(dt.UTC).date()
@@ -73,7 +76,7 @@ def dagster_ui(home: Path, database: Database) -> Iterator[str]:
         port = free.getsockname()[1]
     with (home / "ui.log").open("wb") as log:
         ui = subprocess.Popen(
-            [sys.executable, "-m", "pipeline", "ui", "--port", str(port)],
+            ["sh", "-c", AS_IN_A_SCRIPT, "sh", sys.executable, "-m", "pipeline", "ui", "--port", str(port)],
             env=environment(home, DATABASE_URL=database.conninfo),
             stdout=log,
             stderr=log,
