@@ -76,7 +76,18 @@ def dagster_ui(home: Path, database: Database) -> Iterator[str]:
         port = free.getsockname()[1]
     with (home / "ui.log").open("wb") as log:
         ui = subprocess.Popen(
-            ["sh", "-c", AS_IN_A_SCRIPT, "sh", sys.executable, "-m", "pipeline", "ui", "--port", str(port)],
+            [
+                "/bin/sh",
+                "-c",
+                AS_IN_A_SCRIPT,
+                "sh",
+                sys.executable,
+                "-m",
+                "pipeline",
+                "ui",
+                "--port",
+                str(port),
+            ],
             env=environment(home, DATABASE_URL=database.conninfo),
             stdout=log,
             stderr=log,
