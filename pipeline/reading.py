@@ -26,6 +26,7 @@ PROMPT_SCENES = text(query("postgres/prompt_scenes"))
 PROMPT_DAYS = text(query("postgres/prompt_days"))
 PROMPT_SLUGS = text(query("postgres/prompt_slugs"))
 ALERTS = query("api/alerts")
+OPEN_TRANSACTIONS = text(query("operations/open_transactions"))
 LATEST_EVALUATION = text(query("postgres/latest_evaluation"))
 WAITING_COUNTS = text(query("postgres/waiting_counts"))
 
@@ -43,7 +44,9 @@ def status(database: Database, lake: str, first_day: dt.date) -> Answer:
     than a day ahead. ``rejected_count``: events that could not be taken. ``user_stats_as_of``: as
     ``as_of``, of the stats of users; ``value_stats_as_of``: of what is counted by value once a day.
     ``expired_day_count``: days that the lake alone has. ``damaged_days``: those of them that it no longer
-    has in full, as the last reconciliation found.
+    has in full, as the last reconciliation found. ``oldest_writer``: what holds ``as_of``
+    back, the transaction that has written something and is open for longest; its ``open_seconds`` are None
+    where the role may not see them.
     """
     # The lake's libraries take a second to import; the other questions need only Postgres.
     from pipeline.refresh import plan_refresh
@@ -53,6 +56,7 @@ def status(database: Database, lake: str, first_day: dt.date) -> Answer:
         latest = source.latest_refresh(connection) or {}
         waiting = connection.execute(WAITING_COUNTS).mappings().one()
         held_back = source.held_back_count(connection, plan.snapshot)
+        writer = connection.execute(OPEN_TRANSACTIONS).mappings().first()
     return {
         **_freshness(latest),
         "user_stats_as_of": latest.get("user_stats_as_of"),
@@ -63,6 +67,7 @@ def status(database: Database, lake: str, first_day: dt.date) -> Answer:
         "stale_days": plan.days,
         "pending_days": latest.get("pending_days", []),
         "held_back_count": held_back,
+        "oldest_writer": _writer(dict(writer)) if writer else None,
         **waiting,
     }
 
@@ -119,6 +124,14 @@ def alert_rows(connection: Connection, recovered_days: int) -> list[Answer]:
     # As the API has it: with the parameters of psycopg.
     rows = connection.exec_driver_sql(ALERTS, {"days": recovered_days}).mappings()
     return [dict(row) for row in rows]
+
+
+def _writer(row: Mapping[str, Any]) -> Answer:
+    open_for = row["open_for"]
+    return {
+        **{name: row[name] for name in ("pid", "role", "database", "application_name", "state")},
+        "open_seconds": open_for.total_seconds() if open_for is not None else None,
+    }
 
 
 def _freshness(latest: Mapping[str, Any] | None) -> Answer:

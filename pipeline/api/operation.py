@@ -115,6 +115,17 @@ class Health(Answer):
     status: str = Field(examples=["ok"])
 
 
+class Writer(Answer):
+    """A transaction that has written something and is open."""
+
+    pid: int | None = Field(description="None: it is prepared, and has no process.")
+    role: str | None
+    database: str | None
+    application_name: str | None
+    state: str | None
+    open_seconds: float | None = Field(description="None: the server's role may not see it.")
+
+
 class Status(StatsAnswer):
     """How fresh and how complete the stats are."""
 
@@ -129,6 +140,7 @@ class Status(StatsAnswer):
     rejected_count: int
     expired_day_count: int = Field(description="Days that the lake alone has.")
     damaged_days: list[dt.date]
+    oldest_writer: Writer | None = Field(description="What is open for longest, and holds as_of back.")
 
 
 @router.get("/health", summary="Is it alive?", response_model=Health)
