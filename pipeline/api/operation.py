@@ -6,8 +6,8 @@ import datetime as dt
 import logging
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any
 
+import psycopg
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from pipeline import reading
 from pipeline.api.access import Reader
 from pipeline.api.answers import Answer, StatsAnswer
-from pipeline.api.reader import Stats
+from pipeline.api.reader import Rows, Stats
 from pipeline.errors import LakeError
 from pipeline.lake.delta_table import Sizes
 from pipeline.lake.upkeep import lake_tables
@@ -168,11 +168,15 @@ async def status(request: Request) -> Response:
     responses={200: {"content": {CONTENT_TYPE_LATEST: {}}}},
 )
 async def metrics(request: Request, stats: Stats) -> Response:
-    """Lag, steps, sizes and failures, and how this server answers."""
-    found = await stats.read((OPERATION, {}))
+    """Lag, steps, sizes and failures, and how this server answers. Without the database: the rest."""
+    try:
+        rows = (await stats.read((OPERATION, {})))[0]
+    except psycopg.Error as error:
+        logger.warning("%s", error)
+        rows = []
     sizes = await run_in_threadpool(_sizes_of_lake, request.app.state.settings.lake)
     registry = CollectorRegistry()
-    registry.register(_Published(found[0][0]))
+    registry.register(_Published(rows))
     registry.register(_Lake(sizes))
     counted = generate_latest(request.app.state.metrics.registry)
     return Response(generate_latest(registry) + counted, media_type=CONTENT_TYPE_LATEST)
@@ -181,18 +185,22 @@ async def metrics(request: Request, stats: Stats) -> Response:
 class _Published:
     """A collector, which is what has ``collect()``."""
 
-    def __init__(self, row: dict[str, Any]) -> None:
-        self._row = row
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
 
     def collect(self) -> Iterator[Metric]:
-        for column, (name, meaning) in GAUGES.items():
-            if self._row[column] is not None:
-                yield GaugeMetricFamily(name, meaning, value=self._row[column])
-        for column, (name, meaning, label) in BY_KEY.items():
-            family = GaugeMetricFamily(name, meaning, labels=[label])
-            for key, value in (self._row[column] or {}).items():
-                family.add_metric([key], value)
-            yield family
+        yield GaugeMetricFamily(
+            "prompt_stats_database_up", "1 if the database answers.", value=bool(self._rows)
+        )
+        for row in self._rows:
+            for column, (name, meaning) in GAUGES.items():
+                if row[column] is not None:
+                    yield GaugeMetricFamily(name, meaning, value=row[column])
+            for column, (name, meaning, label) in BY_KEY.items():
+                family = GaugeMetricFamily(name, meaning, labels=[label])
+                for key, value in (row[column] or {}).items():
+                    family.add_metric([key], value)
+                yield family
 
 
 class _Lake:
