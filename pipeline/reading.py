@@ -26,6 +26,7 @@ PROMPT_SCENES = text(query("postgres/prompt_scenes"))
 PROMPT_DAYS = text(query("postgres/prompt_days"))
 PROMPT_SLUGS = text(query("postgres/prompt_slugs"))
 ALERTS = query("api/alerts")
+OPEN_TRANSACTIONS = text(query("operations/open_transactions"))
 LATEST_EVALUATION = text(query("postgres/latest_evaluation"))
 WAITING_COUNTS = text(query("postgres/waiting_counts"))
 PROMPT_COUNTERS = text(query("postgres/prompt_counters"))
@@ -48,7 +49,9 @@ def status(database: Database, lake: str, first_day: dt.date) -> Answer:
     ``write_back_as_of``: of the counters in ``prompts``. ``write_back``: ``on``, ``off``, or ``waiting`` for
     the pending days, as it was in the last refresh; None before the first.
     ``expired_day_count``: days that the lake alone has. ``damaged_days``: those of them that it no longer
-    has in full, as the last reconciliation found.
+    has in full, as the last reconciliation found. ``oldest_writer``: what holds ``as_of``
+    back, the transaction that has written something and is open for longest; its ``open_seconds`` are None
+    where the role may not see them.
     """
     # The lake's libraries take a second to import; the other questions need only Postgres.
     from pipeline.refresh import plan_refresh
@@ -58,6 +61,7 @@ def status(database: Database, lake: str, first_day: dt.date) -> Answer:
         latest = source.latest_refresh(connection) or {}
         waiting = connection.execute(WAITING_COUNTS).mappings().one()
         held_back = source.held_back_count(connection, plan.snapshot)
+        writer = connection.execute(OPEN_TRANSACTIONS).mappings().first()
     return {
         **_freshness(latest),
         "user_stats_as_of": latest.get("user_stats_as_of"),
@@ -70,6 +74,7 @@ def status(database: Database, lake: str, first_day: dt.date) -> Answer:
         "stale_days": plan.days,
         "pending_days": latest.get("pending_days", []),
         "held_back_count": held_back,
+        "oldest_writer": _writer(dict(writer)) if writer else None,
         **waiting,
     }
 
@@ -181,6 +186,14 @@ def _write_back(latest: Mapping[str, Any], *, is_wanted: bool) -> str:
     if latest["is_written_back"]:
         return "on"
     return "waiting" if is_wanted and latest["pending_days"] else "off"
+
+
+def _writer(row: Mapping[str, Any]) -> Answer:
+    open_for = row["open_for"]
+    return {
+        **{name: row[name] for name in ("pid", "role", "database", "application_name", "state")},
+        "open_seconds": open_for.total_seconds() if open_for is not None else None,
+    }
 
 
 def _freshness(latest: Mapping[str, Any] | None) -> Answer:

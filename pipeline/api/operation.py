@@ -6,8 +6,9 @@ import datetime as dt
 import logging
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Literal
 
+import psycopg
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
@@ -18,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from pipeline import reading
 from pipeline.api.access import Reader
 from pipeline.api.answers import Answer, StatsAnswer
-from pipeline.api.reader import Stats
+from pipeline.api.reader import Rows, Stats
 from pipeline.errors import LakeError
 from pipeline.lake.delta_table import Sizes
 from pipeline.lake.upkeep import lake_tables
@@ -115,6 +116,17 @@ class Health(Answer):
     status: str = Field(examples=["ok"])
 
 
+class Writer(Answer):
+    """A transaction that has written something and is open."""
+
+    pid: int | None = Field(description="None: it is prepared, and has no process.")
+    role: str | None
+    database: str | None
+    application_name: str | None
+    state: str | None
+    open_seconds: float | None = Field(description="None: the server's role may not see it.")
+
+
 class Status(StatsAnswer):
     """How fresh and how complete the stats are."""
 
@@ -133,6 +145,7 @@ class Status(StatsAnswer):
     rejected_count: int
     expired_day_count: int = Field(description="Days that the lake alone has.")
     damaged_days: list[dt.date]
+    oldest_writer: Writer | None = Field(description="What is open for longest, and holds as_of back.")
 
 
 @router.get("/health", summary="Is it alive?", response_model=Health)
@@ -160,11 +173,15 @@ async def status(request: Request) -> Response:
     responses={200: {"content": {CONTENT_TYPE_LATEST: {}}}},
 )
 async def metrics(request: Request, stats: Stats) -> Response:
-    """Lag, steps, sizes and failures, and how this server answers."""
-    found = await stats.read((OPERATION, {}))
+    """Lag, steps, sizes and failures, and how this server answers. Without the database: the rest."""
+    try:
+        rows = (await stats.read((OPERATION, {})))[0]
+    except psycopg.Error as error:
+        logger.warning("%s", error)
+        rows = []
     sizes = await run_in_threadpool(_sizes_of_lake, request.app.state.settings.lake)
     registry = CollectorRegistry()
-    registry.register(_Published(found[0][0]))
+    registry.register(_Published(rows))
     registry.register(_Lake(sizes))
     counted = generate_latest(request.app.state.metrics.registry)
     return Response(generate_latest(registry) + counted, media_type=CONTENT_TYPE_LATEST)
@@ -173,18 +190,22 @@ async def metrics(request: Request, stats: Stats) -> Response:
 class _Published:
     """A collector, which is what has ``collect()``."""
 
-    def __init__(self, row: dict[str, Any]) -> None:
-        self._row = row
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
 
     def collect(self) -> Iterator[Metric]:
-        for column, (name, meaning) in GAUGES.items():
-            if self._row[column] is not None:
-                yield GaugeMetricFamily(name, meaning, value=self._row[column])
-        for column, (name, meaning, label) in BY_KEY.items():
-            family = GaugeMetricFamily(name, meaning, labels=[label])
-            for key, value in (self._row[column] or {}).items():
-                family.add_metric([key], value)
-            yield family
+        yield GaugeMetricFamily(
+            "prompt_stats_database_up", "1 if the database answers.", value=bool(self._rows)
+        )
+        for row in self._rows:
+            for column, (name, meaning) in GAUGES.items():
+                if row[column] is not None:
+                    yield GaugeMetricFamily(name, meaning, value=row[column])
+            for column, (name, meaning, label) in BY_KEY.items():
+                family = GaugeMetricFamily(name, meaning, labels=[label])
+                for key, value in (row[column] or {}).items():
+                    family.add_metric([key], value)
+                yield family
 
 
 class _Lake:

@@ -43,6 +43,8 @@ def status(answer: Mapping[str, Any]) -> RenderableType:
     table = Table.grid(padding=(0, 2))
     rows = {
         "freshness": age(answer),
+        "last publish": moment(answer["published_at"]) if answer["published_at"] else "none",
+        "oldest writer": _writer(answer["oldest_writer"]),
         "stats of users": _known(answer["user_stats_as_of"]),
         "stats by value": _known(answer["value_stats_as_of"]),
         "write-back": _write_back(answer["write_back"], answer["write_back_as_of"]),
@@ -139,6 +141,17 @@ def findings(found: Sequence[Finding]) -> RenderableType:
         if each.remedy:
             table.add_row("", "", Text(f"→ {each.remedy}", style="italic"))
     return table
+
+
+def _writer(writer: Mapping[str, Any] | None) -> str:
+    """The transaction that ``as_of`` waits for."""
+    if not writer:
+        return "none"
+    seconds = writer["open_seconds"]
+    since = "for how long this role may not see" if seconds is None else f"for {seconds:,.0f} s"
+    process = f"pid {writer['pid']}" if writer["pid"] else "prepared"
+    parts = [process, f"role {writer['role']}", f"database {writer['database']}", writer["application_name"]]
+    return f"{', '.join(each for each in parts if each)}: open {since}"
 
 
 def _damaged(days: Sequence[dt.date]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from typing import Annotated
@@ -74,14 +75,17 @@ def ui(
     """Open Dagster's UI, with the schedule and its daemon, on the same database and home."""
     from pipeline.orchestration import instance
 
-    # Held open while the UI runs, so that the embedded server stays up between its processes.
     schema.require_current(open_database())
     instance.prepare_environment(settings().dagster_home)
     workspace = shipped("workspace.yaml")
-    console.print(f"Dagster: http://{host}:{port} (Ctrl-C ends it)")
-    command = ["dev", "-w", str(workspace), "-h", host, "-p", str(port)]
-    ended = subprocess.run([sys.executable, "-m", "dagster", *command], check=False)
-    raise typer.Exit(ended.returncode)
+    console.print(f"Dagster starts: within a minute http://{host}:{port}; Ctrl-C ends it", soft_wrap=True)
+    sys.stdout.flush()
+    command = ["-m", "dagster", "dev", "-w", str(workspace), "-h", host, "-p", str(port)]
+    # A shell's script has what it starts with & ignore SIGINT, and Dagster treats SIGTERM as it does SIGINT.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # It takes this process's place, and so every signal: as its parent we would have to pass them on. The
+    # embedded server stays up, since the process holds its lock as before.
+    os.execv(sys.executable, [sys.executable, *command])
 
 
 def execute(

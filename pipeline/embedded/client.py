@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 import subprocess
 import sys
 import threading
@@ -43,6 +44,8 @@ def _client_lock(root: Path) -> fasteners.InterProcessReaderWriterLock:
         root.chmod(0o711)
         lock = fasteners.InterProcessReaderWriterLock(root / "clients.lock")
         lock.acquire_read_lock()
+        # A program that takes this process's place goes on holding it.
+        os.set_inheritable(lock.lockfile.fileno(), True)  # noqa: FBT003  # it takes no name
         atexit.register(lock.release_read_lock)
     except OSError as error:
         raise EmbeddedServerError(

@@ -15,7 +15,7 @@ from pipeline.lake.usage_events import TABLE
 from pipeline.orchestration.explaining import Upstream, explained
 from pipeline.orchestration.jobs import UNFINISHED
 from pipeline.orchestration.resources import Stores
-from pipeline.orchestration.running import BACKFILL_ID, step
+from pipeline.orchestration.running import BACKFILL_ID, REASON, TICK, step
 
 ALERTS_JOB = "evaluate_alerts"
 WILL_RETRY_TAG = "dagster/will_retry"
@@ -101,7 +101,7 @@ def evaluate_alerts_schedule(
     if context.instance.get_runs(RunsFilter(job_name=ALERTS_JOB, statuses=UNFINISHED), limit=1):
         yield dg.SkipReason("An evaluation is still under way.")
         return
-    yield dg.RunRequest()
+    yield dg.RunRequest(tags={REASON: TICK})
 
 
 # Without monitored_jobs: with them, runs of backfills would be missed.

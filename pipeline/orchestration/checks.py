@@ -10,6 +10,7 @@ from pipeline import formats
 from pipeline.checks.catalog import CHECKS, make
 from pipeline.checks.report import Cadence, Check, Report, Subject
 from pipeline.orchestration.resources import Stores
+from pipeline.orchestration.running import NIGHTLY, REASON, TICK
 from pipeline.tables import STATS_TABLES, VALUE_TABLES, prompts, user_prompt_stats
 
 JOB = "check_stats"
@@ -122,6 +123,7 @@ check_stats_schedule = dg.ScheduleDefinition(
     # Of their own, so that they lengthen no refresh; and between two of its ticks.
     cron_schedule="37 * * * *",
     execution_timezone="UTC",
+    tags={REASON: TICK},
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )
 
@@ -131,5 +133,6 @@ check_stats_nightly_schedule = dg.ScheduleDefinition(
     # After the night's reconciliation, retention and counts by value.
     cron_schedule="52 4 * * *",
     execution_timezone="UTC",
+    tags={REASON: NIGHTLY},
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )

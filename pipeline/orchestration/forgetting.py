@@ -5,6 +5,8 @@ import datetime as dt
 import dagster as dg
 from dagster import DagsterEventType, DagsterInstance, DagsterRunStatus, RunsFilter
 
+from pipeline.orchestration.running import NIGHTLY, REASON
+
 FORGET_JOB = "forget_runs"
 KEPT = dt.timedelta(days=30)
 ENDED = [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED]
@@ -51,5 +53,6 @@ forget_runs_schedule = dg.ScheduleDefinition(
     job=forget_runs,
     cron_schedule="43 4 * * *",
     execution_timezone="UTC",
+    tags={REASON: NIGHTLY},
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
 import fasteners
+from dagster import DagsterEventType
 
 from pipeline.days import DayRange
-from pipeline.errors import SettingsError
+from pipeline.errors import LakeError, SettingsError
 from pipeline.orchestration.jobs import JOB, range_tags, run_config
 from pipeline.orchestration.lake_assets import EVERY_DAY_PROCESSED
 from pipeline.orchestration.running import BACKFILL, MANUAL
@@ -78,14 +80,26 @@ def run_refresh(
     :raises LakeError: some days could not be processed; the others are published.
     """
     job = definitions.resolve_job_def(JOB)
-    result = job.execute_in_process(
-        instance=instance,
-        tags=range_tags(days, BACKFILL if replace else MANUAL),
-        run_config={**run_config(replace=replace), **QUIET},
-    )
+    run_id = str(uuid.uuid4())
+    try:
+        job.execute_in_process(
+            instance=instance,
+            run_id=run_id,
+            tags=range_tags(days, BACKFILL if replace else MANUAL),
+            run_config={**run_config(replace=replace), **QUIET},
+        )
+    except LakeError:
+        # What fails last, for want of a day that failed before, does not name the day.
+        raise_failed(_failed_days(instance, run_id))
+        raise
+    raise_failed(_failed_days(instance, run_id))
+    return run_id
+
+
+def _failed_days(instance: dg.DagsterInstance, run_id: str) -> dict[dt.date, str]:
     failed: dict[dt.date, str] = {}
-    for check in result.get_asset_check_evaluations():
-        if check.check_name == EVERY_DAY_PROCESSED:
+    for entry in instance.all_logs(run_id, of_type=DagsterEventType.ASSET_CHECK_EVALUATION):
+        check = entry.asset_check_evaluation
+        if check and check.check_name == EVERY_DAY_PROCESSED:
             failed |= {dt.date.fromisoformat(day): str(why.value) for day, why in check.metadata.items()}
-    raise_failed(failed)
-    return result.run_id
+    return failed

@@ -5,6 +5,7 @@ import dagster as dg
 from pipeline import formats
 from pipeline.dashboard.report import Report, write_report
 from pipeline.orchestration.resources import Stores
+from pipeline.orchestration.running import REASON, TICK
 from pipeline.orchestration.stats_assets import STATS_GROUP
 from pipeline.tables import STATS_TABLES, prompts
 
@@ -64,5 +65,6 @@ write_report_schedule = dg.ScheduleDefinition(
     # on the minutes at which that starts.
     cron_schedule="12 * * * *",
     execution_timezone="UTC",
+    tags={REASON: TICK},
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )

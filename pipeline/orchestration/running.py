@@ -21,6 +21,7 @@ REASON = "prompt-stats/reason"
 """The tag that says why a run is. The schedule's runs have the weightiest reason of their days
 (``pipeline.refresh.Reason``), or ``TICK``."""
 TICK = "tick"
+"""A schedule's, of every few minutes or every hour."""
 MANUAL = "manual"
 BACKFILL = "backfill"
 NIGHTLY = "nightly"

@@ -11,9 +11,14 @@ SELECT
     jsonb_array_length(latest.pending_days)                                            AS pending_days,
     latest.rows_written,
     latest.seconds,
-    -- Of other roles' transactions only a member of pg_read_all_stats sees since when they are open.
+    -- Of other roles' transactions only a member of pg_read_all_stats sees since when they are open: null
+    -- if there is one of which that is not known, 0 if there is none.
     (
-        SELECT coalesce(extract(epoch FROM clock_timestamp() - min(writer.started_at)), 0)::double precision
+        SELECT
+            CASE
+                WHEN count(writer.started_at) = count(*)
+                    THEN coalesce(extract(epoch FROM clock_timestamp() - min(writer.started_at)), 0)
+            END::double precision
         FROM (
             SELECT xact_start AS started_at FROM pg_stat_activity WHERE backend_xid IS NOT NULL
             UNION ALL

@@ -2,7 +2,7 @@
 -- Grain:   one row a kind of stats, none before the first publish; and one an open writing transaction.
 -- Time:    as_of of the last publish, now; transactions that are open for longer than :longest.
 -- Stats that were never counted are as old as the first publish. A role without pg_read_all_stats does not
--- see since when others' transactions are open; those are left out.
+-- see since when others' transactions are open; those are there with a since of null.
 WITH latest AS (
     SELECT as_of, user_stats_as_of, value_stats_as_of
     FROM stats_refresh
@@ -26,7 +26,9 @@ ages AS (
     UNION ALL
     SELECT 'transaction', concat_ws(' ', 'pid', pid, usename, application_name, state), xact_start
     FROM pg_stat_activity
-    WHERE backend_xid IS NOT NULL AND xact_start < clock_timestamp() - CAST(:longest AS interval)
+    WHERE
+        backend_xid IS NOT NULL
+        AND coalesce(xact_start < clock_timestamp() - CAST(:longest AS interval), true)
     UNION ALL
     SELECT 'transaction', concat_ws(' ', 'prepared', gid, owner), prepared
     FROM pg_prepared_xacts

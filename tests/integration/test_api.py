@@ -374,7 +374,7 @@ def test_status_and_metrics_say_what_the_tables_say(client: httpx.Client) -> Non
     assert 0 < samples["prompt_stats_publish_step_seconds", "merge"] < 60
     assert NOW.timestamp() < samples["prompt_stats_published_timestamp_seconds",]
     assert samples["prompt_stats_oldest_writer_seconds",] < 60
-    assert samples["prompt_stats_lake_readable",] == 1
+    assert samples["prompt_stats_lake_readable",] == samples["prompt_stats_database_up",] == 1
     assert samples["prompt_stats_lake_files", "usage_events"] == 3
     sizes = [samples[f"prompt_stats_lake_{what}", "prompt_usage_daily"] for what in ("bytes", "log_files")]
     assert all(sizes)
@@ -389,6 +389,12 @@ def test_a_database_that_is_gone_is_an_outage(database: Database) -> None:
         answer = client.get("/prompts/portrait/stats")
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
         assert "elsewhere" not in answer.text
+        with psycopg.connect(database.conninfo, autocommit=True) as operator:
+            operator.execute("ALTER TABLE stats_refresh RENAME TO away")
+        metrics = client.get("/metrics")
+        assert metrics.status_code == 200
+        assert "prompt_stats_database_up 0.0" in metrics.text
+        assert "prompt_stats_lake_readable" in metrics.text
 
 
 @pytest.mark.parametrize(

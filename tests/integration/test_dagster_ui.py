@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
 import re
-import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import dagster as dg
@@ -30,6 +28,10 @@ from tests.conftest import FIRST_DAY
 from tests.oracle import assert_equals_recount
 
 START_SECONDS = 120
+STOP_SECONDS = 60
+
+AS_IN_A_SCRIPT = 'trap "" INT; exec "$@"'
+"""What a script starts with & ignores SIGINT."""
 BACKFILL_MS = 240_000
 
 TODAY = dt.datetime.now(dt.UTC).date()
@@ -49,6 +51,24 @@ def wait_until_up(address: str) -> None:
             return
 
 
+def processes_of(home: Path) -> list[str]:
+    """The command lines of those that run with a home, whoever their parents are."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if f"PROMPT_STATS_HOME={home}\0".encode() in (process / "environ").read_bytes():
+                found.append((process / "cmdline").read_text().replace("\0", " "))
+    return found
+
+
+def wait_until_gone(home: Path) -> None:
+    """Returns once no process of the home is left."""
+    deadline = time.monotonic() + STOP_SECONDS
+    while left := processes_of(home):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.2)
+
+
 @contextmanager
 def dagster_ui(home: Path, database: Database) -> Iterator[str]:
     """The address of ``prompt-stats ui``, which runs for the block."""
@@ -56,7 +76,18 @@ def dagster_ui(home: Path, database: Database) -> Iterator[str]:
         port = free.getsockname()[1]
     with (home / "ui.log").open("wb") as log:
         ui = subprocess.Popen(
-            [sys.executable, "-m", "pipeline", "ui", "--port", str(port)],
+            [
+                "/bin/sh",
+                "-c",
+                AS_IN_A_SCRIPT,
+                "sh",
+                sys.executable,
+                "-m",
+                "pipeline",
+                "ui",
+                "--port",
+                str(port),
+            ],
             env=environment(home, DATABASE_URL=database.conninfo),
             stdout=log,
             stderr=log,
@@ -67,9 +98,10 @@ def dagster_ui(home: Path, database: Database) -> Iterator[str]:
         wait_until_up(address)
         yield address
     finally:
-        # As Ctrl-C in a terminal: to all of them.
-        os.killpg(ui.pid, signal.SIGINT)
+        # To the command alone, as whoever keeps services does: Dagster's processes have to end with it.
+        ui.terminate()
         ui.wait(60)
+    wait_until_gone(home)
 
 
 def launch_backfill(page: Page, address: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import datetime as dt
+import itertools
 import json
 import logging
 import re
@@ -23,6 +24,7 @@ import pytest
 import typer.main
 import yaml
 from click.testing import CliRunner
+from dagster._cli import create_dagster_cli
 from dagster._daemon.cli import create_dagster_daemon_cli
 from dagster_webserver.cli import create_dagster_webserver_cli
 from psycopg.conninfo import conninfo_to_dict
@@ -41,6 +43,7 @@ from tests.conftest import FIRST_DAY, NewDatabase
 
 DEPLOY = REPOSITORY / "deploy"
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
+CODE_UNIT = DEPLOY / "systemd" / "prompt-stats-code.service"
 COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 INSTANCE: dict[str, Any] = yaml.safe_load((DEPLOY / "dagster.yaml").read_text(encoding="utf-8"))
@@ -48,6 +51,7 @@ INSTALLED = "/opt/prompt-stats"
 
 PROGRAMS: dict[str, click.Command] = {
     "prompt-stats": typer.main.get_command(app),  # type: ignore[dict-item]  # Typer's own copy of Click
+    "dagster": create_dagster_cli(),  # type: ignore[no-untyped-call]
     "dagster-daemon": create_dagster_daemon_cli(),
     "dagster-webserver": create_dagster_webserver_cli(),  # type: ignore[no-untyped-call]
 }
@@ -57,6 +61,7 @@ KNOWN_VARIABLES = {
     *EVENT_SETTINGS,
     *(value["env"] for value in INSTANCE["storage"]["postgres"]["postgres_db"].values() if "env" in value),
     "DAGSTER_HOME",
+    "TMPDIR",
 }
 
 
@@ -69,8 +74,8 @@ def section(unit: Path, name: str) -> configparser.SectionProxy:
 
 
 def environment_file() -> dict[str, str]:
-    lines = (DEPLOY / "prompt-stats.env").read_text(encoding="utf-8").splitlines()
-    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    words = shlex.split((DEPLOY / "prompt-stats.env").read_text(encoding="utf-8"), comments=True)
+    return dict(word.split("=", 1) for word in words)
 
 
 def parsed(words: list[str]) -> int:
@@ -92,6 +97,28 @@ def test_a_service_starts_a_command_that_there_is(words: list[str]) -> None:
     assert all(
         (REPOSITORY / word.removeprefix(f"{INSTALLED}/")).exists() for word in words if ".yaml" in word
     )
+
+
+def test_everybody_asks_the_code_server_where_it_listens() -> None:
+    given = yaml.safe_load((DEPLOY / "workspace.yaml").read_text(encoding="utf-8"))
+    for workspace, host, code in (
+        (given, "127.0.0.1", shlex.split(section(CODE_UNIT, "Service")["ExecStart"])),
+        (yaml.safe_load(COMPOSE["configs"]["workspace"]["content"]), "code", SERVICES["code"]["command"]),
+    ):
+        options = dict(itertools.pairwise(code))
+        expected = {"host": host, "port": int(options["--port"]), "location_name": options["--location-name"]}
+        assert workspace == {"load_from": [{"grpc_server": expected}]}
+        assert options["--module-name"] == "pipeline.definitions"
+    asked = [words[words.index("-w") + 1] for words in commands() if "-w" in words]
+    assert asked == [f"{INSTALLED}/deploy/workspace.yaml"] * 4
+
+
+def test_what_starts_runs_waits_for_them_when_it_is_stopped() -> None:
+    """Only the code server has runs: told alone to stop, it waits; a group that is told would break off."""
+    code = section(CODE_UNIT, "Service")
+    assert (code["KillMode"], code["TimeoutStopSec"]) == ("mixed", "300")
+    assert SERVICES["code"]["stop_grace_period"] == "5m"
+    assert not [unit.name for unit in UNITS if unit != CODE_UNIT and "KillMode" in section(unit, "Service")]
 
 
 def test_a_command_line_that_is_wrong_is_told() -> None:
@@ -133,6 +160,28 @@ def test_variables_are_those_that_are_read() -> None:
             assert service["environment"].items() >= EVENT_SETTINGS.items()
     for values in (given, SERVICES["daemon"]["environment"]):
         assert values.keys() >= {name for name in KNOWN_VARIABLES if name.startswith("DAGSTER_POSTGRES")}
+
+
+def test_a_shell_reads_the_variables_as_systemd_does(tmp_path: Path) -> None:
+    url = "postgresql://pipeline:secret@host/app?sslmode=require&connect_timeout=3"
+    here = tmp_path / "prompt-stats.env"
+    given = (DEPLOY / "prompt-stats.env").read_text(encoding="utf-8")
+    here.write_text(given.replace(environment_file()["DATABASE_URL"], url))
+    read = subprocess.run(
+        ["/bin/sh", "-c", '. "$1" && echo "$DATABASE_URL"', "sh", here],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert read.stdout == f"{url}\n"
+
+
+def test_what_does_not_fit_into_memory_goes_to_a_disk() -> None:
+    folder = environment_file()["TMPDIR"]
+    for service in SERVICES.values():
+        if service["image"] == "prompt-stats":
+            assert service["environment"]["TMPDIR"] == folder
+            assert f"spill:{folder}" in service["volumes"]
 
 
 def test_compose_names_what_it_declares() -> None:

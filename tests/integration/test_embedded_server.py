@@ -20,12 +20,14 @@ from pipeline.embedded.server import OWNER, _identities, binaries, remove_orphan
 from tests.command import REPOSITORY, environment, prompt_stats
 
 CLIENT = """
+import os
 import sys
 from pathlib import Path
 from pipeline.embedded import client
 from pipeline.embedded.server import OWNER, _identities, remove_orphans
 print(client.start(Path(sys.argv[1])), flush=True)
-sys.stdin.read()
+if sys.stdin.readline():
+    os.execvp("cat", ["cat"])
 """
 
 
@@ -43,6 +45,12 @@ class Client:
         assert self.process.stdout
         self.url = self.process.stdout.readline().strip()
         assert self.url.startswith("postgresql://")
+
+    def replace(self) -> None:
+        """Puts another program in the process's place, which ends as it would."""
+        assert self.process.stdin
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
 
     def end(self) -> None:
         """Lets the process end by itself."""
@@ -113,6 +121,15 @@ def test_killed_owner_leaves_the_server_to_the_others_and_none_behind(start: Cal
     assert answers(other.url)
     other.kill()
     assert eventually(lambda: not answers(other.url))
+
+
+def test_program_that_takes_a_clients_place_keeps_the_server(start: Callable[[], Client]) -> None:
+    client = start()
+    client.replace()
+    time.sleep(1)
+    assert answers(client.url)
+    client.end()
+    assert eventually(lambda: not answers(client.url))
 
 
 def test_killed_postmaster_comes_back_at_the_same_address_with_the_data(start: Callable[[], Client]) -> None:

@@ -98,6 +98,22 @@ def test_schedule_is_on_and_runs_every_five_minutes(stores: Stores) -> None:
     assert schedule.job_name == JOB
 
 
+def test_every_schedule_says_why_its_runs_are(
+    instance: dg.DagsterInstance, stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stores, "retain_days", 30)
+    definitions = build_definitions(stores)
+    reasons = {}
+    for each in definitions.schedules or []:
+        schedule = definitions.resolve_schedule_def(each.name)
+        with dg.build_schedule_context(
+            instance=instance, resources={"stores": stores}, scheduled_execution_time=TICK
+        ) as context:
+            [request] = schedule.evaluate_tick(context).run_requests or []
+        reasons[schedule.job_name] = request.tags.get(REASON)
+    assert set(reasons.values()) == {"tick", "nightly"}, reasons
+
+
 def test_schedule_asks_for_one_run_a_range_and_bridges_small_gaps(
     instance: dg.DagsterInstance, stores: Stores, database: Database
 ) -> None:

@@ -17,10 +17,13 @@ import typer.main
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.errors import InsufficientPrivilege
-from psycopg.rows import scalar_row, tuple_row
+from psycopg.rows import dict_row, scalar_row, tuple_row
 from typer.testing import CliRunner
 
 from pipeline import reading, rejected, tables
+from pipeline.api.operation import OPERATION
+from pipeline.checks.clocks import stats_are_fresh
+from pipeline.checks.report import Subject
 from pipeline.cli.main import app
 from pipeline.coverage import track_missing
 from pipeline.database import Database
@@ -404,3 +407,20 @@ def test_the_tables_may_be_in_another_schema(
         refresh(seen, lake, FIRST_DAY)
         assert_equals_recount(there, FIRST_DAY)
     there.close()
+
+
+def test_a_hidden_transaction_is_named_and_has_no_age(
+    pipeline: Database, database: Database, lake: str
+) -> None:
+    """An age of 0 would be untrue, and no alert would ever come."""
+    subject = Subject(pipeline, lake, FIRST_DAY)
+    with psycopg.connect(database.conninfo, application_name="forgetful") as writer:
+        writer.execute("UPDATE prompts SET name = name WHERE slug = %s", [SLUG])
+        held = reading.status(pipeline, lake, FIRST_DAY)["oldest_writer"]
+        named = [row["name"] for row in stats_are_fresh(subject).worst]
+        with psycopg.connect(pipeline.conninfo, row_factory=dict_row) as connection:
+            hidden = connection.execute(OPERATION).fetchone()
+    assert (held["application_name"], held["open_seconds"]) == ("forgetful", None)
+    assert any("forgetful" in name for name in named)
+    assert hidden
+    assert hidden["oldest_writer_seconds"] is None
