@@ -50,7 +50,7 @@ def sentence(row: Row) -> str:
     if row["rule"] == "success_rate":
         return f"Success rate of {about}: {recent:.1f} % of {uses} in {window}, {past:.1f} % before"
     if row["rule"] == "generation_time":
-        times = f"{formats.seconds(recent)} of {uses} in {window}, {formats.seconds(past)} before"
+        times = f"{formats.seconds(recent)} over {uses} in {window}, {formats.seconds(past)} before"
         return f"95th percentile of the generation time of {about}: {times}"
     count = formats.count(row["recent_count"])
     return f"Uses of {about}: {count} in {window}, {past:,.0f} in the same hours before"

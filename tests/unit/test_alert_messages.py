@@ -38,7 +38,7 @@ ROW: dict[str, Any] = {
             {"rule": "generation_time", "scope": "scene", "window_hours": 6, "recent_value": 12_345.0},
             (
                 "95th percentile of the generation time of no scene given: "
-                "12.35 s of 41 uses in the last 6 hours, 0.09 s before"
+                "12.35 s over 41 uses in the last 6 hours, 0.09 s before"
             ),
         ),
         (
