@@ -13,7 +13,7 @@ import fasteners
 
 from pipeline.days import DayRange
 from pipeline.errors import SettingsError
-from pipeline.orchestration.jobs import JOB, range_tags, run_config
+from pipeline.orchestration.jobs import JOB, MAX_RUNTIME, range_tags, run_config
 from pipeline.orchestration.lake_assets import EVERY_DAY_PROCESSED
 from pipeline.orchestration.running import BACKFILL, MANUAL
 from pipeline.refresh import raise_failed
@@ -29,6 +29,9 @@ EVENT_SETTINGS = {
 
 # The run's events are in its home; on the terminal only the command's own words belong.
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+UNLIMITED = "0"
+"""How long a run may take that somebody waits for; if its process dies, ``fail_dead_runs`` sees it."""
 
 
 def prepare_environment(dagster_home: Path) -> None:
@@ -69,7 +72,12 @@ def open_instance() -> Iterator[dg.DagsterInstance]:
 
 
 def run_refresh(
-    definitions: dg.Definitions, instance: dg.DagsterInstance, days: DayRange, *, replace: bool
+    definitions: dg.Definitions,
+    instance: dg.DagsterInstance,
+    days: DayRange,
+    *,
+    replace: bool,
+    max_rows_per_second: int | None = None,
 ) -> str:
     """Runs ``refresh_stats`` over a range in this process; returns the run's id.
 
@@ -78,11 +86,16 @@ def run_refresh(
     :raises LakeError: some days could not be processed; the others are published.
     """
     job = definitions.resolve_job_def(JOB)
-    result = job.execute_in_process(
-        instance=instance,
-        tags=range_tags(days, BACKFILL if replace else MANUAL),
-        run_config={**run_config(replace=replace), **QUIET},
-    )
+    config = run_config(replace=replace, max_rows_per_second=max_rows_per_second)
+    try:
+        result = job.execute_in_process(
+            instance=instance,
+            tags={**range_tags(days, BACKFILL if replace else MANUAL), MAX_RUNTIME: UNLIMITED},
+            run_config={**config, **QUIET},
+        )
+    except dg.DagsterExecutionInterruptedError:
+        # Dagster's own, which a program that is broken off would show with all its calls.
+        raise KeyboardInterrupt from None
     failed: dict[dt.date, str] = {}
     for check in result.get_asset_check_evaluations():
         if check.check_name == EVERY_DAY_PROCESSED:
