@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 import psycopg
 from psycopg.conninfo import make_conninfo
 from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy.exc import DBAPIError
 
 from pipeline.conninfo import libpq_conninfo
-from pipeline.errors import DatabaseError, DatabaseUnavailableError
+from pipeline.errors import DatabaseError, DatabaseUnavailableError, LakeConflictError
 from pipeline.names import DEFAULT_NAMES, TableNames
 from pipeline.settings import Settings
 
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from adbc_driver_manager.dbapi import Connection as AdbcConnection
 
 MINIMUM_VERSION = 13
+
+PASSING = ("08", "40", "53300", "55P03", "57P01", "57P02", "57P03")
+"""Beginnings of the SQLSTATE of what passes by itself: a lost connection, a transaction that another one
+crossed, too many connections, a lock that was not to be had, a server that stops or starts."""
 
 
 class Lock(IntEnum):
@@ -155,3 +160,20 @@ def lock_transaction(connection: Connection, lock: Lock) -> None:
     connection.execute(
         text("SELECT pg_advisory_xact_lock(:space, :key)"), {"space": LOCK_SPACE, "key": int(lock)}
     )
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the fault passes by itself, so that the same again may succeed.
+
+    An error of the connection itself has no SQLSTATE, whether the server is away or refuses the password; so
+    a refused password is tried again too.
+    """
+    # With Arrow, as above.
+    import adbc_driver_manager
+
+    if isinstance(error, DatabaseUnavailableError | LakeConflictError):
+        return True
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    if not isinstance(cause, psycopg.OperationalError | adbc_driver_manager.OperationalError):
+        return False
+    return not cause.sqlstate or cause.sqlstate.startswith(PASSING)

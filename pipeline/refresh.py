@@ -47,12 +47,13 @@ class Reason(StrEnum):
 @dataclass(frozen=True)
 class Plan:
     """What a refresh has to do. ``reasons``: the days to sync and roll up, in order, and why each of them;
-    ``users``: whether they are due.
+    ``users``: whether they are due; ``is_first``: whether nothing was published yet.
     """
 
     reasons: dict[dt.date, Reason]
     users: bool
     snapshot: source.Snapshot
+    is_first: bool
 
     @property
     def days(self) -> list[dt.date]:
@@ -100,7 +101,7 @@ def plan_refresh(database: Database, lake: str, first_day: dt.date) -> Plan:
         for day in days
         if day is not None and first_day <= day <= snapshot.open_until
     }
-    return Plan(dict(sorted(reasons.items())), users, snapshot)
+    return Plan(dict(sorted(reasons.items())), users, snapshot, previous is None)
 
 
 def refresh(

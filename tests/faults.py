@@ -41,7 +41,7 @@ from pipeline.database import Database
 from pipeline.days import ONE_DAY, DayRange
 from pipeline.erasure import erase_user
 from pipeline.errors import PromptStatsError
-from pipeline.lake import source, upkeep
+from pipeline.lake import source, upkeep, usage_events
 from pipeline.lake.delta_table import DailyTable
 from pipeline.reconcile import reconcile
 from pipeline.refresh import refresh
@@ -100,6 +100,16 @@ def endless(database: Database, lake: str) -> None:
     dice = random.SystemRandom()
     while True:
         SCENARIOS[dice.choice([REFRESH, REFRESH, "backfill", "reconcile", "upkeep"])](database, lake)
+
+
+FIRST_LOAD = "first load"
+"""A refresh that commits the raw events of one day at a time."""
+
+
+def first_load(database: Database, lake: str) -> None:
+    """See :data:`FIRST_LOAD`."""
+    usage_events.EVENTS_AT_ONCE = 1
+    refresh(database, lake, FIRST_DAY)
 
 
 # What happens to them -------------------------------------------------------------------------------
@@ -309,7 +319,7 @@ def run(task: Task, pipe: int) -> int:
     steps = Steps(task, say)
     try:
         steps.watch()
-        work = endless if task.scenario == ENDLESS else SCENARIOS[task.scenario]
+        work = {**SCENARIOS, ENDLESS: endless, FIRST_LOAD: first_load}[task.scenario]
         work(Database(task.conninfo), task.lake)
     except BaseException as error:  # a panic of a Rust library is no Exception
         say(

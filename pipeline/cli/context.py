@@ -5,6 +5,9 @@ from __future__ import annotations
 import datetime as dt
 import json
 import logging
+import math
+import os
+import textwrap
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,10 +15,19 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.status import Status
 
 from pipeline.database import Database
+from pipeline.lake.flow import SAY_EVERY_SECONDS, Hearer, now_and_then
 from pipeline.schema import require_current
 from pipeline.settings import settings
 
@@ -59,17 +71,52 @@ def _plain(value: object) -> object:
 @contextmanager
 def working(what: str) -> Iterator[Status]:
     """Shows that long work goes on; what the package's loggers say meanwhile stands beside it."""
-    with messages.status(what) as status:
-        handler = _StatusHandler(status, what)
-        logger = logging.getLogger("pipeline")
-        level = logger.level
-        logger.setLevel(logging.INFO)
-        logger.addHandler(handler)
-        try:
-            yield status
-        finally:
-            logger.removeHandler(handler)
-            logger.setLevel(level)
+    with (
+        messages.status(what) as status,
+        _heard(lambda said: status.update(f"{what} {said}")),
+    ):
+        yield status
+
+
+@contextmanager
+def refreshing(what: str) -> Iterator[Hearer]:
+    """A bar of the events that are read; what the package's loggers say afterwards stands beside it.
+
+    Hand the progress to what it gives. On no terminal a line is printed now and then, unless the log is
+    written anyway.
+    """
+    with _screen() as screen:
+        if not screen.is_terminal:
+            every_seconds = math.inf if logging.getLogger().handlers else SAY_EVERY_SECONDS
+            yield now_and_then(
+                lambda progress: screen.print(f"{what}: {progress}", highlight=False, soft_wrap=True),
+                every_seconds,
+            )
+            return
+        columns = (
+            SpinnerColumn(),
+            BarColumn(bar_width=16),
+            TextColumn("{task.description}\n{task.fields[said]}"),
+        )
+        with Progress(*columns, console=screen, transient=True) as bar:
+            task = bar.add_task(what, total=None, said="")
+            with _heard(lambda said: bar.update(task, said=said)):
+                yield lambda progress: bar.update(
+                    task, completed=progress.done, total=progress.total, said=str(progress)
+                )
+
+
+@contextmanager
+def _screen() -> Iterator[Console]:
+    """Where messages go, also while Dagster keeps for itself what its steps write to standard error."""
+    try:
+        descriptor = os.dup(messages.file.fileno())
+    except OSError:
+        # No file: a test's, or nothing at all.
+        yield messages
+        return
+    with os.fdopen(descriptor, "w", encoding=messages.encoding, errors="replace") as file:
+        yield Console(file=file)
 
 
 @contextmanager
@@ -82,11 +129,26 @@ def progress_bar(what: str, *, visible: bool = True) -> Iterator[Callable[[int, 
         yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
-class _StatusHandler(logging.Handler):
-    def __init__(self, status: Status, what: str) -> None:
+@contextmanager
+def _heard(hear: Callable[[str], None]) -> Iterator[None]:
+    """Hands what the package's loggers say to a function, as dim markup of at most a line."""
+    handler = _Handler(hear)
+    logger = logging.getLogger("pipeline")
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+class _Handler(logging.Handler):
+    def __init__(self, hear: Callable[[str], None]) -> None:
         super().__init__(logging.INFO)
-        self._status = status
-        self._what = what
+        self._hear = hear
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._status.update(f"{self._what} [dim]{record.getMessage()}[/dim]")
+        said = textwrap.shorten(record.getMessage(), 60, placeholder=" …")
+        self._hear(f"[dim]{escape(said)}[/dim]")

@@ -20,7 +20,7 @@ from pipeline.cli.context import (
     open_current_database,
     open_database,
     print_json,
-    working,
+    refreshing,
 )
 from pipeline.database import Database
 from pipeline.days import DayRange, last_open_day
@@ -30,6 +30,10 @@ from pipeline.settings import settings
 
 if TYPE_CHECKING:
     from pipeline.simulation import SimulationReport
+
+MaxRowsPerSecond = Annotated[
+    int | None, typer.Option(min=1, help="Read no more raw events a second, to spare the database.")
+]
 
 
 def migrate(
@@ -115,17 +119,18 @@ def simulate_with_progress(database: Database, events: int, days: int, seed: int
         )
 
 
-def refresh(*, as_json: AsJson = False) -> None:
+def refresh(*, max_rows_per_second: MaxRowsPerSecond = None, as_json: AsJson = False) -> None:
     """Bring the stats up to date: what the schedule does every five minutes."""
     database = open_current_database()
     since = _latest_refresh(database)
-    _report(database, refresh_stale(database), since, as_json=as_json)
+    _report(database, refresh_stale(database, max_rows_per_second), since, as_json=as_json)
 
 
 def backfill(
     *,
     first: Annotated[dt.datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="First day.")],
     last: Annotated[dt.datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="Last day.")],
+    max_rows_per_second: MaxRowsPerSecond = None,
     as_json: AsJson = False,
 ) -> None:
     """Read a range of days again from the raw events and publish."""
@@ -133,10 +138,11 @@ def backfill(
     _check_range(days)
     database = open_current_database()
     since = _latest_refresh(database)
-    _report(database, run_ranges([days], database, replace=True), since, as_json=as_json)
+    ranges = run_ranges([days], database, replace=True, max_rows_per_second=max_rows_per_second)
+    _report(database, ranges, since, as_json=as_json)
 
 
-def refresh_stale(database: Database) -> list[DayRange]:
+def refresh_stale(database: Database, max_rows_per_second: int | None = None) -> list[DayRange]:
     """Runs the job over the stale days; returns the ranges, one a run."""
     # Dagster takes two seconds to import; the reading commands do without.
     from pipeline.orchestration.jobs import stale_ranges
@@ -145,21 +151,28 @@ def refresh_stale(database: Database) -> list[DayRange]:
 
     stores = Stores(settings(), database)
     plan = plan_refresh(database, stores.lake, stores.first_day)
-    return run_ranges(stale_ranges(plan, stores), database, replace=False)
+    ranges = stale_ranges(plan, stores)
+    return run_ranges(ranges, database, replace=False, max_rows_per_second=max_rows_per_second)
 
 
-def run_ranges(ranges: Sequence[DayRange], database: Database, *, replace: bool) -> list[DayRange]:
+def run_ranges(
+    ranges: Sequence[DayRange], database: Database, *, replace: bool, max_rows_per_second: int | None
+) -> list[DayRange]:
     """Runs the job over each range in this process."""
     from pipeline.definitions import build_definitions
     from pipeline.orchestration import instance
     from pipeline.orchestration.resources import Stores
 
     instance.prepare_environment(settings().dagster_home)
-    definitions = build_definitions(Stores(settings(), database))
+    stores = Stores(settings(), database)
+    definitions = build_definitions(stores)
     with instance.open_instance() as dagster:
         for number, days in enumerate(ranges, start=1):
-            with working(f"refreshing {days.first} to {days.last} ({number} of {len(ranges)})"):
-                instance.run_refresh(definitions, dagster, days, replace=replace)
+            what = f"refreshing {days.first} to {days.last} ({number} of {len(ranges)})"
+            with refreshing(what) as stores.progress:
+                instance.run_refresh(
+                    definitions, dagster, days, replace=replace, max_rows_per_second=max_rows_per_second
+                )
     return list(ranges)
 
 

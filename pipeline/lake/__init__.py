@@ -18,6 +18,8 @@
     Usage over time, of one prompt or all, counted when somebody asks.
 ``prompt_partials``
     A prompt's generation times, and its scenes over time, merged when somebody asks.
+``flow``
+    How far a read of events is, and no faster than asked.
 ``isolation``
     Keeps one day's fault from holding up the others.
 ``source``

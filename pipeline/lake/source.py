@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,9 +19,10 @@ from sqlalchemy.exc import DBAPIError
 
 from pipeline.adoption.catalog import read_catalog
 from pipeline.adoption.plan import renew_watermark
-from pipeline.database import Database
+from pipeline.database import Database, is_transient
 from pipeline.days import last_open_day
-from pipeline.errors import DatabaseError
+from pipeline.errors import DatabaseError, DatabaseUnavailableError, readable
+from pipeline.lake.flow import batch_bytes, paced
 from pipeline.names import TableNames
 from pipeline.queries import query
 from pipeline.tables import prompt_usage_invalidation, stats_expired_day, stats_sync, user_stats_day
@@ -233,13 +234,25 @@ def read_again(connection: Connection, days: Iterable[dt.date]) -> None:
 
 @contextmanager
 def usage_events(
-    database: Database, snapshot: Snapshot, marks: Mapping[dt.date, int], first_day: dt.date
+    database: Database,
+    snapshot: Snapshot,
+    marks: Mapping[dt.date, int],
+    first_day: dt.date,
+    *,
+    max_rows_per_second: int | None = None,
+    passed: Callable[[int], object] = lambda _rows: None,
 ) -> Iterator[pa.RecordBatchReader]:
     """A stream of the events of some days, each above its day's mark and below ``high``.
 
     ``marks`` has one entry a day, :data:`WHOLE_DAY` for a day that is wanted whole. Columns as in
-    ``sql/postgres/usage_events.sql``.
+    ``sql/postgres/usage_events.sql``. ``passed`` is told with each batch how many rows have come so far.
+
+    :raises DatabaseUnavailableError: the read was broken off by what passes, a lost connection for one;
+        whatever the block made of that.
     """
+    import adbc_driver_manager
+    import pyarrow as pa
+
     settings = {
         "high": str(snapshot.high),
         "first_day": first_day.isoformat(),
@@ -248,9 +261,39 @@ def usage_events(
         "lowest_mark": str(min(marks.values())),
         "days": json.dumps([{"day": day.isoformat(), "mark": mark} for day, mark in marks.items()]),
     }
-    with database.adbc() as connection, connection.cursor() as cursor:
-        for name, value in settings.items():
-            cursor.execute("SELECT set_config($1, $2, false)", (f"prompt_stats.{name}", value))
-            cursor.fetchall()
-        cursor.execute(USAGE_EVENTS)
-        yield cursor.fetch_record_batch()
+    fault: adbc_driver_manager.Error | None = None
+
+    def batches(reader: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        nonlocal fault
+        count = 0
+        try:
+            for batch in paced(reader, max_rows_per_second):
+                count += batch.num_rows
+                passed(count)
+                yield batch
+        except adbc_driver_manager.Error as error:
+            # Whoever takes the batches sees a text of it, at most.
+            fault = error
+            raise
+
+    try:
+        with database.adbc() as connection, connection.cursor() as cursor:
+            for name, value in settings.items():
+                cursor.execute("SELECT set_config($1, $2, false)", (f"prompt_stats.{name}", value))
+                cursor.fetchall()
+            if max_rows_per_second:
+                size = {"adbc.postgresql.batch_size_hint_bytes": str(batch_bytes(max_rows_per_second))}
+                cursor.adbc_statement.set_options(**size)
+            cursor.execute(USAGE_EVENTS)
+            # What fetch_record_batch() gives has errors without their SQLSTATE: apache/arrow-adbc#1523.
+            reader = cursor._results.reader  # type: ignore[union-attr]  # there are, after execute()
+            yield pa.RecordBatchReader.from_batches(reader.schema, batches(reader))
+    except Exception as error:
+        cause = fault or error
+        if isinstance(cause, adbc_driver_manager.Error) and is_transient(cause):
+            raise DatabaseUnavailableError(
+                f"Reading the events of {min(marks)} to {max(marks)}",
+                readable(cause),
+                "Run it again: what is in the lake is not read again",
+            ) from error
+        raise

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import NamedTuple
 
 import polars as pl
@@ -20,12 +21,20 @@ from pipeline.database import Database, Lock
 from pipeline.days import chunks
 from pipeline.lake import source
 from pipeline.lake.delta_table import DailyTable
+from pipeline.lake.flow import Hearer, Progress, now_and_then
 from pipeline.lake.isolation import each_apart
 
 logger = logging.getLogger(__name__)
 
 EVENTS_AT_ONCE = 500_000
 """Rows of one commit, about: bounds the memory of a long range. A day is never split."""
+MOST_EVENTS_AT_ONCE = 2_000_000
+STATEMENTS = 20
+"""Commits of a longer range, about, each of more rows, up to that. Where rows do not lie in the order of
+their days, or no index says which do, each statement reads the whole table."""
+SECONDS_AT_ONCE = 20
+"""How long a statement takes, about, where rows a second are limited. While it does, dead rows can't be
+removed from any table."""
 
 FILES_A_DAY = 24
 """Appends of a day that are left lying before they are joined: two hours of a refresh every five minutes."""
@@ -88,15 +97,18 @@ def sync_days(
     days: Collection[dt.date],
     *,
     replace: bool = False,
-    progress: Callable[[int, int], None] = lambda _done, _total: None,
+    progress: Hearer = lambda _progress: None,
+    max_rows_per_second: int | None = None,
 ) -> SyncReport:
     """Brings some days of the lake up to date with Postgres.
 
     Days with updated or deleted raw rows are replaced, and all are when ``replace`` is given; to the
     others the new rows are appended. An expired day is never replaced: Postgres does not have it any more.
-    ``progress`` is called with the rows done and the rows in all.
+    ``progress`` is told with each batch how many rows were read, from another thread. No more than
+    ``max_rows_per_second`` are read, if that is given.
 
     :raises LakeConflictError: somebody wrote to the lake meanwhile; what was committed is complete.
+    :raises DatabaseUnavailableError: a read was broken off; the same.
     """
     with database.locked(Lock.LAKE):
         table = open_usage_events(lake)
@@ -120,28 +132,55 @@ def sync_days(
             unread = source.unread_days(connection, snapshot, marks, first_day)
         report = SyncReport(snapshot)
         total = sum(unread.values())
+        strays = expired.keys() & (unread.keys() | invalidated.keys())
+        at_once = rows_at_once(total, max_rows_per_second)
+        begun = time.monotonic()
+        say = now_and_then(_log)
+
+        def how_far(done: int) -> Progress:
+            return Progress(done, max(total, done), time.monotonic() - begun)
+
         # A day that is to be replaced by nothing is work, a day with nothing to append is not.
         for target, work, part in (
             (report.appended, _append, unread.keys() - whole - expired.keys()),
             (report.replaced, _replace, whole),
-            (report.appended, _append_strays, expired.keys() & (unread.keys() | invalidated.keys())),
+            (report.appended, _append_strays, strays),
         ):
 
             def transfer(
                 chunk: list[dt.date], work: _Work = work, target: dict[dt.date, int] = target
             ) -> None:
+                before = report.rows
+
+                def passed(rows: int) -> None:
+                    done = how_far(before + rows)
+                    progress(done)
+                    say(done)
+
                 part = {day: marks[day] for day in chunk}
-                target.update(work(_Transfer(database, table, snapshot, part, first_day)))
-                progress(report.rows, max(total, report.rows))
-                logger.info("usage_events: %d of %d events", report.rows, total)
+                target.update(
+                    work(_Transfer(database, table, snapshot, part, first_day, max_rows_per_second, passed))
+                )
 
             sizes = {day: unread.get(day, 0) for day in part}
-            report.failed |= each_apart(chunks(sizes, EVENTS_AT_ONCE), transfer)
+            report.failed |= each_apart(chunks(sizes, at_once), transfer)
+        if report.rows:
+            _log(how_far(report.rows))
         _read_short_days_again(database, report, {d: n for d, n in unread.items() if d not in expired})
         files = dict(table.days().select("day", "files").iter_rows())
         table.compact([day for day in report.appended if files.get(day, 0) > FILES_A_DAY], snapshot.high)
         report.held = table.days()
     return report
+
+
+def rows_at_once(total: int, max_rows_per_second: int | None) -> int:
+    """How many of ``total`` rows are read by one statement and committed together, about."""
+    rows = min(max(EVENTS_AT_ONCE, total // STATEMENTS), MOST_EVENTS_AT_ONCE)
+    return min(rows, max_rows_per_second * SECONDS_AT_ONCE) if max_rows_per_second else rows
+
+
+def _log(progress: Progress) -> None:
+    logger.info("usage_events: %s", progress, extra=asdict(progress))
 
 
 def _read_short_days_again(database: Database, report: SyncReport, expected: Mapping[dt.date, int]) -> None:
@@ -186,13 +225,18 @@ def move_in(database: Database, table: DailyTable) -> None:
 
 
 class _Transfer(NamedTuple):
-    """Events that are to go to the lake: of some days, each above its mark."""
+    """Events that are to go to the lake: of some days, each above its mark.
+
+    ``passed`` is told how many were read so far.
+    """
 
     database: Database
     table: DailyTable
     snapshot: source.Snapshot
     marks: Mapping[dt.date, int]
     first_day: dt.date
+    max_rows_per_second: int | None
+    passed: Callable[[int], None]
 
     def counts(self) -> dict[dt.date, int]:
         """The events that the lake has of each of the days."""
@@ -201,7 +245,14 @@ class _Transfer(NamedTuple):
 
     def events(self) -> AbstractContextManager[pa.RecordBatchReader]:
         """The events as a stream."""
-        return source.usage_events(self.database, self.snapshot, self.marks, self.first_day)
+        return source.usage_events(
+            self.database,
+            self.snapshot,
+            self.marks,
+            self.first_day,
+            max_rows_per_second=self.max_rows_per_second,
+            passed=self.passed,
+        )
 
 
 _Work = Callable[[_Transfer], dict[dt.date, int]]

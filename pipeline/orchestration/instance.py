@@ -15,7 +15,7 @@ from dagster import DagsterEventType
 
 from pipeline.days import DayRange
 from pipeline.errors import LakeError, SettingsError
-from pipeline.orchestration.jobs import JOB, range_tags, run_config
+from pipeline.orchestration.jobs import JOB, MAX_RUNTIME, range_tags, run_config
 from pipeline.orchestration.lake_assets import EVERY_DAY_PROCESSED
 from pipeline.orchestration.running import BACKFILL, MANUAL
 from pipeline.refresh import raise_failed
@@ -31,6 +31,9 @@ EVENT_SETTINGS = {
 
 # The run's events are in its home; on the terminal only the command's own words belong.
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+UNLIMITED = "0"
+"""How long a run may take that somebody waits for; if its process dies, ``fail_dead_runs`` sees it."""
 
 
 def prepare_environment(dagster_home: Path) -> None:
@@ -71,7 +74,12 @@ def open_instance() -> Iterator[dg.DagsterInstance]:
 
 
 def run_refresh(
-    definitions: dg.Definitions, instance: dg.DagsterInstance, days: DayRange, *, replace: bool
+    definitions: dg.Definitions,
+    instance: dg.DagsterInstance,
+    days: DayRange,
+    *,
+    replace: bool,
+    max_rows_per_second: int | None = None,
 ) -> str:
     """Runs ``refresh_stats`` over a range in this process; returns the run's id.
 
@@ -81,13 +89,17 @@ def run_refresh(
     """
     job = definitions.resolve_job_def(JOB)
     run_id = str(uuid.uuid4())
+    config = run_config(replace=replace, max_rows_per_second=max_rows_per_second)
     try:
         job.execute_in_process(
             instance=instance,
             run_id=run_id,
-            tags=range_tags(days, BACKFILL if replace else MANUAL),
-            run_config={**run_config(replace=replace), **QUIET},
+            tags={**range_tags(days, BACKFILL if replace else MANUAL), MAX_RUNTIME: UNLIMITED},
+            run_config={**config, **QUIET},
         )
+    except dg.DagsterExecutionInterruptedError:
+        # Dagster's own, which a program that is broken off would show with all its calls.
+        raise KeyboardInterrupt from None
     except LakeError:
         # What fails last, for want of a day that failed before, does not name the day.
         raise_failed(_failed_days(instance, run_id))

@@ -78,11 +78,14 @@ def range_tags(days: DayRange, reason: str = MANUAL) -> dict[str, str]:
     return {RANGE_START: days.first.isoformat(), RANGE_END: days.last.isoformat(), REASON: reason}
 
 
-def run_config(*, replace: bool, users: bool = True) -> dict[str, object]:
-    """The run configuration: whether days are read again whole, and the stats of users are published."""
+def run_config(
+    *, replace: bool, users: bool = True, max_rows_per_second: int | None = None
+) -> dict[str, object]:
+    """The run configuration: whether days are read again whole, and how fast; whether users are published."""
+    sync = SyncConfig(replace=replace, max_rows_per_second=max_rows_per_second)
     return {
         "ops": {
-            TABLE: {"config": SyncConfig(replace=replace).model_dump()},
+            TABLE: {"config": sync.model_dump()},
             PUBLISH: {"config": PublishConfig(users=users).model_dump()},
         }
     }
@@ -96,10 +99,10 @@ def stale_ranges(plan: Plan, stores: Stores) -> list[DayRange]:
     """
     today = max(plan.snapshot.taken_at.date(), stores.first_day)
     days = set(plan.days)
-    repairs = [day for day, reason in plan.reasons.items() if reason is Reason.REPAIR]
-    if repairs:
-        # In one run: nothing is published while a published day is missing.
-        days |= set(DayRange(repairs[0], repairs[-1]).days())
+    # In one run: nothing is published while a published day is missing, nor a first part of the history.
+    together = [day for day, reason in plan.reasons.items() if plan.is_first or reason is Reason.REPAIR]
+    if together:
+        days |= set(DayRange(together[0], together[-1]).days())
     return contiguous_ranges(days or [today], BRIDGED_DAYS)
 
 

@@ -7,8 +7,10 @@ from typing import Any
 
 import dagster as dg
 import polars as pl
+from pydantic import PositiveInt
 
 from pipeline.lake import partials, periods, usage_events
+from pipeline.lake.flow import Progress, now_and_then
 from pipeline.lake.partials import USAGE, USERS, Rollup
 from pipeline.orchestration import showing
 from pipeline.orchestration.explaining import Upstream, explained, purpose
@@ -47,10 +49,11 @@ class SyncConfig(dg.Config):
     """How ``usage_events`` brings a day up to date.
 
     ``replace``: read the day again whole, as a backfill should; otherwise only the new rows travel, and
-    the day is replaced only where raw rows were updated or deleted.
+    the day is replaced only where raw rows were updated or deleted. ``max_rows_per_second``: read no more.
     """
 
     replace: bool = True
+    max_rows_per_second: PositiveInt | None = None
 
 
 def daily_partitions(first_day: dt.date) -> dg.DailyPartitionsDefinition:
@@ -86,6 +89,12 @@ def lake_assets(first_day: dt.date) -> list[dg.AssetsDefinition]:
     ) -> Iterator[dg.MaterializeResult[None]]:
         days = _days(context)
         started = time.perf_counter()
+        say = now_and_then(lambda progress: context.log.info(str(progress)))
+
+        def hear(progress: Progress) -> None:
+            stores.progress(progress)
+            say(progress)
+
         with step(context, stores) as database:
             report = usage_events.sync_days(
                 database,
@@ -93,9 +102,8 @@ def lake_assets(first_day: dt.date) -> list[dg.AssetsDefinition]:
                 stores.first_day,
                 days,
                 replace=config.replace,
-                progress=lambda done, total: context.log.info(
-                    f"{done:,} of {total:,} events are in the lake"
-                ),
+                progress=hear,
+                max_rows_per_second=config.max_rows_per_second,
             )
             held = report.held
             watermark: dict[str, Any] = {

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from functools import cached_property
 
 from pipeline.database import Database
+from pipeline.lake.flow import Hearer
 from pipeline.settings import Settings
 
 
@@ -22,6 +23,8 @@ class Stores:
         self.retain_days = settings.retain_days
         self.write_back: bool = (database or settings).write_back
         self.settings = settings
+        self.progress: Hearer = lambda _progress: None
+        """Told how far a read of raw events is; for who runs a job in this process, and watches."""
         self._given = database
 
     @cached_property

@@ -3,14 +3,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import adbc_driver_manager
 import dagster as dg
-import psycopg
 from dagster import AssetCheckExecutionContext, AssetExecutionContext, OpExecutionContext
-from sqlalchemy.exc import DBAPIError
 
-from pipeline.database import Database
-from pipeline.errors import DatabaseUnavailableError, LakeConflictError
+from pipeline.database import Database, is_transient
 from pipeline.orchestration.resources import Stores
 
 WRITERS = "prompt_stats_writers"
@@ -31,24 +27,6 @@ BACKFILL_ID = "dagster/backfill"
 MAX_RETRIES = 3
 FIRST_WAIT_SECONDS = 5
 """A server that restarts needs seconds, a failover half a minute: 5, 10 and 20 seconds."""
-
-PASSING = ("08", "40", "53300", "55P03", "57P01", "57P02", "57P03")
-"""Beginnings of the SQLSTATE of what passes by itself: a lost connection, a transaction that another one
-crossed, too many connections, a lock that was not to be had, a server that stops or starts."""
-
-
-def is_transient(error: BaseException) -> bool:
-    """Whether the fault passes by itself, so that the same again may succeed.
-
-    An error of the connection itself has no SQLSTATE, whether the server is away or refuses the password; so
-    a refused password is tried again too.
-    """
-    if isinstance(error, DatabaseUnavailableError | LakeConflictError):
-        return True
-    cause = error.orig if isinstance(error, DBAPIError) else error
-    if not isinstance(cause, psycopg.OperationalError | adbc_driver_manager.OperationalError):
-        return False
-    return not cause.sqlstate or cause.sqlstate.startswith(PASSING)
 
 
 @contextmanager

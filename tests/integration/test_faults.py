@@ -418,7 +418,7 @@ def test_reader_lost_in_the_middle_of_a_stream(worlds: Callable[[str], World], c
     world.grow(40_000)
     before = world.published()
     outcome = children.run(REFRESH, world.database, world.lake, READER_LOST, step)
-    assert outcome.error.startswith("LakeError"), outcome
+    assert outcome.error.startswith("DatabaseUnavailableError"), outcome
     assert "libpq" in outcome.error
     assert world.published() == before
     world.assert_heals()

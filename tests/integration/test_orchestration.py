@@ -118,7 +118,12 @@ def test_schedule_asks_for_one_run_a_range_and_bridges_small_gaps(
     instance: dg.DagsterInstance, stores: Stores, database: Database
 ) -> None:
     day = dt.timedelta(days=1)
-    append(database, today(), today() - 8 * day, today() - 17 * day, None)
+    times = (today(), today() - 8 * day, today() - 17 * day, None)
+    append(database, *times)
+    # Of a history that was never counted no first part is published.
+    assert ranges(evaluate(instance, stores)) == [(FIRST_DAY.isoformat(), today().isoformat())]
+    refresh(database, stores.lake, FIRST_DAY)
+    append(database, *times)
     requests = evaluate(instance, stores)
     assert isinstance(requests, list)
     assert ranges(requests) == [

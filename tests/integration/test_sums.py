@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -104,10 +105,8 @@ def test_events_that_did_not_arrive_are_read_again(
     usage_events = source.usage_events
 
     @contextmanager
-    def one_row_less(
-        database: Database, snapshot: source.Snapshot, marks: Mapping[dt.date, int], first_day: dt.date
-    ) -> Iterator[pa.RecordBatchReader]:
-        with usage_events(database, snapshot, marks, first_day) as reader:
+    def one_row_less(*arguments: Any, **options: Any) -> Iterator[pa.RecordBatchReader]:
+        with usage_events(*arguments, **options) as reader:
             rows = reader.read_all()
             yield rows.slice(0, rows.num_rows - 1).to_reader()
 
