@@ -12,11 +12,18 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from pipeline.errors import DatabaseError
 
+DATABASE_URL = "DATABASE_URL"
+READ_URL = "PROMPT_STATS_READ_URL"
 
-def libpq_conninfo(url: str, application_name: str = "prompt-stats") -> str:
+INSTEAD = {DATABASE_URL: "the embedded server", READ_URL: "the database of DATABASE_URL"}
+"""Variables that name a database, and which is used where they are not set."""
+
+
+def libpq_conninfo(url: str, application_name: str = "prompt-stats", variable: str = DATABASE_URL) -> str:
     """The libpq form of any libpq or SQLAlchemy form of a database's address, with our session settings.
 
-    :raises DatabaseError: it is neither. The text does not repeat it, since it may hold a password.
+    :raises DatabaseError: it is neither. The text names ``variable``, and does not repeat the address, since
+        that may hold a password.
     """
     plain = re.sub(r"^(postgres|postgresql)(\+\w+)?://", "postgresql://", url.strip())
     try:
@@ -24,9 +31,9 @@ def libpq_conninfo(url: str, application_name: str = "prompt-stats") -> str:
     except psycopg.ProgrammingError:
         # No cause: libpq's message quotes what it could not read, which may be the password.
         raise DatabaseError(
-            "Reading DATABASE_URL",
+            f"Reading {variable}",
             "it is neither a URL such as postgresql://user@host/database nor a libpq connection string",
-            "Correct it, or unset it to use the embedded server",
+            f"Correct it, or unset it to use {INSTEAD[variable]}",
         ) from None
     options = f"{given.get('options') or ''} -c TimeZone=UTC".strip()
     given.setdefault("application_name", application_name)

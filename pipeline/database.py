@@ -17,7 +17,7 @@ from psycopg.conninfo import make_conninfo
 from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
-from pipeline.conninfo import libpq_conninfo
+from pipeline.conninfo import DATABASE_URL, INSTEAD, READ_URL, libpq_conninfo
 from pipeline.errors import DatabaseError, DatabaseUnavailableError, LakeConflictError
 from pipeline.settings import Settings
 
@@ -28,7 +28,8 @@ MINIMUM_VERSION = 13
 
 PASSING = ("08", "40", "53300", "55P03", "57P01", "57P02", "57P03")
 """Beginnings of the SQLSTATE of what passes by itself: a lost connection, a transaction that another one
-crossed, too many connections, a lock that was not to be had, a server that stops or starts."""
+crossed, too many connections, a lock that was not to be had, a server that stops or starts. A replica that
+cancels a read, since it could not replay otherwise, says 40001."""
 
 
 class Lock(IntEnum):
@@ -53,10 +54,12 @@ LOCK_SPACE = 0x70537461
 class Database:
     """One Postgres database.
 
-    ``conninfo`` is a libpq connection string and may hold a password: never log it.
+    ``conninfo`` is a libpq connection string and may hold a password: never log it. ``replica``: where raw
+    events are read instead, if not here (``pipeline.lake.replica``).
     """
 
     conninfo: str = field(repr=False)
+    replica: Database | None = None
 
     @classmethod
     def from_url(cls, url: str, application_name: str = "prompt-stats") -> Database:
@@ -65,21 +68,31 @@ class Database:
         :raises DatabaseError: it does not answer, refuses us, or is older than version 13.
         """
         database = cls(libpq_conninfo(url, application_name))
-        database._check()
+        database.check()
         return database
 
     @classmethod
     def from_settings(cls, settings: Settings, application_name: str = "prompt-stats") -> Database:
-        """The database that the settings name: ``DATABASE_URL``, else the embedded server, started."""
-        if settings.database_url:
-            return cls.from_url(settings.database_url, application_name)
-        from pipeline.embedded import client
+        """The database that the settings name: ``DATABASE_URL``, else the embedded server, started.
 
-        return cls.from_url(client.start(settings.home), application_name)
+        Its replica, if they name one, need not answer before it is used.
+        """
+        url = settings.database_url
+        if url is None:
+            from pipeline.embedded import client
+
+            url = client.start(settings.home)
+        database = cls.from_url(url, application_name)
+        if settings.read_url is None:
+            return database
+        return cls(database.conninfo, cls(libpq_conninfo(settings.read_url, application_name, READ_URL)))
 
     def named(self, application_name: str) -> Database:
         """The same database, with connections of another name."""
-        return Database(make_conninfo(self.conninfo, application_name=application_name))
+        return Database(
+            make_conninfo(self.conninfo, application_name=application_name),
+            self.replica and self.replica.named(application_name),
+        )
 
     @cached_property
     def engine(self) -> Engine:
@@ -109,6 +122,8 @@ class Database:
         source: AdbcConnection | None = vars(self).pop("_adbc_source", None)
         if source:
             source.close()
+        if self.replica:
+            self.replica.close()
 
     @contextmanager
     def locked(self, lock: Lock) -> Iterator[None]:
@@ -127,7 +142,11 @@ class Database:
                 if not connection.closed and not connection.invalidated:
                     connection.execute(text("SELECT pg_advisory_unlock(:space, :key)"), keys)
 
-    def _check(self) -> None:
+    def check(self, variable: str = DATABASE_URL) -> None:
+        """Makes sure that the database, which ``variable`` names, answers and is new enough.
+
+        :raises DatabaseError: it does not answer, refuses us, or is older than version 13.
+        """
         try:
             with psycopg.connect(self.conninfo) as connection:
                 version = connection.info.server_version // 10000
@@ -136,13 +155,13 @@ class Database:
             raise DatabaseUnavailableError(
                 "Connecting to the database",
                 " ".join(str(error).split()).rstrip("?."),
-                "Check DATABASE_URL and that the server runs, or unset it to use the embedded server",
+                f"Check {variable} and that the server runs, or unset it to use {INSTEAD[variable]}",
             ) from None
         if version < MINIMUM_VERSION:
             raise DatabaseError(
                 f"Using the database {where}",
                 f"it is PostgreSQL {version}, and the oldest that works is {MINIMUM_VERSION}",
-                "Upgrade the server or name another in DATABASE_URL",
+                f"Upgrade the server or name another in {variable}",
             )
 
 

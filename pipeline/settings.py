@@ -67,6 +67,9 @@ class Settings(BaseSettings):
 
     ``database_url``
         ``DATABASE_URL``: any libpq or SQLAlchemy form; None means the embedded server.
+    ``read_url``
+        ``PROMPT_STATS_READ_URL``: a streaming replica of it, from which raw events are read; None means that
+        they are read from the database itself.
     ``home``
         ``PROMPT_STATS_HOME``: embedded database, lake and Dagster home. Absolute.
     ``lake_uri``
@@ -98,6 +101,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, extra="ignore")
 
     database_url: str | None = Field(default=None, validation_alias="DATABASE_URL", repr=False)
+    read_url: str | None = Field(default=None, validation_alias="PROMPT_STATS_READ_URL", repr=False)
     home: Path = Field(default=Path(".prompt-stats"), validation_alias="PROMPT_STATS_HOME")
     lake_uri: str | None = Field(default=None, validation_alias="PROMPT_STATS_LAKE_URI")
     start_date: dt.date = Field(default=dt.date(2025, 1, 1), validation_alias="PROMPT_STATS_START_DATE")
