@@ -16,15 +16,25 @@ from pipeline.names import DEFAULT_NAMES, TableNames
 IN_UTC = "-c TimeZone=UTC"
 """The option that our sessions begin with."""
 
+DATABASE_URL = "DATABASE_URL"
+READ_URL = "PROMPT_STATS_READ_URL"
+
+INSTEAD = {DATABASE_URL: "the embedded server", READ_URL: "the database of DATABASE_URL"}
+"""Variables that name a database, and which is used where they are not set."""
+
 
 def libpq_conninfo(
-    url: str, application_name: str = "prompt-stats", names: TableNames = DEFAULT_NAMES
+    url: str,
+    application_name: str = "prompt-stats",
+    names: TableNames = DEFAULT_NAMES,
+    variable: str = DATABASE_URL,
 ) -> str:
     """The libpq form of any libpq or SQLAlchemy form of a database's address, with our session settings.
 
     ``names``: sessions look for tables where they say.
 
-    :raises DatabaseError: it is neither. The text does not repeat it, since it may hold a password.
+    :raises DatabaseError: it is neither. The text names ``variable``, and does not repeat the address, since
+        that may hold a password.
     """
     plain = re.sub(r"^(postgres|postgresql)(\+\w+)?://", "postgresql://", url.strip())
     try:
@@ -32,9 +42,9 @@ def libpq_conninfo(
     except psycopg.ProgrammingError:
         # No cause: libpq's message quotes what it could not read, which may be the password.
         raise DatabaseError(
-            "Reading DATABASE_URL",
+            f"Reading {variable}",
             "it is neither a URL such as postgresql://user@host/database nor a libpq connection string",
-            "Correct it, or unset it to use the embedded server",
+            f"Correct it, or unset it to use {INSTEAD[variable]}",
         ) from None
     options = f"{given.get('options') or ''} {IN_UTC}".strip()
     if names.search_path:

@@ -17,7 +17,7 @@ from psycopg.conninfo import make_conninfo
 from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
-from pipeline.conninfo import libpq_conninfo
+from pipeline.conninfo import DATABASE_URL, INSTEAD, READ_URL, libpq_conninfo
 from pipeline.errors import DatabaseError, DatabaseUnavailableError, LakeConflictError
 from pipeline.names import DEFAULT_NAMES, TableNames
 from pipeline.settings import Settings
@@ -29,7 +29,8 @@ MINIMUM_VERSION = 13
 
 PASSING = ("08", "40", "53300", "55P03", "57P01", "57P02", "57P03")
 """Beginnings of the SQLSTATE of what passes by itself: a lost connection, a transaction that another one
-crossed, too many connections, a lock that was not to be had, a server that stops or starts."""
+crossed, too many connections, a lock that was not to be had, a server that stops or starts. A replica that
+cancels a read, since it could not replay otherwise, says 40001."""
 
 
 class Lock(IntEnum):
@@ -56,12 +57,14 @@ class Database:
 
     ``conninfo`` is a libpq connection string and may hold a password: never log it. ``names``: what the app
     calls its tables; sessions find them by ours. ``write_back``: whether a publish writes the counters in
-    ``prompts``, or leaves that table alone.
+    ``prompts``, or leaves that table alone. ``replica``: where raw events are read instead, if not here
+    (``pipeline.lake.replica``).
     """
 
     conninfo: str = field(repr=False)
     names: TableNames = DEFAULT_NAMES
     write_back: bool = True
+    replica: Database | None = None
 
     @classmethod
     def from_url(
@@ -72,23 +75,32 @@ class Database:
         :raises DatabaseError: it does not answer, refuses us, or is older than version 13.
         """
         database = cls(libpq_conninfo(url, application_name, names), names)
-        database._check()
+        database.check()
         return database
 
     @classmethod
     def from_settings(cls, settings: Settings, application_name: str = "prompt-stats") -> Database:
-        """The database that the settings name: ``DATABASE_URL``, else the embedded server, started."""
-        url = settings.database_url
-        if not url:
+        """The database that the settings name: ``DATABASE_URL``, else the embedded server, started; and the
+        replica of it, if they name one, which is not looked at yet.
+        """
+        url, names = settings.database_url, settings.tables
+        if url is None:
             from pipeline.embedded import client
 
             url = client.start(settings.home)
-        database = cls.from_url(url, application_name, settings.tables)
-        return replace(database, write_back=settings.write_back)
+        replica = settings.read_url and cls(
+            libpq_conninfo(settings.read_url, application_name, names, READ_URL), names
+        )
+        database = cls.from_url(url, application_name, names)
+        return replace(database, write_back=settings.write_back, replica=replica or None)
 
     def named(self, application_name: str) -> Database:
         """The same database, with connections of another name."""
-        return replace(self, conninfo=make_conninfo(self.conninfo, application_name=application_name))
+        return replace(
+            self,
+            conninfo=make_conninfo(self.conninfo, application_name=application_name),
+            replica=self.replica and self.replica.named(application_name),
+        )
 
     @cached_property
     def engine(self) -> Engine:
@@ -118,6 +130,8 @@ class Database:
         source: AdbcConnection | None = vars(self).pop("_adbc_source", None)
         if source:
             source.close()
+        if self.replica:
+            self.replica.close()
 
     @contextmanager
     def locked(self, lock: Lock) -> Iterator[None]:
@@ -136,7 +150,11 @@ class Database:
                 if not connection.closed and not connection.invalidated:
                     connection.execute(text("SELECT pg_advisory_unlock(:space, :key)"), keys)
 
-    def _check(self) -> None:
+    def check(self, variable: str = DATABASE_URL) -> None:
+        """Makes sure that the database, which ``variable`` names, answers and is new enough.
+
+        :raises DatabaseError: it does not answer, refuses us, or is older than version 13.
+        """
         try:
             with psycopg.connect(self.conninfo) as connection:
                 version = connection.info.server_version // 10000
@@ -145,13 +163,13 @@ class Database:
             raise DatabaseUnavailableError(
                 "Connecting to the database",
                 " ".join(str(error).split()).rstrip("?."),
-                "Check DATABASE_URL and that the server runs, or unset it to use the embedded server",
+                f"Check {variable} and that the server runs, or unset it to use {INSTEAD[variable]}",
             ) from None
         if version < MINIMUM_VERSION:
             raise DatabaseError(
                 f"Using the database {where}",
                 f"it is PostgreSQL {version}, and the oldest that works is {MINIMUM_VERSION}",
-                "Upgrade the server or name another in DATABASE_URL",
+                f"Upgrade the server or name another in {variable}",
             )
 
 

@@ -5,7 +5,7 @@ The tree::
     PromptStatsError
     ├── SettingsError        an environment variable has a value that can't be used
     ├── DatabaseError        the database can't be reached, is too old, or lacks something
-    │   ├── DatabaseUnavailableError   it does not answer now
+    │   ├── DatabaseUnavailableError   it does not answer now, or is a replica that is behind
     │   └── EmbeddedServerError   the embedded server can't be set up or started
     ├── InputError           what the caller gave can't be used: a file, a range, a prompt
     │   └── NotFoundError    what the caller asked for does not exist
@@ -48,7 +48,7 @@ class DatabaseError(PromptStatsError):
 
 
 class DatabaseUnavailableError(DatabaseError):
-    """The database does not answer, or does not let us in, now."""
+    """The database does not answer, does not let us in, or lacks what its primary has, now."""
 
 
 class EmbeddedServerError(DatabaseError):

@@ -70,6 +70,9 @@ class Settings(BaseSettings):
 
     ``database_url``
         ``DATABASE_URL``: any libpq or SQLAlchemy form; None means the embedded server.
+    ``read_url``
+        ``PROMPT_STATS_READ_URL``: a streaming replica of it, from which raw events are read; None means that
+        they are read from the database itself.
     ``tables``
         ``PROMPT_STATS_TABLES``: what the app calls its tables and columns, as :meth:`TableNames.parse` reads
         it.
@@ -106,6 +109,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, extra="ignore")
 
     database_url: str | None = Field(default=None, validation_alias="DATABASE_URL", repr=False)
+    read_url: str | None = Field(default=None, validation_alias="PROMPT_STATS_READ_URL", repr=False)
     tables: Annotated[TableNames, NoDecode] = Field(
         default=DEFAULT_NAMES, validation_alias="PROMPT_STATS_TABLES"
     )

@@ -21,6 +21,7 @@ from pipeline.cli.context import (
     open_database,
     print_json,
     refreshing,
+    working,
 )
 from pipeline.database import Database
 from pipeline.days import DayRange, last_open_day

@@ -20,6 +20,8 @@
     A prompt's generation times, and its scenes over time, merged when somebody asks.
 ``flow``
     How far a read of events is, and no faster than asked.
+``replica``
+    Waits until a replica has what is to be read from it.
 ``isolation``
     Keeps one day's fault from holding up the others.
 ``source``

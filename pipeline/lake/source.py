@@ -247,8 +247,8 @@ def usage_events(
     ``marks`` has one entry a day, :data:`WHOLE_DAY` for a day that is wanted whole. Columns as in
     ``sql/postgres/usage_events.sql``. ``passed`` is told with each batch how many rows have come so far.
 
-    :raises DatabaseUnavailableError: the read was broken off by what passes, a lost connection for one;
-        whatever the block made of that.
+    :raises DatabaseUnavailableError: the read was broken off by what passes, a lost connection or a replica
+        that had to go on; whatever the block made of that.
     """
     import adbc_driver_manager
     import pyarrow as pa

@@ -116,7 +116,8 @@ def test_no_more_rows_a_second_are_read_than_asked(
         **EVENT_SETTINGS,
     }.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.delenv("PROMPT_STATS_LAKE_URI", raising=False)
+    for name in ("PROMPT_STATS_LAKE_URI", "PROMPT_STATS_READ_URL"):
+        monkeypatch.delenv(name, raising=False)
     settings.cache_clear()
     caplog.set_level(logging.INFO, "pipeline")
     try:

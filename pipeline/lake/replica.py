@@ -1,0 +1,93 @@
+"""The replica from which raw events are read, where there is one: it has to have what is to be read.
+
+A watermark is taken on the primary: all transactions below it have ended. Each that committed wrote its
+record of that before it ended, so before a position of the log that is asked for after the watermark. A
+replica that has replayed up to that position shows all of these transactions. It may show later ones too, as
+the primary would to a statement that runs later (``pipeline.lake.source``).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from sqlalchemy import Connection, RowMapping, text
+
+from pipeline.conninfo import READ_URL
+from pipeline.database import Database
+from pipeline.errors import DatabaseError, DatabaseUnavailableError
+from pipeline.lake.source import Snapshot
+from pipeline.queries import query
+
+logger = logging.getLogger(__name__)
+
+WRITTEN_POSITION = text(query("postgres/written_position"))
+REPLICA_STATE = text(query("postgres/replica_state"))
+
+WAIT_SECONDS = 60.0
+"""How long a replica may take to get there. A step of a Dagster run is tried again after that."""
+LOOK_EVERY_SECONDS = 0.1
+
+ATTEMPTED = f"Reading events from the replica in {READ_URL}"
+
+
+def written_position(connection: Connection) -> str:
+    """How far the primary's log goes; to be asked after the watermark is taken."""
+    return str(connection.execute(WRITTEN_POSITION).scalar_one())
+
+
+def wait_for_replica(replica: Database, snapshot: Snapshot, position: str) -> None:
+    """Waits until the replica shows all transactions below the watermark, taken before ``position`` was.
+
+    :raises DatabaseUnavailableError: it does not answer, or is still behind after :data:`WAIT_SECONDS`.
+    :raises DatabaseError: it is no replica of the server of the snapshot.
+    """
+    replica.check(READ_URL)
+    deadline = time.monotonic() + WAIT_SECONDS
+    with replica.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        is_said = False
+        while True:
+            state = connection.execute(REPLICA_STATE, {"position": position}).mappings().one()
+            _require_replica(state, snapshot.server)
+            if state["bytes_behind"] <= 0:
+                return
+            if time.monotonic() > deadline:
+                raise DatabaseUnavailableError(
+                    ATTEMPTED,
+                    f"after {WAIT_SECONDS:g} s it is still {_behind(state)}",
+                    f"Run it again when the replica has caught up, or unset {READ_URL}",
+                )
+            if not is_said:
+                logger.info("the replica is %s: waiting", _behind(state))
+                is_said = True
+            time.sleep(LOOK_EVERY_SECONDS)
+
+
+def _behind(state: RowMapping) -> str:
+    said = f"{state['bytes_behind']:,} bytes of the log behind its primary"
+    if state["seconds_behind"] is not None:
+        said += f", its last transaction {state['seconds_behind']:,.0f} s old"
+    return f"{said}, and its replay is paused" if state["is_paused"] else said
+
+
+def _require_replica(state: RowMapping, server: str) -> None:
+    if state["server"] != server:
+        raise DatabaseError(
+            ATTEMPTED,
+            f"it is no replica of the database in DATABASE_URL: cluster, timeline and database are"
+            f" {state['server']} there, and {server} here",
+            "Name a streaming replica of it, and the same database. After a failover its timeline may be"
+            " the old one for some minutes",
+        )
+    if not state["is_replica"]:
+        raise DatabaseError(
+            ATTEMPTED,
+            "it is not in recovery, so it is the primary itself, or was made one",
+            f"Unset {READ_URL} to read from the primary, or name a streaming replica",
+        )
+    if state["bytes_behind"] is None:
+        raise DatabaseError(
+            ATTEMPTED,
+            "it does not say how far it has replayed its primary's log",
+            f"Name a streaming replica, or unset {READ_URL}",
+        )
