@@ -290,7 +290,7 @@ class History(RuleBasedStateMachine):
             self.open.close()
 
 
-@pytest.mark.parametrize("examples", [8])
+@pytest.mark.parametrize("examples", [6])
 def test_histories(
     request: pytest.FixtureRequest,
     new_database: NewDatabase,
@@ -308,7 +308,7 @@ def test_histories(
         TestedHistory,
         settings=settings(
             max_examples=100 if thorough else examples,
-            stateful_step_count=50 if thorough else 38,
+            stateful_step_count=50 if thorough else 30,
             deadline=None,
             # A step takes up to a second, and shrinking hundreds: the log of the first failure has to do.
             phases=[Phase.explicit, Phase.reuse, Phase.generate],
