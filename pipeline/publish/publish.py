@@ -121,7 +121,7 @@ def publish(
             plan = None
             if database.write_back:
                 begins = not (previous and previous["is_written_back"])
-                plan = plan_write_back(connection, wanted["prompt_stats"], with_drift=begins)
+                plan = plan_write_back(connection, database.names, wanted["prompt_stats"], with_drift=begins)
                 if plan.drift and progress.pending:
                     # Counters that an app has kept so far are not replaced by half of what there is to count.
                     plan = None

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import polars as pl
 from sqlalchemy import Connection, text
 
+from pipeline.adoption.catalog import quoted
 from pipeline.errors import DatabaseError
+from pipeline.names import VIEWS_SCHEMA, TableNames
 from pipeline.publish.copy import copy_frame, frame_of
 from pipeline.publish.fitting import Column, misfits
 from pipeline.queries import query
@@ -43,18 +45,27 @@ class WriteBack:
     drift: Drift | None
 
 
-def plan_write_back(connection: Connection, prompt_stats: pl.DataFrame, *, with_drift: bool) -> WriteBack:
+def plan_write_back(
+    connection: Connection, names: TableNames, prompt_stats: pl.DataFrame, *, with_drift: bool
+) -> WriteBack:
     """Compares the counters in ``prompts`` with those that are counted; writes nothing.
+
+    ``names``: what the app calls the table and its columns.
 
     :raises DatabaseError: a column can't take its values.
     """
-    found = connection.execute(WRITE_BACK_COLUMNS, {"columns": [*COLUMNS, "stats_as_of"]})
-    columns = {row.name: Column(row.type, row.is_nullable, row.is_generated) for row in found}
+    types = {**COLUMNS, "stats_as_of": MOMENT}
+    theirs = {names.column("prompts", ours): ours for ours in types}
+    wanted_columns = {"table": names.qualified("prompts"), "columns": [*theirs]}
+    columns = {
+        theirs[row.name]: Column(row.name, row.type, row.is_nullable, row.is_generated)
+        for row in connection.execute(WRITE_BACK_COLUMNS, wanted_columns)
+    }
     # The types first: what is of the wrong one can't be read either.
-    _require_fit(columns, pl.DataFrame(schema={**COLUMNS, "stats_as_of": MOMENT}))
+    _require_fit(names, columns, pl.DataFrame(schema=types))
     current = frame_of(connection.execute(PROMPTS_WRITE_BACK), {"prompt_id": pl.String(), **COLUMNS})
     wanted = prompt_stats.select(current.columns).join(current, on="prompt_id", how="semi")
-    _require_fit(columns, wanted.select(*COLUMNS))
+    _require_fit(names, columns, wanted.select(*COLUMNS))
     return WriteBack(
         changed=changed_groups(current, wanted, "prompt_id").rows,
         drift=counter_drift(current, wanted) if with_drift else None,
@@ -70,14 +81,19 @@ def write_back(connection: Connection, plan: WriteBack, as_of: dt.datetime) -> i
     return connection.execute(WRITE_BACK_PROMPTS, {"as_of": as_of}).rowcount
 
 
-def _require_fit(columns: dict[str, Column], wanted: pl.DataFrame) -> None:
+def _require_fit(names: TableNames, columns: dict[str, Column], wanted: pl.DataFrame) -> None:
     found = misfits(columns, wanted)
-    if found:
-        raise DatabaseError(
-            "Writing the counters back into the table prompts",
-            "; ".join(each.why for each in found),
-            "Nothing was published. Run ALTER TABLE prompts "
-            + ", ".join(each.clause for each in found)
-            + " at a quiet moment, since another type rewrites the table; or set PROMPT_STATS_WRITE_BACK=off,"
-            " which leaves prompts alone",
-        )
+    if not found:
+        return
+    table = quoted(*filter(None, (names.schema, names.table("prompts"))))
+    alter = f"ALTER TABLE {table} {', '.join(each.clause for each in found)}"
+    how = f"{alter} at a quiet moment, since another type rewrites the table"
+    if names.has_views:
+        # A column that a view has keeps its type.
+        view = quoted(VIEWS_SCHEMA, "prompts")
+        how = f"DROP VIEW {view}; {how}, then prompt-stats migrate and the grants on the view"
+    raise DatabaseError(
+        f"Writing the counters back into the table {table}",
+        "; ".join(each.why for each in found),
+        f"Nothing was published. Run {how}; or set PROMPT_STATS_WRITE_BACK=off, which leaves the table alone",
+    )

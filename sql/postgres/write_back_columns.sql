@@ -1,5 +1,5 @@
--- Purpose: what the columns of prompts can hold that the pipeline writes.
--- Grain:   one row a column of :columns that there is; a domain's type is the one below it.
+-- Purpose: what the columns of prompts can hold that the pipeline writes, of the table below a view.
+-- Grain:   one row a column of :columns, by the app's names, that :table has; a domain's type is the one below it.
 -- Time:    now.
 SELECT
     attribute.attname::text                                              AS name,
@@ -12,6 +12,6 @@ SELECT
 FROM pg_attribute AS attribute
 INNER JOIN pg_type AS type ON type.oid = attribute.atttypid
 WHERE
-    attribute.attrelid = to_regclass('prompts')
+    attribute.attrelid = to_regclass(:table)
     AND attribute.attname = ANY(CAST(:columns AS text []))
     AND NOT attribute.attisdropped
