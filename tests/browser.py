@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 ARGUMENTS = [
@@ -26,6 +26,10 @@ WAIT_MS = 20_000
 """Of a busy machine."""
 
 STANDARDS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+
+
+CELLS = "rows => rows.map((row) => [...row.querySelectorAll('th, td')].map((cell) => cell.innerText))"
+"""The texts of rows, cell by cell."""
 
 
 @contextmanager
@@ -83,10 +87,9 @@ class Tab:
 
     def rows(self, caption: str) -> list[list[str]]:
         """The texts of a table's body, cell by cell."""
-        return [
-            [" ".join(cell.split()) for cell in row.locator("th, td").all_inner_texts()]
-            for row in self.page.get_by_role("region", name=caption, exact=True).locator("tbody tr").all()
-        ]
+        table = self.page.get_by_role("region", name=caption, exact=True)
+        found: list[list[str]] = table.locator("tbody tr").evaluate_all(CELLS)
+        return [[" ".join(cell.split()) for cell in row] for row in found]
 
     def figure(self, name: str) -> str:
         """The value of a key figure."""
@@ -105,11 +108,19 @@ class Tab:
 
 
 @contextmanager
-def opened(browser: Browser, **options: Any) -> Iterator[Tab]:
-    """A tab with a session of its own, 1280 pixels wide unless said otherwise."""
-    with browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options}) as context:
-        context.set_default_timeout(WAIT_MS)
-        tab = Tab(context.new_page())
+def windowed(browser: Browser, address: str) -> Iterator[BrowserContext]:
+    """A window with the address in a tab, which keeps its scripts compiled for other tabs."""
+    with browser.new_context(viewport={"width": 1280, "height": 900}) as window:
+        window.set_default_timeout(WAIT_MS)
+        window.new_page().goto(address)
+        yield window
+
+
+@contextmanager
+def opened(window: BrowserContext) -> Iterator[Tab]:
+    """A tab with a session of its own."""
+    with window.new_page() as page:
+        tab = Tab(page)
         tab.page.on("request", lambda request: tab.requests.append(request.url))
         tab.page.on("pageerror", lambda error: tab.complaints.append(str(error)))
         tab.page.on("dialog", lambda dialog: tab.complaints.append(f"dialog {dialog.message}"))

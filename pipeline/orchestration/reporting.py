@@ -1,13 +1,17 @@
 """The asset ``stats_report``: the dashboard as a file, written every hour by a job of its own."""
 
+from typing import TYPE_CHECKING
+
 import dagster as dg
 
 from pipeline import formats
-from pipeline.dashboard.report import Report, write_report
 from pipeline.orchestration.resources import Stores
 from pipeline.orchestration.running import REASON, TICK
 from pipeline.orchestration.stats_assets import STATS_GROUP
 from pipeline.tables import STATS_TABLES, prompts
+
+if TYPE_CHECKING:
+    from pipeline.dashboard.report import Report
 
 REPORT_JOB = "write_report"
 LISTED = 10
@@ -23,6 +27,9 @@ def stats_report(
     context: dg.AssetExecutionContext, stores: dg.ResourceParam[Stores]
 ) -> dg.MaterializeResult[None]:
     """Asks the HTTP API, in this process, for all that the file shows."""
+    # A fifth of what a run takes to start, every five minutes, for what is needed once an hour.
+    from pipeline.dashboard.report import write_report
+
     with stores.database_of_run(context.run.run_id) as database:
         report = write_report(stores.settings, database)
     return dg.MaterializeResult(
@@ -37,7 +44,7 @@ def stats_report(
     )
 
 
-def _most_used(report: Report) -> str:
+def _most_used(report: "Report") -> str:
     rows = (
         [
             formats.markdown(prompt["name"]),

@@ -1,7 +1,8 @@
-"""What tests of Dagster share: a home of its own, and the stores of the test."""
+"""What tests of Dagster share: instances, and the stores of the test."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,7 +23,24 @@ def stores(database: Database, lake: str) -> Stores:
 
 
 @pytest.fixture
-def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    """A Dagster home of its own."""
-    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+def instance() -> Iterator[dg.DagsterInstance]:
+    """Dagster with its storage in memory, which costs a run half of what files do."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
+@pytest.fixture(scope="session")
+def empty_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Dagster home in which nothing ran yet, to be copied: to make one takes as long as a run."""
+    home = tmp_path_factory.mktemp("dagster") / "home"
+    home.mkdir()
+    with dg.DagsterInstance.local_temp(str(home)) as instance:
+        instance.get_runs(limit=1)
+    return home
+
+
+@pytest.fixture
+def stored_instance(empty_home: Path, tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    """Dagster on a home of its own, as schedules want it: they open it by its files."""
+    with dg.DagsterInstance.local_temp(str(shutil.copytree(empty_home, tmp_path / "dagster"))) as instance:
         yield instance

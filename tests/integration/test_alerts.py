@@ -163,7 +163,7 @@ def test_the_job_finds_what_became_worse_and_tells_of_it_once(
     database: Database, settings: Settings, receivers: tuple[Webhook, MailServer], tmp_path: Path
 ) -> None:
     hook, mail = receivers
-    with as_role(database, "pipeline") as seen, dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+    with as_role(database, "pipeline") as seen, dg.DagsterInstance.ephemeral() as instance:
         job = build_definitions(Stores(settings, seen)).resolve_job_def(ALERTS_JOB)
         metadata = [
             job.execute_in_process(instance=instance)
@@ -329,7 +329,7 @@ def test_a_silenced_alert_is_shown_and_not_told(
 
 
 def test_a_failed_run_is_told_once_and_without_a_database_too(
-    database: Database, settings: Settings, receivers: tuple[Webhook, MailServer], tmp_path: Path
+    database: Database, settings: Settings, receivers: tuple[Webhook, MailServer]
 ) -> None:
     @dg.op
     def fail() -> None:
@@ -340,7 +340,7 @@ def test_a_failed_run_is_told_once_and_without_a_database_too(
         fail()
 
     nowhere = Database("host=127.0.0.1 port=1 dbname=none connect_timeout=1")
-    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
 
         def failed(stores: Stores, tags: dict[str, str]) -> None:
             result = nightly.execute_in_process(instance=instance, raise_on_error=False, tags=tags)

@@ -273,10 +273,10 @@ def test_before_the_first_publish_the_stats_are_not_fresh(database: Database, la
     }
 
 
-def test_dagster_makes_them_with_their_severity_and_what_to_do(subject: Subject, tmp_path: Path) -> None:
+def test_dagster_makes_them_with_their_severity_and_what_to_do(subject: Subject) -> None:
     plant(subject, f"{FAULTS['stats_add_up'][0]}; {FAULTS['no_events_rejected'][0]}")
     definitions = build_definitions(stores_of(subject))
-    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         result = definitions.resolve_job_def(checks.JOB).execute_in_process(instance=instance)
     found = {each.check_name: each for each in result.get_asset_check_evaluations()}
     assert found.keys() == {check.name for check in CHECKS if check.cadence is Cadence.HOURLY}

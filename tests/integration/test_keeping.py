@@ -98,22 +98,20 @@ def test_a_damaged_file_is_said_in_words(database: Database, lake: str, tmp_path
     assert f"{TODAY - 40 * ONE_DAY}; restore" in status.stdout
 
 
-def test_reconcile_lake_repairs_and_keep_up_follows(database: Database, lake: str, tmp_path: Path) -> None:
+def test_reconcile_lake_repairs_and_keep_up_follows(database: Database, lake: str) -> None:
     append(database, 0, 9)
     refresh(database, lake, FIRST_DAY)
     lose(lake, TODAY - 9 * ONE_DAY)
-    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         job = build_definitions(stores(database, lake)).resolve_job_def(RECONCILE_JOB)
         assert job.execute_in_process(instance=instance).success
     assert_equals_recount(database, FIRST_DAY)
 
 
 @pytest.mark.parametrize("days", [None, 5])
-def test_retention_is_off_unless_days_are_given(
-    database: Database, lake: str, tmp_path: Path, days: int | None
-) -> None:
+def test_retention_is_off_unless_days_are_given(database: Database, lake: str, days: int | None) -> None:
     append(database, 0, 9)
-    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         given = stores(database, lake, days)
         context = dg.build_schedule_context(instance=instance, resources={"stores": given})
         with context:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-import subprocess
-import sys
 from pathlib import Path
 
 import dagster as dg
 import psycopg
 import pytest
+from deltalake import DeltaTable
 
 from pipeline.database import Database
 from pipeline.days import DayRange
@@ -23,7 +22,7 @@ from pipeline.orchestration.resources import Stores
 from pipeline.orchestration.running import REASON
 from pipeline.publish import values
 from pipeline.refresh import refresh
-from tests.command import REPOSITORY, environment
+from tests.command import REPOSITORY, environment, run
 from tests.conftest import FIRST_DAY
 from tests.oracle import assert_equals_recount
 
@@ -71,22 +70,8 @@ def only(requests: list[dg.RunRequest] | str | None) -> dg.RunRequest:
 
 
 def test_workspace_loads_and_validates(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "dagster",
-            "definitions",
-            "validate",
-            "-w",
-            str(REPOSITORY / "workspace.yaml"),
-        ],
-        env=environment(tmp_path, DAGSTER_HOME=str(tmp_path)),
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    validate = ("definitions", "validate", "-w", str(REPOSITORY / "workspace.yaml"))
+    done = run("dagster", *validate, **environment(tmp_path, DAGSTER_HOME=str(tmp_path)))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "pipeline" in done.stdout + done.stderr
 
@@ -115,16 +100,16 @@ def test_every_schedule_says_why_its_runs_are(
 
 
 def test_schedule_asks_for_one_run_a_range_and_bridges_small_gaps(
-    instance: dg.DagsterInstance, stores: Stores, database: Database
+    stored_instance: dg.DagsterInstance, stores: Stores, database: Database
 ) -> None:
     day = dt.timedelta(days=1)
     times = (today(), today() - 8 * day, today() - 17 * day, None)
     append(database, *times)
     # Of a history that was never counted no first part is published.
-    assert ranges(evaluate(instance, stores)) == [(FIRST_DAY.isoformat(), today().isoformat())]
+    assert ranges(evaluate(stored_instance, stores)) == [(FIRST_DAY.isoformat(), today().isoformat())]
     refresh(database, stores.lake, FIRST_DAY)
     append(database, *times)
-    requests = evaluate(instance, stores)
+    requests = evaluate(stored_instance, stores)
     assert isinstance(requests, list)
     assert ranges(requests) == [
         (FIRST_DAY.isoformat(), FIRST_DAY.isoformat()),
@@ -132,13 +117,15 @@ def test_schedule_asks_for_one_run_a_range_and_bridges_small_gaps(
         ((today() - 8 * day).isoformat(), today().isoformat()),
     ]
     keys = [request.run_key for request in requests]
-    later = evaluate(instance, stores, TICK + dt.timedelta(minutes=5))
+    later = evaluate(stored_instance, stores, TICK + dt.timedelta(minutes=5))
     assert isinstance(later, list)
     # A used key never fires again, so each tick has keys of its own.
     assert not {*keys} & {request.run_key for request in later}
 
 
-def test_a_run_says_why_it_is(instance: dg.DagsterInstance, stores: Stores, database: Database) -> None:
+def test_a_run_says_why_it_is(
+    stored_instance: dg.DagsterInstance, stores: Stores, database: Database
+) -> None:
     day = dt.timedelta(days=1)
     append(database, today(), *(today() - number * 20 * day for number in (1, 2, 3, 4)))
     refresh(database, stores.lake, FIRST_DAY)
@@ -147,7 +134,7 @@ def test_a_run_says_why_it_is(instance: dg.DagsterInstance, stores: Stores, data
         app.execute("DELETE FROM prompt_usage WHERE created_at::date = %s", (today() - 40 * day,))
     table = open_usage_events(stores.lake)
     table.replace([today() - 80 * day, today() - 60 * day], table.schema.empty_table(), 0)
-    requests = evaluate(instance, stores)
+    requests = evaluate(stored_instance, stores)
     assert isinstance(requests, list)
     assert [
         (str(today() - dt.date.fromisoformat(request.tags[RANGE_START])), request.tags[REASON])
@@ -161,26 +148,28 @@ def test_a_run_says_why_it_is(instance: dg.DagsterInstance, stores: Stores, data
     ]
 
 
-def test_schedule_asks_for_today_when_nothing_is_stale(instance: dg.DagsterInstance, stores: Stores) -> None:
-    assert ranges(evaluate(instance, stores)) == [(today().isoformat(), today().isoformat())]
+def test_schedule_asks_for_today_when_nothing_is_stale(
+    stored_instance: dg.DagsterInstance, stores: Stores
+) -> None:
+    assert ranges(evaluate(stored_instance, stores)) == [(today().isoformat(), today().isoformat())]
 
 
 def test_schedule_waits_for_a_run_under_way(
-    instance: dg.DagsterInstance, stores: Stores, monkeypatch: pytest.MonkeyPatch
+    stored_instance: dg.DagsterInstance, stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = build_definitions(stores).resolve_job_def(JOB)
-    run = instance.create_run_for_job(
+    run = stored_instance.create_run_for_job(
         job, status=dg.DagsterRunStatus.STARTED, tags={RANGE_START: str(today()), RANGE_END: str(today())}
     )
-    said = evaluate(instance, stores)
+    said = evaluate(stored_instance, stores)
     assert isinstance(said, str)
     assert "under way" in said
     with monkeypatch.context() as patch:
         # As if it had begun long ago: a machine that went down leaves such a run for ever.
         patch.setattr(jobs, "MAX_TICK_SECONDS", -60)
-        assert isinstance(evaluate(instance, stores), list)
-    instance.report_run_canceled(run)
-    assert isinstance(evaluate(instance, stores), list)
+        assert isinstance(evaluate(stored_instance, stores), list)
+    stored_instance.report_run_canceled(run)
+    assert isinstance(evaluate(stored_instance, stores), list)
 
 
 def test_what_is_counted_by_value_follows_every_night(
@@ -209,15 +198,14 @@ def test_what_is_counted_by_value_follows_every_night(
 
 
 def test_stats_of_users_follow_every_hour(
-    instance: dg.DagsterInstance, stores: Stores, database: Database
+    stored_instance: dg.DagsterInstance, instance: dg.DagsterInstance, stores: Stores, database: Database
 ) -> None:
     append(database, today())
-    definitions = build_definitions(stores)
-    run_refresh(definitions, instance, DayRange(today(), today()), replace=False)
+    refresh(database, stores.lake, FIRST_DAY)
     append(database, today())
-    request = only(evaluate(instance, stores))
+    request = only(evaluate(stored_instance, stores))
     assert request.asset_selection is not None
-    definitions.resolve_job_def(JOB).execute_in_process(
+    build_definitions(stores).resolve_job_def(JOB).execute_in_process(
         instance=instance,
         tags=dict(request.tags),
         run_config=request.run_config,
@@ -232,12 +220,12 @@ def test_stats_of_users_follow_every_hour(
         ).fetchone()
         connection.execute("UPDATE stats_refresh SET published_at = published_at - interval '1 hour'")
     assert (prompts, users, last) == ((2,), (1,), (True,))
-    hourly = only(evaluate(instance, stores)).asset_selection
+    hourly = only(evaluate(stored_instance, stores)).asset_selection
     assert hourly is not None
     assert set(hourly) - set(request.asset_selection) == {
         dg.AssetKey(name) for name in ("prompt_user_daily", "prompt_user_monthly", "prompt_user_total")
     }
-    run_refresh(definitions, instance, DayRange(today(), today()), replace=False)
+    refresh(database, stores.lake, FIRST_DAY)
     assert_equals_recount(database, FIRST_DAY)
 
 
@@ -288,7 +276,8 @@ def test_backfill_replaces_days_by_default(
     instance: dg.DagsterInstance, stores: Stores, database: Database
 ) -> None:
     append(database, today())
-    definitions = build_definitions(stores)
-    for _ in range(2):
-        run_refresh(definitions, instance, DayRange(today(), today()), replace=True)
-        assert_equals_recount(database, FIRST_DAY)
+    refresh(database, stores.lake, FIRST_DAY)
+    before = DeltaTable(f"{stores.lake}/usage_events").file_uris()
+    run_refresh(build_definitions(stores), instance, DayRange(today(), today()), replace=True)
+    assert not set(before) & set(DeltaTable(f"{stores.lake}/usage_events").file_uris())
+    assert_equals_recount(database, FIRST_DAY)
