@@ -84,7 +84,7 @@ def test_schedule_is_on_and_runs_every_five_minutes(stores: Stores) -> None:
 
 
 def test_every_schedule_says_why_its_runs_are(
-    instance: dg.DagsterInstance, stores: Stores, monkeypatch: pytest.MonkeyPatch
+    stored_instance: dg.DagsterInstance, stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stores, "retain_days", 30)
     definitions = build_definitions(stores)
@@ -92,7 +92,7 @@ def test_every_schedule_says_why_its_runs_are(
     for each in definitions.schedules or []:
         schedule = definitions.resolve_schedule_def(each.name)
         with dg.build_schedule_context(
-            instance=instance, resources={"stores": stores}, scheduled_execution_time=TICK
+            instance=stored_instance, resources={"stores": stores}, scheduled_execution_time=TICK
         ) as context:
             [request] = schedule.evaluate_tick(context).run_requests or []
         reasons[schedule.job_name] = request.tags.get(REASON)
