@@ -24,11 +24,9 @@ from dagster._core.remote_origin import (
 from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, ScheduleInstigatorData
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._daemon.types import DaemonHeartbeat
-from typer.testing import CliRunner
 
 from pipeline import schema
 from pipeline.checks import clocks
-from pipeline.cli.main import app
 from pipeline.database import Database
 from pipeline.doctor import folders, server
 from pipeline.doctor.examination import STEPS, examine
@@ -41,6 +39,7 @@ from pipeline.orchestration.jobs import SCHEDULE
 from pipeline.refresh import refresh
 from pipeline.settings import settings
 from tests.buckets import buckets
+from tests.cli import invoke
 from tests.command import prompt_stats
 from tests.conftest import FIRST_DAY, NewDatabase
 from tests.roles import as_role
@@ -411,7 +410,7 @@ def test_the_command(installation: Installation) -> None:
     said = {line[0] for line in lines}
     assert said == {"ok", "warning", "wrong", "not checked", ""}
 
-    done_here = CliRunner().invoke(app, ["doctor", "--json"])
+    done_here = invoke("doctor", "--json")
     assert done_here.exit_code == 0, done_here.output
     answers = json.loads(done_here.stdout)
     assert {answer["status"] for answer in answers} == {"ok"}

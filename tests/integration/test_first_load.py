@@ -12,9 +12,7 @@ from pathlib import Path
 import dagster as dg
 import psycopg
 import pytest
-from typer.testing import CliRunner
 
-from pipeline.cli.main import app
 from pipeline.database import Database
 from pipeline.days import ONE_DAY, DayRange
 from pipeline.definitions import build_definitions
@@ -25,6 +23,7 @@ from pipeline.orchestration.instance import EVENT_SETTINGS, run_refresh
 from pipeline.orchestration.resources import Stores
 from pipeline.refresh import plan_refresh, refresh
 from pipeline.settings import settings
+from tests.cli import invoke
 from tests.conftest import FIRST_DAY, NewDatabase
 from tests.faults import FIRST_LOAD, KILLED_AFTER, Children
 from tests.oracle import assert_equals_recount
@@ -121,7 +120,7 @@ def test_no_more_rows_a_second_are_read_than_asked(
     settings.cache_clear()
     caplog.set_level(logging.INFO, "pipeline")
     try:
-        done = CliRunner().invoke(app, ["refresh", "--max-rows-per-second", "400"])
+        done = invoke("refresh", "--max-rows-per-second", "400")
     finally:
         settings.cache_clear()
     assert done.exit_code == 0, done.output

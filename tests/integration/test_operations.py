@@ -6,7 +6,6 @@ A block's line is run as it stands, and has to end with 0, or as its comment say
 from __future__ import annotations
 
 import datetime as dt
-import gc
 import os
 import re
 import shlex
@@ -14,7 +13,6 @@ import shutil
 import subprocess
 import time
 import uuid
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
@@ -26,18 +24,17 @@ import yaml
 from deltalake import DeltaTable
 from prometheus_client.parser import text_string_to_metric_families
 from psycopg.conninfo import make_conninfo
-from typer.testing import CliRunner
 
 from pipeline import seeding
-from pipeline.cli.main import app
 from pipeline.database import Database
 from pipeline.embedded.server import binaries
 from pipeline.errors import PromptStatsError
-from pipeline.queries import query
 from pipeline.refresh import refresh
+from pipeline.schema import migrate
 from pipeline.settings import settings
 from pipeline.tracking import PromptTracker
 from tests.api import served
+from tests.cli import invoke
 from tests.command import REPOSITORY
 from tests.conftest import FIRST_DAY, NewDatabase
 
@@ -114,11 +111,7 @@ class Deployment:
         """How a command ended, and what it said."""
         words = [os.path.expandvars(word) for word in shlex.split(command, comments=True)]
         if words[0] == "prompt-stats":
-            with warnings.catch_warnings():
-                # A command leaves it to the end of its process to close what it opened.
-                warnings.simplefilter("ignore", ResourceWarning)
-                ended = CliRunner().invoke(app, words[1:])
-                gc.collect()
+            ended = invoke(*words[1:])
             code, said = ended.exit_code, ended.output
             if ended.exception and not isinstance(ended.exception, SystemExit):
                 if not isinstance(ended.exception, PromptStatsError):
@@ -197,8 +190,8 @@ def healthy(_deployment: Deployment) -> Iterator[list[str]]:
 def doubtful_set_up(deployment: Deployment) -> Iterator[list[str]]:
     # As after a migration of the app that took away what it did not know.
     deployment.execute("DROP INDEX prompt_usage_ingest_brin")
-    yield ["wrong +indexes +prompt_usage_ingest_brin of prompt_usage is missing", "CREATE INDEX CONCURRENTLY"]
-    deployment.execute(query("postgres/index_ingest_xid"))
+    yield ["wrong +indexes .*makes the index prompt_usage_ingest_brin", "prompt-stats migrate"]
+    migrate(deployment.database)
 
 
 @trouble("The lag grows")

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-import gc
 import uuid
-import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +16,6 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.errors import InsufficientPrivilege
 from psycopg.rows import dict_row, scalar_row, tuple_row
-from typer.testing import CliRunner
 
 from pipeline import reading, rejected, tables
 from pipeline.api.operation import OPERATION
@@ -45,6 +42,7 @@ from pipeline.settings import settings
 from pipeline.simulation import simulate
 from pipeline.tracking import PromptTracker
 from tests.api import served
+from tests.cli import invoke
 from tests.conftest import FIRST_DAY
 from tests.oracle import assert_equals_recount
 from tests.psql import psql
@@ -358,13 +356,9 @@ def test_the_pipelines_role_may_do_what_each_command_does(
     for name, value in given.items():
         variables.setenv(name, value)
     variables.chdir(tmp_path)
-    with warnings.catch_warnings():
-        # A command leaves it to the end of its process to close what it opened.
-        warnings.simplefilter("ignore", ResourceWarning)
-        for command, arguments in COMMANDS.items():
-            ended = CliRunner().invoke(app, [command, *arguments])
-            assert ended.exit_code == 0, f"{command}: {ended.output} {ended.exception}"
-        gc.collect()
+    for command, arguments in COMMANDS.items():
+        ended = invoke(command, *arguments)
+        assert ended.exit_code == 0, f"{command}: {ended.output} {ended.exception}"
 
 
 def test_the_doctor_names_each_right_that_is_taken_away(
