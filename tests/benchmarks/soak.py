@@ -2,12 +2,13 @@
 
 ``python -m tests.benchmarks.soak --minutes 30``
 
-A server, the daemon and the UI of Dagster, and an app that tracks events, some of them late, with now and
-then a delete and an update. Every minute or so something is done to them: the database is restarted or
-killed, the worker of a run, the daemon or its code server is killed, a transaction is left open. What ended
-is started again, as an init system would. At the end the app stops, nothing is harmed any more, and within
-two ticks of the schedule every raw event has to be counted, and no run may be left over. Then a refresh by
-hand brings the stats up to date that are made once an hour, and all of them have to equal the recount.
+A server, Dagster as ``deploy/`` has it (code server, daemon and UI apart), and an app that tracks events,
+some of them late, with now and then a delete and an update. Every minute or so something is done to them:
+the database is restarted or killed, the worker of a run, the daemon or the code server is killed, a
+transaction is left open. What ended is started again, as an init system would. At the end the app stops,
+nothing is harmed any more, and within two ticks of the schedule every raw event has to be counted, and no
+run may be left over. Then a refresh by hand brings the stats up to date that are made once an hour, and all
+of them have to equal the recount.
 
 The memory of each program is measured all the while; what it prints at the end compares the first quarter
 of the time with the last.
@@ -29,12 +30,13 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import dagster as dg
 import psutil
 import psycopg
+import yaml
 from rich.console import Console
 from rich.table import Table
 
@@ -80,13 +82,18 @@ class Installation:
     def __init__(self, home: Path, url: str) -> None:
         self.home = home
         self.url = url
-        workspace = ["-w", str(REPOSITORY / "workspace.yaml")]
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = str(free.getsockname()[1])
+        code, ui = (str(port) for port in _free_ports(2))
+        address = ["--host", "127.0.0.1", "--port", code]
+        names = ["--module-name", "pipeline.definitions", "--location-name", "pipeline"]
+        workspace = yaml.safe_load((REPOSITORY / "deploy/workspace.yaml").read_text())
+        workspace["load_from"][0]["grpc_server"]["port"] = int(code)
+        file = home / "workspace.yaml"
+        file.write_text(yaml.safe_dump(workspace))
         folder = Path(sys.executable).parent
         self.commands = {
-            "daemon": [str(folder / "dagster-daemon"), "run", *workspace],
-            "UI": [str(folder / "dagster-webserver"), "-h", "127.0.0.1", "-p", port, *workspace],
+            "code server": [str(folder / "dagster"), "api", "grpc", *names, *address],
+            "daemon": [str(folder / "dagster-daemon"), "run", "-w", str(file)],
+            "UI": [str(folder / "dagster-webserver"), "-h", "127.0.0.1", "-p", ui, "-w", str(file)],
             "app": [sys.executable, "-c", APP, url, str(home / "journal"), str(EVENTS_A_SECOND)],
         }
         self.environment = {
@@ -108,21 +115,16 @@ class Installation:
                     command, env=self.environment, cwd=self.home, stdout=log, stderr=log
                 )
 
-    def below(self, name: str, words: str) -> list[psutil.Process]:
-        """The processes started by a program, however indirectly, whose command line has the words."""
+    def workers(self) -> list[psutil.Process]:
+        """The processes of runs: the code server's children."""
         with suppress(psutil.NoSuchProcess):
-            started = psutil.Process(self.processes[name].pid).children(recursive=True)
-            return [each for each in started if words in " ".join(_command(each))]
+            started = psutil.Process(self.processes["code server"].pid).children(recursive=True)
+            return [each for each in started if "spawn_main" in " ".join(_command(each))]
         return []
 
     def bytes_used(self) -> dict[str, int]:
-        """The resident memory of each program with its code server, without the runs'."""
-        used = {}
-        for name, process in self.processes.items():
-            with suppress(psutil.NoSuchProcess):
-                group = [psutil.Process(process.pid), *self.below(name, "grpc")]
-                used[name] = sum(_resident(each) for each in group)
-        return used
+        """The resident memory of each program, without the runs'."""
+        return {name: _resident(process) for name, process in self.processes.items()}
 
     def end(self) -> None:
         """Stops everything, first kindly."""
@@ -141,10 +143,17 @@ def _command(process: psutil.Process) -> list[str]:
     return []
 
 
-def _resident(process: psutil.Process) -> int:
+def _resident(process: subprocess.Popen[bytes]) -> int:
     with suppress(psutil.Error):
-        return int(process.memory_info().rss)
+        return int(psutil.Process(process.pid).memory_info().rss)
     return 0
+
+
+def _free_ports(count: int) -> list[int]:
+    with ExitStack() as held:
+        return [
+            held.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1] for _ in range(count)
+        ]
 
 
 class Harm:
@@ -157,10 +166,10 @@ class Harm:
         self.kinds: dict[str, Callable[[], bool]] = {
             "database restarted": lambda: self._end_database(signal.SIGINT),
             "database killed": lambda: self._end_database(signal.SIGQUIT),
-            "run worker killed": lambda: self._kill("daemon", "spawn_main"),
-            "daemon killed": self._kill_daemon,
-            "code server killed": lambda: self._kill("daemon", "grpc"),
-            "app killed": self._kill_app,
+            "run worker killed": self._kill_worker,
+            "daemon killed": lambda: self._kill("daemon"),
+            "code server killed": lambda: self._kill("code server"),
+            "app killed": lambda: self._kill("app"),
             "transaction left open": self._leave_a_transaction_open,
             "rows deleted and changed": self._change_rows,
         }
@@ -179,19 +188,20 @@ class Harm:
         client.start(self.installed.home)
         return True
 
-    def _kill(self, program: str, words: str) -> bool:
-        found = self.installed.below(program, words)
+    def _kill_worker(self) -> bool:
+        found = self.installed.workers()
         for each in found[:1]:
             each.kill()
         return bool(found)
 
-    def _kill_daemon(self) -> bool:
-        self.installed.processes["daemon"].kill()
-        self.installed.processes["daemon"].wait()
-        return True
-
-    def _kill_app(self) -> bool:
-        self.installed.processes["app"].kill()
+    def _kill(self, program: str) -> bool:
+        process = self.installed.processes[program]
+        with suppress(psutil.NoSuchProcess):
+            # An init system ends with a service what the service started.
+            known = psutil.Process(process.pid)
+            for each in (known, *known.children(recursive=True)):
+                each.kill()
+        process.wait()
         return True
 
     def _leave_a_transaction_open(self) -> bool:
