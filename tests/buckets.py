@@ -39,7 +39,7 @@ def buckets() -> Iterator[dict[str, str]]:
                 "AWS_SECRET_ACCESS_KEY": "secret",
             }
         finally:
-            server.terminate()
+            server.kill()
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -54,6 +55,11 @@ hypothesis.settings.load_profile("unhurried")
 hypothesis.settings.register_profile("thorough", deadline=None)
 
 _numbers = count()
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # So it is in what a script starts with &. Dagster then ignores SIGTERM too, and so does every process that
+    # a test starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_xdist_auto_num_workers() -> int:

@@ -55,6 +55,8 @@ from tests.oracle import PUBLISHED, assert_equals_recount
 PROMPTS = [uuid.UUID(int=number) for number in range(1, 5)]
 USERS = [LEAVER, *(uuid.UUID(int=number) for number in range(1002, 1006))]
 
+OURS, AN_APPS = "our tables", "an app's tables"
+
 # What the app did, whatever the pipeline makes of it; retention removes nothing here.
 EVERYTHING = "everything"
 CREATE = f"CREATE TABLE {EVERYTHING} (LIKE prompt_usage)"
@@ -111,6 +113,12 @@ class World:
         self.dice = random.Random(1)  # noqa: S311  no secret
         with psycopg.connect(database.conninfo) as app:
             app.execute(CREATE.encode())
+            # An app's may have no zone, and mean UTC, as its sessions do here.
+            app.execute(f"ALTER TABLE {EVERYTHING} ALTER created_at TYPE timestamptz".encode())
+            if app.execute("SELECT to_regclass('users')").fetchone() != (None,):
+                app.cursor().executemany(
+                    "INSERT INTO users (id, email) VALUES (%s, %s)", [(user, str(user)) for user in USERS]
+                )
             app.cursor().executemany(
                 "INSERT INTO prompts (id, name, template) VALUES (%s, 'name', 'template')",
                 [(prompt,) for prompt in PROMPTS],
@@ -192,6 +200,10 @@ class World:
         return {file.name for file in Path(self.lake).glob("*/day=*/*")} - named
 
 
+Worlds = Callable[[str, str], World]
+"""The world for a scenario, on our tables or on an app's."""
+
+
 def suffer(world: World, children: Children, scenario: str, fault: str = "", number: float = 0) -> Outcome:
     """The app lives on, a child works, the fault happens, and all is well again after a plain refresh."""
     world.live()
@@ -245,29 +257,33 @@ def children() -> Iterator[Children]:
 
 @pytest.fixture(scope="module")
 def worlds(
-    new_database: NewDatabase, migrated_template: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[[str], World]]:
+    new_database: NewDatabase,
+    migrated_template: str,
+    adopted_template: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Worlds]:
     """Gives each test the world that the one before left, and a new one where that one failed.
 
     Days expire for good, so retention has a world of its own.
     """
-    made: dict[bool, World] = {}
+    templates = {OURS: migrated_template, AN_APPS: adopted_template}
+    made: dict[tuple[bool, str], World] = {}
     with ExitStack() as databases:
 
-        def world(scenario: str) -> World:
-            expires = scenario == RETENTION
-            if expires not in made or not made[expires].is_well:
-                database = databases.enter_context(new_database(migrated_template))
-                made[expires] = World(database, tmp_path_factory.mktemp("lake"))
-            return made[expires]
+        def world(scenario: str, tables: str) -> World:
+            kind = (scenario == RETENTION, tables)
+            if kind not in made or not made[kind].is_well:
+                database = databases.enter_context(new_database(templates[tables]))
+                made[kind] = World(database, tmp_path_factory.mktemp("lake"))
+            return made[kind]
 
         yield world
 
 
 @pytest.fixture
-def world(worlds: Callable[[str], World], scenario: str) -> World:
+def world(worlds: Worlds, scenario: str, tables: str) -> World:
     """A world on the session's server."""
-    return worlds(scenario)
+    return worlds(scenario, tables)
 
 
 def is_thorough(config: pytest.Config) -> bool:
@@ -278,11 +294,13 @@ def is_thorough(config: pytest.Config) -> bool:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Where time is short, only a refresh meets every fault; what removes raw rows is killed at a step, too.
 
-    All but that is among the random kills.
+    All but that is among the random kills, and on our own tables.
     """
     if "scenario" in metafunc.fixturenames:
         few = [REFRESH, RETENTION, ERASURE] if metafunc.function is test_killed_at_a_step else [REFRESH]
         metafunc.parametrize("scenario", SCENARIOS if is_thorough(metafunc.config) else few)
+    if "tables" in metafunc.fixturenames:
+        metafunc.parametrize("tables", [OURS, AN_APPS] if is_thorough(metafunc.config) else [AN_APPS])
 
 
 @pytest.fixture
@@ -357,10 +375,8 @@ def test_killed_between_a_file_and_its_commit(
     assert world.unnamed_files() > before
 
 
-def test_killed_at_a_random_moment(
-    worlds: Callable[[str], World], children: Children, *, thorough: bool
-) -> None:
-    world = worlds(REFRESH)
+def test_killed_at_a_random_moment(worlds: Worlds, children: Children, *, thorough: bool) -> None:
+    world = worlds(REFRESH, OURS)
     seed = random.SystemRandom().randrange(10**6)
     dice = random.Random(seed)  # noqa: S311  no secret
     world.is_well = False
@@ -399,8 +415,8 @@ def test_lost_connections(world: World, children: Children, scenario: str, *, th
     assert_happened(ended, lambda outcome: bool(outcome.error))
 
 
-def test_disk_becomes_full_in_a_file(worlds: Callable[[str], World], children: Children) -> None:
-    world = worlds(REFRESH)
+def test_disk_becomes_full_in_a_file(worlds: Worlds, children: Children) -> None:
+    world = worlds(REFRESH, OURS)
     refresh(world.database, world.lake, FIRST_DAY)
     world.grow(20_000)
     before = world.published()
@@ -411,8 +427,8 @@ def test_disk_becomes_full_in_a_file(worlds: Callable[[str], World], children: C
     assert world.published() != before
 
 
-def test_reader_lost_in_the_middle_of_a_stream(worlds: Callable[[str], World], children: Children) -> None:
-    world = worlds(REFRESH)
+def test_reader_lost_in_the_middle_of_a_stream(worlds: Worlds, children: Children) -> None:
+    world = worlds(REFRESH, AN_APPS)
     step = undisturbed(world, children, REFRESH).steps.index(NEXT_EVENTS) + 1
     refresh(world.database, world.lake, FIRST_DAY)
     world.grow(40_000)
