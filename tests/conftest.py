@@ -57,7 +57,7 @@ hypothesis.settings.register_profile("thorough", deadline=None)
 _numbers = count()
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # So it is in what a script starts with &. Dagster then ignores SIGTERM too, and so does every process that
+    # As in what a script starts with &. Dagster then ignores SIGTERM too, and so does every process that
     # a test starts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
