@@ -24,7 +24,6 @@ from pipeline.orchestration.jobs import RANGE_START
 from pipeline.orchestration.running import BACKFILL, REASON, WRITERS
 from tests.browser import chromium
 from tests.command import environment
-from tests.conftest import FIRST_DAY
 from tests.oracle import assert_equals_recount
 
 START_SECONDS = 120
@@ -36,6 +35,7 @@ BACKFILL_MS = 240_000
 
 TODAY = dt.datetime.now(dt.UTC).date()
 DAYS = [TODAY - number * ONE_DAY for number in range(10, 0, -1)]
+FIRST_DAY = DAYS[0] - 10 * ONE_DAY
 
 
 def wait_until_up(address: str) -> None:
@@ -88,7 +88,9 @@ def dagster_ui(home: Path, database: Database) -> Iterator[str]:
                 "--port",
                 str(port),
             ],
-            env=environment(home, DATABASE_URL=database.conninfo),
+            env=environment(
+                home, DATABASE_URL=database.conninfo, PROMPT_STATS_START_DATE=FIRST_DAY.isoformat()
+            ),
             stdout=log,
             stderr=log,
             start_new_session=True,
