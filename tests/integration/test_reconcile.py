@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
@@ -17,8 +17,9 @@ from pipeline.lake.partials import USAGE, USERS, open_partials
 from pipeline.lake.usage_events import open_usage_events
 from pipeline.reconcile import reconcile
 from pipeline.refresh import refresh
-from tests.conftest import FIRST_DAY
+from tests.conftest import FIRST_DAY, NewDatabase
 from tests.oracle import assert_equals_recount
+from tests.published import Published, publish
 
 NOW = dt.datetime.now(dt.UTC)
 TODAY = NOW.date()
@@ -34,20 +35,32 @@ INSERT = """
 """
 
 
+def live(app: psycopg.Connection) -> None:
+    """Events of odd kinds on a few days of two months."""
+    app.execute("INSERT INTO prompts (id, name, template) VALUES (%s, 'a name', 'a template')", (PROMPT,))
+    for number in (0, 1, 5, 39, 40):
+        at = NOW - number * ONE_DAY
+        app.execute(INSERT, (PROMPT, USER, "studio", True, number, None, at))
+        app.execute(INSERT, (PROMPT, None, None, None, None, "timeout after 3 s", at))
+        app.execute(INSERT, (PROMPT, USER, "", False, -5, "é\n|\x01", at))
+    app.execute(INSERT, (PROMPT, USER, "studio", True, 1, None, None))
+    app.execute(INSERT, (PROMPT, USER, "studio", True, 1, None, NOW - 4000 * ONE_DAY))
+
+
+@pytest.fixture(scope="module")
+def published(
+    new_database: NewDatabase, migrated_template: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Published]:
+    """The events, counted."""
+    with publish(new_database, migrated_template, tmp_path_factory.mktemp("lake"), live) as published:
+        yield published
+
+
 @pytest.fixture
-def history(database: Database, lake: str) -> Database:
-    """Events of odd kinds on a few days of two months, published."""
-    with psycopg.connect(database.conninfo) as app:
-        app.execute("INSERT INTO prompts (id, name, template) VALUES (%s, 'a name', 'a template')", (PROMPT,))
-        for number in (0, 1, 5, 39, 40):
-            at = NOW - number * ONE_DAY
-            app.execute(INSERT, (PROMPT, USER, "studio", True, number, None, at))
-            app.execute(INSERT, (PROMPT, None, None, None, None, "timeout after 3 s", at))
-            app.execute(INSERT, (PROMPT, USER, "", False, -5, "é\n|\x01", at))
-        app.execute(INSERT, (PROMPT, USER, "studio", True, 1, None, None))
-        app.execute(INSERT, (PROMPT, USER, "studio", True, 1, None, NOW - 4000 * ONE_DAY))
-    refresh(database, lake, FIRST_DAY)
-    return database
+def history(published: Published, lake: str) -> Iterator[Database]:
+    """The same for a test alone."""
+    with published.copy(lake) as database:
+        yield database
 
 
 def files_of(lake: str, table: str, day: dt.date) -> list[Path]:
