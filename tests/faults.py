@@ -46,6 +46,7 @@ from pipeline.lake.delta_table import DailyTable
 from pipeline.reconcile import reconcile
 from pipeline.refresh import refresh
 from pipeline.retention import retain
+from tests import sessions
 from tests.command import REPOSITORY
 from tests.conftest import FIRST_DAY
 
@@ -152,9 +153,8 @@ def end_sessions(task: Task, which: str) -> None:
     """The server ends some of the child's sessions, and answers new ones."""
     # No block of a connection: that would commit, which is a step.
     with contextlib.closing(psycopg.connect(task.conninfo, autocommit=True)) as connection:
-        connection.execute(
-            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
-            f" WHERE application_name = '{CHILD}' AND pid <> pg_backend_pid() AND {which}".encode()
+        sessions.end_sessions(
+            connection, f"application_name = '{CHILD}' AND pid <> pg_backend_pid() AND {which}"
         )
 
 

@@ -29,6 +29,7 @@ from pipeline.tracking import PromptTracker
 from pipeline.tracking.buffer import EVENT_BYTES
 from pipeline.tracking.tracker import BUFFER_BYTES
 from pipeline.tracking.writer import BATCH_EVENTS
+from tests.sessions import end_sessions
 
 PROMPT_ID = uuid.UUID("0198c2a6-0000-7000-8000-000000000001")
 SLUG = "portrait-selfie-casual"
@@ -77,10 +78,7 @@ class Postgres:
             self._end_connections(connection)
 
     def _end_connections(self, connection: psycopg.Connection[Any]) -> None:
-        connection.execute(
-            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = %s",
-            [conninfo_to_dict(self.conninfo)["dbname"]],
-        )
+        end_sessions(connection, f"datname = '{conninfo_to_dict(self.conninfo)['dbname']}'")
 
 
 @pytest.fixture
