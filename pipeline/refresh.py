@@ -20,7 +20,7 @@ from pipeline.errors import LakeError
 from pipeline.lake import source
 from pipeline.lake.partials import USAGE, USERS, open_partials, roll_up_days, stale_days
 from pipeline.lake.periods import settle
-from pipeline.lake.usage_events import open_usage_events, sync_days
+from pipeline.lake.usage_events import open_usage_events, require_own, sync_days
 from pipeline.publish.publish import PublishReport, publish
 from pipeline.publish.values import publish_values
 from pipeline.queries import query
@@ -67,10 +67,13 @@ def plan_refresh(database: Database, lake: str, first_day: dt.date) -> Plan:
     New rows since the published watermark, updated and deleted rows, days that opened since, published
     days that the lake does not have, and days whose partials are older than their raw events, as a crash
     may leave them. After a restore, all days.
+
+    :raises LakeError: the lake is another database's.
     """
     events = open_usage_events(lake)
     held = set(events.days()["day"])
     with database.engine.connect() as connection:
+        require_own(connection, events)
         snapshot = source.take_snapshot(connection)
         previous = source.latest_refresh(connection)
         is_elsewhere = source.is_elsewhere(connection, snapshot)

@@ -19,7 +19,7 @@ from pipeline.doctor.findings import Finding, ok, warning, wrong
 from pipeline.doctor.setup import Setup
 from pipeline.errors import readable
 from pipeline.lake import source
-from pipeline.lake.usage_events import TABLE, open_usage_events
+from pipeline.lake.usage_events import TABLE, open_usage_events, require_own
 
 GIB = 2**30
 LITTLE = 5 * GIB
@@ -97,11 +97,14 @@ def _tried(probe: str) -> str | None:
 
 
 def events(setup: Setup) -> Iterator[Finding]:
-    """The lake has raw events if anything was published."""
+    """The lake has raw events if anything was published, and this database's."""
     uri = f"{setup.settings.lake.rstrip('/')}/{TABLE}"
+    is_there = DeltaTable.is_deltatable(uri)
     with setup.database.engine.connect() as connection:
         published = (source.latest_refresh(connection) or {}).get("usage_count")
-    if DeltaTable.is_deltatable(uri):
+        if is_there:
+            require_own(connection, open_usage_events(setup.settings.lake))
+    if is_there:
         days = open_usage_events(setup.settings.lake).days()
         held = formats.count(int(days["usage_count"].sum()))
         yield ok("events", f"the lake has {held} events of {plural(days.height, 'day')}")

@@ -99,6 +99,11 @@ def is_elsewhere(connection: Connection, snapshot: Snapshot) -> bool:
     return sync is not None and (sync.server != snapshot.server or sync.high > snapshot.next_xid)
 
 
+def has_synced(connection: Connection) -> bool:
+    """Whether this database has filled a lake since it was migrated."""
+    return connection.execute(LATEST_SYNC).one_or_none() is not None
+
+
 def record_sync(connection: Connection, snapshot: Snapshot) -> None:
     """Keeps the watermark of a sync, for ``as_of`` and for :func:`is_elsewhere`."""
     connection.execute(
@@ -138,6 +143,7 @@ def renumber(connection: Connection, snapshot: Snapshot, names: TableNames) -> N
     connection.execute(stats_expired_day.update().values(high=0))
     connection.execute(user_stats_day.delete())
     connection.execute(FORGET_WATERMARKS)
+    record_sync(connection, snapshot)
 
 
 def record_strays(connection: Connection, snapshot: Snapshot, counts: Mapping[dt.date, int]) -> None:

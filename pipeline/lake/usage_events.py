@@ -16,9 +16,11 @@ from typing import NamedTuple
 
 import polars as pl
 import pyarrow as pa
+from sqlalchemy import Connection
 
 from pipeline.database import Database, Lock
 from pipeline.days import chunks
+from pipeline.errors import LakeError
 from pipeline.lake import source
 from pipeline.lake.delta_table import DailyTable
 from pipeline.lake.flow import Hearer, Progress, now_and_then
@@ -209,6 +211,24 @@ def _read_short_days_again(database: Database, report: SyncReport, expected: Map
             source.read_again(connection, unequal)
 
 
+def require_own(connection: Connection, table: DailyTable) -> None:
+    """Makes sure that the lake is empty, or was filled from this database.
+
+    Marks of another one say nothing about the rows of this; and what it holds may be nowhere else.
+
+    :raises LakeError: it is another's.
+    """
+    days = table.days()
+    if not days.is_empty() and not source.has_synced(connection):
+        raise LakeError(
+            "Using the lake",
+            f"it holds events of {days.height} days, and this database has not filled it since it was"
+            " migrated: another database did, or this one before migrate --undo",
+            "Have PROMPT_STATS_LAKE_URI name another folder, or move this one away: then all of prompt_usage"
+            " is read. Nothing was changed",
+        )
+
+
 def move_in(database: Database, table: DailyTable) -> None:
     """Makes the lake forget another server's transaction ids, if it holds any.
 
@@ -218,8 +238,10 @@ def move_in(database: Database, table: DailyTable) -> None:
     The published stats stay until that is done. Doing it again changes nothing.
 
     :raises DatabaseError: the role may not change the raw table.
+    :raises LakeError: the lake was filled by who knows whom.
     """
     with database.engine.begin() as connection:
+        require_own(connection, table)
         snapshot = source.take_snapshot(connection)
         if not source.is_elsewhere(connection, snapshot):
             return

@@ -22,11 +22,11 @@ from pipeline.adoption.plan import Lock
 from pipeline.checks.catalog import CHECKS
 from pipeline.checks.report import Subject
 from pipeline.database import Database
-from pipeline.errors import DatabaseError
+from pipeline.errors import DatabaseError, LakeError
 from pipeline.lake import source
 from pipeline.names import TableNames
 from pipeline.reconcile import reconcile
-from pipeline.refresh import refresh
+from pipeline.refresh import plan_refresh, refresh
 from pipeline.retention import retain
 from pipeline.schema import migrate, plan_migration, require_current, undo
 from pipeline.tracking import PromptTracker
@@ -201,6 +201,28 @@ def test_an_apps_database_is_adopted_counted_and_given_back(field: Database, lak
         app.execute("DROP SCHEMA oracle CASCADE")
     assert structure(field) == before
     assert rows(field, kept) == kept_rows
+
+
+def test_the_lake_of_an_earlier_adoption_is_not_taken_for_this_ones(field: Database, lake: str) -> None:
+    migrate(field)
+    refresh(field, lake, FIRST_DAY)
+    undo(field)
+    with connect(field) as app:
+        for number in range(20, 25):
+            use(app, number)
+        app.execute("DELETE FROM prompt_usage WHERE success")
+    migrate(field)
+    with connect(field) as app:
+        before = app.execute("SELECT * FROM prompts ORDER BY id").fetchall()
+
+    with pytest.raises(LakeError, match="before migrate --undo"):
+        plan_refresh(field, lake, FIRST_DAY)
+    with pytest.raises(LakeError, match="before migrate --undo"):
+        refresh(field, lake, FIRST_DAY, [])
+
+    with connect(field) as app:
+        assert app.execute("SELECT * FROM prompts ORDER BY id").fetchall() == before
+    assert_true(field, f"{lake}/another")
 
 
 def test_the_plan_says_each_lock_and_changes_nothing(field: Database) -> None:
