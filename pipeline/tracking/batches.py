@@ -92,7 +92,10 @@ def _has_our_types(connection: psycopg.Connection[Any]) -> bool:
         with connection.cursor(row_factory=tuple_row) as cursor:
             is_our_own, id_type = cursor.execute(USAGE_TYPES).fetchone() or (False, None)
         if id_type not in ("uuid", "text", "character varying"):
-            raise FeatureNotSupported(f"the ids of prompt_usage are {id_type}, and must be able to be UUIDs")
+            raise FeatureNotSupported(
+                f"prompt_usage.id is of type {id_type}, and this writes UUIDs:"
+                " have the app insert its events itself (docs/adoption.md)"
+            )
         _OURS[connection] = is_our_own
     return _OURS[connection]
 

@@ -28,6 +28,9 @@ BATCH_SECONDS = 0.2
 RETRY_SECONDS = 5.0
 """Longest pause after a failure; the first is a tenth, and each one twice as long as the last."""
 
+SAY_EVERY_SECONDS = 60.0
+"""How often the same failure is logged."""
+
 LOOK_EVERY_SECONDS = 5.0
 """How often a journal is looked at for what another process left there."""
 
@@ -68,6 +71,8 @@ class Writer:
         self._is_over = False
         self._added_count = 0
         self._pause_seconds = 0.0
+        self._said = ""
+        self._say_again_from = 0.0
         self._thread = threading.Thread(target=self._run, name="prompt-stats-tracker", daemon=True)
         self._thread.start()
 
@@ -141,13 +146,21 @@ class Writer:
                     store.done()
                     self._pause_seconds = 0.0
         except Exception as error:
-            # An outage is expected, anything else is logged whole. Either way the events still wait.
-            is_expected = isinstance(error, psycopg.Error) and is_outage(error)
+            # Whatever it is, the events still wait.
             if not self._is_over:
-                logger.warning("Prompt usage events wait: %s", error, exc_info=not is_expected)
+                self._say(error)
             self._disconnect()
             return False
+        self._said = ""
         return True
+
+    def _say(self, error: Exception) -> None:
+        """Logs what is in the way; an outage is expected, anything else is logged whole."""
+        if str(error) == self._said and time.monotonic() < self._say_again_from:
+            return
+        self._said, self._say_again_from = str(error), time.monotonic() + SAY_EVERY_SECONDS
+        is_expected = isinstance(error, psycopg.Error) and is_outage(error)
+        logger.warning("Prompt usage events wait: %s", error, exc_info=not is_expected)
 
     def _write(self, records: Sequence[Record]) -> None:
         if self._connection is None:
