@@ -11,6 +11,9 @@ from typing import NamedTuple, TypeVar
 
 ONE_DAY = dt.timedelta(days=1)
 
+NOTHING_KNOWN = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+"""The ``as_of`` of stats of which nothing is known to be complete."""
+
 
 class DayRange(NamedTuple):
     """A range of days, both ends included."""

@@ -21,12 +21,11 @@ from pipeline.alerts.messages import Row, digest
 from pipeline.alerts.rules import judge
 from pipeline.alerts.states import Alert, Figures, Finding, Rule, Series, State, advance, news, told
 from pipeline.database import Database, Lock
-from pipeline.days import DayRange
+from pipeline.days import NOTHING_KNOWN, DayRange
 from pipeline.engines import duckdb_engine
 from pipeline.errors import NotFoundError
 from pipeline.lake import source
 from pipeline.lake.usage_events import open_usage_events
-from pipeline.publish.progress import NOTHING_KNOWN
 from pipeline.reading import alert_rows
 from pipeline.settings import Settings
 from pipeline.tables import prompts, stats_alert_evaluation, stats_alerts

@@ -12,6 +12,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.days import NOTHING_KNOWN
 from pipeline.formats import count, moment, percent, quoted_if_blank, seconds, shown
 from pipeline.rejected import Rejections
 
@@ -31,6 +32,8 @@ def age(answer: Mapping[str, Any]) -> str:
     """As of when an answer is, and how long ago that was."""
     if answer["as_of"] is None:
         return "nothing published yet; run: prompt-stats refresh"
+    if answer["as_of"] == NOTHING_KNOWN:
+        return "not complete yet: some days changed while they were read; run prompt-stats refresh again"
     return f"as of {moment(answer['as_of'])}, {answer['lag_seconds']:,.0f} s ago"
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 from sqlalchemy import Connection, text
 
-from pipeline.days import ONE_DAY, DayRange
+from pipeline.days import NOTHING_KNOWN, ONE_DAY, DayRange
 from pipeline.lake import source
 from pipeline.publish.guard import require_progress, require_published_days
 from pipeline.queries import query
@@ -18,9 +18,6 @@ from pipeline.queries import query
 PENDING_DAYS = text(query("postgres/pending_days"))
 CLEAR_INVALIDATIONS = text(query("postgres/clear_invalidations"))
 KNOWN_AS_OF = text(query("postgres/known_as_of"))
-
-NOTHING_KNOWN = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-"""The ``as_of`` of stats of which nothing is known to be complete."""
 
 
 @dataclass(frozen=True)
