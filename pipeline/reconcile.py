@@ -60,7 +60,8 @@ def reconcile(
 ) -> ReconcileReport:
     """Compares, repairs, and publishes. ``progress`` is called with the months compared and their number.
 
-    Only what was published before is compared with Postgres: newer rows are the refresh's business.
+    Only what was published before is compared with Postgres: newer rows, and days with updates and deletes
+    that are noted, are the refresh's business.
 
     :raises LakeError: the lake can't be written.
     """
@@ -113,7 +114,10 @@ def _compare_raw(
     """Compares the raw events of a month; the lake's writers wait so long."""
     with database.locked(Lock.LAKE), database.engine.connect() as connection:
         expired = source.expired_days(connection)
-        kept = [day for day in days if day not in expired]
+        changed = source.invalidated_days(connection, first_day)
+        # Days of which the app has changed rows since are no fault: the refresh reads them again whole.
+        known = days if None in changed else changed.keys()
+        kept = [day for day in days if day not in expired and day not in known]
         here, unreadable = in_lake(open_usage_events(lake), days, high)
         there = in_postgres(connection, kept, high, first_day) if kept else {}
     report.days += len(kept)

@@ -95,6 +95,14 @@ def test_nothing_is_found_where_nothing_is_wrong(history: Database, lake: str) -
     assert (report.repaired, report.rebuilt, report.lost, report.rows_corrected) == ({}, {}, {}, {})
 
 
+def test_what_the_app_deletes_is_no_fault(history: Database, lake: str) -> None:
+    with psycopg.connect(history.conninfo) as app:
+        app.execute("DELETE FROM prompt_usage WHERE user_id IS NULL")
+    report = reconcile(history, lake, FIRST_DAY)
+    assert (report.repaired, report.rebuilt) == ({}, {})
+    assert_equals_recount(history, FIRST_DAY)
+
+
 @pytest.mark.parametrize(
     ("harm", "day"),
     [(delete_files, FIRST_DAY), (delete_files, TODAY), (truncate_files, OLD), (scribble_on_files, OLD)],
