@@ -123,11 +123,7 @@ def migration_plan(plan: MigrationPlan) -> RenderableType:
         lines += [
             Text(step.what, style="bold"),
             Text(f"  lock on a table of the app: {step.lock.value}"),
-            *(
-                Text(f"  {' '.join(statement.split())};", style="dim")
-                for statement in step.statements
-                if not statement.startswith("COMMENT ")
-            ),
+            *(Text(f"  {' '.join(statement.split())};", style="dim") for statement in step.statements),
         ]
     return Group(*lines)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import sys
 import threading
 import time
 import uuid
@@ -28,9 +29,10 @@ from pipeline.names import TableNames
 from pipeline.reconcile import reconcile
 from pipeline.refresh import refresh
 from pipeline.retention import retain
-from pipeline.schema import migrate, plan_migration, require_current, undo
+from pipeline.schema import Hearer, migrate, plan_migration, require_current, undo
 from pipeline.tracking import PromptTracker
 from tests.api import served
+from tests.command import prompt_stats
 from tests.conftest import APP_SCHEMA, FIRST_DAY, NewDatabase, databases_of, other_server
 from tests.oracle import assert_equals_recount
 
@@ -203,10 +205,11 @@ def test_an_apps_database_is_adopted_counted_and_given_back(field: Database, lak
     assert rows(field, kept) == kept_rows
 
 
-def test_the_plan_says_each_lock_and_changes_nothing(field: Database) -> None:
+def test_the_plan_says_each_lock_and_changes_nothing(field: Database, tmp_path: Path) -> None:
     before = structure(field)
 
     plan = plan_migration(field)
+    printed = prompt_stats(tmp_path, "migrate", "--plan", DATABASE_URL=field.conninfo).stdout.splitlines()
 
     assert structure(field) == before
     assert [step.what for step in plan.steps if step.lock is Lock.ACCESS_EXCLUSIVE] == [
@@ -219,7 +222,11 @@ def test_the_plan_says_each_lock_and_changes_nothing(field: Database) -> None:
         "adds the column public.prompt_usage.ingest_xid",
         "adds the column public.posts.prompt_id",
     ]
-    done = migrate(field).steps
+    statements = [" ".join(each.split()) for step in plan.steps for each in step.statements]
+    assert [line.strip() for line in printed if line.endswith(";")] == [f"{each};" for each in statements]
+    heard = list[str]()
+    done = migrate(field, Hearer(did=heard.append)).steps
+    assert heard == done
     assert done == [*plan.revisions, *(step.what for step in plan.steps)]
     assert plan_migration(field).steps == []
 
@@ -303,7 +310,9 @@ RENAME = """
 """
 
 
-def test_another_schema_and_other_names_work_the_same(new_database: NewDatabase, lake: str) -> None:
+def test_another_schema_and_other_names_work_the_same(
+    new_database: NewDatabase, lake: str, tmp_path: Path
+) -> None:
     with made(new_database, APP_SCHEMA.read_text(), rename=RENAME, names=RENAMED) as database:
         before, columns = structure(database), columns_of(database, "shop")
         kept = [(f'shop."{table}"', name) for table, name in columns if name not in {*COUNTERS, "uses"}]
@@ -313,6 +322,10 @@ def test_another_schema_and_other_names_work_the_same(new_database: NewDatabase,
         assert migrate(database).steps == []
         assert_true(database, lake)
         assert rows(database, kept) == kept_rows
+        program = "import psycopg; psycopg.connect().execute('SELECT usage_count FROM prompts')"
+        given = {"DATABASE_URL": make_conninfo(database.conninfo, options=""), "PROMPT_STATS_TABLES": RENAMED}
+        ran = prompt_stats(tmp_path, "exec", sys.executable, "-c", program, **given)
+        assert ran.returncode == 0, ran.stderr
 
         # Late events, changed rows, retention, a restored dump: through the views.
         with PromptTracker(database.conninfo) as tracker:
@@ -415,12 +428,16 @@ def test_a_step_that_was_interrupted_is_taken_again(field: Database) -> None:
 def test_a_lock_that_others_hold_is_given_up_in_time(
     field: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(steps, "PATIENCE_SECONDS", 0.5)
+    for name, value in {"LOCK_MILLISECONDS": 50, "PAUSE_SECONDS": 0.1, "PATIENCE_SECONDS": 0.5}.items():
+        monkeypatch.setattr(steps, name, value)
+    heard = list[str]()
     with psycopg.connect(field.conninfo) as slow:
         slow.execute("SELECT FROM prompts LIMIT 1")
         with pytest.raises(DatabaseError, match=r"adds the column public\.prompts\.slug.*lock timeout"):
-            migrate(field)
-    assert migrate(field).steps[0] == "adds the column public.prompts.slug"
+            migrate(field, Hearer(waits=heard.append))
+    step = "adds the column public.prompts.slug"
+    assert heard == [f"waits for a lock that another transaction holds: {step}"]
+    assert migrate(field).steps[0] == step
 
 
 def test_writers_go_on_while_it_migrates(field: Database, lake: str) -> None:
