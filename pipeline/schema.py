@@ -140,6 +140,12 @@ def require_current(database: Database) -> None:
         )
 
 
+def is_current(database: Database) -> bool:
+    """Whether the schema is this version's."""
+    with database.engine.connect() as connection:
+        return _revision(connection) == _head()
+
+
 def _plan(database: Database) -> Plan:
     with database.engine.connect() as connection:
         plan = plan_adoption(read_catalog(connection, database.names), database.names)
