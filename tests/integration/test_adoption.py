@@ -251,7 +251,7 @@ def test_tables_that_the_app_does_not_have_are_made(field: Database, lake: str) 
     [
         (
             "ALTER TABLE prompt_usage DROP COLUMN created_at",
-            r"public\.prompt_usage\.created_at is missing: When.*prompt_usage\.created_at=its_name",
+            r"public\.prompt_usage\.created_at is missing: When[^.]*\. Say.*\.created_at=its_name",
         ),
         (
             "ALTER TABLE prompt_usage ALTER success DROP DEFAULT, ALTER success TYPE integer USING 1",
@@ -259,7 +259,15 @@ def test_tables_that_the_app_does_not_have_are_made(field: Database, lake: str) 
         ),
         (
             "ALTER TABLE posts RENAME TO pictures; CREATE VIEW posts AS SELECT * FROM pictures",
-            r"public\.posts is a view, where an ordinary table is needed",
+            r"public\.posts is a view, where an ordinary table is needed\. Name the table itself",
+        ),
+        (
+            "DROP TABLE posts; CREATE TABLE posts (id uuid, created_at timestamp) PARTITION BY LIST (id)",
+            r"public\.posts is partitioned, .*\. Nothing was changed: partitioned tables can't be used yet",
+        ),
+        (
+            "ALTER TABLE prompts ALTER usage_count TYPE real",
+            r"usage_count is real, and should be bigint or integer or numeric or smallint\. Change its type",
         ),
         (
             """
