@@ -79,11 +79,13 @@ def drift(answer: Mapping[str, Any]) -> RenderableType:
         return "Nobody kept counters in prompts: there is nothing to compare."
     names = {each["prompt_id"]: each["name"] for each in found["prompts"] if each["name"]}
     header, lines = rows(found, names, DIFFERING_SHOWN)
-    differing = f"{count(found['differing_count'])} of {count(found['prompt_count'])} prompts differ"
-    when = f"at {moment(answer['compared_at'])}, counted as of {moment(answer['as_of'])}"
+    differing = f"{count(found['differing_count'])} of {count(found['prompt_count'])} prompts"
+    # A comparison of now is of no refresh.
+    was = "differ, at" if answer["refresh_id"] is None else "differed before the write-back of"
+    when = f"{was} {moment(answer['compared_at'])}, counted as of {moment(answer['as_of'])}"
     table = Table(
         title="Counters in prompts → what is counted",
-        caption=f"{differing}, {when}.\nAll of them: prompt-stats drift --json",
+        caption=f"{differing} {when}.\nAll of them: prompt-stats drift --json",
         title_justify="left",
         box=box.SIMPLE,
     )
