@@ -26,6 +26,9 @@ All are in the schema `public`. The same texts are in the database, as comments:
 shows them. Moments are in UTC, rates are in percent. What the tables of the lake hold is in
 [The lake](lake.md), what a name means in [Names](naming.md).
 
+The tracker and `POST /events` refuse a negative generation time. One that an old row of `prompt_usage` has
+counts as it is: in the mean, and as the shortest.
+
 <!-- Made from the comments of pipeline/tables.py: python docs/tables.py > docs/tables.md -->"""
 
 _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped

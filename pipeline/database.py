@@ -17,7 +17,7 @@ from psycopg.conninfo import make_conninfo
 from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
-from pipeline.conninfo import DATABASE_URL, INSTEAD, READ_URL, libpq_conninfo
+from pipeline.conninfo import DATABASE_URL, READ_URL, libpq_conninfo
 from pipeline.errors import DatabaseError, DatabaseUnavailableError, LakeConflictError
 from pipeline.names import DEFAULT_NAMES, TableNames
 from pipeline.settings import Settings
@@ -163,7 +163,7 @@ class Database:
             raise DatabaseUnavailableError(
                 "Connecting to the database",
                 " ".join(str(error).split()).rstrip("?."),
-                f"Check {variable} and that the server runs, or unset it to use {INSTEAD[variable]}",
+                f"Check {variable}, and that the server runs",
             ) from None
         if version < MINIMUM_VERSION:
             raise DatabaseError(

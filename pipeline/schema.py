@@ -6,7 +6,7 @@ migrated by Alembic; ``migrations/`` holds the revisions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from alembic import command
@@ -20,6 +20,7 @@ from pipeline.adoption import steps
 from pipeline.adoption.catalog import quoted, read_catalog
 from pipeline.adoption.ids import Ids
 from pipeline.adoption.plan import Plan, Step, plan_adoption, undo_triggers
+from pipeline.adoption.steps import Hear, silent
 from pipeline.database import Database, Lock
 from pipeline.errors import DatabaseError, readable
 from pipeline.queries import shipped
@@ -27,8 +28,17 @@ from pipeline.queries import shipped
 VERSION_TABLE = "prompt_stats_schema_version"
 """Alembic's table, under a name that can't meet another Alembic in the same database."""
 
-Said = Callable[[str], None]
-"""Is told what is done next."""
+
+@dataclass(frozen=True)
+class Hearer:
+    """Is told what is done next, what was done, and, once a step, for which lock is waited."""
+
+    next: Hear = silent
+    did: Hear = silent
+    waits: Hear = silent
+
+
+SILENT = Hearer()
 
 
 @dataclass(frozen=True)
@@ -68,7 +78,7 @@ def plan_migration(database: Database) -> MigrationPlan:
         return MigrationPlan(_revisions(_revision(connection), _head()), adoption.steps)
 
 
-def migrate(database: Database, say: Said = lambda _: None) -> MigrationReport:
+def migrate(database: Database, hearer: Hearer = SILENT) -> MigrationReport:
     """Brings the schema to this version's: ours in one transaction, then the app's tables, step by step.
 
     Doing it again does what is left, or nothing.
@@ -78,16 +88,19 @@ def migrate(database: Database, say: Said = lambda _: None) -> MigrationReport:
     """
     with database.locked(Lock.SCHEMA):
         plan = _plan(database)
-        before, after = _migrate(database, "head", plan.ids, say)
+        before, after = _migrate(database, "head", plan.ids, hearer)
         done = _revisions(before, after)
+        for revision in done:
+            hearer.did(revision)
         for step in plan.steps:
-            say(step.what)
-            steps.take(database, step)
+            hearer.next(step.what)
+            steps.take(database, step, hearer.waits)
+            hearer.did(step.what)
             done.append(step.what)
     return MigrationReport(before, after, done)
 
 
-def undo(database: Database, say: Said = lambda _: None) -> MigrationReport:
+def undo(database: Database, hearer: Hearer = SILENT) -> MigrationReport:
     """Takes back all that :func:`migrate` added, and nothing else. Tables with rows of the app stay.
 
     :raises DatabaseError: a step can't be taken back; it goes on from there.
@@ -99,14 +112,17 @@ def undo(database: Database, say: Said = lambda _: None) -> MigrationReport:
         if before is None:
             return MigrationReport(None, None, [])
         done = []
-        for what in steps.take_back(database):
-            say(what)
+        for what in steps.take_back(database, hearer.waits):
+            hearer.did(what)
             done.append(what)
         # Without its table of notes the trigger would fail the app, whoever made it.
-        steps.run_alone(database, undo_triggers(catalog))
-        _migrate(database, "base", {}, say)
-        steps.run_alone(database, f"DROP TABLE {quoted(catalog.schema, VERSION_TABLE)}")
-    return MigrationReport(before, None, done + _revisions(None, before)[::-1])
+        steps.run_alone(database, undo_triggers(catalog), waits=hearer.waits)
+        _migrate(database, "base", {}, hearer)
+        steps.run_alone(database, f"DROP TABLE {quoted(catalog.schema, VERSION_TABLE)}", waits=hearer.waits)
+        for revision in _revisions(None, before)[::-1]:
+            hearer.did(revision)
+            done.append(revision)
+    return MigrationReport(before, None, done)
 
 
 def require_current(database: Database) -> None:
@@ -124,6 +140,12 @@ def require_current(database: Database) -> None:
         )
 
 
+def is_current(database: Database) -> bool:
+    """Whether the schema is this version's."""
+    with database.engine.connect() as connection:
+        return _revision(connection) == _head()
+
+
 def _plan(database: Database) -> Plan:
     with database.engine.connect() as connection:
         plan = plan_adoption(read_catalog(connection, database.names), database.names)
@@ -136,7 +158,7 @@ def _plan(database: Database) -> Plan:
     return plan
 
 
-def _migrate(database: Database, target: str, ids: Ids, say: Said) -> tuple[str | None, str | None]:
+def _migrate(database: Database, target: str, ids: Ids, hearer: Hearer) -> tuple[str | None, str | None]:
     """Has Alembic bring our tables to a revision; returns that before and after."""
     config = _config()
     config.attributes["ids"] = ids
@@ -149,7 +171,7 @@ def _migrate(database: Database, target: str, ids: Ids, say: Said) -> tuple[str 
         config.attributes["connection"] = connection
         before = _revision(connection)
         for revision in _revisions(before, _head()) if target == "head" else ():
-            say(revision)
+            hearer.next(revision)
         try:
             (command.upgrade if target == "head" else command.downgrade)(config, target)
         except CommandError as error:

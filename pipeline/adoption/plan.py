@@ -33,6 +33,21 @@ KINDS: dict[type[TypeEngine[Any]], set[str]] = {
 }
 """The types that do, for a column that ours has as such: an app may have others."""
 
+COUNTERS = {**KINDS, Integer: {*WHOLE, "numeric"}}
+"""The same for ``prompts``, whose counts are written back (``pipeline.publish.fitting``)."""
+
+IS_VIEW = "Name the table itself in PROMPT_STATS_TABLES"
+UNUSABLE = {
+    "v": ("a view", IS_VIEW),
+    "m": ("a materialized view", IS_VIEW),
+    "f": ("a foreign table", "Have DATABASE_URL name the database that has the table itself"),
+    "p": (
+        "partitioned",
+        "Nothing was changed: partitioned tables can't be used yet. Have the app write to an ordinary one",
+    ),
+}
+"""What is no ordinary table, by ``pg_class.relkind``: what it is called, and what to do."""
+
 NEEDED = {
     "prompts": {"id", "name"},
     "prompt_usage": {"id", "prompt_id", "success", "created_at"},
@@ -197,11 +212,8 @@ class _Adoption:
     def _problems_of(self, table: Table, found: FoundTable) -> Iterator[Problem]:
         qualified = self._qualified(table.name)
         if found.relkind != "r":
-            what = {"v": "a view", "m": "a materialized view", "f": "a foreign table", "p": "partitioned"}
-            yield Problem(
-                f"{qualified} is {what.get(found.relkind, 'no table')}, where an ordinary table is needed",
-                "Name the table itself in PROMPT_STATS_TABLES",
-            )
+            what, remedy = UNUSABLE.get(found.relkind, ("no table", IS_VIEW))
+            yield Problem(f"{qualified} is {what}, where an ordinary table is needed", remedy)
             return
         for column in table.columns:
             there = found.columns.get(self._names.column(table.name, column.name))
@@ -210,7 +222,7 @@ class _Adoption:
                 column.name in NEEDED[table.name] or (table.name, column.name) in self._names.columns
             ):
                 yield Problem(
-                    f"{named} is missing: {column.comment}",
+                    f"{named} is missing: {(column.comment or '').rstrip('.')}",
                     "Say in PROMPT_STATS_TABLES what it is called, as in"
                     f" {table.name}.{column.name}=its_name, or add it",
                 )
@@ -445,5 +457,6 @@ def default_of(column: Column[Any]) -> str | None:
 def wrong_type(column: Column[Any], found: FoundColumn) -> str | None:
     """What is wrong with a column's type, if anything; ``column`` is ours."""
     kind = UUID if kind_of_id(column.table.name, column.name) else type(column.type)
-    allowed = next(allowed for each, allowed in KINDS.items() if issubclass(kind, each))
+    kinds = COUNTERS if column.table.name == "prompts" else KINDS
+    allowed = next(allowed for each, allowed in kinds.items() if issubclass(kind, each))
     return None if found.type in allowed else f"is {found.type}, and should be {' or '.join(sorted(allowed))}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import tenacity
@@ -26,8 +26,17 @@ PATIENCE_SECONDS = 120.0
 """After it a step is given up."""
 
 
-def take(database: Database, step: Step) -> None:
-    """Takes a step and records how it is taken back. A lock that others hold is tried for, again and again.
+Hear = Callable[[str], None]
+"""Is told of something when it happens."""
+
+
+def silent(_: str) -> None:
+    """Tells nobody."""
+
+
+def take(database: Database, step: Step, waits: Hear = silent) -> None:
+    """Takes a step and records how it is taken back. A lock that others hold is tried for, again and again;
+    ``waits`` is told once.
 
     :raises DatabaseError: it can't be taken; the steps before it stay.
     """
@@ -39,7 +48,7 @@ def take(database: Database, step: Step) -> None:
             for statement in step.statements:
                 run_alone(database, statement)
         else:
-            for attempt in _attempts():
+            for attempt in _attempts(step.what, waits):
                 with attempt, database.engine.begin() as connection:
                     connection.exec_driver_sql(f"SET LOCAL lock_timeout = {LOCK_MILLISECONDS}")
                     for statement in step.statements:
@@ -47,8 +56,9 @@ def take(database: Database, step: Step) -> None:
                     _record(connection, step)
 
 
-def take_back(database: Database) -> Iterator[str]:
-    """Takes back all recorded steps, the last one first; says which, one after the other.
+def take_back(database: Database, waits: Hear = silent) -> Iterator[str]:
+    """Takes back all recorded steps, the last one first; says which, one after the other. ``waits`` is told
+    once of each lock that others hold.
 
     :raises DatabaseError: one can't be taken back; those after it are.
     """
@@ -57,19 +67,25 @@ def take_back(database: Database) -> Iterator[str]:
             select(stats_schema_change).order_by(stats_schema_change.c.id.desc())
         ).all()
     for change in changes:
-        with _in_words(f"undoing: {change.what}"):
+        undoing = f"undoing: {change.what}"
+        with _in_words(undoing):
             for statement in change.undo:
-                run_alone(database, statement)
+                run_alone(database, statement, undoing, waits)
             with database.engine.begin() as connection:
                 connection.execute(stats_schema_change.delete().where(stats_schema_change.c.id == change.id))
         yield change.what
 
 
-def _attempts() -> tenacity.Retrying:
+def _attempts(what: str, waits: Hear) -> tenacity.Retrying:
+    def hear(state: tenacity.RetryCallState) -> None:
+        if state.attempt_number == 1:
+            waits(f"waits for a lock that another transaction holds: {what}")
+
     return tenacity.Retrying(
         stop=tenacity.stop_after_delay(PATIENCE_SECONDS),
         wait=tenacity.wait_random(PAUSE_SECONDS, 2 * PAUSE_SECONDS),
         retry=tenacity.retry_if_exception(_is_locked),
+        before_sleep=hear,
         reraise=True,
     )
 
@@ -78,12 +94,12 @@ def _is_locked(error: BaseException) -> bool:
     return isinstance(error, DBAPIError) and isinstance(error.orig, LockNotAvailable)
 
 
-def run_alone(database: Database, statement: str) -> None:
+def run_alone(database: Database, statement: str, what: str = "", waits: Hear = silent) -> None:
     """Runs a statement in no transaction. What is done ``CONCURRENTLY`` waits as long as it takes: it waits
     for others, and nobody for it.
     """
     milliseconds = 0 if " CONCURRENTLY " in statement else LOCK_MILLISECONDS
-    for attempt in _attempts():
+    for attempt in _attempts(what or statement, waits):
         with attempt, database.engine.connect() as connection:
             connection.execution_options(isolation_level="AUTOCOMMIT")
             connection.exec_driver_sql(f"SET lock_timeout = {milliseconds}")

@@ -27,8 +27,8 @@ CHECKS = (
         prompt_daily_stats.name,
         Severity.ERROR,
         Cadence.HOURLY,
-        "Compares the sums by day, scene, environment and outfit with the totals, of each prompt and of all;"
-        " and the counters in `prompts`, unless the last refresh left them alone.",
+        "Compares the sums by day, scene, environment and outfit with the totals, of each prompt and of all."
+        " How many counters in `prompts` differ is only reported: an app may go on counting for itself.",
         "A stats table was changed by hand, or there is a fault of ours. `prompt-stats reconcile` compares"
         " everything and repairs; please report it if nobody changed the table.",
         sums.stats_add_up,

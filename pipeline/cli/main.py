@@ -8,13 +8,15 @@ from __future__ import annotations
 import logging
 import sys
 from contextlib import suppress
+from importlib import metadata
+from typing import Annotated
 
 import psycopg
 import typer
 from sqlalchemy.exc import DBAPIError
 
 from pipeline.cli import alerting, checking, events, exporting, keeping, reading, serving, tour, writing
-from pipeline.cli.context import messages
+from pipeline.cli.context import console, messages
 from pipeline.errors import PromptStatsError, SettingsError
 from pipeline.settings import LogFormat, settings
 
@@ -22,11 +24,29 @@ logger = logging.getLogger(__name__)
 
 app = typer.Typer(
     name="prompt-stats",
-    help="Usage statistics of prompt templates that equal a recount of the raw events.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def _print_version(is_asked: bool) -> None:  # noqa: FBT001  # typer calls it
+    if is_asked:
+        console.print(metadata.version("prompt-stats"), highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    *,
+    _version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version and end.", is_eager=True, callback=_print_version),
+    ] = False,
+) -> None:
+    """Usage statistics of prompt templates that equal a recount of the raw events."""
+
+
 for command in (
     tour.demo,
     writing.migrate,

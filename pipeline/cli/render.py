@@ -82,11 +82,13 @@ def drift(answer: Mapping[str, Any]) -> RenderableType:
         return "Nobody kept counters in prompts: there is nothing to compare."
     names = {each["prompt_id"]: each["name"] for each in found["prompts"] if each["name"]}
     header, lines = rows(found, names, DIFFERING_SHOWN)
-    differing = f"{count(found['differing_count'])} of {count(found['prompt_count'])} prompts differ"
-    when = f"at {moment(answer['compared_at'])}, counted as of {moment(answer['as_of'])}"
+    differing = f"{count(found['differing_count'])} of {count(found['prompt_count'])} prompts"
+    # A comparison of now is of no refresh.
+    was = "differ, at" if answer["refresh_id"] is None else "differed before the write-back of"
+    when = f"{was} {moment(answer['compared_at'])}, counted as of {moment(answer['as_of'])}"
     table = Table(
         title="Counters in prompts → what is counted",
-        caption=f"{differing}, {when}.\nAll of them: prompt-stats drift --json",
+        caption=f"{differing} {when}.\nAll of them: prompt-stats drift --json",
         title_justify="left",
         box=box.SIMPLE,
     )
@@ -126,11 +128,7 @@ def migration_plan(plan: MigrationPlan) -> RenderableType:
         lines += [
             Text(step.what, style="bold"),
             Text(f"  lock on a table of the app: {step.lock.value}"),
-            *(
-                Text(f"  {' '.join(statement.split())};", style="dim")
-                for statement in step.statements
-                if not statement.startswith("COMMENT ")
-            ),
+            *(Text(f"  {' '.join(statement.split())};", style="dim") for statement in step.statements),
         ]
     return Group(*lines)
 

@@ -10,7 +10,7 @@ import sys
 from typing import Annotated
 
 import typer
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import Conninfo
 from sqlalchemy import text
 
 from pipeline import reading, schema, seeding
@@ -28,9 +28,6 @@ from pipeline.tracking import PromptTracker
 DEMO_EVENTS = 200_000
 DEMO_DAYS = 30
 DEMO_SEED = 1
-
-LIBPQ = {"host": "HOST", "port": "PORT", "user": "USER", "password": "PASSWORD", "dbname": "DATABASE"}
-"""Parts of an address, and the variables in which libpq looks for them."""
 
 IS_USED = text(query("postgres/is_used"))
 
@@ -93,8 +90,15 @@ def execute(
 ) -> None:
     """Run a program, psql for example, with the database's address in its environment."""
     # Held open as for the UI: the embedded server runs as long as the program.
-    given = conninfo_to_dict(open_database().conninfo)
-    libpq = {f"PG{name}": str(given[key]) for key, name in LIBPQ.items() if given.get(key) is not None}
+    given = Conninfo.parse(open_database().conninfo.encode())
+    # All but our name: it is that program's session.
+    libpq = {
+        part.envvar.decode(): part.val.decode()
+        for part in given
+        if part.envvar and part.val and part.keyword != b"application_name"
+    }
+    # The search path is among them. Of two options the last one counts: the caller's.
+    libpq["PGOPTIONS"] = f"{libpq['PGOPTIONS']} {os.environ.get('PGOPTIONS', '')}".strip()
     environment = {**os.environ, **libpq}
     if not settings().database_url:
         environment["DATABASE_URL"] = client.start(settings().home)

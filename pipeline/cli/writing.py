@@ -56,7 +56,11 @@ def migrate(
     database = open_database()
     if plan:
         planned = schema.plan_migration(database)
-        print_json(planned.as_json()) if as_json else console.print(render.migration_plan(planned))
+        if as_json:
+            print_json(planned.as_json())
+        else:
+            # What is pasted elsewhere may not be broken.
+            console.print(render.migration_plan(planned), soft_wrap=True)
         return
     if undo and not yes:
         typer.confirm(
@@ -65,14 +69,27 @@ def migrate(
             err=True,
         )
     with working("migrating") as status:
-        report = (schema.undo if undo else schema.migrate)(database, status.update)
+
+        def did(step: str) -> None:
+            if as_json:
+                return
+            # The status stands on the same screen, and would take the line for its own.
+            status.stop()
+            console.print(
+                f"{'undid' if undo else 'did'}: {step}", highlight=False, markup=False, soft_wrap=True
+            )
+            console.file.flush()
+            status.start()
+
+        def waits(text: str) -> None:
+            messages.print(text, highlight=False, markup=False, soft_wrap=True)
+
+        hearer = schema.Hearer(status.update, did, waits)
+        report = (schema.undo if undo else schema.migrate)(database, hearer)
     if as_json:
         print_json(asdict(report))
     elif not report.steps:
         console.print(f"Nothing to do: the schema is at {report.after or 'its base'}.")
-    else:
-        for step in report.steps:
-            console.print(f"{'undid' if undo else 'did'}: {step}", highlight=False, markup=False)
 
 
 def seed_prompts(

@@ -36,7 +36,7 @@ STEPS = (
     Step("search path", server.search_path),
     Step("revision", schema.revision, ("search path",)),
     Step("rights", rights.rights, ("revision",)),
-    Step("tables", schema.tables, ("revision",)),
+    Step("tables", schema.tables, ("search path",)),
     Step("indexes", schema.indexes, ("revision",)),
     Step("the app's triggers", schema.triggers, ("revision",)),
     Step("lag", schema.lag, ("revision",)),

@@ -12,12 +12,12 @@ from pipeline.adoption.catalog import found_tables, quoted, read_catalog
 from pipeline.adoption.plan import INDEXES, TRIGGERS, plan_adoption
 from pipeline.checks import clocks
 from pipeline.checks.report import plural
-from pipeline.doctor.findings import Finding, ok, warning, wrong
+from pipeline.doctor.findings import Finding, ok, unchecked, warning, wrong
 from pipeline.doctor.rights import written_back
 from pipeline.doctor.setup import Setup
 from pipeline.names import APP_TABLES
 from pipeline.queries import query
-from pipeline.schema import require_current
+from pipeline.schema import is_current, require_current
 from pipeline.tables import metadata
 
 TOUCHING_TRIGGERS = text(query("postgres/touching_triggers"))
@@ -37,7 +37,7 @@ def revision(setup: Setup) -> Iterator[Finding]:
 
 
 def tables(setup: Setup) -> Iterator[Finding]:
-    """A line for each thing that is missing or other than needed."""
+    """A line for each thing that is missing or other than needed; before ``migrate``, that is in its way."""
     names = setup.database.names
     with setup.database.engine.connect() as connection:
         catalog = read_catalog(connection, names)
@@ -46,6 +46,9 @@ def tables(setup: Setup) -> Iterator[Finding]:
         )
     plan = plan_adoption(catalog, names)
     faults = [wrong("tables", problem.what, problem.remedy) for problem in plan.problems]
+    if not is_current(setup.database):
+        yield from faults or [unchecked("tables", "revision")]
+        return
     faults += [
         wrong("tables", f"something is missing: migrate {step.what}", f"{MIGRATE}, then {RECONCILE}")
         for step in plan.steps
@@ -121,5 +124,9 @@ def lag(setup: Setup) -> Iterator[Finding]:
     report = clocks.stats_are_fresh(setup.subject)
     if report.passed:
         yield ok("lag", report.summary)
+    elif not report.figures:
+        yield warning(
+            "lag", "nothing is published yet", "prompt-stats refresh, which counts all that is there"
+        )
     else:
         yield warning("lag", report.summary, "prompt-stats refresh; and see why the schedule did not")

@@ -118,7 +118,9 @@ def search_path(setup: Setup) -> Iterator[Finding]:
             yield wrong(
                 "search path",
                 f"the tables are in the schema {schema}, which is not looked into",
-                f'ALTER ROLE "{role}" IN DATABASE "{database}" SET search_path = "{schema}"',
+                f'Set PROMPT_STATS_TABLES="schema={schema}", wherever prompt-stats runs'
+                if setup.database.names.schema is None
+                else f"Put schema={schema} into PROMPT_STATS_TABLES, wherever prompt-stats runs",
             )
 
 

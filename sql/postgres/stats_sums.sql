@@ -1,8 +1,9 @@
 -- Purpose: what each stats table counts, in sum and for prompts on which the tables differ.
--- Grain:   one row a table, with prompt_id NULL; and one a table and prompt, for at most :limit prompts.
+-- Grain:   one row a table, with prompt_id NULL; and one a stats table and prompt, for at most :limit prompts.
 -- Time:    the last publish, whose tables are of one transaction.
--- Counts that a table does not have are NULL. differing_prompts is their number before the limit. Prompts that
--- no publish has written back yet are left out of prompts, and all of them if the last one left prompts alone.
+-- Counts that a table does not have are NULL. differing_prompts is their number before the limit. The row of
+-- prompts has the number of prompts whose counters are not those of prompt_stats, 0 if the last publish left them
+-- alone.
 WITH counted AS (
     SELECT 'prompt_stats' AS table_name, prompt_id, usage_count, success_count, failure_count
     FROM prompt_stats
@@ -22,16 +23,10 @@ WITH counted AS (
     SELECT 'prompt_outfit_stats', prompt_id, sum(usage_count), sum(success_count), sum(failure_count)
     FROM prompt_outfit_stats
     GROUP BY prompt_id
-    UNION ALL
-    SELECT 'prompts', id, usage_count, success_count, failure_count
-    FROM prompts
-    WHERE
-        stats_as_of IS NOT NULL
-        AND (SELECT rows_written ? 'prompts' FROM stats_refresh ORDER BY id DESC LIMIT 1)
 ),
 
 differing AS (
-    -- A table that lacks the prompt counts 0; only prompts may lack it.
+    -- A table that lacks the prompt counts 0.
     SELECT
         prompt_id,
         max(usage_count) AS usage_count,
@@ -39,9 +34,9 @@ differing AS (
     FROM counted
     GROUP BY prompt_id
     HAVING
-        sum(usage_count) <> max(usage_count) * (5 + count(*) FILTER (WHERE table_name = 'prompts'))
-        OR sum(success_count) <> max(success_count) * (5 + count(*) FILTER (WHERE table_name = 'prompts'))
-        OR sum(failure_count) <> max(failure_count) * (5 + count(*) FILTER (WHERE table_name = 'prompts'))
+        sum(usage_count) <> max(usage_count) * 5
+        OR sum(success_count) <> max(success_count) * 5
+        OR sum(failure_count) <> max(failure_count) * 5
     ORDER BY 2 DESC, 1
     LIMIT :limit
 ),
@@ -74,6 +69,23 @@ SELECT
     failure_count::bigint,
     NULL                               AS differing_prompts
 FROM whole
+UNION ALL
+SELECT
+    'prompts',
+    NULL,
+    NULL,
+    NULL,
+    NULL,
+    count(*)
+FROM prompts
+LEFT JOIN prompt_stats ON prompt_stats.prompt_id = prompts.id
+WHERE
+    (SELECT rows_written ? 'prompts' FROM stats_refresh ORDER BY id DESC LIMIT 1)
+    AND (
+        coalesce(prompts.usage_count, 0) <> coalesce(prompt_stats.usage_count, 0)
+        OR coalesce(prompts.success_count, 0) <> coalesce(prompt_stats.success_count, 0)
+        OR coalesce(prompts.failure_count, 0) <> coalesce(prompt_stats.failure_count, 0)
+    )
 UNION ALL
 SELECT
     counted.table_name,

@@ -14,6 +14,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tests.cli import invoke
 from tests.command import REPOSITORY
 
 PROJECT: dict[str, Any] = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
@@ -131,3 +132,7 @@ def test_every_part_but_dagsters_own_is_kept_from_dagster() -> None:
     assert set(contract["source_modules"]) == {
         f"pipeline.{part}" for part in parts - {"orchestration", "definitions", "cli"}
     }
+
+
+def test_the_command_says_its_version() -> None:
+    assert invoke("--version").stdout == f"{PROJECT['project']['version']}\n"

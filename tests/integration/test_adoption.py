@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import sys
 import threading
 import time
 import uuid
@@ -28,9 +29,10 @@ from pipeline.names import TableNames
 from pipeline.reconcile import reconcile
 from pipeline.refresh import plan_refresh, refresh
 from pipeline.retention import retain
-from pipeline.schema import migrate, plan_migration, require_current, undo
+from pipeline.schema import Hearer, migrate, plan_migration, require_current, undo
 from pipeline.tracking import PromptTracker
 from tests.api import served
+from tests.command import prompt_stats
 from tests.conftest import APP_SCHEMA, FIRST_DAY, NewDatabase, databases_of, other_server
 from tests.oracle import assert_equals_recount
 
@@ -225,10 +227,11 @@ def test_the_lake_of_an_earlier_adoption_is_not_taken_for_this_ones(field: Datab
     assert_true(field, f"{lake}/another")
 
 
-def test_the_plan_says_each_lock_and_changes_nothing(field: Database) -> None:
+def test_the_plan_says_each_lock_and_changes_nothing(field: Database, tmp_path: Path) -> None:
     before = structure(field)
 
     plan = plan_migration(field)
+    printed = prompt_stats(tmp_path, "migrate", "--plan", DATABASE_URL=field.conninfo).stdout.splitlines()
 
     assert structure(field) == before
     assert [step.what for step in plan.steps if step.lock is Lock.ACCESS_EXCLUSIVE] == [
@@ -241,7 +244,11 @@ def test_the_plan_says_each_lock_and_changes_nothing(field: Database) -> None:
         "adds the column public.prompt_usage.ingest_xid",
         "adds the column public.posts.prompt_id",
     ]
-    done = migrate(field).steps
+    statements = [" ".join(each.split()) for step in plan.steps for each in step.statements]
+    assert [line.strip() for line in printed if line.endswith(";")] == [f"{each};" for each in statements]
+    heard = list[str]()
+    done = migrate(field, Hearer(did=heard.append)).steps
+    assert heard == done
     assert done == [*plan.revisions, *(step.what for step in plan.steps)]
     assert plan_migration(field).steps == []
 
@@ -266,7 +273,7 @@ def test_tables_that_the_app_does_not_have_are_made(field: Database, lake: str) 
     [
         (
             "ALTER TABLE prompt_usage DROP COLUMN created_at",
-            r"public\.prompt_usage\.created_at is missing: When.*prompt_usage\.created_at=its_name",
+            r"public\.prompt_usage\.created_at is missing: When[^.]*\. Say.*\.created_at=its_name",
         ),
         (
             "ALTER TABLE prompt_usage ALTER success DROP DEFAULT, ALTER success TYPE integer USING 1",
@@ -274,7 +281,15 @@ def test_tables_that_the_app_does_not_have_are_made(field: Database, lake: str) 
         ),
         (
             "ALTER TABLE posts RENAME TO pictures; CREATE VIEW posts AS SELECT * FROM pictures",
-            r"public\.posts is a view, where an ordinary table is needed",
+            r"public\.posts is a view, where an ordinary table is needed\. Name the table itself",
+        ),
+        (
+            "DROP TABLE posts; CREATE TABLE posts (id uuid, created_at timestamp) PARTITION BY LIST (id)",
+            r"public\.posts is partitioned, .*\. Nothing was changed: partitioned tables can't be used yet",
+        ),
+        (
+            "ALTER TABLE prompts ALTER usage_count TYPE real",
+            r"usage_count is real, and should be bigint or integer or numeric or smallint\. Change its type",
         ),
         (
             """
@@ -325,7 +340,9 @@ RENAME = """
 """
 
 
-def test_another_schema_and_other_names_work_the_same(new_database: NewDatabase, lake: str) -> None:
+def test_another_schema_and_other_names_work_the_same(
+    new_database: NewDatabase, lake: str, tmp_path: Path
+) -> None:
     with made(new_database, APP_SCHEMA.read_text(), rename=RENAME, names=RENAMED) as database:
         before, columns = structure(database), columns_of(database, "shop")
         kept = [(f'shop."{table}"', name) for table, name in columns if name not in {*COUNTERS, "uses"}]
@@ -335,6 +352,10 @@ def test_another_schema_and_other_names_work_the_same(new_database: NewDatabase,
         assert migrate(database).steps == []
         assert_true(database, lake)
         assert rows(database, kept) == kept_rows
+        program = "import psycopg; psycopg.connect().execute('SELECT usage_count FROM prompts')"
+        given = {"DATABASE_URL": make_conninfo(database.conninfo, options=""), "PROMPT_STATS_TABLES": RENAMED}
+        ran = prompt_stats(tmp_path, "exec", sys.executable, "-c", program, **given)
+        assert ran.returncode == 0, ran.stderr
 
         # Late events, changed rows, retention, a restored dump: through the views.
         with PromptTracker(database.conninfo) as tracker:
@@ -437,12 +458,16 @@ def test_a_step_that_was_interrupted_is_taken_again(field: Database) -> None:
 def test_a_lock_that_others_hold_is_given_up_in_time(
     field: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(steps, "PATIENCE_SECONDS", 0.5)
+    for name, value in {"LOCK_MILLISECONDS": 50, "PAUSE_SECONDS": 0.1, "PATIENCE_SECONDS": 0.5}.items():
+        monkeypatch.setattr(steps, name, value)
+    heard = list[str]()
     with psycopg.connect(field.conninfo) as slow:
         slow.execute("SELECT FROM prompts LIMIT 1")
         with pytest.raises(DatabaseError, match=r"adds the column public\.prompts\.slug.*lock timeout"):
-            migrate(field)
-    assert migrate(field).steps[0] == "adds the column public.prompts.slug"
+            migrate(field, Hearer(waits=heard.append))
+    step = "adds the column public.prompts.slug"
+    assert heard == [f"waits for a lock that another transaction holds: {step}"]
+    assert migrate(field).steps[0] == step
 
 
 def test_writers_go_on_while_it_migrates(field: Database, lake: str) -> None:

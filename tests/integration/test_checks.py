@@ -64,7 +64,6 @@ FAULTS = {
         f"""
         UPDATE prompt_daily_stats SET usage_count = usage_count + 1
         WHERE day = current_date - 1 AND prompt_id = '{PROMPT}'""",
-        f"UPDATE prompts SET usage_count = 0 WHERE id = '{PROMPT}'",
         "UPDATE prompt_scene_stats SET success_count = success_count - 1 WHERE scene = ''",
         "DELETE FROM scene_stats WHERE scene = ''",
         "UPDATE outfit_stats SET failure_count = failure_count + 1",
@@ -244,12 +243,16 @@ def test_what_is_legitimate_is_no_fault(subject: Subject) -> None:
         ALTER TABLE posts ADD COLUMN likes integer;
         ALTER TABLE prompt_usage ALTER COLUMN scene TYPE varchar(80);
         UPDATE prompt_usage SET success = NOT success WHERE post_id = lpad('201', 32, '0')::uuid;
+        UPDATE prompts SET usage_count = usage_count + 1 WHERE id = '{PROMPT}';
         INSERT INTO prompt_usage (prompt_id, created_at)
         VALUES ('{PROMPT}', now()), ('{PROMPT}', current_date - 50)
         """,
     )
     assert failing(subject) == {}
     assert made(subject, "source_fits").figures["new_columns"] == 1
+    sums = made(subject, "stats_add_up")
+    assert (sums.figures["counters_that_differ"], sums.figures["prompts_that_differ"]) == (1, 0)
+    assert "prompts differs on 1 prompt: the app counts for itself as well" in sums.summary
     # The change is noted, and waits for the next refresh.
     assert made(subject, "prompts_equal_recount").figures["days_left_out"] == 1
 

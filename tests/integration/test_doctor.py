@@ -8,7 +8,7 @@ import os
 import urllib.request
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from time import time
 
@@ -29,7 +29,8 @@ from pipeline import schema
 from pipeline.checks import clocks
 from pipeline.database import Database
 from pipeline.doctor import folders, server
-from pipeline.doctor.examination import STEPS, examine
+from pipeline.doctor import schema as looks
+from pipeline.doctor.examination import STEPS, Look, examine
 from pipeline.doctor.findings import Finding, Status
 from pipeline.doctor.folders import folder
 from pipeline.doctor.setup import Setup
@@ -120,6 +121,12 @@ def examined() -> list[Finding]:
     return list(examine(examine_home))
 
 
+def look(step: Look) -> list[Finding]:
+    """What one step finds."""
+    with closing(Setup()) as setup:
+        return list(step(setup))
+
+
 def faults() -> list[Finding]:
     """What is not ok; the warnings and wrong ones say what to do."""
     found = [each for each in examined() if each.status is not OK]
@@ -193,7 +200,7 @@ FAULTS = {
         [
             ("revision", WRONG, "it is at revision 2026_11_22_older"),
             ("rights", UNCHECKED, "revision has to be right first"),
-            ("tables", UNCHECKED, "revision"),
+            ("tables", UNCHECKED, "revision has to be right first"),
             ("indexes", UNCHECKED, "revision"),
             ("the app's triggers", UNCHECKED, "revision"),
             ("lag", UNCHECKED, "revision"),
@@ -257,6 +264,23 @@ def test_a_fault_in_the_database_has_its_lines(installation: Installation, name:
     assert [(each.name, each.status) for each in found] == [(name, status) for name, status, _ in expected]
     for each, (_, _, text) in zip(found, expected, strict=True):
         assert text in each.summary
+
+
+def test_before_the_first_refresh_and_before_migrate(
+    installation: Installation, new_database: NewDatabase, migrated_template: str
+) -> None:
+    with new_database(migrated_template) as new, installation.given(DATABASE_URL=new.conninfo):
+        [lag] = look(looks.lag)
+        assert (lag.status, lag.summary) == (WARNING, "nothing is published yet")
+        with psycopg.connect(new.conninfo) as app:
+            app.execute("DROP TABLE prompt_stats_schema_version, posts")
+            app.execute("CREATE TABLE posts (id uuid, created_at timestamp) PARTITION BY LIST (id)")
+        [found] = look(looks.tables)
+        assert (found.status, "posts is partitioned" in found.summary) == (WRONG, True)
+    plant, undo, _ = FAULTS["search path"]
+    with installation.fault(plant, undo):
+        [elsewhere] = look(server.search_path)
+    assert str(elsewhere.remedy).startswith('Set PROMPT_STATS_TABLES="schema=public"')
 
 
 def test_what_it_says_of_a_missing_index_makes_it(installation: Installation) -> None:
