@@ -184,9 +184,9 @@ def _readable(column: ColumnElement[Any]) -> ColumnElement[Any]:
 
 
 def _finite(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Times as they are, and none for Postgres's infinity, which no format has."""
+    """Times with a zone, which an app's may lack, and none for Postgres's infinity, which no format has."""
     if isinstance(column.type, DateTime):
-        return case((func.isfinite(column), column)).label(column.name)
+        return case((func.isfinite(column), cast(column, column.type))).label(column.name)
     return column
 
 

@@ -123,7 +123,8 @@ class _Collector:
         await self._ask(self._overall(today))
         pages = [prompt["promptId"] for prompt in self._answers[_ranking("usage")]["prompts"]]
         if pages:
-            await self._ask([_path("/prompts/sparklines", ids=",".join(pages), days=SPARKLINE_DAYS)])
+            ids = ",".join(map(str, pages))
+            await self._ask([_path("/prompts/sparklines", ids=ids, days=SPARKLINE_DAYS)])
         for key in pages:
             await self._ask(_of_prompt(key, today))
         return today, self._answers
