@@ -134,9 +134,9 @@ class _Collector:
             async with self._turn:
                 answer = await self._client.get(path)
             if answer.status_code != httpx.codes.OK:
-                raise PromptStatsError(
-                    f"Asking the API for {path}", answer.json()["detail"], "The log says more; write it again"
-                )
+                may_pass = answer.status_code == httpx.codes.SERVICE_UNAVAILABLE
+                remedy = "Write it again once that is mended" if may_pass else "Please report it"
+                raise PromptStatsError(f"Asking the API for {path}", answer.json()["detail"], remedy)
             self._answers[path] = answer.json()
 
         await asyncio.gather(*(ask(path) for path in paths if path not in self._answers))
