@@ -62,6 +62,7 @@ def look_for_missing(database: Database, lake: str, grace: dt.timedelta = GRACE)
     """Counts the posts with a prompt that have no event, as far as the last refresh looked.
 
     :raises LakeError: the lake can't be read.
+    :raises DatabaseError: nothing was published yet, or the posts can't be read.
     """
     return _go_through(database, lake, grace, tracks=False)
 
@@ -115,7 +116,7 @@ def _go_through(database: Database, lake: str, grace: dt.timedelta, *, tracks: b
 def _not_in_the_lake(database: Database, lake: str, grace: dt.timedelta) -> tuple[int, list[str]]:
     """How many posts there are, and the ids of those that the lake has no event of."""
     until = dt.datetime.now(dt.UTC) - grace
-    with database.adbc() as connection, connection.cursor() as cursor:
+    with database.adbc("Looking for posts without an event") as connection, connection.cursor() as cursor:
         cursor.execute(POSTS_WITH_PROMPT, (until,))
         posts: pa.Table = cursor.fetch_arrow_table()
     found = duckdb_engine.run(

@@ -5,10 +5,11 @@ SQLAlchemy for statements and transactions, ADBC where many rows travel as Arrow
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from enum import IntEnum
+from enum import Enum, IntEnum
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -18,11 +19,12 @@ from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
 from pipeline.conninfo import DATABASE_URL, READ_URL, libpq_conninfo
-from pipeline.errors import DatabaseError, DatabaseUnavailableError, LakeConflictError
+from pipeline.errors import DatabaseError, DatabaseUnavailableError, LakeConflictError, readable
 from pipeline.names import DEFAULT_NAMES, TableNames
 from pipeline.settings import Settings
 
 if TYPE_CHECKING:
+    import adbc_driver_manager
     from adbc_driver_manager.dbapi import Connection as AdbcConnection
 
 MINIMUM_VERSION = 13
@@ -31,6 +33,26 @@ PASSING = ("08", "40", "53300", "55P03", "57P01", "57P02", "57P03")
 """Beginnings of the SQLSTATE of what passes by itself: a lost connection, a transaction that another one
 crossed, too many connections, a lock that was not to be had, a server that stops or starts. A replica that
 cancels a read, since it could not replay otherwise, says 40001."""
+
+REFUSED = "42501"
+"""The SQLSTATE of a right that is missing."""
+
+NOT_THERE = ("42P01", "42703", "3F000")
+"""Those of a table, a column or a schema that is missing."""
+
+READ_ONLY = "25006"
+"""That of a write where none is possible: the server is, or became, a replica."""
+
+
+class Fault(Enum):
+    """What an error of the database comes from; the value says what to do, without a final full stop."""
+
+    OUTAGE = "Nothing is half-done; run it again once the database is well"
+    RIGHT = "Connect as a role that may; docs/roles.md says what each needs"
+    SCHEMA = "Something is missing in the database; prompt-stats doctor says what"
+    PROGRAM = (
+        "Unless a trigger or constraint of yours says it, this is a fault of prompt-stats: please report it"
+    )
 
 
 class Lock(IntEnum):
@@ -110,10 +132,18 @@ class Database:
         )
 
     @contextmanager
-    def adbc(self) -> Iterator[AdbcConnection]:
-        """A connection for bulk reads as Arrow, in a transaction that ends with the block."""
-        with self._adbc_source.adbc_clone() as connection:
-            yield connection
+    def adbc(self, attempted: str = "Reading the database") -> Iterator[AdbcConnection]:
+        """A connection for bulk reads as Arrow, in a transaction that ends with the block.
+
+        :raises DatabaseError: an error of the driver, in the block too; ``attempted`` begins its text.
+        """
+        import adbc_driver_manager
+
+        try:
+            with self._adbc_source.adbc_clone() as connection:
+                yield connection
+        except adbc_driver_manager.Error as error:
+            raise bulk_error(error, attempted) from error
 
     @cached_property
     def _adbc_source(self) -> AdbcConnection:
@@ -186,12 +216,42 @@ def is_transient(error: BaseException) -> bool:
     An error of the connection itself has no SQLSTATE, whether the server is away or refuses the password; so
     a refused password is tried again too.
     """
-    # With Arrow, as above.
-    import adbc_driver_manager
-
     if isinstance(error, DatabaseUnavailableError | LakeConflictError):
         return True
     cause = error.orig if isinstance(error, DBAPIError) else error
-    if not isinstance(cause, psycopg.OperationalError | adbc_driver_manager.OperationalError):
+    if not _is_operational(cause):
         return False
-    return not cause.sqlstate or cause.sqlstate.startswith(PASSING)
+    state = _sqlstate(cause)
+    return not state or state.startswith(PASSING)
+
+
+def fault_of(error: BaseException) -> Fault:
+    """What an error of SQLAlchemy, psycopg or ADBC comes from."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    state = _sqlstate(cause)
+    if state == REFUSED:
+        return Fault.RIGHT
+    if state in NOT_THERE:
+        return Fault.SCHEMA
+    return Fault.OUTAGE if _is_operational(cause) or state == READ_ONLY else Fault.PROGRAM
+
+
+def bulk_error(error: adbc_driver_manager.Error, attempted: str) -> DatabaseError:
+    """An error of ADBC as one of ours: :class:`DatabaseUnavailableError` if it passes by itself.
+
+    The driver's text has the statement in it; what the server said is the first line after ``ERROR``.
+    """
+    said = re.search(r"ERROR: +(.*)", str(error))
+    kind = DatabaseUnavailableError if is_transient(error) else DatabaseError
+    return kind(attempted, said[1] if said else readable(error), fault_of(error).value)
+
+
+def _is_operational(error: BaseException | None) -> bool:
+    # With Arrow, as above.
+    import adbc_driver_manager
+
+    return isinstance(error, psycopg.OperationalError | adbc_driver_manager.OperationalError)
+
+
+def _sqlstate(error: BaseException | None) -> str:
+    return getattr(error, "sqlstate", None) or ""

@@ -20,7 +20,7 @@ from sqlalchemy import ColumnElement, DateTime, Select, Table, Text, case, cast,
 from sqlalchemy.dialects import postgresql
 
 from pipeline import tables
-from pipeline.database import Database
+from pipeline.database import Database, Fault, bulk_error
 from pipeline.errors import DatabaseError, NotFoundError, readable
 from pipeline.queries import query
 
@@ -184,9 +184,9 @@ def _readable(column: ColumnElement[Any]) -> ColumnElement[Any]:
 
 
 def _finite(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Times as they are, and none for Postgres's infinity, which no format has."""
+    """Times with a zone, which an app's may lack, and none for Postgres's infinity, which no format has."""
     if isinstance(column.type, DateTime):
-        return case((func.isfinite(column), column)).label(column.name)
+        return case((func.isfinite(column), cast(column, column.type))).label(column.name)
     return column
 
 
@@ -200,12 +200,13 @@ def _explained(name: str) -> Iterator[None]:
     # Arrow takes half a second to import, and most commands read a few rows.
     import adbc_driver_manager
 
+    attempted = f"Exporting the table {name}"
     try:
         yield
-    except (adbc_driver_manager.Error, OSError) as error:
-        raise DatabaseError(
-            f"Exporting the table {name}", readable(error), "Export it again once the database is well"
-        ) from error
+    except adbc_driver_manager.Error as error:
+        raise bulk_error(error, attempted) from error
+    except OSError as error:
+        raise DatabaseError(attempted, readable(error), Fault.OUTAGE.value) from error
 
 
 class _Sink(io.RawIOBase):

@@ -12,8 +12,10 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from psycopg.errors import InvalidTextRepresentation, NumericValueOutOfRange
+from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 
+from pipeline.database import Fault, fault_of
 from pipeline.errors import InputError, NotFoundError, PromptStatsError
 
 logger = logging.getLogger(__name__)
@@ -53,7 +55,8 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         (403, "The token may not do that."),
         (404, "There is no such thing."),
         (422, "A parameter can't be used."),
-        (503, "The database does not answer."),
+        (500, "A fault of the program."),
+        (503, "The database does not answer, or is not set up."),
         ("default", "Anything else that went wrong."),
     )
 }
@@ -75,6 +78,7 @@ def answer_with_problems(app: FastAPI) -> None:
     for error in (InvalidTextRepresentation, NumericValueOutOfRange):
         app.exception_handler(error)(_of_id)
     app.exception_handler(psycopg.Error)(_of_database)
+    app.exception_handler(DBAPIError)(_of_database)
     app.exception_handler(Exception)(_of_anything)
 
 
@@ -107,11 +111,19 @@ async def _of_id(_request: Request, error: psycopg.Error) -> JSONResponse:
     return _problem(422, f"An id is not of the kind that this database has: {error.diag.message_primary}")
 
 
-async def _of_database(_request: Request, error: psycopg.Error) -> JSONResponse:
+async def _of_database(request: Request, error: psycopg.Error | DBAPIError) -> JSONResponse:
+    fault = fault_of(error)
+    if fault is Fault.PROGRAM:
+        return await _of_anything(request, error)
     logger.error("The database did not answer: %s", error)
-    return _problem(503, "The database does not answer; ask again later", {"Retry-After": str(RETRY_SECONDS)})
+    detail = (
+        "The database does not answer; ask again later"
+        if fault is Fault.OUTAGE
+        else "The database is not set up for this; the log says what is missing"
+    )
+    return _problem(503, detail, {"Retry-After": str(RETRY_SECONDS)})
 
 
 async def _of_anything(_request: Request, error: Exception) -> JSONResponse:
     logger.error("An answer failed", exc_info=error)
-    return _problem(500, "This should not have happened; the log says more")
+    return _problem(500, "This is a fault of prompt-stats; the log says more")

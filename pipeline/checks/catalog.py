@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import psycopg
 from sqlalchemy.exc import DBAPIError
 
 from pipeline.checks import clocks, days, events, recount, source_schema, sums
 from pipeline.checks.report import Cadence, Check, Report, Severity, Subject
+from pipeline.database import fault_of
 from pipeline.errors import PromptStatsError, readable
 from pipeline.lake.usage_events import TABLE
 from pipeline.tables import prompt_daily_stats, prompt_stats
@@ -134,6 +136,8 @@ def make(check: Check, subject: Subject) -> Report:
     try:
         return check.make(subject)
     except PromptStatsError as error:
-        return Report(passed=False, summary=f"The check can't be made: {str(error).rstrip('.')}")
-    except DBAPIError as error:
-        return Report(passed=False, summary=f"The check can't be made: {readable(error.orig or error)}")
+        why = str(error).rstrip(".")
+    except (DBAPIError, psycopg.Error) as error:
+        cause = (error.orig if isinstance(error, DBAPIError) else None) or error
+        why = f"{readable(cause)}. {fault_of(error).value}"
+    return Report(passed=False, summary=f"The check can't be made: {why}")

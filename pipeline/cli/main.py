@@ -17,7 +17,8 @@ from sqlalchemy.exc import DBAPIError
 
 from pipeline.cli import alerting, checking, events, exporting, keeping, reading, serving, tour, writing
 from pipeline.cli.context import console, messages
-from pipeline.errors import PromptStatsError, SettingsError
+from pipeline.database import fault_of
+from pipeline.errors import PromptStatsError, SettingsError, readable
 from pipeline.settings import LogFormat, settings
 
 logger = logging.getLogger(__name__)
@@ -87,14 +88,9 @@ def run() -> None:
         app()
     except PromptStatsError as error:
         _complain(str(error))
-    except DBAPIError as error:
-        is_refused = isinstance(error.orig, psycopg.errors.InsufficientPrivilege)
-        remedy = (
-            "Connect as a role that may; docs/roles.md says what each needs."
-            if is_refused
-            else "Nothing is half-done; run the command again once the database is well."
-        )
-        _complain(f"Talking to the database: {str(error.orig).strip()}. {remedy}")
+    except (DBAPIError, psycopg.Error) as error:
+        cause = (error.orig if isinstance(error, DBAPIError) else None) or error
+        _complain(f"Talking to the database: {readable(cause)}. {fault_of(error).value}.")
     sys.exit(1)
 
 

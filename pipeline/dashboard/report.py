@@ -123,7 +123,8 @@ class _Collector:
         await self._ask(self._overall(today))
         pages = [prompt["promptId"] for prompt in self._answers[_ranking("usage")]["prompts"]]
         if pages:
-            await self._ask([_path("/prompts/sparklines", ids=",".join(pages), days=SPARKLINE_DAYS)])
+            ids = ",".join(map(str, pages))
+            await self._ask([_path("/prompts/sparklines", ids=ids, days=SPARKLINE_DAYS)])
         for key in pages:
             await self._ask(_of_prompt(key, today))
         return today, self._answers
@@ -133,9 +134,9 @@ class _Collector:
             async with self._turn:
                 answer = await self._client.get(path)
             if answer.status_code != httpx.codes.OK:
-                raise PromptStatsError(
-                    f"Asking the API for {path}", answer.json()["detail"], "The log says more; write it again"
-                )
+                may_pass = answer.status_code == httpx.codes.SERVICE_UNAVAILABLE
+                remedy = "Write it again once that is mended" if may_pass else "Please report it"
+                raise PromptStatsError(f"Asking the API for {path}", answer.json()["detail"], remedy)
             self._answers[path] = answer.json()
 
         await asyncio.gather(*(ask(path) for path in paths if path not in self._answers))

@@ -19,9 +19,9 @@ from sqlalchemy.exc import DBAPIError
 
 from pipeline.adoption.catalog import read_catalog
 from pipeline.adoption.plan import renew_watermark
-from pipeline.database import Database, is_transient
+from pipeline.database import Database, bulk_error, is_transient
 from pipeline.days import last_open_day
-from pipeline.errors import DatabaseError, DatabaseUnavailableError, readable
+from pipeline.errors import DatabaseError
 from pipeline.lake.flow import batch_bytes, paced
 from pipeline.names import TableNames
 from pipeline.queries import query
@@ -255,6 +255,7 @@ def usage_events(
 
     :raises DatabaseUnavailableError: the read was broken off by what passes, a lost connection or a replica
         that had to go on; whatever the block made of that.
+    :raises DatabaseError: the events can't be read.
     """
     import adbc_driver_manager
     import pyarrow as pa
@@ -267,6 +268,7 @@ def usage_events(
         "lowest_mark": str(min(marks.values())),
         "days": json.dumps([{"day": day.isoformat(), "mark": mark} for day, mark in marks.items()]),
     }
+    attempted = f"Reading the events of {min(marks)} to {max(marks)}"
     fault: adbc_driver_manager.Error | None = None
 
     def batches(reader: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -283,7 +285,7 @@ def usage_events(
             raise
 
     try:
-        with database.adbc() as connection, connection.cursor() as cursor:
+        with database.adbc(attempted) as connection, connection.cursor() as cursor:
             for name, value in settings.items():
                 cursor.execute("SELECT set_config($1, $2, false)", (f"prompt_stats.{name}", value))
                 cursor.fetchall()
@@ -295,11 +297,6 @@ def usage_events(
             reader = cursor._results.reader  # type: ignore[union-attr]  # there are, after execute()
             yield pa.RecordBatchReader.from_batches(reader.schema, batches(reader))
     except Exception as error:
-        cause = fault or error
-        if isinstance(cause, adbc_driver_manager.Error) and is_transient(cause):
-            raise DatabaseUnavailableError(
-                f"Reading the events of {min(marks)} to {max(marks)}",
-                readable(cause),
-                "Run it again: what is in the lake is not read again",
-            ) from error
+        if fault and is_transient(fault):
+            raise bulk_error(fault, attempted) from error
         raise

@@ -97,7 +97,7 @@ INNER JOIN prompts AS prompt ON prompt.id = scored.prompt_id
 WHERE
     prompt.is_active
     AND prompt.deleted_at IS NULL
-    AND (CAST(%(category)s AS text) IS NULL OR prompt.category = CAST(%(category)s AS text))
+    AND (CAST(%(category)s AS text) IS NULL OR prompt.category::text = CAST(%(category)s AS text))
     AND scored.score > 0
 ORDER BY scored.score DESC, scored.usage_count DESC, prompt.id
 LIMIT %(limit)s

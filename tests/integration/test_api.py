@@ -18,11 +18,15 @@ import psycopg
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from pipeline.dashboard.report import write_report
 from pipeline.database import Database
+from pipeline.errors import PromptStatsError
 from pipeline.refresh import refresh
+from pipeline.settings import Settings
 from tests.api import served
 from tests.command import REPOSITORY, environment, prompt_stats
 from tests.conftest import FIRST_DAY
+from tests.roles import as_role
 
 NOW = dt.datetime.now(dt.UTC)
 YESTERDAY = NOW - dt.timedelta(days=1)
@@ -391,10 +395,38 @@ def test_a_database_that_is_gone_is_an_outage(database: Database) -> None:
         assert "elsewhere" not in answer.text
         with psycopg.connect(database.conninfo, autocommit=True) as operator:
             operator.execute("ALTER TABLE stats_refresh RENAME TO away")
+        answer = client.get("/status")
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
         metrics = client.get("/metrics")
         assert metrics.status_code == 200
         assert "prompt_stats_database_up 0.0" in metrics.text
         assert "prompt_stats_lake_readable" in metrics.text
+
+
+def test_an_error_of_sql_is_no_outage(
+    database: Database, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with psycopg.connect(database.conninfo, autocommit=True) as operator:
+        operator.execute("ALTER TABLE prompt_stats ALTER favorite_count DROP DEFAULT")
+        operator.execute("ALTER TABLE prompt_stats ALTER favorite_count TYPE boolean USING true")
+    with served(database) as client:
+        answer = client.get("/prompts/top/favored")
+    assert answer.status_code == 500
+    assert answer.json()["detail"] == "This is a fault of prompt-stats; the log says more"
+    assert "retry-after" not in answer.headers
+    assert "CASE types" in caplog.text
+    with pytest.raises(
+        PromptStatsError, match=r"fault of prompt-stats; the log says more\. Please report it"
+    ):
+        write_report(Settings(), database, tmp_path / "report.html")
+
+
+def test_a_right_that_is_missing_is_no_outage(database: Database) -> None:
+    with as_role(database, "reader") as reader, served(reader) as client:
+        assert client.get("/scenes").status_code == 200
+        answer = client.get("/status")
+    assert answer.status_code == 503
+    assert answer.json()["detail"] == "The database is not set up for this; the log says what is missing"
 
 
 @pytest.mark.parametrize(

@@ -327,3 +327,18 @@ def test_the_command(subject: Subject, tmp_path: Path) -> None:
     assert said.returncode == 1
     assert "stats_add_up, prompts_equal_recount" in said.stderr
     assert "prompt-stats reconcile" in said.stdout
+
+
+def test_a_right_that_is_missing_is_said_and_spoils_one_check(subject: Subject, tmp_path: Path) -> None:
+    with as_role(subject.database, "pipeline") as seen:
+        role = conninfo_to_dict(seen.conninfo)["user"]
+        plant(subject, f'REVOKE ALL ON posts FROM "{role}"')
+        failed = failing(replace(subject, database=seen))
+        given = {"DATABASE_URL": seen.conninfo, "PROMPT_STATS_LAKE_URI": subject.lake}
+        looked = prompt_stats(tmp_path, "track-missing", "--dry-run", **given)
+    text = (
+        "Looking for posts without an event: permission denied for table posts."
+        " Connect as a role that may; docs/roles.md says what each needs"
+    )
+    assert failed == {"posts_have_events": f"The check can't be made: {text}"}
+    assert (looked.returncode, looked.stderr) == (1, f"{text}.\n")
