@@ -210,6 +210,11 @@ def lock_transaction(connection: Connection, lock: Lock) -> None:
     )
 
 
+def cause_of(error: BaseException) -> BaseException:
+    """The driver's own error, where SQLAlchemy has wrapped it."""
+    return (error.orig if isinstance(error, DBAPIError) else None) or error
+
+
 def is_transient(error: BaseException) -> bool:
     """Whether the fault passes by itself, so that the same again may succeed.
 
@@ -218,7 +223,7 @@ def is_transient(error: BaseException) -> bool:
     """
     if isinstance(error, DatabaseUnavailableError | LakeConflictError):
         return True
-    cause = error.orig if isinstance(error, DBAPIError) else error
+    cause = cause_of(error)
     if not _is_operational(cause):
         return False
     state = _sqlstate(cause)
@@ -227,7 +232,7 @@ def is_transient(error: BaseException) -> bool:
 
 def fault_of(error: BaseException) -> Fault:
     """What an error of SQLAlchemy, psycopg or ADBC comes from."""
-    cause = error.orig if isinstance(error, DBAPIError) else error
+    cause = cause_of(error)
     state = _sqlstate(cause)
     if state == REFUSED:
         return Fault.RIGHT
@@ -246,12 +251,12 @@ def bulk_error(error: adbc_driver_manager.Error, attempted: str) -> DatabaseErro
     return kind(attempted, said[1] if said else readable(error), fault_of(error).value)
 
 
-def _is_operational(error: BaseException | None) -> bool:
+def _is_operational(error: BaseException) -> bool:
     # With Arrow, as above.
     import adbc_driver_manager
 
     return isinstance(error, psycopg.OperationalError | adbc_driver_manager.OperationalError)
 
 
-def _sqlstate(error: BaseException | None) -> str:
+def _sqlstate(error: BaseException) -> str:
     return getattr(error, "sqlstate", None) or ""

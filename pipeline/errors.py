@@ -75,6 +75,6 @@ class LakeConflictError(LakeError):
     """Another process wrote to the lake first; running the step again is enough."""
 
 
-def readable(error: Exception) -> str:
+def readable(error: BaseException) -> str:
     """The text of a library's error as part of a sentence: one line, no colours, no final full stop."""
     return " ".join(re.sub(r"\x1b\[[0-9;]*m", "", str(error)).split()).rstrip(".")

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, insert, select, text
 from sqlalchemy.exc import OperationalError
 
-from pipeline.database import Database, Lock
+from pipeline.database import Database, Lock, cause_of
 from pipeline.days import ONE_DAY, last_open_day
 from pipeline.errors import DatabaseError, InputError, readable
 from pipeline.lake import source
@@ -121,7 +121,7 @@ def _keep_writers_out(connection: Connection) -> None:
     except OperationalError as error:
         raise DatabaseError(
             "Waiting for the writers of prompt_usage to end",
-            readable(error.orig or error),
+            readable(cause_of(error)),
             "Run it again at a quieter moment",
         ) from error
 

@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
 
 from pipeline.adoption.plan import Step
-from pipeline.database import Database
+from pipeline.database import Database, cause_of
 from pipeline.errors import DatabaseError, readable
 from pipeline.tables import stats_schema_change
 
@@ -91,7 +91,7 @@ def _attempts(what: str, waits: Hear) -> tenacity.Retrying:
 
 
 def _is_locked(error: BaseException) -> bool:
-    return isinstance(error, DBAPIError) and isinstance(error.orig, LockNotAvailable)
+    return isinstance(cause_of(error), LockNotAvailable)
 
 
 def run_alone(database: Database, statement: str, what: str = "", waits: Hear = silent) -> None:
@@ -125,4 +125,4 @@ def _in_words(what: str) -> Iterator[None]:
             if _is_locked(error)
             else "Put that right and run it again: it goes on where it stopped"
         )
-        raise DatabaseError(f"Changing the schema ({what})", readable(error.orig or error), remedy) from error
+        raise DatabaseError(f"Changing the schema ({what})", readable(cause_of(error)), remedy) from error

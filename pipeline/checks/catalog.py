@@ -7,7 +7,7 @@ from sqlalchemy.exc import DBAPIError
 
 from pipeline.checks import clocks, days, events, recount, source_schema, sums
 from pipeline.checks.report import Cadence, Check, Report, Severity, Subject
-from pipeline.database import fault_of
+from pipeline.database import cause_of, fault_of
 from pipeline.errors import PromptStatsError, readable
 from pipeline.lake.usage_events import TABLE
 from pipeline.tables import prompt_daily_stats, prompt_stats
@@ -138,6 +138,5 @@ def make(check: Check, subject: Subject) -> Report:
     except PromptStatsError as error:
         why = str(error).rstrip(".")
     except (DBAPIError, psycopg.Error) as error:
-        cause = (error.orig if isinstance(error, DBAPIError) else None) or error
-        why = f"{readable(cause)}. {fault_of(error).value}"
+        why = f"{readable(cause_of(error))}. {fault_of(error).value}"
     return Report(passed=False, summary=f"The check can't be made: {why}")

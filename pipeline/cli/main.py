@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from pipeline.cli import alerting, checking, events, exporting, keeping, reading, serving, tour, writing
 from pipeline.cli.context import console, messages
-from pipeline.database import fault_of
+from pipeline.database import cause_of, fault_of
 from pipeline.errors import PromptStatsError, SettingsError, readable
 from pipeline.settings import LogFormat, settings
 
@@ -89,8 +89,7 @@ def run() -> None:
     except PromptStatsError as error:
         _complain(str(error))
     except (DBAPIError, psycopg.Error) as error:
-        cause = (error.orig if isinstance(error, DBAPIError) else None) or error
-        _complain(f"Talking to the database: {readable(cause)}. {fault_of(error).value}.")
+        _complain(f"Talking to the database: {readable(cause_of(error))}. {fault_of(error).value}.")
     sys.exit(1)
 
 

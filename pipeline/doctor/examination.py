@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import psycopg
 from sqlalchemy.exc import DBAPIError
 
+from pipeline.database import Fault, cause_of, fault_of
 from pipeline.doctor import folders, rights, schema, server, variables
 from pipeline.doctor.findings import Finding, Status, unchecked, wrong
 from pipeline.doctor.setup import Setup
@@ -67,11 +68,10 @@ def _look(step: Step, setup: Setup) -> list[Finding]:
     except PromptStatsError as error:
         return [wrong(step.name, f"{error.attempted}: {error.wrong}", error.remedy)]
     except (DBAPIError, psycopg.Error) as error:
-        cause = error.orig if isinstance(error, DBAPIError) else error
         remedy = "See what the server's log says, and run it again"
-        if isinstance(cause, psycopg.errors.InsufficientPrivilege):
+        if fault_of(error) is Fault.RIGHT:
             remedy = rights.grant(setup)
-        return [wrong(step.name, readable(cause or error), remedy)]
+        return [wrong(step.name, readable(cause_of(error)), remedy)]
     except Exception as error:
         # Whatever it is, the other steps may say why.
         said = f"{type(error).__name__}: {readable(error)}"

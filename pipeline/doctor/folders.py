@@ -99,13 +99,13 @@ def _tried(probe: str) -> str | None:
 def events(setup: Setup) -> Iterator[Finding]:
     """The lake has raw events if anything was published, and this database's."""
     uri = f"{setup.settings.lake.rstrip('/')}/{TABLE}"
-    is_there = DeltaTable.is_deltatable(uri)
+    table = open_usage_events(setup.settings.lake) if DeltaTable.is_deltatable(uri) else None
     with setup.database.engine.connect() as connection:
         published = (source.latest_refresh(connection) or {}).get("usage_count")
-        if is_there:
-            require_own(connection, open_usage_events(setup.settings.lake))
-    if is_there:
-        days = open_usage_events(setup.settings.lake).days()
+        if table:
+            require_own(connection, table)
+    if table:
+        days = table.days()
         held = formats.count(int(days["usage_count"].sum()))
         yield ok("events", f"the lake has {held} events of {plural(days.height, 'day')}")
     elif published:

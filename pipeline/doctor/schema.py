@@ -8,8 +8,8 @@ from sqlalchemy import Index, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex
 
-from pipeline.adoption.catalog import found_tables, quoted, read_catalog
-from pipeline.adoption.plan import INDEXES, TRIGGERS, plan_adoption
+from pipeline.adoption.catalog import FoundTable, found_tables, quoted, read_catalog
+from pipeline.adoption.plan import INDEXES, TRIGGERS, Plan, plan_adoption
 from pipeline.checks import clocks
 from pipeline.checks.report import plural
 from pipeline.doctor.findings import Finding, ok, unchecked, warning, wrong
@@ -38,13 +38,7 @@ def revision(setup: Setup) -> Iterator[Finding]:
 
 def tables(setup: Setup) -> Iterator[Finding]:
     """A line for each thing that is missing or other than needed; before ``migrate``, that is in its way."""
-    names = setup.database.names
-    with setup.database.engine.connect() as connection:
-        catalog = read_catalog(connection, names)
-        ours = found_tables(
-            connection, {table.name: quoted(catalog.schema, table.name) for table in OUR_TABLES}
-        )
-    plan = plan_adoption(catalog, names)
+    plan, ours = _found(setup)
     faults = [wrong("tables", problem.what, problem.remedy) for problem in plan.problems]
     if not is_current(setup.database):
         yield from faults or [unchecked("tables", "revision")]
@@ -70,18 +64,13 @@ def tables(setup: Setup) -> Iterator[Finding]:
 
 def indexes(setup: Setup) -> Iterator[Finding]:
     """A line for each index that is missing or was never finished."""
-    names = setup.database.names
-    with setup.database.engine.connect() as connection:
-        catalog = read_catalog(connection, names)
-        ours = found_tables(
-            connection, {table.name: quoted(catalog.schema, table.name) for table in OUR_TABLES}
-        )
-    steps = [step for step in plan_adoption(catalog, names).steps if step.is_concurrent]
+    plan, ours = _found(setup)
     faults = [
         (wrong if INGEST_INDEX in step.what else warning)(
             "indexes", f"one is missing or was not finished: migrate {step.what}", MIGRATE
         )
-        for step in steps
+        for step in plan.steps
+        if step.is_concurrent
     ]
     there = {name for found in ours.values() for name, is_valid in found.indexes.items() if is_valid}
     wanted = [index for table in OUR_TABLES for index in table.indexes]
@@ -89,6 +78,17 @@ def indexes(setup: Setup) -> Iterator[Finding]:
     yield from faults
     if not faults:
         yield ok("indexes", f"{len(wanted) + len(INDEXES)} indexes")
+
+
+def _found(setup: Setup) -> tuple[Plan, dict[str, FoundTable]]:
+    """What ``migrate`` would still do to the app's tables, and what there is of ours."""
+    names = setup.database.names
+    with setup.database.engine.connect() as connection:
+        catalog = read_catalog(connection, names)
+        ours = found_tables(
+            connection, {table.name: quoted(catalog.schema, table.name) for table in OUR_TABLES}
+        )
+    return plan_adoption(catalog, names), ours
 
 
 def _missing(index: Index) -> Finding:
