@@ -23,7 +23,7 @@ from pipeline.lake.contents import differences, in_lake, in_postgres
 from pipeline.lake.delta_table import DailyTable
 from pipeline.lake.partials import USAGE, USERS, Rollup, open_partials, stale_days
 from pipeline.lake.periods import State, month_of, open_periods
-from pipeline.lake.usage_events import open_usage_events, sync_days
+from pipeline.lake.usage_events import open_usage_events, require_own, sync_days
 from pipeline.refresh import refresh
 from pipeline.tables import stats_day, user_stats_day
 
@@ -63,10 +63,11 @@ def reconcile(
     Only what was published before is compared with Postgres: newer rows, and days with updates and deletes
     that are noted, are the refresh's business.
 
-    :raises LakeError: the lake can't be written.
+    :raises LakeError: the lake can't be written, or is another database's.
     """
     report = ReconcileReport()
     with database.engine.connect() as connection:
+        require_own(connection, open_usage_events(lake))
         latest = source.latest_refresh(connection)
         is_elsewhere = source.is_elsewhere(connection, source.take_snapshot(connection))
         published = set(connection.scalars(select(stats_day.c.day)))

@@ -236,6 +236,8 @@ def test_the_lake_of_an_earlier_adoption_is_not_taken_for_this_ones(field: Datab
         plan_refresh(field, lake, FIRST_DAY)
     with pytest.raises(LakeError, match="before migrate --undo"):
         refresh(field, lake, FIRST_DAY, [])
+    with pytest.raises(LakeError, match="before migrate --undo"):
+        reconcile(field, lake, FIRST_DAY)
 
     with connect(field) as app:
         assert app.execute("SELECT * FROM prompts ORDER BY id").fetchall() == before
