@@ -16,10 +16,10 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, text
 
-from pipeline.adoption import steps
+from pipeline.adoption import steps, triggers
 from pipeline.adoption.catalog import quoted, read_catalog
 from pipeline.adoption.ids import Ids
-from pipeline.adoption.plan import Plan, Step, plan_adoption, undo_triggers
+from pipeline.adoption.plan import Plan, Step, plan_adoption
 from pipeline.adoption.steps import Hear, silent
 from pipeline.database import Database, Lock
 from pipeline.errors import DatabaseError, readable
@@ -116,7 +116,8 @@ def undo(database: Database, hearer: Hearer = SILENT) -> MigrationReport:
             hearer.did(what)
             done.append(what)
         # Without its table of notes the trigger would fail the app, whoever made it.
-        steps.run_alone(database, undo_triggers(catalog), waits=hearer.waits)
+        for statement in triggers.removal(catalog):
+            steps.run_alone(database, statement, waits=hearer.waits)
         _migrate(database, "base", {}, hearer)
         steps.run_alone(database, f"DROP TABLE {quoted(catalog.schema, VERSION_TABLE)}", waits=hearer.waits)
         for revision in _revisions(None, before)[::-1]:

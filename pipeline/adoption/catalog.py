@@ -13,6 +13,7 @@ from pipeline.queries import query
 
 SCHEMA_OF_APP = text(query("postgres/schema_of_app"))
 APP_TABLES_SQL = text(query("postgres/app_tables"))
+FUNCTIONS_SQL = text(query("postgres/trigger_functions"))
 
 _preparer = postgresql.dialect().identifier_preparer  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it
 
@@ -20,6 +21,11 @@ _preparer = postgresql.dialect().identifier_preparer  # type: ignore[no-untyped-
 def quoted(*names: str) -> str:
     """A name as SQL has it: each part is quoted if it has to be."""
     return ".".join(map(_preparer.quote, names))
+
+
+def literal(value: str) -> str:
+    """A text as SQL has it."""
+    return "'{}'".format(value.replace("'", "''"))
 
 
 @dataclass(frozen=True)
@@ -49,12 +55,27 @@ class FoundTable:
 
 
 @dataclass(frozen=True)
+class FoundFunction:
+    """A trigger function. ``is_definer``: whether it runs with its owner's rights. ``executable_by``: the
+    roles besides its owner that may hang it on a table; ``PUBLIC`` may be one.
+    """
+
+    body: str
+    is_definer: bool
+    settings: tuple[str, ...]
+    executable_by: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Catalog:
-    """``tables`` and ``views``: those that there are, by our names. ``schema``: where the tables are."""
+    """``tables`` and ``views``: those that there are, by our names. ``schema``: where the tables are.
+    ``functions``: the trigger functions of that schema, the app's too.
+    """
 
     schema: str
     tables: Mapping[str, FoundTable]
     views: Mapping[str, FoundTable]
+    functions: Mapping[str, FoundFunction] = field(default_factory=dict)
 
 
 def read_catalog(connection: Connection, names: TableNames) -> Catalog:
@@ -64,7 +85,15 @@ def read_catalog(connection: Connection, names: TableNames) -> Catalog:
         schema,
         found_tables(connection, {ours: quoted(schema, names.table(ours)) for ours in APP_TABLES}),
         found_tables(connection, {ours: quoted(VIEWS_SCHEMA, ours) for ours in APP_TABLES}),
+        _functions(connection, schema),
     )
+
+
+def _functions(connection: Connection, schema: str) -> dict[str, FoundFunction]:
+    return {
+        row.name: FoundFunction(row.body, row.is_definer, tuple(row.settings), tuple(row.executable_by))
+        for row in connection.execute(FUNCTIONS_SQL, {"schema": quoted(schema)})
+    }
 
 
 def found_tables(connection: Connection, wanted: Mapping[str, str]) -> dict[str, FoundTable]:

@@ -17,7 +17,8 @@ from sqlalchemy.dialects.postgresql import JSONB, UUID
 from sqlalchemy.schema import DDLElement
 from sqlalchemy.types import Boolean, DateTime, Double, Integer, Text, TypeEngine
 
-from pipeline.adoption.catalog import Catalog, FoundColumn, FoundTable, quoted
+from pipeline.adoption import triggers
+from pipeline.adoption.catalog import Catalog, FoundColumn, FoundTable, literal, quoted
 from pipeline.adoption.ids import TEXTS, WHOLE, Ids, group_of, ids_of, kind_of_id, tables_with
 from pipeline.names import APP_TABLES, VIEWS_SCHEMA, TableNames
 
@@ -58,37 +59,6 @@ NEEDED = {
 
 SPARE = {("posts", "prompt"), ("posts", "negative_prompt"), ("prompt_favorites", "id")}
 """Columns that only a table of our own has: nothing of ours reads them."""
-
-TRIGGERS = {
-    "prompt_usage_note_update": "UPDATE ON {table} REFERENCING OLD TABLE AS gone NEW TABLE AS come",
-    "prompt_usage_note_delete": "DELETE ON {table} REFERENCING OLD TABLE AS gone",
-    "prompt_usage_note_truncate": "TRUNCATE ON {table}",
-}
-FIRES = ("O", "A")
-"""``pg_trigger.tgenabled`` of triggers that fire when an app writes."""
-
-# SECURITY DEFINER: the app's role needs no right on the table of notes. One statement changes many rows, and
-# notes each of their days once. Inserts fire nothing: appending stays cheap.
-NOTE_CHANGE = """
-CREATE OR REPLACE FUNCTION {schema}.note_prompt_usage_change() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, {schema}, pg_temp SET timezone = 'UTC' AS $$
-BEGIN
-    IF TG_OP = 'TRUNCATE' THEN
-        INSERT INTO prompt_usage_invalidation (day, operation) VALUES (NULL, TG_OP);
-    ELSIF TG_OP = 'DELETE' THEN
-        INSERT INTO prompt_usage_invalidation (day, operation)
-        SELECT DISTINCT {created_at}::date, TG_OP FROM gone;
-    ELSE
-        INSERT INTO prompt_usage_invalidation (day, operation)
-        SELECT DISTINCT day, TG_OP FROM (
-            SELECT {created_at}::date AS day FROM gone
-            UNION
-            SELECT {created_at}::date AS day FROM come
-        ) AS changed;
-    END IF;
-    RETURN NULL;
-END $$
-""".strip()
 
 INDEXES = {
     "prompts_id_text_idx": ("prompts", "(({id}::text))"),
@@ -171,12 +141,15 @@ class _Adoption:
         found, name = self._catalog.tables[table.name], self._names.column(table.name, "ingest_xid")
         if self._names.has_views:
             yield f"DROP VIEW {quoted(VIEWS_SCHEMA, table.name)}"
+        # Its condition is about the column.
+        yield f"DROP TRIGGER IF EXISTS {triggers.ASSIGNING} ON {self._qualified(table.name)}"
         yield f"ALTER TABLE {self._qualified(table.name)} DROP COLUMN {quoted(name)}"
         columns = {column: there for column, there in found.columns.items() if column != name}
         for step in self._columns(table, replace(found, columns=columns)):
             yield from step.statements
         for step in self._indexes(table.name, replace(found, indexes={})):
             yield from (statement.replace(" CONCURRENTLY", "") for statement in step.statements)
+        yield from triggers.creation(self._catalog, self._names)
         if self._names.has_views:
             yield from view_of(self._catalog, self._names, table).statements
 
@@ -341,23 +314,14 @@ class _Adoption:
             )
 
     def _triggers(self) -> Iterator[Step]:
-        found = self._catalog.tables.get("prompt_usage", FoundTable())
-        if all(found.triggers.get(name) in FIRES for name in TRIGGERS):
+        if triggers.are_current(self._catalog, self._names):
             return
-        table, schema = self._qualified("prompt_usage"), quoted(self._catalog.schema)
         yield Step(
-            f"notes the days of updated and deleted rows of {table}, by triggers",
+            f"notes the days of changed rows of {self._qualified('prompt_usage')} and has new rows counted,"
+            " by triggers",
             Lock.SHARE_ROW_EXCLUSIVE,
-            (
-                NOTE_CHANGE.format(schema=schema, created_at=self._column("prompt_usage", "created_at")),
-                *(f"DROP TRIGGER {name} ON {table}" for name in TRIGGERS if name in found.triggers),
-                *(
-                    f"CREATE TRIGGER {name} AFTER {event.format(table=table)}"
-                    f" FOR EACH STATEMENT EXECUTE FUNCTION {schema}.note_prompt_usage_change()"
-                    for name, event in TRIGGERS.items()
-                ),
-            ),
-            (undo_triggers(self._catalog),),
+            tuple(triggers.creation(self._catalog, self._names)),
+            triggers.removal(self._catalog),
         )
 
     def _views(self) -> Iterator[Step]:
@@ -382,11 +346,6 @@ def renew_watermark(catalog: Catalog, names: TableNames) -> list[str]:
     return list(adoption.renewal())
 
 
-def undo_triggers(catalog: Catalog) -> str:
-    """What removes the function that notes changes, and with it its triggers, whoever made them."""
-    return f"DROP FUNCTION IF EXISTS {quoted(catalog.schema)}.note_prompt_usage_change() CASCADE"
-
-
 DROP_VIEWS_SCHEMA = (
     f"DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_class WHERE relnamespace = to_regnamespace('{VIEWS_SCHEMA}'))"
     f" THEN DROP SCHEMA IF EXISTS {VIEWS_SCHEMA}; END IF; END $$"
@@ -407,7 +366,7 @@ class View:
             f"CREATE SCHEMA IF NOT EXISTS {VIEWS_SCHEMA}",
             f"DROP VIEW IF EXISTS {self.name}",
             f"CREATE VIEW {self.name} AS {self.select}",
-            f"COMMENT ON VIEW {self.name} IS '{self.select.replace(chr(39), chr(39) * 2)}'",
+            f"COMMENT ON VIEW {self.name} IS {literal(self.select)}",
         )
 
 
@@ -437,7 +396,6 @@ def add_column(qualified: str, name: str, column: Column[Any]) -> tuple[str, ...
     type_ = column.type.compile(dialect=dialect)
     default = default_of(column)
     is_constant = default is not None and "(" not in default
-    comment = (column.comment or "").replace("'", "''")
     return (
         f"ALTER TABLE {qualified} ADD COLUMN {name} {type_}" + (f" DEFAULT {default}" if is_constant else ""),
         *(
@@ -445,7 +403,7 @@ def add_column(qualified: str, name: str, column: Column[Any]) -> tuple[str, ...
             if default and not is_constant
             else ()
         ),
-        f"COMMENT ON COLUMN {qualified}.{name} IS '{comment}'",
+        f"COMMENT ON COLUMN {qualified}.{name} IS {literal(column.comment or '')}",
     )
 
 

@@ -52,7 +52,7 @@ def take(database: Database, step: Step, waits: Hear = silent) -> None:
                 with attempt, database.engine.begin() as connection:
                     connection.exec_driver_sql(f"SET LOCAL lock_timeout = {LOCK_MILLISECONDS}")
                     for statement in step.statements:
-                        connection.exec_driver_sql(statement)
+                        _execute(connection, statement)
                     _record(connection, step)
 
 
@@ -104,9 +104,14 @@ def run_alone(database: Database, statement: str, what: str = "", waits: Hear = 
             connection.execution_options(isolation_level="AUTOCOMMIT")
             connection.exec_driver_sql(f"SET lock_timeout = {milliseconds}")
             try:
-                connection.exec_driver_sql(statement)
+                _execute(connection, statement)
             finally:
                 connection.exec_driver_sql("RESET lock_timeout")
+
+
+def _execute(connection: Connection, statement: str) -> None:
+    # The driver looks for parameters, and a name or a body may have a percent sign.
+    connection.exec_driver_sql(statement.replace("%", "%%"))
 
 
 def _record(connection: Connection, step: Step) -> None:

@@ -37,6 +37,7 @@ STEPS = (
     Step("search path", server.search_path),
     Step("revision", schema.revision, ("search path",)),
     Step("rights", rights.rights, ("revision",)),
+    Step("open tables", rights.open_relations, ("revision",)),
     Step("tables", schema.tables, ("search path",)),
     Step("indexes", schema.indexes, ("revision",)),
     Step("the app's triggers", schema.triggers, ("revision",)),

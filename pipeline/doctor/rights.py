@@ -10,14 +10,17 @@ from typing import NamedTuple
 
 from sqlalchemy import text
 
+from pipeline.adoption.catalog import quoted, read_catalog
 from pipeline.checks.report import plural
 from pipeline.doctor.findings import Finding, ok, warning, wrong
 from pipeline.doctor.setup import Setup
-from pipeline.names import APP_TABLES
+from pipeline.names import APP_TABLES, VIEWS_SCHEMA
 from pipeline.queries import query
+from pipeline.tables import metadata
 
 MISSING_RIGHTS = text(query("postgres/missing_rights"))
 HIDDEN_TABLES = text(query("postgres/hidden_tables"))
+OPEN_RELATIONS = text(query("postgres/open_relations"))
 
 
 class Right(NamedTuple):
@@ -76,6 +79,32 @@ def rights(setup: Setup) -> Iterator[Finding]:
         )
     if not lacking and not hidden:
         yield ok("rights", f"all {plural(len(NEEDED), 'right')} of sql/roles/pipeline.sql")
+
+
+def open_relations(setup: Setup) -> Iterator[Finding]:
+    """A line for each table that every role may use, and for default privileges that open the next ones."""
+    with setup.database.engine.connect() as connection:
+        catalog = read_catalog(connection, setup.database.names)
+        relations = [quoted(catalog.schema, setup.database.names.table(name)) for name in metadata.tables]
+        relations += [quoted(VIEWS_SCHEMA, name) for name in catalog.views]
+        given = {"relations": relations, "schema": quoted(catalog.schema)}
+        found = connection.execute(OPEN_RELATIONS, given).all()
+    for row in found:
+        if row.relation:
+            yield warning(
+                "open tables",
+                f"every role that can connect may {row.privileges} on {row.relation}",
+                f"REVOKE ALL ON {row.relation} FROM PUBLIC, then grant by sql/roles/",
+            )
+        else:
+            yield warning(
+                "open tables",
+                f"default privileges give {row.grantee} {row.privileges} on every table that migrate makes",
+                "ALTER DEFAULT PRIVILEGES … REVOKE, and REVOKE ALL on the tables that are there, then"
+                " grant by sql/roles/",
+            )
+    if not found:
+        yield ok("open tables", "nobody has rights on them but by grants to a role")
 
 
 def grant(setup: Setup) -> str:

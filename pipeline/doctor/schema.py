@@ -9,7 +9,8 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex
 
 from pipeline.adoption.catalog import FoundTable, found_tables, quoted, read_catalog
-from pipeline.adoption.plan import INDEXES, TRIGGERS, Plan, plan_adoption
+from pipeline.adoption.plan import INDEXES, Plan, plan_adoption
+from pipeline.adoption.triggers import TRIGGERS
 from pipeline.checks import clocks
 from pipeline.checks.report import plural
 from pipeline.doctor.findings import Finding, ok, unchecked, warning, wrong

@@ -3,7 +3,7 @@
 -- Time:    none.
 -- The tables are in the schema public, or in that of -v schema=app.
 -- ON CONFLICT reads the ids; nothing else of an event can be read. INSERT is on every column, ingest_xid too,
--- since Drizzle names all, with DEFAULT for that one.
+-- since Drizzle names all, with DEFAULT for that one; a trigger replaces any other value.
 \set ON_ERROR_STOP on
 \if :{?schema}
 \else

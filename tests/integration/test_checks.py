@@ -31,6 +31,7 @@ from pipeline.settings import Settings
 from tests.command import prompt_stats
 from tests.conftest import FIRST_DAY, NewDatabase
 from tests.roles import as_role
+from tests.triggers import without_triggers
 
 PROMPT, DELETED = uuid.UUID(int=1), uuid.UUID(int=404)
 DAYS, A_DAY = (0, 1, 2, 3, 8, 15, 20, 22, 29, 30, 36, 50, 57), 30
@@ -54,10 +55,6 @@ HISTORY = f"""
     SELECT post_id, prompt_id, created_at FROM prompt_usage WHERE post_id IS NOT NULL LIMIT 5;
 """
 
-WITHOUT_TRIGGERS = (
-    "ALTER TABLE prompt_usage DISABLE TRIGGER USER; {}; ALTER TABLE prompt_usage ENABLE TRIGGER USER"
-)
-
 FAULTS = {
     "stats_are_fresh": ["UPDATE stats_refresh SET as_of = as_of - interval '1 hour'"],
     "stats_add_up": [
@@ -70,10 +67,12 @@ FAULTS = {
         f"DELETE FROM prompt_stats WHERE prompt_id = '{DELETED}'",
     ],
     "lake_equals_postgres": [
-        WITHOUT_TRIGGERS.format("DELETE FROM prompt_usage WHERE post_id = lpad('201', 32, '0')::uuid"),
-        f"""
-        INSERT INTO prompt_usage (prompt_id, created_at, ingest_xid)
-        SELECT '{PROMPT}', current_date - 1, high - 1 FROM stats_refresh ORDER BY id LIMIT 1""",
+        without_triggers("DELETE FROM prompt_usage WHERE post_id = lpad('201', 32, '0')::uuid"),
+        without_triggers(
+            f"""
+            INSERT INTO prompt_usage (prompt_id, created_at, ingest_xid)
+            SELECT '{PROMPT}', current_date - 1, high - 1 FROM stats_refresh ORDER BY id LIMIT 1"""
+        ),
     ],
     "source_fits": [
         "ALTER TABLE prompt_usage DROP COLUMN outfit",
@@ -109,7 +108,7 @@ FAULTS = {
         # A day that the lake alone has.
         f"UPDATE prompt_daily_stats SET failure_count = 0 WHERE day = current_date - {DAYS[-2]}",
         "UPDATE prompt_stats SET avg_generation_time_ms = avg_generation_time_ms + 1e-9",
-        WITHOUT_TRIGGERS.format(
+        without_triggers(
             "UPDATE prompt_usage SET success = NOT success WHERE post_id = lpad('3001', 32, '0')::uuid"
         ),
         "DELETE FROM prompt_daily_stats WHERE day = current_date - 3",

@@ -27,7 +27,7 @@ from click.testing import CliRunner
 from dagster._cli import create_dagster_cli
 from dagster._daemon.cli import create_dagster_daemon_cli
 from dagster_webserver.cli import create_dagster_webserver_cli
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from pipeline.cli.main import app
 from pipeline.database import Database
@@ -37,6 +37,7 @@ from pipeline.orchestration.instance import EVENT_SETTINGS
 from pipeline.orchestration.jobs import VALUES_JOB
 from pipeline.orchestration.resources import Stores
 from pipeline.refresh import refresh
+from pipeline.schema import migrate
 from pipeline.settings import Settings
 from tests.command import REPOSITORY
 from tests.conftest import FIRST_DAY, NewDatabase
@@ -48,6 +49,7 @@ COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text(enc
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 INSTANCE: dict[str, Any] = yaml.safe_load((DEPLOY / "dagster.yaml").read_text(encoding="utf-8"))
 INSTALLED = "/opt/prompt-stats"
+PASSWORD = "for-the-test"  # noqa: S105  # on a server that lives as long as the tests
 
 PROGRAMS: dict[str, click.Command] = {
     "prompt-stats": typer.main.get_command(app),  # type: ignore[dict-item]  # Typer's own copy of Click
@@ -267,3 +269,47 @@ def test_dagster_runs_on_its_production_configuration(
 
     assert forget(production, dt.datetime.now(dt.UTC)) == 2
     assert [production.has_run(each.run_id) for each in (earlier, run)] == [False, True]
+
+
+def test_the_services_connect_as_owners_that_are_no_superusers(server_url: str, lake: str) -> None:
+    """The triggers of ours run with the rights of whoever migrates."""
+    environment = SERVICES["serve"]["environment"]
+    owner = conninfo_to_dict(with_password(environment["DATABASE_URL"]))
+    # The server of the tests has a database of that name.
+    create = re.sub(
+        r"DATABASE (\w+)", r"DATABASE \1_of_compose", COMPOSE["configs"]["create_databases"]["content"]
+    )
+    owned = {
+        owner["user"]: owner["dbname"],
+        environment["DAGSTER_POSTGRES_USER"]: environment["DAGSTER_POSTGRES_DB"],
+    }
+    urls = {
+        user: make_conninfo(server_url, user=user, password=PASSWORD, dbname=f"{name}_of_compose")
+        for user, name in owned.items()
+    }
+    with psycopg.connect(server_url, autocommit=True) as superuser:
+        try:
+            for statement in with_password(create).split(";\n"):
+                superuser.execute(statement.encode())
+            for url in urls.values():
+                with psycopg.connect(url) as session:
+                    assert session.execute(
+                        "SELECT rolsuper OR rolcreaterole OR rolcreatedb FROM pg_roles WHERE rolname = user"
+                    ).fetchone() == (False,)
+            for user, other in itertools.permutations(urls):
+                there = conninfo_to_dict(urls[other])["dbname"]
+                with pytest.raises(psycopg.OperationalError, match="permission denied"):
+                    psycopg.connect(make_conninfo(urls[user], dbname=there))
+            database = Database.from_url(urls[str(owner["user"])])
+            migrate(database)
+            refresh(database, lake, FIRST_DAY)
+            database.close()
+        finally:
+            for user, name in owned.items():
+                superuser.execute(f'DROP DATABASE IF EXISTS "{name}_of_compose" WITH (FORCE)'.encode())
+                superuser.execute(f'DROP ROLE IF EXISTS "{user}"'.encode())
+
+
+def with_password(text: str) -> str:
+    """What Compose makes of it, where every password is that of the test."""
+    return re.sub(r"\$\{\w+:\?\}", PASSWORD, text)

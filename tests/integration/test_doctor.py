@@ -173,8 +173,8 @@ OF_DATABASE = "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I {}', current_databa
 FAULTS = {
     "trigger": (
         "ALTER TABLE prompt_usage DISABLE TRIGGER prompt_usage_note_delete",
-        "ALTER TABLE prompt_usage ENABLE TRIGGER prompt_usage_note_delete",
-        [("tables", WRONG, "migrate notes the days of updated and deleted rows")],
+        "ALTER TABLE prompt_usage ENABLE ALWAYS TRIGGER prompt_usage_note_delete",
+        [("tables", WRONG, "migrate notes the days of changed rows")],
     ),
     "columns": (
         "ALTER TABLE posts RENAME scene TO stage; ALTER TABLE posts ALTER outfit TYPE integer USING NULL",
@@ -200,6 +200,7 @@ FAULTS = {
         [
             ("revision", WRONG, "it is at revision 2026_11_22_older"),
             ("rights", UNCHECKED, "revision has to be right first"),
+            ("open tables", UNCHECKED, "revision has to be right first"),
             ("tables", UNCHECKED, "revision has to be right first"),
             ("indexes", UNCHECKED, "revision"),
             ("the app's triggers", UNCHECKED, "revision"),
@@ -242,7 +243,7 @@ FAULTS = {
         OF_DATABASE.format("RESET search_path") + "; DROP SCHEMA elsewhere",
         [
             ("search path", WRONG, "the tables are in the schema public, which is not looked into"),
-            *((step.name, UNCHECKED, "search path") for step in STEPS[-7:]),
+            *((step.name, UNCHECKED, "search path") for step in STEPS[-8:]),
         ],
     ),
     "standby": (

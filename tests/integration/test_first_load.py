@@ -27,6 +27,7 @@ from tests.cli import invoke
 from tests.conftest import FIRST_DAY, NewDatabase
 from tests.faults import FIRST_LOAD, KILLED_AFTER, Children
 from tests.oracle import assert_equals_recount
+from tests.triggers import OFF, ON
 
 TODAY = dt.datetime.now(dt.UTC).date()
 EVENTS_A_DAY = 100
@@ -36,12 +37,14 @@ DAYS = [TODAY - number * ONE_DAY for number in range(5, -1, -1)]
 def add_history(database: Database) -> None:
     """What an app appended before it had the pipeline: rows without ``ingest_xid``."""
     with psycopg.connect(database.conninfo) as app:
+        app.execute(OFF)
         app.execute(
             "INSERT INTO prompt_usage (prompt_id, user_id, success, created_at, ingest_xid)"
             " SELECT md5('prompt')::uuid, gen_random_uuid(), true, day, NULL"
             " FROM unnest(%s::date[]) AS day, generate_series(1, %s)",
             (DAYS, EVENTS_A_DAY),
         )
+        app.execute(ON)
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from pipeline.refresh import refresh
 from tests.conftest import FIRST_DAY, NewDatabase
 from tests.oracle import assert_equals_recount
 from tests.published import Published, publish
+from tests.triggers import OFF, ON
 
 NOW = dt.datetime.now(dt.UTC)
 TODAY = NOW.date()
@@ -167,9 +168,9 @@ def test_rows_lost_from_the_middle_of_a_day_are_read_again(history: Database, la
 )
 def test_change_that_the_trigger_missed_is_found(history: Database, lake: str, change: str) -> None:
     with psycopg.connect(history.conninfo) as operator:
-        operator.execute("ALTER TABLE prompt_usage DISABLE TRIGGER USER")
+        operator.execute(OFF)
         operator.execute(change.encode())
-        operator.execute("ALTER TABLE prompt_usage ENABLE TRIGGER USER")
+        operator.execute(ON)
     report = reconcile(history, lake, FIRST_DAY)
     assert len(report.repaired) >= 5
     assert_equals_recount(history, FIRST_DAY)

@@ -14,6 +14,7 @@ from pipeline.retention import retain
 from pipeline.tables import prompt_usage
 from tests.conftest import FIRST_DAY
 from tests.oracle import assert_equals_recount
+from tests.triggers import OFF, ON
 
 NOW = dt.datetime.now(dt.UTC)
 ONE_DAY = dt.timedelta(days=1)
@@ -33,9 +34,9 @@ def move(database: Database, ids: int) -> None:
     """Leaves what a dump of a server whose ids were ``ids`` further on leaves here."""
     with psycopg.connect(database.conninfo) as operator:
         # pg_dump loads rows without firing triggers.
-        operator.execute("ALTER TABLE prompt_usage DISABLE TRIGGER USER")
+        operator.execute(OFF)
         operator.execute("UPDATE prompt_usage SET ingest_xid = ingest_xid + %s", (ids,))
-        operator.execute("ALTER TABLE prompt_usage ENABLE TRIGGER USER")
+        operator.execute(ON)
         operator.execute("UPDATE stats_refresh SET high = high + %s, next_xid = next_xid + %s", (ids, ids))
         operator.execute("UPDATE stats_sync SET high = high + %s, server = 'another/1/1'", (ids,))
 
@@ -46,9 +47,9 @@ def test_restored_database_is_read_anew(database: Database, lake: str, ids: int)
     refresh(database, lake, FIRST_DAY)
     # The dump is older than the lake: what came last is lost in Postgres.
     with psycopg.connect(database.conninfo) as operator:
-        operator.execute("ALTER TABLE prompt_usage DISABLE TRIGGER USER")
+        operator.execute(OFF)
         operator.execute("DELETE FROM prompt_usage WHERE created_at > CURRENT_DATE")
-        operator.execute("ALTER TABLE prompt_usage ENABLE TRIGGER USER")
+        operator.execute(ON)
     move(database, ids)
     append(database, 0, 1)
     assert len(plan_refresh(database, lake, FIRST_DAY).days) == 3

@@ -36,7 +36,7 @@ from pipeline.orchestration.instance import EVENT_SETTINGS
 from pipeline.reconcile import reconcile
 from pipeline.refresh import plan_refresh, refresh
 from pipeline.retention import retain
-from pipeline.schema import VERSION_TABLE, require_current
+from pipeline.schema import VERSION_TABLE, migrate, require_current
 from pipeline.seeding import seed_prompts
 from pipeline.settings import settings
 from pipeline.simulation import simulate
@@ -391,10 +391,8 @@ def test_the_tables_may_be_in_another_schema(
 ) -> None:
     simulate(database, events=100, days=5, seed=1)
     owner.execute('ALTER SCHEMA public RENAME TO "Shop"')
-    owner.execute(
-        'ALTER FUNCTION "Shop".note_prompt_usage_change SET search_path = pg_catalog, "Shop", pg_temp'
-    )
     there = Database(make_conninfo(database.conninfo, options='-c search_path="Shop" -c TimeZone=UTC'))
+    migrate(there)
     with as_role(there, "reader", "app", "api", "pipeline", schema="Shop") as seen:
         refresh(seen, lake, FIRST_DAY)
         owner.execute("""DELETE FROM "Shop".prompt_usage WHERE created_at < now() - interval '2 days'""")

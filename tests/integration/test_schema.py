@@ -144,7 +144,7 @@ def test_a_migration_that_fails_goes_on_where_it_stopped(empty_database: Databas
 
         connection.execute("DROP FUNCTION note_prompt_usage_change()")
     assert migrate(empty_database).steps == [
-        "notes the days of updated and deleted rows of public.prompt_usage, by triggers"
+        "notes the days of changed rows of public.prompt_usage and has new rows counted, by triggers"
     ]
 
 
