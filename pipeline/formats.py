@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Iterable, Sequence
+import unicodedata
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 NONE = "—"
+
+OBEYED = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Categories of characters that do something and are not seen: control, format, line breaks, surrogates."""
+
+JOINERS = "\u200c\u200d"
+"""The format characters that stay: emojis and some scripts are not written without them."""
 
 
 def count(value: int | None) -> str:
@@ -28,9 +35,29 @@ def moment(value: dt.datetime | None) -> str:
     return NONE if value is None else f"{value.astimezone(dt.UTC):%Y-%m-%d %H:%M} UTC"
 
 
+def escaped(character: str) -> str:
+    r"""A character as Python escapes it: ``\x1b``."""
+    return character.encode("unicode_escape").decode()
+
+
+def visible(text: str, escape: Callable[[str], str] = escaped) -> str:
+    """The text on one line, in which nothing can be obeyed: not by a terminal, not by what reads lines.
+
+    Line breaks, control and format characters (escape sequences, marks that reverse the order of letters) are
+    written as escapes; all else is as it is. Twice is the same as once.
+    """
+    if text.isprintable():
+        return text
+    return "".join(escape(each) if _is_obeyed(each) else each for each in text)
+
+
+def _is_obeyed(character: str) -> bool:
+    return unicodedata.category(character) in OBEYED and character not in JOINERS
+
+
 def quoted_if_blank(text: str) -> str:
-    """The text itself, or in quotes where one could not see it."""
-    return text if text.strip() else repr(text)
+    """The text, visible, or in quotes where one could not see it."""
+    return visible(text) if text.strip() else repr(text)
 
 
 def shown(value: object) -> str:
@@ -51,6 +78,6 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], right: 
 
 
 def markdown(text: str) -> str:
-    """The text as Markdown that shows it as it is, in one cell of a table."""
-    plain = "".join(f"\\{each}" if each in r"\`*_{}[]()#+-.!|~" else each for each in text)
+    """The text, visible, as Markdown that shows it as it is, in one cell of a table."""
+    plain = "".join(f"\\{each}" if each in r"\`*_{}[]()#+-.!|~" else each for each in visible(text))
     return " ".join(plain.replace("&", "&amp;").replace("<", "&lt;").split())

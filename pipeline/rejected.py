@@ -14,7 +14,7 @@ from pipeline.database import Database
 from pipeline.queries import query
 from pipeline.tables import prompt_usage_rejected
 from pipeline.tracking.batches import append_events
-from pipeline.tracking.event import read_given
+from pipeline.tracking.event import Record, read_given
 
 REJECTED_EVENTS = text(query("postgres/rejected_events"))
 TAKE_REJECTED_EVENTS = query("postgres/take_rejected_events")
@@ -58,11 +58,16 @@ def replay(database: Database, ids: Sequence[int] | None = None) -> ReplayReport
     taken = rejected = 0
     with psycopg.connect(database.conninfo) as connection:
         for rows in _parts(connection, ids):
-            rejected_now = len(append_events(connection, [read_given(payload) for _, payload in rows]))
+            rejected_now = len(append_events(connection, [_read(payload) for _, payload in rows]))
             connection.commit()
             rejected += rejected_now
             taken += len(rows) - rejected_now
     return ReplayReport(taken, rejected)
+
+
+def _read(payload: Any) -> Record:
+    """The event of a payload. Whoever may write the table may have put any JSON there."""
+    return read_given(payload if isinstance(payload, dict) else {"payload": payload})
 
 
 def discard(database: Database, ids: Sequence[int] | None = None) -> int:

@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 from pipeline.cli import render
 from pipeline.cli.context import AsJson, console, open_current_database, print_json, working
+from pipeline.cli.terminal import literal
 from pipeline.errors import PromptStatsError
 from pipeline.settings import settings
 
@@ -16,10 +17,10 @@ def check(*, as_json: AsJson = False) -> None:
     from pipeline.checks.report import Severity, Subject
 
     subject = Subject(open_current_database(), settings().lake, settings().start_date)
-    with working("checking") as status:
+    with working("checking") as spinner:
         made = []
         for each in CHECKS:
-            status.update(f"checking [dim]{each.name}[/dim]")
+            spinner.update(literal("checking ", (each.name, "dim")))
             made.append((each, make(each, subject)))
     if as_json:
         print_json(

@@ -14,27 +14,18 @@ from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.status import Status
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TimeRemainingColumn
 
+from pipeline.cli.terminal import Said, Spinner, Terminal, literal
 from pipeline.database import Database
 from pipeline.lake.flow import SAY_EVERY_SECONDS, Hearer, now_and_then
 from pipeline.schema import require_current
 from pipeline.settings import settings
 
-console = Console()
+console = Terminal()
 """Answers, on standard output."""
 
-messages = Console(stderr=True)
+messages = Terminal(stderr=True)
 """Progress and errors, on standard error, so that an answer can be piped."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
@@ -57,7 +48,7 @@ def open_current_database() -> Database:
 
 def print_json(answer: Any) -> None:
     """Prints an answer as JSON: times as ISO 8601, ids as text."""
-    console.print_json(json.dumps(answer, default=_plain))
+    console.print_plain_json(json.dumps(answer, default=_plain, indent=2, ensure_ascii=False))
 
 
 def _plain(value: object) -> object:
@@ -69,13 +60,13 @@ def _plain(value: object) -> object:
 
 
 @contextmanager
-def working(what: str) -> Iterator[Status]:
+def working(what: str) -> Iterator[Spinner]:
     """Shows that long work goes on; what the package's loggers say meanwhile stands beside it."""
     with (
-        messages.status(what) as status,
-        _heard(lambda said: status.update(f"{what} {said}")),
+        Spinner(what, messages) as spinner,
+        _heard(lambda said: spinner.update(literal(f"{what} ", (said, "dim")))),
     ):
-        yield status
+        yield spinner
 
 
 @contextmanager
@@ -89,15 +80,11 @@ def refreshing(what: str) -> Iterator[Hearer]:
         if not screen.is_terminal:
             every_seconds = math.inf if logging.getLogger().handlers else SAY_EVERY_SECONDS
             yield now_and_then(
-                lambda progress: screen.print(f"{what}: {progress}", highlight=False, soft_wrap=True),
+                lambda progress: screen.print(f"{what}: {progress}", soft_wrap=True),
                 every_seconds,
             )
             return
-        columns = (
-            SpinnerColumn(),
-            BarColumn(bar_width=16),
-            TextColumn("{task.description}\n{task.fields[said]}"),
-        )
+        columns = (SpinnerColumn(), BarColumn(bar_width=16), Said())
         with Progress(*columns, console=screen, transient=True) as bar:
             task = bar.add_task(what, total=None, said="")
             with _heard(lambda said: bar.update(task, said=said)):
@@ -107,7 +94,7 @@ def refreshing(what: str) -> Iterator[Hearer]:
 
 
 @contextmanager
-def _screen() -> Iterator[Console]:
+def _screen() -> Iterator[Terminal]:
     """Where messages go, also while Dagster keeps for itself what its steps write to standard error."""
     try:
         descriptor = os.dup(messages.file.fileno())
@@ -116,22 +103,22 @@ def _screen() -> Iterator[Console]:
         yield messages
         return
     with os.fdopen(descriptor, "w", encoding=messages.encoding, errors="replace") as file:
-        yield Console(file=file)
+        yield Terminal(file)
 
 
 @contextmanager
 def progress_bar(what: str, *, visible: bool = True) -> Iterator[Callable[[int, int], None]]:
     """A progress bar; the function that it hands out takes what is done and the total."""
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (Said(), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     hidden = not (visible and messages.is_terminal)
     with Progress(*columns, console=messages, transient=True, disable=hidden) as progress:
-        task = progress.add_task("", total=None)
+        task = progress.add_task(what, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 @contextmanager
 def _heard(hear: Callable[[str], None]) -> Iterator[None]:
-    """Hands what the package's loggers say to a function, as dim markup of at most a line."""
+    """Hands what the package's loggers say to a function, in at most a line."""
     handler = _Handler(hear)
     logger = logging.getLogger("pipeline")
     level = logger.level
@@ -150,5 +137,4 @@ class _Handler(logging.Handler):
         self._hear = hear
 
     def emit(self, record: logging.LogRecord) -> None:
-        said = textwrap.shorten(record.getMessage(), 60, placeholder=" …")
-        self._hear(f"[dim]{escape(said)}[/dim]")
+        self._hear(textwrap.shorten(record.getMessage(), 60, placeholder=" …"))

@@ -50,7 +50,7 @@ def export(
             advance(done := done + rows, found.row_count)
     # Standard output is the table's.
     age = render.age({"as_of": found.as_of, "lag_seconds": found.lag_seconds})
-    messages.print(f"{count(done)} rows of {table}, {age}", highlight=False, soft_wrap=True)
+    messages.print(f"{count(done)} rows of {table}, {age}", soft_wrap=True)
 
 
 def _format_of(output: Path | None) -> Format:

@@ -42,9 +42,9 @@ def reconcile(*, as_json: AsJson = False) -> None:
             console.print(f"{events} events of {report.expired_days} days that only the lake has.")
         _print_days("read again", report.repaired)
         for table, days in report.rebuilt.items():
-            console.print(f"made anew: {len(days)} partitions of {table}", highlight=False)
+            console.print(f"made anew: {len(days)} partitions of {table}")
         for table, rows in report.rows_corrected.items():
-            console.print(f"written: {rows} rows of {table}", highlight=False)
+            console.print(f"written: {rows} rows of {table}")
         _print_days("lost", report.lost)
     if report.lost:
         day, why = min(report.lost.items())
@@ -128,4 +128,4 @@ def _by_day(reasons: Mapping[dt.date, str]) -> dict[str, str]:
 
 def _print_days(what: str, reasons: Mapping[dt.date, str]) -> None:
     for day, why in sorted(reasons.items()):
-        console.print(f"{what}: {day}, {why}", highlight=False, markup=False)
+        console.print(f"{what}: {day}, {why}")

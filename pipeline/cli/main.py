@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from pipeline.cli import alerting, checking, events, exporting, keeping, reading, serving, tour, writing
 from pipeline.cli.context import console, messages
+from pipeline.cli.terminal import LogLines
 from pipeline.database import cause_of, fault_of
 from pipeline.errors import PromptStatsError, SettingsError, readable
 from pipeline.settings import LogFormat, settings
@@ -33,7 +34,7 @@ app = typer.Typer(
 
 def _print_version(is_asked: bool) -> None:  # noqa: FBT001  # typer calls it
     if is_asked:
-        console.print(metadata.version("prompt-stats"), highlight=False)
+        console.print(metadata.version("prompt-stats"))
         raise typer.Exit
 
 
@@ -94,6 +95,8 @@ def run() -> None:
 
 
 def _log_as_set() -> None:
+    if logging.lastResort:
+        logging.lastResort.setFormatter(LogLines())
     # A fault of the environment is for the command to tell: doctor makes a line of it.
     with suppress(SettingsError):
         if settings().log_format is LogFormat.JSON:
@@ -106,4 +109,4 @@ def _complain(text: str) -> None:
     if logging.getLogger().handlers:
         logger.error(text)
         return
-    messages.print(text, style="red", markup=False, highlight=False, soft_wrap=True)
+    messages.print(text, style="red", soft_wrap=True)

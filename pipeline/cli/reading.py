@@ -10,6 +10,7 @@ import typer
 from pipeline import reading
 from pipeline.cli import render
 from pipeline.cli.context import AsJson, console, open_current_database, print_json
+from pipeline.cli.terminal import literal
 from pipeline.settings import settings
 
 
@@ -58,4 +59,4 @@ def report(
     if as_json:
         print_json({"file": str(written.file), "bytes": written.size, "as_of": written.as_of})
     else:
-        console.print(f"Written: [bold]{written.file.as_uri()}[/bold]", soft_wrap=True)
+        console.print(literal("Written: ", (written.file.as_uri(), "bold")), soft_wrap=True)

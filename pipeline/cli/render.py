@@ -10,8 +10,8 @@ from rich import box
 from rich.bar import Bar
 from rich.console import Group, RenderableType
 from rich.table import Table
-from rich.text import Text
 
+from pipeline.cli.terminal import literal
 from pipeline.days import NOTHING_KNOWN
 from pipeline.formats import count, moment, percent, quoted_if_blank, seconds, shown
 from pipeline.rejected import Rejections
@@ -61,7 +61,7 @@ def status(answer: Mapping[str, Any]) -> RenderableType:
         "damaged days": _damaged(answer["damaged_days"]),
     }
     for name, value in rows.items():
-        table.add_row(Text(name, style="bold"), value)
+        table.add_row(literal((name, "bold")), value)
     return table
 
 
@@ -88,15 +88,14 @@ def drift(answer: Mapping[str, Any]) -> RenderableType:
     when = f"{was} {moment(answer['compared_at'])}, counted as of {moment(answer['as_of'])}"
     table = Table(
         title="Counters in prompts → what is counted",
-        caption=f"{differing} {when}.\nAll of them: prompt-stats drift --json",
         title_justify="left",
         box=box.SIMPLE,
     )
     for number, name in enumerate(header):
         table.add_column(name, justify="right" if number else "left")
     for line in lines:
-        table.add_row(*map(Text, line))
-    return table
+        table.add_row(*line)
+    return Group(table, f"{differing} {when}.", "All of them: prompt-stats drift --json")
 
 
 def checks(made: Sequence[tuple[Check, Report]]) -> RenderableType:
@@ -105,16 +104,16 @@ def checks(made: Sequence[tuple[Check, Report]]) -> RenderableType:
     failed: list[RenderableType] = []
     for each, report in made:
         said = "OK" if report.passed else each.severity.value
-        table.add_row(Text(said, style=COLOURS[said]), Text(each.name, style="bold"), Text(report.summary))
+        table.add_row(literal((said, COLOURS[said])), literal((each.name, "bold")), report.summary)
         if report.passed:
             continue
-        failed += [Text(), Text(each.name, style="bold"), Text(each.remedy)]
+        failed += ["", literal((each.name, "bold")), each.remedy]
         if report.worst:
             worst = Table(box=box.SIMPLE)
             for name in report.worst[0]:
                 worst.add_column(name)
             for row in report.worst:
-                worst.add_row(*(Text(shown(each)) for each in row.values()))
+                worst.add_row(*(shown(each) for each in row.values()))
             failed.append(worst)
     return Group(table, *failed)
 
@@ -122,13 +121,13 @@ def checks(made: Sequence[tuple[Check, Report]]) -> RenderableType:
 def migration_plan(plan: MigrationPlan) -> RenderableType:
     """What a migration would do, with the lock that each step takes, and its statements."""
     if not plan.revisions and not plan.steps:
-        return Text("Nothing to do: all that is needed is there.")
-    lines = [Text(f"migrates tables of our own, {revision}") for revision in plan.revisions]
+        return "Nothing to do: all that is needed is there."
+    lines: list[RenderableType] = [f"migrates tables of our own, {revision}" for revision in plan.revisions]
     for step in plan.steps:
         lines += [
-            Text(step.what, style="bold"),
-            Text(f"  lock on a table of the app: {step.lock.value}"),
-            *(Text(f"  {' '.join(statement.split())};", style="dim") for statement in step.statements),
+            literal((step.what, "bold")),
+            f"  lock on a table of the app: {step.lock.value}",
+            *(literal((f"  {' '.join(statement.split())};", "dim")) for statement in step.statements),
         ]
     return Group(*lines)
 
@@ -137,10 +136,10 @@ def findings(found: Sequence[Finding]) -> RenderableType:
     """What ``pipeline.doctor`` found, a line each, and below it what to do."""
     table = Table.grid(padding=(0, 2))
     for each in found:
-        said = Text(each.status.value, style=LIGHTS[each.status.value])
-        table.add_row(said, Text(each.name, style="bold"), Text(each.summary))
+        said = literal((each.status.value, LIGHTS[each.status.value]))
+        table.add_row(said, literal((each.name, "bold")), each.summary)
         if each.remedy:
-            table.add_row("", "", Text(f"→ {each.remedy}", style="italic"))
+            table.add_row("", "", literal((f"→ {each.remedy}", "italic")))
     return table
 
 
@@ -167,13 +166,14 @@ def rejections(found: Rejections) -> RenderableType:
     reasons.add_column("events", justify="right")
     reasons.add_column("reason")
     for reason, events in found.reasons.items():
-        reasons.add_row(count(events), Text(reason))
+        reasons.add_row(count(events), reason)
     latest = Table(title="The latest", box=box.SIMPLE, title_justify="left")
     for name in ("id", "rejected at", "prompt", "reason"):
         latest.add_column(name)
     for event in found.events:
-        prompt = Text(str(event["payload"].get("prompt_id", "")))
-        latest.add_row(str(event["id"]), moment(event["rejected_at"]), prompt, Text(event["reason"]))
+        # Whoever may write the table may have put any JSON there.
+        prompt = event["payload"].get("prompt_id", "") if isinstance(event["payload"], dict) else ""
+        latest.add_row(str(event["id"]), moment(event["rejected_at"]), str(prompt), event["reason"])
     return Group(reasons, latest)
 
 
@@ -215,10 +215,10 @@ def alerts(answer: Mapping[str, Any]) -> RenderableType:
     table.add_column("what")
     table.add_column("raised")
     for alert in answer["alerts"]:
-        state = Text(alert["state"], style=STYLES.get(alert["state"], ""))
-        if alert["silenced_until"] and not alert["recovered_at"]:
-            state.append(" silenced", style="dim")
-        table.add_row(str(alert["id"]), state, Text(alert["text"]), moment(alert["raised_at"]))
+        is_silenced = alert["silenced_until"] and not alert["recovered_at"]
+        silenced = " silenced" if is_silenced else ""
+        state = literal((alert["state"], STYLES.get(alert["state"], "")), (silenced, "dim"))
+        table.add_row(str(alert["id"]), state, alert["text"], moment(alert["raised_at"]))
     return table
 
 
@@ -239,12 +239,11 @@ def prompt(answer: Mapping[str, Any]) -> RenderableType:
         "last used": moment(answer["last_used_at"]),
     }
     for name, value in rows.items():
-        facts.add_row(Text(name, style="bold"), value)
-    title = Text(f"{answer['name']}  ", style="bold underline")
-    title.append(f"{answer['slug'] or ''} {answer['id']}", style="dim not underline")
-    return Group(
-        title, facts, Text(), _scenes(answer["scenes"]), Text(), _chart(answer["days"]), Text(age(answer))
+        facts.add_row(literal((name, "bold")), value)
+    title = literal(
+        (f"{answer['name']}  ", "bold underline"), (f"{answer['slug'] or ''} {answer['id']}", "dim")
     )
+    return Group(title, facts, "", _scenes(answer["scenes"]), "", _chart(answer["days"]), age(answer))
 
 
 def _scenes(scenes: Sequence[Mapping[str, Any]]) -> RenderableType:
@@ -254,7 +253,7 @@ def _scenes(scenes: Sequence[Mapping[str, Any]]) -> RenderableType:
         table.add_column(name, justify="right")
     for scene in scenes:
         table.add_row(
-            Text("none given", style="dim") if scene["scene"] is None else quoted_if_blank(scene["scene"]),
+            literal(("none given", "dim")) if scene["scene"] is None else quoted_if_blank(scene["scene"]),
             count(scene["usage_count"]),
             percent(scene["success_rate"]),
             seconds(scene["avg_generation_time_ms"]),
@@ -268,7 +267,7 @@ def _chart(days: Sequence[Mapping[str, Any]]) -> RenderableType:
     for day in days:
         uses = day["usage_count"]
         table.add_row(f"{day['day']:%a %d %b}", Bar(highest, 0, uses, width=40), count(uses))
-    return Group(Text(f"Last {len(days)} days", style="italic"), table)
+    return Group(literal((f"Last {len(days)} days", "italic")), table)
 
 
 def _days(days: Sequence[dt.date]) -> str:

@@ -16,6 +16,7 @@ from sqlalchemy import text
 from pipeline import reading, schema, seeding
 from pipeline.cli import render
 from pipeline.cli.context import console, open_database
+from pipeline.cli.terminal import literal
 from pipeline.cli.writing import refresh_stale, simulate_with_progress
 from pipeline.database import Database
 from pipeline.embedded import client
@@ -51,9 +52,11 @@ def demo() -> None:
     console.print()
     console.print(render.top(reading.top_prompts(database, 10)))
     written = write_report(settings(), database)
-    console.print(f"\nThe same with charts: [bold]{written.file.as_uri()}[/bold]", soft_wrap=True)
+    console.print()
+    console.print(literal("The same with charts: ", (written.file.as_uri(), "bold")), soft_wrap=True)
     program = "prompt-stats" if shutil.which("prompt-stats") else os.path.relpath(sys.argv[0])
-    console.print("\nWhat to type next:")
+    console.print()
+    console.print("What to type next:")
     for command, what in (
         ("show portrait-selfie-casual", "one prompt with its scenes and days"),
         ("status", "as of when the numbers are, and what waits"),
@@ -61,7 +64,7 @@ def demo() -> None:
         ("ui", "Dagster with the schedule, for backfills"),
         ("simulate --events 10000 --days 2", "more traffic; then refresh"),
     ):
-        console.print(f"  {program} {command:<34}[dim]{what}[/dim]", highlight=False, soft_wrap=True)
+        console.print(literal(f"  {program} {command:<34}", (what, "dim")), soft_wrap=True)
 
 
 def ui(
@@ -145,4 +148,4 @@ def _use_a_prompt(database: Database) -> None:
 
 
 def _step(what: str, how: str) -> None:
-    console.print(f"[green]✓[/green] [bold]{what:<9}[/bold] {how}", highlight=False, soft_wrap=True)
+    console.print(literal(("✓ ", "green"), (f"{what:<9}", "bold"), f" {how}"), soft_wrap=True)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from pipeline import formats, reading, schema, seeding
 from pipeline.cli import render
@@ -20,6 +19,7 @@ from pipeline.cli.context import (
     open_current_database,
     open_database,
     print_json,
+    progress_bar,
     refreshing,
     working,
 )
@@ -68,23 +68,21 @@ def migrate(
             abort=True,
             err=True,
         )
-    with working("migrating") as status:
+    with working("migrating") as spinner:
 
         def did(step: str) -> None:
             if as_json:
                 return
-            # The status stands on the same screen, and would take the line for its own.
-            status.stop()
-            console.print(
-                f"{'undid' if undo else 'did'}: {step}", highlight=False, markup=False, soft_wrap=True
-            )
+            # The spinner stands on the same screen, and would take the line for its own.
+            spinner.stop()
+            console.print(f"{'undid' if undo else 'did'}: {step}", soft_wrap=True)
             console.file.flush()
-            status.start()
+            spinner.start()
 
         def waits(text: str) -> None:
-            messages.print(text, highlight=False, markup=False, soft_wrap=True)
+            messages.print(text, soft_wrap=True)
 
-        hearer = schema.Hearer(status.update, did, waits)
+        hearer = schema.Hearer(spinner.update, did, waits)
         report = (schema.undo if undo else schema.migrate)(database, hearer)
     if as_json:
         print_json(asdict(report))
@@ -125,16 +123,8 @@ def simulate_with_progress(database: Database, events: int, days: int, seed: int
     # Arrow and numpy take a second to import.
     from pipeline import simulation
 
-    columns = (TextColumn("appending events"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=messages, transient=True) as progress:
-        task = progress.add_task("", total=events)
-        return simulation.simulate(
-            database,
-            events=events,
-            days=days,
-            seed=seed,
-            progress=lambda done, _: progress.update(task, completed=done),
-        )
+    with progress_bar("appending events") as advance:
+        return simulation.simulate(database, events=events, days=days, seed=seed, progress=advance)
 
 
 def refresh(*, max_rows_per_second: MaxRowsPerSecond = None, as_json: AsJson = False) -> None:

@@ -8,9 +8,9 @@ import time
 
 import pyarrow as pa
 import pytest
-from rich.console import Console
 
 from pipeline.cli import context
+from pipeline.cli.terminal import Terminal
 from pipeline.lake.flow import Progress, batch_bytes, now_and_then, paced
 from pipeline.lake.usage_events import rows_at_once
 
@@ -71,7 +71,7 @@ def test_a_refresh_shows_how_far_it_is(monkeypatch: pytest.MonkeyPatch, *, is_te
     # Where the log is written, that says it.
     monkeypatch.setattr(logging.getLogger(), "handlers", [])
     screen = io.StringIO()
-    monkeypatch.setattr(context, "messages", Console(file=screen, force_terminal=is_terminal, width=150))
+    monkeypatch.setattr(context, "messages", Terminal(screen, force_terminal=is_terminal, width=150))
     with context.refreshing("refreshing all") as hear:
         hear(HALF)
         hear(Progress(5_000_000, 5_000_000, 19))
