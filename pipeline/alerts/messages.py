@@ -1,7 +1,8 @@
 """Alerts as people read them: a sentence each, and several as one message. No I/O.
 
 A message is a dictionary of JSON, the same on every channel; Slack and mail get its text. What it says
-comes from the rows of ``stats_alerts`` with ``prompt_name`` beside them.
+comes from the rows of ``stats_alerts`` with ``prompt_name`` beside them. Names are written by others: in
+title and text their line breaks are escaped, so that none begins a line of its own; the list is unchanged.
 """
 
 from __future__ import annotations
@@ -81,11 +82,12 @@ def digest(told: Sequence[tuple[News, Row]], as_of: dt.datetime) -> Message:
 
 def run_failure(job: str, run_id: str, error: str, backfill: str | None) -> Message:
     """The message of a Dagster run that failed."""
-    of_backfill = f" of backfill {backfill}" if backfill else ""
+    of_backfill = f" of backfill {formats.visible(backfill)}" if backfill else ""
+    name = formats.visible(job)
     return {
         "kind": "run_failure",
-        "title": f"prompt-stats: {job} failed",
-        "text": f"The run {run_id}{of_backfill} of {job} failed: {error}",
+        "title": f"prompt-stats: {name} failed",
+        "text": f"The run {run_id}{of_backfill} of {name} failed: {formats.visible(' '.join(error.split()))}",
         "job": job,
         "runId": run_id,
         "backfillId": backfill,

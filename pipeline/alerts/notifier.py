@@ -146,14 +146,14 @@ def post(settings: Settings, id_: str, message: Message) -> None:
 
 
 def for_slack(message: Message) -> Message:
-    """A message as Slack's incoming webhooks take it.
+    """A message as Slack's incoming webhooks take it, without markup: a prompt's name may look like some.
 
-    https://docs.slack.dev/messaging/formatting-message-text
+    Nor does Slack fetch what a name links to. https://docs.slack.dev/messaging/formatting-message-text
     """
-    escaped = f"*{message['title']}*\n{message['text']}"
+    escaped = f"{message['title']}\n{message['text']}"
     for character, entity in {"&": "&amp;", "<": "&lt;", ">": "&gt;"}.items():
         escaped = escaped.replace(character, entity)
-    return {"text": escaped}
+    return {"text": escaped, "mrkdwn": False, "unfurl_links": False, "unfurl_media": False}
 
 
 def mail(settings: Settings, id_: str, message: Message) -> None:

@@ -31,6 +31,9 @@ OPERATION = query("api/operation")
 
 router = APIRouter(tags=["operation"])
 
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+"""Those that are told apart: HTTP lets a client make one up, and each would be a series of its own."""
+
 GAUGES = {
     "as_of_seconds": ("prompt_stats_as_of_timestamp_seconds", "Every event committed before it is counted."),
     "lag_seconds": ("prompt_stats_lag_seconds", "How long ago that is."),
@@ -106,8 +109,9 @@ class Measure:
         finally:
             # Paths as the routes have them: an id in each would be a series of its own.
             route = getattr(scope.get("route"), "path", "none")
-            self._metrics.seconds.labels(route, scope["method"]).observe(time.perf_counter() - start)
-            self._metrics.answers.labels(route, scope["method"], str(status)).inc()
+            method = scope["method"] if scope["method"] in METHODS else "other"
+            self._metrics.seconds.labels(route, method).observe(time.perf_counter() - start)
+            self._metrics.answers.labels(route, method, str(status)).inc()
 
 
 class Health(Answer):

@@ -267,7 +267,10 @@ def test_slack_gets_its_shape(settings: Settings, receivers: tuple[Webhook, Mail
     notifier.send_now(slack, run_failure("job", "run", "1 < 2", "backfill"))
     (posted,) = receivers[0].posted
     assert posted == {
-        "text": "*prompt-stats: job failed*\nThe run run of backfill backfill of job failed: 1 &lt; 2"
+        "text": "prompt-stats: job failed\nThe run run of backfill backfill of job failed: 1 &lt; 2",
+        "mrkdwn": False,
+        "unfurl_links": False,
+        "unfurl_media": False,
     }
 
 
