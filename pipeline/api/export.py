@@ -80,16 +80,22 @@ async def export(
     request: Request,
     table: Annotated[str, Path(description="Its name.", json_schema_extra={"enum": [*TABLES]})],
     kind: Annotated[Format, Query(alias="format", description="What the file is written as.")] = Format.CSV,
+    *,
+    raw: Annotated[
+        bool,
+        Query(description="Of CSV: leave texts as they are that a spreadsheet may take for a formula."),
+    ] = False,
 ) -> Response:
     """All rows and columns, named as in SQL, from one snapshot, in the order of the key.
 
-    In CSV nothing between the commas is NULL, and `""` the empty text.
+    In CSV nothing between the commas is NULL, and `""` the empty text. A text that a spreadsheet may take for
+    a formula (it begins with `=`, `+`, `-`, `@`, a tab or a line break) has a `'` in front, but not if `raw`.
     """
     state = request.app.state
     opened = ExitStack()
     try:
         state.exports.begin(opened)
-        found, chunks = await run_in_threadpool(_open, opened, state.database, table, kind)
+        found, chunks = await run_in_threadpool(_open, opened, state.database, table, kind, raw)
     except BaseException:
         opened.close()
         raise
@@ -103,8 +109,14 @@ async def export(
     return _File(opened, chunks, kind, headers)
 
 
-def _open(opened: ExitStack, database: Database, table: str, kind: Format) -> tuple[Export, Iterator[bytes]]:
+def _open(
+    opened: ExitStack,
+    database: Database,
+    table: str,
+    kind: Format,
+    raw: bool,  # noqa: FBT001
+) -> tuple[Export, Iterator[bytes]]:
     """The export and its bytes; the first are there: what goes wrong before them is an answer of its own."""
-    found = opened.enter_context(open_export(database, table, kind))
+    found = opened.enter_context(open_export(database, table, kind, raw=raw))
     first = next(found.chunks)
     return found, (chunk.content for chunk in chain([first], found.chunks))

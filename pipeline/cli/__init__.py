@@ -4,6 +4,8 @@
     The application, and the edge where errors become texts and exit codes.
 ``context``
     What the commands share: settings, database, output.
+``terminal``
+    The one way to the terminal, on which text is never markup.
 ``writing``
     ``migrate``, ``seed-prompts``, ``simulate``, ``refresh``, ``backfill``.
 ``keeping``

@@ -29,6 +29,10 @@ def export(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="The file; by default standard output.")
     ] = None,
+    raw: Annotated[
+        bool,
+        typer.Option("--raw", help="Of CSV: no ' before texts that a spreadsheet may take for a formula."),
+    ] = False,
 ) -> None:
     """Write a stats table, or the prompts, to a file: Parquet, CSV or JSON, of one moment."""
     kind = kind or _format_of(output)
@@ -40,7 +44,7 @@ def export(
             "Name a file with --output, pipe it to a program, or take another --format",
         )
     with (
-        open_export(open_current_database(), table, kind) as found,
+        open_export(open_current_database(), table, kind, raw=raw) as found,
         _written(output) as file,
         progress_bar(f"exporting {table}", visible=not to_terminal) as advance,
     ):
