@@ -11,6 +11,7 @@ import textwrap
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -54,17 +55,23 @@ def print_json(answer: Any) -> None:
 def _plain(value: object) -> object:
     if isinstance(value, dt.date):
         return value.isoformat()
-    if isinstance(value, uuid.UUID):
+    if isinstance(value, uuid.UUID | Path):
         return str(value)
     raise TypeError(f"no JSON for {type(value).__name__}")
 
 
 @contextmanager
 def working(what: str) -> Iterator[Spinner]:
-    """Shows that long work goes on; what the package's loggers say meanwhile stands beside it."""
+    """Shows that long work goes on; what the package's loggers say meanwhile stands beside it.
+
+    Warnings stay on the screen.
+    """
     with (
         Spinner(what, messages) as spinner,
-        _heard(lambda said: spinner.update(literal(f"{what} ", (said, "dim")))),
+        _heard(
+            lambda said: spinner.update(literal(f"{what} ", (said, "dim"))),
+            lambda warning: messages.print(warning, soft_wrap=True),
+        ),
     ):
         yield spinner
 
@@ -117,9 +124,12 @@ def progress_bar(what: str, *, visible: bool = True) -> Iterator[Callable[[int, 
 
 
 @contextmanager
-def _heard(hear: Callable[[str], None]) -> Iterator[None]:
-    """Hands what the package's loggers say to a function, in at most a line."""
-    handler = _Handler(hear)
+def _heard(hear: Callable[[str], None], warn: Callable[[str], None] | None = None) -> Iterator[None]:
+    """Hands what the package's loggers say to ``hear``, in at most a line; warnings whole to ``warn``.
+
+    Where the log is written anyway, that has the warnings.
+    """
+    handler = _Handler(hear, None if logging.getLogger().handlers else warn)
     logger = logging.getLogger("pipeline")
     level = logger.level
     logger.setLevel(logging.INFO)
@@ -132,9 +142,12 @@ def _heard(hear: Callable[[str], None]) -> Iterator[None]:
 
 
 class _Handler(logging.Handler):
-    def __init__(self, hear: Callable[[str], None]) -> None:
+    def __init__(self, hear: Callable[[str], None], warn: Callable[[str], None] | None) -> None:
         super().__init__(logging.INFO)
         self._hear = hear
+        self._warn = warn
 
     def emit(self, record: logging.LogRecord) -> None:
+        if self._warn and record.levelno >= logging.WARNING:
+            self._warn(record.getMessage())
         self._hear(textwrap.shorten(record.getMessage(), 60, placeholder=" …"))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import sqlite3
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -12,12 +14,16 @@ import typer
 from pipeline import rejected
 from pipeline.cli import render
 from pipeline.cli.context import AsJson, console, open_current_database, print_json, working
-from pipeline.errors import DatabaseError, InputError
+from pipeline.errors import DatabaseError, InputError, readable
 from pipeline.formats import count, moment
 from pipeline.settings import settings
 from pipeline.tracking import PromptTracker
+from pipeline.tracking.journal import FILE, Journal
+from pipeline.tracking.rescue import Rescue, rescue
+from pipeline.tracking.tracker import JOURNAL_BYTES
 
-LOOK_SECONDS = 1.0
+LOOK_SECONDS = 5.0
+"""How long not a single batch may get through before it gives up."""
 
 rejected_app = typer.Typer(
     help="List, replay or discard events that could not be taken.", no_args_is_help=True
@@ -82,22 +88,62 @@ def send_journal(
             "Give the folder, or set PROMPT_STATS_JOURNAL_DIR",
         )
     database = open_current_database()
+    damage = _rescued(journal_dir)
     with working("sending"), PromptTracker(database.conninfo, journal_dir=journal_dir) as tracker:
         # As long as it gets on: a journal may hold millions.
         waiting = -1
         while not tracker.flush(LOOK_SECONDS) and waiting != (waiting := tracker.stats().waiting):
             pass
         stats = tracker.stats()
+    unreadable = _unreadable_count(journal_dir)
     if as_json:
-        print_json({"written": stats.written, "rejected": stats.rejected, "waiting": stats.waiting})
+        sent = {"written": stats.written, "rejected": stats.rejected, "waiting": stats.waiting}
+        print_json({**sent, "unreadable": unreadable, "damage": damage and asdict(damage)})
     else:
         console.print(f"{count(stats.written)} events sent, {count(stats.rejected)} rejected.")
+    if damage:
+        missing = "nobody knows how many" if damage.missing is None else f"at least {count(damage.missing)}"
+        raise InputError(
+            f"Sending the journal in {journal_dir}",
+            f"it was damaged ({damage.reason}): {count(damage.read)} events could be read,"
+            f" {missing} could not",
+            f"The damaged file is kept as {damage.kept}; restart the apps that write to this journal",
+        )
+    if unreadable:
+        raise InputError(
+            f"Sending the journal in {journal_dir}",
+            f"{count(unreadable)} entries are too long to be read",
+            f"They are kept in the table unreadable of {journal_dir / FILE}: look at them and delete them",
+        )
     if stats.waiting:
         raise DatabaseError(
             f"Sending the journal in {journal_dir}",
             f"{stats.waiting} events still wait",
             "See above why, or whether another process is sending them, and run it again",
         )
+
+
+def _rescued(journal_dir: Path) -> Rescue | None:
+    try:
+        return rescue(journal_dir)
+    except (OSError, sqlite3.Error) as error:
+        raise _unusable(journal_dir, error) from error
+
+
+def _unreadable_count(journal_dir: Path) -> int:
+    try:
+        with closing(Journal(journal_dir, JOURNAL_BYTES)) as journal:
+            return journal.unreadable_count()
+    except (OSError, sqlite3.Error) as error:
+        raise _unusable(journal_dir, error) from error
+
+
+def _unusable(journal_dir: Path, error: Exception) -> InputError:
+    return InputError(
+        f"Sending the journal in {journal_dir}",
+        readable(error),
+        "Its files are left as they are; have them be regular files that you may read and write",
+    )
 
 
 def track_missing(

@@ -13,6 +13,8 @@ business; the pipeline recounts them from the events. ``docs/write-path.md`` has
     Where events wait in memory.
 ``journal``
     Where they wait on disk.
+``rescue``
+    What can be read of a damaged journal.
 ``writer``
     The thread that sends what waits.
 ``batches``

@@ -93,6 +93,22 @@ Record = Event | RejectedEvent
 """What becomes of a call, as it waits to be written."""
 
 
+def mended(record: Record) -> Record:
+    """A record that was read from a file, as this module would have made it: anything may be in a file."""
+    if isinstance(record, RejectedEvent):
+        payload = {
+            storable(name): _json(value) for name, value in record.payload.items() if value is not None
+        }
+        return RejectedEvent(record.event_id, storable(record.reason), payload)
+    texts = (record.slug, record.scene, record.environment, record.outfit, record.error_message)
+    is_utc = record.created_at.utcoffset() == dt.timedelta()
+    if (record.prompt_id or record.slug) and is_utc and all(_is_storable(each or "") for each in texts):
+        return record
+    values = msgspec.structs.asdict(record)
+    values["prompt_id"] = values.pop("slug") or record.prompt_id
+    return read_event(values)
+
+
 def payload_of(record: Record) -> Payload:
     """A record as JSON, for the log."""
     return record.payload if isinstance(record, RejectedEvent) else record.rejected("").payload

@@ -6,6 +6,7 @@ SQLite is what makes it durable: write-ahead log, and a commit waits for the dis
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import sqlite3
 import threading
 import uuid
@@ -16,10 +17,18 @@ from pathlib import Path
 import fasteners
 import msgspec
 
-from pipeline.tracking.event import Event, Payload, Record, RejectedEvent, storable
+from pipeline.tracking.event import Event, Payload, Record, RejectedEvent, mended, storable
+
+logger = logging.getLogger(__name__)
 
 FILE = "events.sqlite"
 LOCK = "writing.lock"
+
+COMPANIONS = ("-wal", "-shm", "-journal")
+"""Endings of the files that SQLite puts beside it."""
+
+ENTRY_BYTES = 16 * 2**20
+"""Nothing that a tracker writes is longer. What is would take the memory of all that reads it."""
 
 BUSY_SECONDS = 5.0
 """Longest wait for another process that writes to the journal."""
@@ -32,7 +41,17 @@ CREATE TABLE IF NOT EXISTS waiting (
 )
 """
 APPEND = "INSERT INTO waiting (accepted_at, record) VALUES (?, ?)"
-OLDEST = "SELECT number, record FROM waiting ORDER BY number LIMIT ?"
+OLDEST = """
+SELECT number, CASE WHEN length(record) <= :bytes THEN record END
+FROM waiting ORDER BY number LIMIT :count
+"""
+CREATE_UNREADABLE = "CREATE TABLE IF NOT EXISTS unreadable AS SELECT * FROM waiting WHERE false"
+SET_ASIDE = "INSERT INTO unreadable SELECT * FROM waiting WHERE number = ?"
+GONE = "DELETE FROM waiting WHERE number = ?"
+HAS_UNREADABLE = "SELECT count(*) FROM sqlite_schema WHERE name = 'unreadable'"
+UNREADABLE = "SELECT count(*) FROM unreadable"
+TABLES = frozenset({"waiting", "unreadable", "sqlite_sequence"})
+"""All that a journal holds."""
 DONE = "DELETE FROM waiting WHERE number <= ?"
 # Numbers are given without gaps, and rows go in order.
 SIZE = "SELECT coalesce(max(number) - min(number) + 1, 0) FROM waiting"
@@ -54,6 +73,7 @@ class Journal:
     def __init__(self, folder: Path, capacity_bytes: int) -> None:
         """``capacity_bytes``: what the file may take, other processes' events included."""
         folder.mkdir(parents=True, exist_ok=True)
+        require_files(folder)
         self._path = folder / FILE
         self._capacity_bytes = capacity_bytes
         self._lock = fasteners.InterProcessLock(folder / LOCK)
@@ -98,11 +118,32 @@ class Journal:
         """The oldest ``count`` events, or fewer; none while another process takes them."""
         if not self._lock.acquired and not self._lock.acquire(blocking=False):
             return []
-        rows = self._taking.execute(OLDEST, (count,)).fetchall()
+        rows = self._oldest(count)
+        while too_long := [number for number, record in rows if record is None]:
+            self._set_aside(too_long)
+            rows = self._oldest(count)
         self._last = rows[-1][0] if rows else None
         if not rows:
             self._lock.release()
         return [_read(record) for _, record in rows]
+
+    def _oldest(self, count: int) -> list[tuple[int, object]]:
+        return self._taking.execute(OLDEST, {"bytes": ENTRY_BYTES, "count": count}).fetchall()
+
+    def _set_aside(self, numbers: list[int]) -> None:
+        """Keeps entries that are too long to be read where they hold up no other."""
+        with self._taking:
+            self._taking.execute(CREATE_UNREADABLE)
+            for number in numbers:
+                self._taking.execute(SET_ASIDE, (number,))
+                self._taking.execute(GONE, (number,))
+        logger.warning("%d entries of %s are too long to be read, and set aside", len(numbers), self._path)
+
+    def unreadable_count(self) -> int:
+        """The entries that were set aside: they are in the file's table ``unreadable``."""
+        with closing(self._connect()) as connection:
+            (has_any,) = connection.execute(HAS_UNREADABLE).fetchone()
+            return int(connection.execute(UNREADABLE).fetchone()[0]) if has_any else 0
 
     def done(self) -> None:
         """What was taken need not wait any longer."""
@@ -119,7 +160,11 @@ class Journal:
         """Since when the oldest event waits."""
         with closing(self._connect()) as connection:
             row = connection.execute(OLDEST_AT).fetchone()
+        try:
             return row and dt.datetime.fromtimestamp(row[0], dt.UTC)
+        except (TypeError, ValueError, OverflowError, OSError):
+            # Somebody else wrote it.
+            return None
 
     def close(self) -> None:
         """Lets go of the files; what waits stays there."""
@@ -130,20 +175,35 @@ class Journal:
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, timeout=BUSY_SECONDS, check_same_thread=False)
+        # Of a text that is no UTF-8 the bytes are kept, as of any entry.
+        connection.text_factory = bytes
         connection.execute("PRAGMA synchronous = FULL")
         (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
         connection.execute(f"PRAGMA max_page_count = {self._capacity_bytes // page_bytes}")
         return connection
 
 
-def _read(encoded: bytes) -> Record:
+def require_files(folder: Path) -> None:
+    """Refuses what would block, or lead to somewhere else.
+
+    :raises sqlite3.OperationalError: a file of the journal is a link, a pipe or a folder.
+    """
+    for name in (FILE, *(f"{FILE}{suffix}" for suffix in COMPANIONS), LOCK):
+        file = folder / name
+        if file.is_symlink() or (file.exists() and not file.is_file()):
+            raise sqlite3.OperationalError(f"{file} is no regular file")
+
+
+def _read(encoded: object) -> Record:
+    """The event of an entry; of one that is damaged or of another version a rejected one, which is seen."""
+    given = encoded if isinstance(encoded, bytes) else repr(encoded).encode()
     try:
-        return _decoder.decode(encoded)
-    except msgspec.MsgspecError as error:
-        # Of another version, or damaged: kept where somebody sees it.
-        payload: Payload = {"record": storable(encoded.decode("utf-8", "backslashreplace"))}
-        event_id = uuid.uuid5(uuid.NAMESPACE_OID, encoded.hex())
-        return RejectedEvent(event_id, f"the journal's entry can't be read: {error}", payload)
+        record = _decoder.decode(given)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        payload: Payload = {"record": storable(given.decode("utf-8", "backslashreplace"))}
+        event_id = uuid.uuid5(uuid.NAMESPACE_OID, given.hex())
+        return RejectedEvent(event_id, storable(f"the journal's entry can't be read: {error}"), payload)
+    return mended(record)
 
 
 @dataclass

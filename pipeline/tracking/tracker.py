@@ -325,9 +325,9 @@ class PromptTracker:
             if self._journal_dir is not None:
                 try:
                     self._journal = Journal(self._journal_dir, JOURNAL_BYTES)
-                except (OSError, sqlite3.Error):
-                    logger.exception(
-                        "No journal in %s: prompt usage events wait in memory", self._journal_dir
+                except (OSError, sqlite3.Error) as error:
+                    logger.error(  # what is wrong is in the text
+                        "No journal in %s, prompt usage events wait in memory: %s", self._journal_dir, error
                     )
             self._writer = Writer(self._stores(), self._connect, self._count)
             _end_well()

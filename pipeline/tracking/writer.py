@@ -139,12 +139,16 @@ class Writer:
 
     def _write_all(self) -> bool:
         """Whether all that waited is written."""
+        damaged: sqlite3.Error | None = None
         try:
             for store in self._stores:
-                while not self._is_over and (records := store.take(BATCH_EVENTS)):
-                    self._write(records)
-                    store.done()
-                    self._pause_seconds = 0.0
+                try:
+                    self._write_store(store)
+                except sqlite3.Error as error:
+                    # A journal that can't be read holds up nothing that waits elsewhere.
+                    damaged = error
+            if damaged:
+                raise damaged
         except Exception as error:
             # Whatever it is, the events still wait.
             if not self._is_over:
@@ -154,12 +158,19 @@ class Writer:
         self._said = ""
         return True
 
+    def _write_store(self, store: Store) -> None:
+        while not self._is_over and (records := store.take(BATCH_EVENTS)):
+            self._write(records)
+            store.done()
+            self._pause_seconds = 0.0
+
     def _say(self, error: Exception) -> None:
-        """Logs what is in the way; an outage is expected, anything else is logged whole."""
+        """Logs what is in the way: of an outage or a damaged journal a line, of anything else all of it."""
         if str(error) == self._said and time.monotonic() < self._say_again_from:
             return
         self._said, self._say_again_from = str(error), time.monotonic() + SAY_EVERY_SECONDS
-        is_expected = isinstance(error, psycopg.Error) and is_outage(error)
+        is_outage_of_database = isinstance(error, psycopg.Error) and is_outage(error)
+        is_expected = is_outage_of_database or isinstance(error, sqlite3.Error)
         logger.warning("Prompt usage events wait: %s", error, exc_info=not is_expected)
 
     def _write(self, records: Sequence[Record]) -> None:

@@ -118,7 +118,13 @@ def test_a_journal_can_be_sent_without_its_app(database: Database, tmp_path: Pat
             tracker.track_post_creation(prompt_id=PROMPT_ID)
         tracker.close(0)
     given = {"DATABASE_URL": database.conninfo, "PROMPT_STATS_JOURNAL_DIR": str(journal)}
-    assert answer(tmp_path, "send-journal", **given) == {"written": 7, "rejected": 0, "waiting": 0}
+    assert answer(tmp_path, "send-journal", **given) == {
+        "written": 7,
+        "rejected": 0,
+        "waiting": 0,
+        "unreadable": 0,
+        "damage": None,
+    }
     assert answer(tmp_path, "send-journal", str(journal), **given)["written"] == 0
     assert len(rows(database, "SELECT FROM prompt_usage")) == 7
     missing = prompt_stats(tmp_path, "send-journal", str(tmp_path / "none"), **given)
