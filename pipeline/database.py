@@ -180,6 +180,11 @@ class Database:
                 if not connection.closed and not connection.invalidated:
                     connection.execute(text("SELECT pg_advisory_unlock(:space, :key)"), keys)
 
+    def address(self) -> str:
+        """Which database answers, as an operator writes it: ``host:port/name``, never with a password."""
+        with psycopg.connect(self.conninfo) as connection:
+            return _address(connection)
+
     def check(self, variable: str = DATABASE_URL) -> None:
         """Makes sure that the database, which ``variable`` names, answers and is new enough.
 
@@ -188,7 +193,7 @@ class Database:
         try:
             with psycopg.connect(self.conninfo) as connection:
                 version = connection.info.server_version // 10000
-                where = f"{connection.info.host}:{connection.info.port}/{connection.info.dbname}"
+                where = _address(connection)
         except psycopg.OperationalError as error:
             raise DatabaseUnavailableError(
                 "Connecting to the database",
@@ -201,6 +206,10 @@ class Database:
                 f"it is PostgreSQL {version}, and the oldest that works is {MINIMUM_VERSION}",
                 f"Upgrade the server or name another in {variable}",
             )
+
+
+def _address(connection: psycopg.Connection) -> str:
+    return f"{connection.info.host}:{connection.info.port}/{connection.info.dbname}"
 
 
 def lock_transaction(connection: Connection, lock: Lock) -> None:

@@ -50,6 +50,35 @@ class RetentionReport:
     rows: int
 
 
+def require_confirmed(days: int, address: str, *, configured_days: int | None, actual_address: str) -> None:
+    """Makes sure that a launch which removes raw rows means what is configured now, on this database.
+
+    ``days``, ``address``: what the launch names. ``configured_days``: of ``PROMPT_STATS_RETAIN_DAYS``.
+    ``actual_address``: the database's own (:meth:`Database.address`).
+
+    :raises InputError: they differ, or nothing is configured.
+    """
+    attempted = f"Removing raw rows older than {days} days from {address}"
+    if configured_days is None:
+        raise InputError(
+            attempted,
+            "PROMPT_STATS_RETAIN_DAYS is not set, so all of them stay",
+            f"Set it and restart Dagster, or remove them by hand: prompt-stats retain --days {days}",
+        )
+    if days != configured_days:
+        raise InputError(
+            attempted,
+            f"PROMPT_STATS_RETAIN_DAYS is {configured_days} now",
+            f"Launch it with days: {configured_days}, or leave it to the schedule",
+        )
+    if address != actual_address:
+        raise InputError(
+            attempted,
+            f"the database is {actual_address}",
+            f"If its rows are meant, launch it with database: {actual_address}",
+        )
+
+
 def retain(
     database: Database,
     lake: str,

@@ -3,21 +3,26 @@
 from collections.abc import Iterator
 
 import dagster as dg
+from pydantic import Field
 
 from pipeline.lake import upkeep
 from pipeline.orchestration.resources import Stores
 from pipeline.orchestration.running import NIGHTLY, REASON, WRITERS, step
 from pipeline.reconcile import reconcile
-from pipeline.retention import retain
+from pipeline.retention import require_confirmed, retain
 
 RECONCILE_JOB = "reconcile_lake"
 RETAIN_JOB = "retain_events"
 
 
 class RetainConfig(dg.Config):
-    """``days``: how many days of raw events stay in Postgres, today included."""
+    """What a launch has to confirm: it removes nothing unless both are what holds when it runs."""
 
-    days: int
+    days: int = Field(
+        description="Days of raw events that stay in Postgres, today included: the present value of"
+        " PROMPT_STATS_RETAIN_DAYS."
+    )
+    database: str = Field(description="The database whose rows are removed, as host:port/name.")
 
 
 @dg.op(name="reconcile", out=dg.Out(dg.Nothing), pool=WRITERS)
@@ -56,6 +61,13 @@ def keep_up_op(context: dg.OpExecutionContext, stores: dg.ResourceParam[Stores])
 def retain_op(context: dg.OpExecutionContext, config: RetainConfig, stores: dg.ResourceParam[Stores]) -> None:
     """Removes old raw events from Postgres once the lake has them."""
     with step(context, stores) as database:
+        # A launch may be a page's, a copy's of this Dagster, or one of last year that is executed again.
+        require_confirmed(
+            config.days,
+            config.database,
+            configured_days=stores.retain_days,
+            actual_address=database.address(),
+        )
         report = retain(
             database,
             stores.lake,
@@ -80,7 +92,10 @@ def reconcile_lake() -> None:
 
 @dg.job(name=RETAIN_JOB, executor_def=dg.in_process_executor)
 def retain_events() -> None:
-    """Removes raw events older than PROMPT_STATS_RETAIN_DAYS from Postgres; no number changes."""
+    """Removes raw events older than PROMPT_STATS_RETAIN_DAYS from Postgres; no number changes.
+
+    A launch names the days and the database, and is refused if either is another now.
+    """
     retain_op()
 
 
@@ -109,7 +124,7 @@ def retain_events_schedule(
     if stores.retain_days is None:
         yield dg.SkipReason("Raw events are kept for ever; set PROMPT_STATS_RETAIN_DAYS to remove old ones.")
         return
-    config = RetainConfig(days=stores.retain_days)
+    config = RetainConfig(days=stores.retain_days, database=stores.database.address())
     yield dg.RunRequest(
         run_config={"ops": {"retain": {"config": config.model_dump()}}}, tags={REASON: NIGHTLY}
     )

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 import uuid
 from pathlib import Path
 
 import dagster as dg
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from pipeline.database import Database
 from pipeline.definitions import build_definitions
+from pipeline.errors import InputError
 from pipeline.lake import usage_events
 from pipeline.lake.upkeep import compact, keep_up
 from pipeline.lake.usage_events import open_usage_events
@@ -123,6 +126,45 @@ def test_retention_is_off_unless_days_are_given(database: Database, lake: str, d
     with psycopg.connect(database.conninfo) as connection:
         row = connection.execute("SELECT count(*) FROM prompt_usage").fetchone()
     assert row == (2 if days is None else 1,)
+
+
+@pytest.mark.parametrize(
+    ("configured", "named", "why"),
+    [
+        (None, {}, "PROMPT_STATS_RETAIN_DAYS is not set"),
+        (9, {}, "PROMPT_STATS_RETAIN_DAYS is 9 now"),
+        (5, {"database": "db.example:5432/app"}, "the database is "),
+    ],
+)
+def test_a_launch_that_confirms_something_else_touches_nothing(
+    database: Database, lake: str, configured: int | None, named: dict[str, str], why: str
+) -> None:
+    """As one of last year that is executed again, or one of a copy of this Dagster."""
+    append(database, 0, 40)
+    given = stores(database, lake, configured)
+    config = {"days": 5, "database": database.address(), **named}
+    job = build_definitions(given).resolve_job_def(RETAIN_JOB)
+    with dg.DagsterInstance.ephemeral() as instance, pytest.raises(InputError, match=re.escape(why)):
+        job.execute_in_process(instance=instance, run_config={"ops": {"retain": {"config": config}}})
+    with psycopg.connect(database.conninfo) as connection:
+        row = connection.execute(
+            "SELECT (SELECT count(*) FROM prompt_usage), (SELECT count(*) FROM stats_refresh)"
+        ).fetchone()
+    assert row == (2, 0)
+    assert not Path(lake).exists()
+
+
+def test_a_launch_without_a_confirmation_is_not_accepted(database: Database, lake: str) -> None:
+    job = build_definitions(stores(database, lake, 5)).resolve_job_def(RETAIN_JOB)
+    for config in ({}, {"days": 5}):
+        with pytest.raises(dg.DagsterInvalidConfigError):
+            job.execute_in_process(run_config={"ops": {"retain": {"config": config}}})
+
+
+def test_a_confirmation_holds_no_password(database: Database) -> None:
+    given = conninfo_to_dict(database.conninfo)
+    assert given["password"]
+    assert database.address() == f"{given['host']}:{given['port']}/{given['dbname']}"
 
 
 def test_small_files_of_a_day_are_joined(
