@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import difflib
 import os
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
@@ -93,6 +94,9 @@ class Settings(BaseSettings):
     ``api_tokens``
         ``PROMPT_STATS_API_TOKEN``: who may use the HTTP API, separated by commas or blanks; each as
         :meth:`ApiToken.parse` reads it. None: this machine alone.
+    ``ui_hosts``
+        ``PROMPT_STATS_UI_HOSTS``: the names by which Dagster's UI is asked, besides this machine's own,
+        separated by commas or blanks; in lower case, without port, IPv6 addresses without brackets.
     ``log_format``
         ``PROMPT_STATS_LOG_FORMAT``: ``json`` writes the log as one object a line, for programs.
     ``alert_webhook_url``
@@ -121,6 +125,9 @@ class Settings(BaseSettings):
     journal_dir: Path | None = Field(default=None, validation_alias="PROMPT_STATS_JOURNAL_DIR")
     api_tokens: Annotated[tuple[ApiToken, ...], NoDecode] = Field(
         default=(), validation_alias="PROMPT_STATS_API_TOKEN", repr=False
+    )
+    ui_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), validation_alias="PROMPT_STATS_UI_HOSTS"
     )
     log_format: LogFormat = Field(default=LogFormat.TEXT, validation_alias="PROMPT_STATS_LOG_FORMAT")
 
@@ -159,6 +166,13 @@ class Settings(BaseSettings):
             return given
         return tuple(ApiToken.parse(text) for text in given.replace(",", " ").split())
 
+    @field_validator("ui_hosts", mode="before")
+    @classmethod
+    def _hosts(cls, given: object) -> object:
+        if not isinstance(given, str):
+            return given
+        return tuple(_host(text) for text in given.replace(",", " ").split())
+
     @field_validator("tables", mode="before")
     @classmethod
     def _names(cls, given: object) -> object:
@@ -178,6 +192,17 @@ class Settings(BaseSettings):
     def dagster_home(self) -> Path:
         """Where Dagster keeps its runs and events."""
         return self.home / "dagster"
+
+
+def _host(text: str) -> str:
+    """A name or address of a host, in the form that it is compared in.
+
+    :raises ValueError: it is more than that, or less: a URL, a port, a pattern.
+    """
+    bare = text.lower().removeprefix("[").removesuffix("]")
+    if not re.fullmatch(r"[a-z0-9._-]+|[0-9a-f:.]*::?[0-9a-f:.]*", bare) or bare.count(":") == 1:
+        raise ValueError("each has to be the name of a host, without scheme, port and wildcard")
+    return bare
 
 
 @cache

@@ -36,6 +36,7 @@ LONGEST_FILES = (
     "test_histories.py",
     "test_operations.py",
     "test_dagster_ui.py",
+    "test_dagster_guard.py",
     "test_faults.py",
     "test_dashboard.py",
     "test_erasure.py",

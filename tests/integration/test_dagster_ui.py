@@ -4,16 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import dagster as dg
-import httpx
 import psycopg
 import pytest
 from playwright.sync_api import Page, expect
@@ -23,87 +17,14 @@ from pipeline.days import ONE_DAY
 from pipeline.orchestration.jobs import RANGE_START
 from pipeline.orchestration.running import BACKFILL, REASON, WRITERS
 from tests.browser import chromium
-from tests.command import environment
+from tests.dagster_ui import dagster_ui
 from tests.oracle import assert_equals_recount
 
-START_SECONDS = 120
-STOP_SECONDS = 60
-
-AS_IN_A_SCRIPT = 'trap "" INT; exec "$@"'
-"""What a script starts with & ignores SIGINT."""
 BACKFILL_MS = 240_000
 
 TODAY = dt.datetime.now(dt.UTC).date()
 DAYS = [TODAY - number * ONE_DAY for number in range(10, 0, -1)]
 FIRST_DAY = DAYS[0] - 10 * ONE_DAY
-
-
-def wait_until_up(address: str) -> None:
-    """Returns once the UI answers."""
-    deadline = time.monotonic() + START_SECONDS
-    while True:
-        try:
-            httpx.get(f"{address}/server_info", timeout=30).raise_for_status()
-        except httpx.HTTPError:
-            assert time.monotonic() < deadline
-            time.sleep(0.5)
-        else:
-            return
-
-
-def processes_of(home: Path) -> list[str]:
-    """The command lines of those that run with a home, whoever their parents are."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            if f"PROMPT_STATS_HOME={home}\0".encode() in (process / "environ").read_bytes():
-                found.append((process / "cmdline").read_text().replace("\0", " "))
-    return found
-
-
-def wait_until_gone(home: Path) -> None:
-    """Returns once no process of the home is left."""
-    deadline = time.monotonic() + STOP_SECONDS
-    while left := processes_of(home):
-        assert time.monotonic() < deadline, left
-        time.sleep(0.2)
-
-
-@contextmanager
-def dagster_ui(home: Path, database: Database) -> Iterator[str]:
-    """The address of ``prompt-stats ui``, which runs for the block."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    with (home / "ui.log").open("wb") as log:
-        ui = subprocess.Popen(
-            [
-                "/bin/sh",
-                "-c",
-                AS_IN_A_SCRIPT,
-                "sh",
-                sys.executable,
-                "-m",
-                "pipeline",
-                "ui",
-                "--port",
-                str(port),
-            ],
-            env=environment(
-                home, DATABASE_URL=database.conninfo, PROMPT_STATS_START_DATE=FIRST_DAY.isoformat()
-            ),
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    address = f"http://127.0.0.1:{port}"
-    try:
-        wait_until_up(address)
-        yield address
-    finally:
-        # To the command alone, as whoever keeps services does: Dagster's processes have to end with it.
-        ui.terminate()
-        ui.wait(60)
-    wait_until_gone(home)
 
 
 def launch_backfill(page: Page, address: str) -> None:
@@ -134,7 +55,9 @@ def test_an_operator_backfills_ten_days(page: Page, database: Database, tmp_path
             " VALUES (gen_random_uuid(), 'cafe', true, %s)",
             [(day,) for day in DAYS for _ in range(3)],
         )
-    with dagster_ui(tmp_path, database) as address:
+    with dagster_ui(
+        tmp_path, DATABASE_URL=database.conninfo, PROMPT_STATS_START_DATE=FIRST_DAY.isoformat()
+    ) as address:
         page.goto(f"{address}/assets/usage_events")
         expect(page.get_by_text("Raw usage events in the lake")).to_be_visible()
         expect(page.get_by_text("The event's id, from its producer")).to_be_visible()

@@ -26,7 +26,6 @@ import yaml
 from click.testing import CliRunner
 from dagster._cli import create_dagster_cli
 from dagster._daemon.cli import create_dagster_daemon_cli
-from dagster_webserver.cli import create_dagster_webserver_cli
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from pipeline.cli.main import app
@@ -55,8 +54,8 @@ PROGRAMS: dict[str, click.Command] = {
     "prompt-stats": typer.main.get_command(app),  # type: ignore[dict-item]  # Typer's own copy of Click
     "dagster": create_dagster_cli(),  # type: ignore[no-untyped-call]
     "dagster-daemon": create_dagster_daemon_cli(),
-    "dagster-webserver": create_dagster_webserver_cli(),  # type: ignore[no-untyped-call]
 }
+WORKSPACE = ("-w", "--workspace")
 RUNNER = CliRunner()
 KNOWN_VARIABLES = {
     *(str(field.validation_alias) for field in Settings.model_fields.values()),
@@ -111,8 +110,20 @@ def test_everybody_asks_the_code_server_where_it_listens() -> None:
         expected = {"host": host, "port": int(options["--port"]), "location_name": options["--location-name"]}
         assert workspace == {"load_from": [{"grpc_server": expected}]}
         assert options["--module-name"] == "pipeline.definitions"
-    asked = [words[words.index("-w") + 1] for words in commands() if "-w" in words]
+    asked = [
+        words[words.index(option) + 1] for words in commands() for option in WORKSPACE if option in words
+    ]
     assert asked == [f"{INSTALLED}/deploy/workspace.yaml"] * 4
+
+
+def test_the_ui_is_served_behind_the_guard_and_to_this_machine_alone() -> None:
+    assert not [words for words in commands() if "webserver" in Path(words[0]).name]
+    [unit, container] = [words for words in commands() if words[1] == "ui"]
+    assert unit[unit.index("--host") + 1] == "127.0.0.1"
+    # Of the container; whoever reaches it from elsewhere is not answered.
+    assert container[container.index("--host") + 1] == "0.0.0.0"  # noqa: S104
+    assert SERVICES["webserver"]["environment"]["PROMPT_STATS_UI_HOSTS"].endswith(":-localhost}")
+    assert SERVICES["webserver"]["ports"] == ["127.0.0.1:3000:3000"]
 
 
 def test_what_starts_runs_waits_for_them_when_it_is_stopped() -> None:

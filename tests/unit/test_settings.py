@@ -136,3 +136,19 @@ def test_a_secret_that_can_not_be_used_is_not_repeated(
     with pytest.raises(SettingsError, match=f"{variable} is set, but") as error:
         settings()
     assert "secret" not in str(error.value)
+
+
+def test_hosts_of_the_ui_are_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings().ui_hosts == ()
+    settings.cache_clear()
+    monkeypatch.setenv("PROMPT_STATS_UI_HOSTS", "Dagster.Example.com, 192.0.2.7 [2001:db8::7]")
+    assert settings().ui_hosts == ("dagster.example.com", "192.0.2.7", "2001:db8::7")
+
+
+@pytest.mark.parametrize(
+    "value", ["*", "*.example.com", "https://example.com", "example.com:443", "a/b", "[]"]
+)
+def test_a_host_of_the_ui_is_nothing_but_a_name(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("PROMPT_STATS_UI_HOSTS", value)
+    with pytest.raises(SettingsError, match=r"PROMPT_STATS_UI_HOSTS .*without scheme, port and wildcard"):
+        settings()
