@@ -86,7 +86,7 @@ class Installation:
         address = ["--host", "127.0.0.1", "--port", code]
         names = ["--module-name", "pipeline.definitions", "--location-name", "pipeline"]
         workspace = yaml.safe_load((REPOSITORY / "deploy/workspace.yaml").read_text())
-        workspace["load_from"][0]["grpc_server"]["port"] = int(code)
+        workspace["load_from"][0]["grpc_server"] = {"port": int(code), "location_name": "pipeline"}
         file = home / "workspace.yaml"
         file.write_text(yaml.safe_dump(workspace))
         folder = Path(sys.executable).parent

@@ -102,18 +102,30 @@ def test_a_service_starts_a_command_that_there_is(words: list[str]) -> None:
 
 def test_everybody_asks_the_code_server_where_it_listens() -> None:
     given = yaml.safe_load((DEPLOY / "workspace.yaml").read_text(encoding="utf-8"))
-    for workspace, host, code in (
-        (given, "127.0.0.1", shlex.split(section(CODE_UNIT, "Service")["ExecStart"])),
-        (yaml.safe_load(COMPOSE["configs"]["workspace"]["content"]), "code", SERVICES["code"]["command"]),
+    unit = dict(itertools.pairwise(shlex.split(section(CODE_UNIT, "Service")["ExecStart"])))
+    container = dict(itertools.pairwise(SERVICES["code"]["command"]))
+    for workspace, address, options in (
+        (given, {"socket": unit["--socket"]}, unit),
+        (
+            yaml.safe_load(COMPOSE["configs"]["workspace"]["content"]),
+            {"host": "code", "port": int(container["--port"])},
+            container,
+        ),
     ):
-        options = dict(itertools.pairwise(code))
-        expected = {"host": host, "port": int(options["--port"]), "location_name": options["--location-name"]}
+        expected = {**address, "location_name": options["--location-name"]}
         assert workspace == {"load_from": [{"grpc_server": expected}]}
         assert options["--module-name"] == "pipeline.definitions"
     asked = [
         words[words.index(option) + 1] for words in commands() for option in WORKSPACE if option in words
     ]
     assert asked == [f"{INSTALLED}/deploy/workspace.yaml"] * 4
+
+
+def test_other_users_of_the_machine_do_not_reach_the_code_server() -> None:
+    service = section(CODE_UNIT, "Service")
+    socket = dict(itertools.pairwise(shlex.split(service["ExecStart"])))["--socket"]
+    assert Path(socket).parent == Path("/run") / service["RuntimeDirectory"]
+    assert service["RuntimeDirectoryMode"] == "0700"
 
 
 def test_the_ui_is_served_behind_the_guard_and_to_this_machine_alone() -> None:
