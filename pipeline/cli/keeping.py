@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -91,35 +92,56 @@ def erase_user(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Erase a person's events from Postgres, the lake with its old files, and the stats."""
+    """Erase a person's events from Postgres, the lake with its old files, the journal, and the stats."""
     from pipeline.erasure import erase_user
+    from pipeline.orchestration.mentions import search_storage
 
     database = open_current_database()
     with working("erasing"):
-        report = erase_user(database, settings().lake, settings().start_date, user)
+        report = erase_user(
+            database,
+            settings().lake,
+            settings().start_date,
+            user,
+            home=settings().home,
+            journal_dir=settings().journal_dir,
+            searches=[partial(search_storage, settings().dagster_home)],
+        )
     if as_json:
         print_json(asdict(report))
     else:
         console.print(
             f"{formats.count(report.rows['prompt_usage'])} raw events removed from Postgres,"
-            f" {formats.count(report.events)} from the lake; {report.files} old files deleted."
+            f" {formats.count(report.events)} from the lake,"
+            f" {formats.count(report.waiting)} from the journal; {report.files} old files deleted."
         )
+        if report.blanked:
+            console.print(f"The id was overwritten {formats.count(report.blanked)} times in logs.")
+        for place, why in report.dead.items():
+            console.print(
+                f"Deleted rows of {place} stay on the server's disk until autovacuum removes them: {why}",
+                highlight=False,
+                markup=False,
+            )
         for place, count in report.left_to_app.items():
-            console.print(f"{place} names the user {count} times: this table is the app's")
+            console.print(f"{place} names the user {count} times: this table is the app's", highlight=False)
     if report.unread:
-        place, why = next(iter(report.unread.items()))
         raise LakeError(
             "Searching every table and file for the user",
-            f"{len(report.unread)} can't be read, among them {place}: {why}",
-            "Restore them from the lake's backup and run it again; all else is done",
+            f"{len(report.unread)} could not be searched: {_listed(report.unread, '{}, {}')}",
+            "Restore or repair them and run it again; all else is done",
         )
     if report.found:
-        place, count = next(iter(report.found.items()))
         raise LakeError(
             "Searching every table and file for the user",
-            f"{len(report.found)} still have the id, among them {place}, {count} times",
-            "New events may have come in, or a writer died within the last hour: run it again in an hour",
+            f"{len(report.found)} still have the id: {_listed(report.found, '{}, {} times')}",
+            "If new events came in, or a writer died within the last hour, run it again in an hour. Delete by"
+            " hand what else mentions the person; Dagster's UI deletes runs",
         )
+
+
+def _listed(places: Mapping[str, object], form: str) -> str:
+    return "; ".join(form.format(*each) for each in places.items())
 
 
 def _by_day(reasons: Mapping[dt.date, str]) -> dict[str, str]:

@@ -36,6 +36,8 @@
     Dagster's UI, and the services that ``prompt-stats ui`` starts.
 ``guard``
     What stands in front of the UI: who may ask, and how.
+``mentions``
+    Where Dagster's storage mentions a person who is erased.
 ``instance``
     Dagster's own home, and running the job in this process.
 """

@@ -10,6 +10,7 @@ import logging
 import sqlite3
 import threading
 import uuid
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,7 +54,10 @@ UNREADABLE = "SELECT count(*) FROM unreadable"
 TABLES = frozenset({"waiting", "unreadable", "sqlite_sequence"})
 """All that a journal holds."""
 DONE = "DELETE FROM waiting WHERE number <= ?"
-# Numbers are given without gaps, and rows go in order.
+ALL = "SELECT number, record FROM waiting"
+FORGET = "DELETE FROM waiting WHERE number = ?"
+# Numbers are given without gaps, and rows go in order; until they are sent, those of a person who was erased
+# count as if they were there.
 SIZE = "SELECT coalesce(max(number) - min(number) + 1, 0) FROM waiting"
 OLDEST_AT = "SELECT accepted_at FROM waiting ORDER BY number LIMIT 1"
 
@@ -150,6 +154,24 @@ class Journal:
         with self._taking:
             self._taking.execute(DONE, (self._last,))
 
+    def forget(self, is_meant: Callable[[bytes], bool], timeout_seconds: float) -> int | None:
+        """Deletes the events whose JSON is meant, and leaves nothing of them, or of sent ones, in the files.
+
+        Returns how many; None if another process is sending for all of the time, and may have taken some.
+        """
+        if not self._lock.acquire(timeout=timeout_seconds):
+            return None
+        try:
+            meant = [(number,) for number, record in self._taking.execute(ALL) if is_meant(record)]
+            with self._taking:
+                self._taking.executemany(FORGET, meant)
+            # Deleted rows stay in free pages, and in the write-ahead log, until they are written over.
+            self._taking.execute("VACUUM")
+            self._taking.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        finally:
+            self._lock.release()
+        return len(meant)
+
     def count(self) -> int:
         """The events that wait, other processes' included."""
         with closing(self._connect()) as connection:
@@ -170,6 +192,9 @@ class Journal:
         """Lets go of the files; what waits stays there."""
         if self._lock.acquired:
             self._lock.release()
+        elif self._lock.lockfile is not None:
+            # A lock that was not to be had leaves its file open.
+            self._lock.lockfile.close()
         self._adding.close()
         self._taking.close()
 

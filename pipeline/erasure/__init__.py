@@ -1,0 +1,10 @@
+"""Removes a person from all that is kept: tables, lake, journal, logs; and searches for what is left.
+
+``person`` is who is meant and how the id may be spelled, ``removal`` takes the person out of what other
+modules do not look after, ``search`` looks for what is left, and ``erasing`` does it all in order.
+"""
+
+from pipeline.erasure.erasing import ErasureReport, erase_user
+from pipeline.erasure.person import Person
+
+__all__ = ["ErasureReport", "Person", "erase_user"]

@@ -1,0 +1,148 @@
+"""The erasure in order: journal, Postgres, lake with its old files, stats, logs; then the search.
+
+What the app keeps elsewhere (its posts, its users) is the app's; the search names it. Backups are out of
+reach.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.dataset as ds
+from sqlalchemy import update
+
+from pipeline import tables
+from pipeline.database import Database, Lock
+from pipeline.erasure import removal, search
+from pipeline.erasure.person import Person, read_person
+from pipeline.errors import LakeError
+from pipeline.lake import source
+from pipeline.lake.isolation import each_apart
+from pipeline.lake.upkeep import clean
+from pipeline.lake.usage_events import SCHEMA, open_usage_events, sync_days
+from pipeline.publish.values import publish_values
+from pipeline.refresh import raise_failed, refresh
+
+logger = logging.getLogger(__name__)
+
+NOTHING_KEPT = dt.timedelta(0)
+APP_TABLES = ("posts", "prompts")
+"""Tables that are the app's: searched, and left as they are."""
+
+
+Search = Callable[[Person], tuple[dict[str, int], dict[str, str]]]
+"""Where a person is mentioned and how often, and what could not be searched and why."""
+
+
+@dataclass(frozen=True)
+class ErasureReport:
+    """``rows``: rows deleted, by table of Postgres. ``events``: events removed from the lake.
+
+    ``files``: old files of the lake deleted. ``found``: where the person's id is still, by table or file,
+    and how often; empty if all is gone. ``left_to_app``: the same in the app's own tables. ``unread``: files
+    that could not be searched, and stats that could not be counted anew, and why. ``waiting``: events removed
+    from the journal. ``blanked``: mentions overwritten in logs. ``dead``: tables whose deleted rows are on
+    Postgres's disk until autovacuum comes, and why.
+    """
+
+    rows: dict[str, int]
+    events: int
+    files: int
+    found: dict[str, int]
+    left_to_app: dict[str, int]
+    unread: dict[str, str]
+    waiting: int = 0
+    blanked: int = 0
+    dead: dict[str, str] = field(default_factory=dict)
+
+
+def erase_user(
+    database: Database,
+    lake: str,
+    first_day: dt.date,
+    user_id: str,
+    *,
+    home: Path | None = None,
+    journal_dir: Path | None = None,
+    searches: Collection[Search] = (),
+) -> ErasureReport:
+    """Removes all of a person's events, publishes, and searches every table and file for the id.
+
+    ``home`` and ``journal_dir``: folders with logs and with waiting events; every file in them is searched.
+    ``searches``: what else is searched. May be repeated, and has to be if the person's events still come in.
+    Expired days that can't be read are left as they are, and all else is done.
+
+    :raises InputError: ``prompt_usage.user_id`` can't hold such an id.
+    :raises LakeError: a day could not be processed, or the lake can't be written: run it again.
+    """
+    with database.engine.connect() as connection:
+        person = read_person(connection, database.names, user_id)
+    folders = [folder for folder in (home, journal_dir) if folder and folder.is_dir()]
+    waiting, unread = removal.delete_waiting(journal_dir, person)
+    rows = removal.delete_rows(database, person)
+    days, unreadable = _days_of(lake, person)
+    removed = _remove_expired(database, lake, days, person)
+    with database.engine.connect() as connection:
+        noted = source.invalidated_days(connection, first_day)
+    # Days of which Postgres has nothing of the user, though the lake has, are not noted as changed.
+    # Those that can't be read are made anew, so that what was in them is known.
+    suspects = days.keys() | unreadable.keys()
+    unnoted = [day for day in suspects if day not in removed and day not in noted]
+    raise_failed(sync_days(database, lake, first_day, unnoted, replace=True).failed)
+    refresh(database, lake, first_day)
+    files = clean(database, lake, NOTHING_KEPT)
+    try:
+        publish_values(database, lake)
+    except LakeError as error:
+        # Without a day that can't be read there is nothing to count anew; the counts name nobody.
+        unread |= {table.name: str(error) for table in tables.VALUE_TABLES}
+    dead = removal.vacuum(database)
+    blanked = removal.blank_logs(folders, lake, person)
+    found = search.search_tables(database, person)
+    for places, why in (
+        search.search_lake(lake, person),
+        search.search_folders(folders, lake, person),
+        *(look(person) for look in searches),
+    ):
+        found |= places
+        unread |= why
+    unread |= {f"{day} of usage_events": why for day, why in _days_of(lake, person)[1].items()}
+    left = {name: found.pop(name) for name in APP_TABLES if name in found}
+    logger.info("erased a user from %d days; %d files deleted", len(days), files)
+    return ErasureReport(rows, sum(days.values()), files, found, left, unread, waiting, blanked, dead)
+
+
+def _days_of(lake: str, person: Person) -> tuple[dict[dt.date, int], dict[dt.date, str]]:
+    """The days of the lake with events of the user, and how many; the days that can't be read, and why."""
+    table = open_usage_events(lake)
+    found: dict[dt.date, int] = {}
+
+    def count(days: list[dt.date]) -> None:
+        rows = pl.DataFrame(table.rows(days, ds.field("user_id").isin(person.spellings), ["day"]))
+        found.update(rows.group_by("day").agg(pl.len()).iter_rows())
+
+    held = table.days()["day"].to_list()
+    return found, each_apart([held] if held else [], count)
+
+
+def _remove_expired(database: Database, lake: str, days: dict[dt.date, int], person: Person) -> set[dt.date]:
+    """Rewrites the expired ones of the days without the user; returns them."""
+    with database.locked(Lock.LAKE):
+        with database.engine.connect() as connection:
+            expired = source.expired_days(connection)
+        table = open_usage_events(lake)
+        for day in expired.keys() & days:
+            is_other = ~ds.field("user_id").isin(person.spellings)
+            others: pa.Table = table.read([day]).filter(is_other).to_table()
+            with database.engine.begin() as connection:
+                # The smaller number first: after a crash in between the day is not taken for a damaged one.
+                statement = update(tables.stats_expired_day).where(tables.stats_expired_day.c.day == day)
+                connection.execute(statement.values(usage_count=others.num_rows))
+            table.replace([day], others.select(SCHEMA.names).cast(SCHEMA), expired[day].high)
+    return set(expired.keys() & days)

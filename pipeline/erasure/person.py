@@ -1,0 +1,103 @@
+"""Who is erased: the id as the app's table has it, and the ways in which it may be spelled elsewhere.
+
+The type of ``prompt_usage.user_id`` decides. In a ``uuid`` column any spelling is the same person. In a text
+column each spelling is a person of its own, so only the given one is erased; other spellings of the same
+UUID are still searched for, since they may be the same person's.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from dataclasses import dataclass
+from itertools import product
+
+from sqlalchemy import ColumnElement, Connection, Text, cast, func
+
+from pipeline.adoption.catalog import read_catalog
+from pipeline.adoption.ids import group_of
+from pipeline.errors import InputError
+from pipeline.names import TableNames
+
+_BIGINT = range(-(2**63), 2**63)
+
+
+@dataclass(frozen=True)
+class Person:
+    """``key``: the id as text, as Postgres prints it. ``kind``: ``uuid``, ``bigint`` or ``text``.
+
+    ``mention``: a regular expression of the id in any text; ``in_event``: of an event of the person's, as
+    JSON. Both mean the same to Postgres, RE2 and Python.
+    """
+
+    key: str
+    kind: str
+    mention: str
+    in_event: str
+
+    @property
+    def spellings(self) -> list[str]:
+        """The usual spellings of the same person's id."""
+        if self.kind != "uuid":
+            return [self.key]
+        plain = (self.key, self.key.replace("-", ""))
+        frames = ("{}", "{{{}}}", "urn:uuid:{}")
+        spelled = [frame.format(digits) for frame, digits in product(frames, plain)]
+        return [*spelled, *(each.upper() for each in spelled)]
+
+    def is_in(self, column: ColumnElement[object]) -> ColumnElement[bool]:
+        """Whether a column of ids, whatever its type, has the person's."""
+        text = cast(column, Text)
+        if self.kind != "uuid":
+            return text == self.key
+        digits = self.key.replace("-", "")
+        return func.translate(func.lower(text), "{}-", "").in_([digits, f"urn:uuid:{digits}"])
+
+
+def read_person(connection: Connection, names: TableNames, given: str) -> Person:
+    """Who is meant by an id.
+
+    :raises InputError: ``prompt_usage.user_id`` can't hold such an id.
+    """
+    columns = read_catalog(connection, names).tables["prompt_usage"].columns
+    found = columns.get(names.column("prompt_usage", "user_id"))
+    kind = group_of(found.type) if found else "uuid"
+    digits = _uuid_digits(given)
+    # Dashes may stand anywhere, or nowhere; braces and urn:uuid: stand around.
+    any_spelling = "(?i)" + "-?".join(digits) if digits else None
+    if kind == "uuid":
+        if digits is None or any_spelling is None:
+            raise _no_id(given, "a UUID")
+        return Person(str(uuid.UUID(digits)), kind, any_spelling, any_spelling)
+    if kind == "bigint":
+        if not re.fullmatch(r"-?[0-9]{1,19}", given) or int(given) not in _BIGINT:
+            raise _no_id(given, "a whole number")
+        # Any text may hold the number, so a mention is one that says what it is.
+        of_user = _as_json(str(int(given)))
+        return Person(str(int(given)), kind, of_user, of_user)
+    if not given.strip() or "\0" in given:
+        raise _no_id(given, "an id")
+    word = f"(^|[^0-9A-Za-z_-]){re.escape(given)}([^0-9A-Za-z_-]|$)"
+    return Person(given, "text", any_spelling or word, _as_json(given))
+
+
+def _uuid_digits(given: str) -> str | None:
+    try:
+        return uuid.UUID(given.strip()).hex
+    except ValueError:
+        return None
+
+
+def _as_json(key: str) -> str:
+    written = re.escape(json.dumps(key, ensure_ascii=False)[1:-1])
+    quote = '"?' if key.lstrip("-").isdecimal() else '"'
+    return rf'"user_?[iI]d"\s*:\s*{quote}{written}{quote}\s*[,}}]'
+
+
+def _no_id(given: str, wanted: str) -> InputError:
+    return InputError(
+        f"Erasing the user {given!r}",
+        f"this is not {wanted}, and prompt_usage.user_id holds nothing else",
+        "Give the id as that column has it",
+    )
