@@ -6,6 +6,7 @@ import warnings
 
 import dagster as dg
 
+from pipeline.files import keep_private
 from pipeline.orchestration.alerting import (
     evaluate_alerts,
     evaluate_alerts_schedule,
@@ -80,4 +81,6 @@ def build_definitions(stores: Stores) -> dg.Definitions:
 @dg.definitions
 def defs() -> dg.Definitions:
     """The definitions as the environment configures them; built when Dagster asks for them."""
+    # The process that Dagster loads them in is ours: a code server, or a run.
+    keep_private()
     return build_definitions(Stores(settings()))

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +14,7 @@ from pipeline.cli import render
 from pipeline.cli.context import messages, open_current_database, progress_bar
 from pipeline.errors import InputError
 from pipeline.export import TABLES, Format, open_export
+from pipeline.files import replaced
 from pipeline.formats import count
 
 
@@ -87,7 +85,7 @@ def _written(output: Path | None) -> Iterator[BinaryIO]:
             with output.open("wb") as file:
                 yield file
         else:
-            with _replaced(output.resolve()) as file:
+            with replaced(output.resolve()) as file:
                 yield file
     except BrokenPipeError:
         # Who reads has what was wanted: head, say. The command line ends with 1, and quietly.
@@ -98,18 +96,3 @@ def _written(output: Path | None) -> Iterator[BinaryIO]:
             (error.strerror or str(error)).lower(),
             "Make room for it, or name another file with --output",
         ) from error
-
-
-@contextmanager
-def _replaced(target: Path) -> Iterator[BinaryIO]:
-    part = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
-    try:
-        with part.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        if target.exists():
-            shutil.copymode(target, part)
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)

@@ -20,6 +20,7 @@ from pipeline.cli.context import console, messages
 from pipeline.cli.terminal import LogLines
 from pipeline.database import cause_of, fault_of
 from pipeline.errors import PromptStatsError, SettingsError, readable
+from pipeline.files import keep_private
 from pipeline.settings import LogFormat, settings
 
 logger = logging.getLogger(__name__)
@@ -84,6 +85,7 @@ app.command("exec", context_settings={"ignore_unknown_options": True, "allow_int
 
 def run() -> None:
     """The entry point of the command ``prompt-stats``."""
+    keep_private()
     try:
         _log_as_set()
         app()

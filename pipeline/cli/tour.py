@@ -22,6 +22,7 @@ from pipeline.database import Database
 from pipeline.embedded import client
 from pipeline.embedded.server import binaries
 from pipeline.errors import InputError
+from pipeline.files import given_umask
 from pipeline.queries import query, shipped
 from pipeline.settings import LogFormat, settings
 from pipeline.tracking import PromptTracker
@@ -124,7 +125,7 @@ def execute(
         # An older pg_dump of this system would refuse the embedded server.
         environment["PATH"] = f"{binaries()}{os.pathsep}{environment.get('PATH', os.defpath)}"
     try:
-        ended = subprocess.run(command, env=environment, check=False)
+        ended = subprocess.run(command, env=environment, umask=given_umask(), check=False)
     except OSError as error:
         raise InputError(
             f"Running {command[0]}", str(error.strerror).lower(), "Install it or give its whole path"

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-import os
-import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +21,7 @@ from pipeline.dashboard import page
 from pipeline.database import Database
 from pipeline.days import ONE_DAY
 from pipeline.errors import PromptStatsError
+from pipeline.files import named_folder, private_folder, replaced
 from pipeline.settings import Settings
 
 NAME = "report.html"
@@ -67,13 +66,16 @@ def write_report(settings: Settings, database: Database, file: Path | None = Non
 
     :raises PromptStatsError: an answer can't be had, or the file can't be written.
     """
+    is_ours = file is None
     file = file or settings.home / NAME
     today, answers = asyncio.run(_collected(settings, database))
     ranking = answers[_ranking("usage")]["prompts"]
     pages = [prompt["promptId"] for prompt in ranking]
     document = page.one_document({"today": today.isoformat(), "pages": pages, "answers": answers})
     try:
-        _replace(file, document)
+        (private_folder if is_ours else named_folder)(file.parent)
+        with replaced(file, is_private=is_ours) as written:
+            written.write(document.encode())
     except OSError as error:
         raise PromptStatsError(
             f"Writing the report {file}", str(error.strerror).lower(), "Name a file that you may write"
@@ -81,15 +83,6 @@ def write_report(settings: Settings, database: Database, file: Path | None = Non
     found = answers["/status"]
     as_of = dt.datetime.fromisoformat(found["asOf"]) if found["asOf"] else None
     return Report(file, len(document.encode()), as_of, found["usageCount"], ranking)
-
-
-def _replace(file: Path, text: str) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=file.parent, prefix=file.name)
-    with os.fdopen(handle, "w", encoding="utf-8") as new:
-        new.write(text)
-    Path(name).chmod(0o644)
-    Path(name).replace(file)
 
 
 async def _collected(settings: Settings, database: Database) -> tuple[dt.date, Answers]:

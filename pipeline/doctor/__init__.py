@@ -15,7 +15,7 @@
 ``schema``
     Tables, columns, triggers and indexes, and how old what is published is.
 ``folders``
-    Home and lake: that they can be read and written, and have room.
+    Home, lake and journal: that they can be read and written, have room, and are private.
 
 Dagster's home is looked at by ``pipeline/orchestration/home.py``. Whether the numbers are right is what
 ``pipeline/checks`` is about. Nothing is changed: what is written to find out whether it can be is removed.

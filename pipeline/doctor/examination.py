@@ -30,6 +30,7 @@ STEPS = (
     Step("environment", variables.environment, ()),
     Step("home", folders.home, ("environment",)),
     Step("lake", folders.lake, ("environment",)),
+    Step("journal", folders.journal, ("environment",)),
     Step("connection", server.connection, ("environment",)),
     Step("clock", server.clock),
     Step("time zone", server.time_zone),

@@ -1,8 +1,10 @@
-"""Home and lake: they can be read and written, and have room; and the lake is the one that was published."""
+"""Home, lake, journal: they can be written, have room, are private; and the lake is what was published."""
 
 from __future__ import annotations
 
+import shlex
 import shutil
+import stat
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -18,6 +20,7 @@ from pipeline.checks.report import plural
 from pipeline.doctor.findings import Finding, ok, warning, wrong
 from pipeline.doctor.setup import Setup
 from pipeline.errors import readable
+from pipeline.files import is_wide
 from pipeline.lake import source
 from pipeline.lake.usage_events import TABLE, open_usage_events, require_own
 
@@ -53,7 +56,23 @@ def folder(name: str, path: Path) -> Finding:
     if free < LITTLE:
         judged = wrong if free < TOO_LITTLE else warning
         return judged(name, f"{path}: only {room}", "Make room, then prompt-stats keep-up")
+    if there == path and is_wide(path):
+        mode = stat.S_IMODE(path.stat().st_mode)
+        return warning(
+            name,
+            f"{path}: others than its owner can list or read it (mode {mode:o}): {room}",
+            f"Unless that is meant: chmod -R go= {shlex.quote(str(path))}",
+        )
     return ok(name, f"{path}: {room}" if there == path else f"{path} will be made when it is needed: {room}")
+
+
+def journal(setup: Setup) -> Iterator[Finding]:
+    """``PROMPT_STATS_JOURNAL_DIR``, where a tracker of this machine keeps what waits."""
+    journal_dir = setup.settings.journal_dir
+    if journal_dir:
+        yield folder("journal", journal_dir)
+    else:
+        yield ok("journal", "none: what waits for the database is in the trackers' memory")
 
 
 def lake(setup: Setup) -> Iterator[Finding]:

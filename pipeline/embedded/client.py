@@ -13,8 +13,11 @@ from pathlib import Path
 import fasteners
 import psycopg
 
-from pipeline.embedded.server import START_SECONDS, Server
+from pipeline.embedded.server import START_SECONDS, Server, unprivileged_user
 from pipeline.errors import EmbeddedServerError
+from pipeline.files import PRIVATE_FOLDER, private_file, private_folder
+
+CLIENTS, LOG = "clients.lock", "supervisor.log"
 
 CALL_SECONDS = 2
 """How often a waiting client makes sure that there is a supervisor."""
@@ -33,23 +36,26 @@ def start(home: Path) -> str:
     root = home / "postgres"
     with _guard:
         if root not in _held:
-            _held[root] = _client_lock(root)
+            _held[root] = _client_lock(home, root)
     return _wait_until_ready(root)
 
 
-def _client_lock(root: Path) -> fasteners.InterProcessReaderWriterLock:
+def _client_lock(home: Path, root: Path) -> fasteners.InterProcessReaderWriterLock:
     try:
-        root.mkdir(parents=True, exist_ok=True)
+        private_folder(home)
+        private_folder(root)
         # The server's user must pass through here; the secrets below are files of their own.
-        root.chmod(0o711)
-        lock = fasteners.InterProcessReaderWriterLock(root / "clients.lock")
+        root.chmod(0o711 if unprivileged_user() else PRIVATE_FOLDER)
+        for name in (CLIENTS, LOG):
+            private_file(root / name)
+        lock = fasteners.InterProcessReaderWriterLock(root / CLIENTS)
         lock.acquire_read_lock()
         # A program that takes this process's place goes on holding it.
         os.set_inheritable(lock.lockfile.fileno(), True)  # noqa: FBT003  # it takes no name
         atexit.register(lock.release_read_lock)
     except OSError as error:
         raise EmbeddedServerError(
-            f"Using the home {root.parent}",
+            f"Using the home {home}",
             f"it can't be written ({error.strerror})",
             "Set PROMPT_STATS_HOME to a folder that you may write, or DATABASE_URL to a running server",
         ) from error
@@ -85,7 +91,7 @@ def _wait_until_ready(root: Path) -> str:
 
 def _call_supervisor(root: Path) -> None:
     """Starts a supervisor; where there is one already, the new one ends at once."""
-    with (root / "supervisor.log").open("ab") as log:
+    with (root / LOG).open("ab") as log:
         # A session of its own: Ctrl-C in the terminal is for the client, not for the database.
         subprocess.run(
             [sys.executable, "-m", "pipeline.embedded.supervisor", str(root)],

@@ -14,6 +14,7 @@ import re
 import secrets
 import shutil
 import socket
+import stat
 import subprocess
 import tempfile
 import time
@@ -188,7 +189,8 @@ class Server:
             for folder in (found.parent, libraries):
                 if folder.exists():
                     shutil.copytree(folder, partial / folder.relative_to(package.parent), symlinks=True)
-            partial.chmod(0o755)
+            for folder in (partial, *(path for path in partial.rglob("*") if path.is_dir())):
+                folder.chmod(0o755)
             partial.rename(copy)
         return copy / found.relative_to(package.parent)
 
@@ -290,13 +292,31 @@ class Server:
         self._give(area)
         if self.user is None or location.exists() or self._succeeds(["test", "-x", str(area)]):
             return
+        if self._open_home(area):
+            return
         area.rmdir()
-        UNREACHABLE_FALLBACK.mkdir(mode=0o755, parents=True, exist_ok=True)
+        if not UNREACHABLE_FALLBACK.exists():
+            UNREACHABLE_FALLBACK.mkdir(parents=True, exist_ok=True)
+            UNREACHABLE_FALLBACK.chmod(0o711)
         remove_orphans(UNREACHABLE_FALLBACK)
         area = Path(tempfile.mkdtemp(dir=UNREACHABLE_FALLBACK))
         (area / OWNER).write_text(json.dumps(_identities(self.root)))
         self._give(area)
         location.write_text(str(area))
+
+    def _open_home(self, area: Path) -> bool:
+        """Lets the server's group, and nobody else, pass through a new home, if that is all it takes."""
+        home = self.root.parent
+        if self.user is None or [path.name for path in home.iterdir()] != [self.root.name]:
+            return False
+        before = home.stat()
+        os.chown(home, -1, self.user.gid)
+        home.chmod(0o710)
+        if self._succeeds(["test", "-x", str(area)]):
+            return True
+        os.chown(home, -1, before.st_gid)
+        home.chmod(stat.S_IMODE(before.st_mode))
+        return False
 
     def _give(self, *paths: Path) -> None:
         if self.user:

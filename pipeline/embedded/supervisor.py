@@ -15,6 +15,7 @@ import fasteners
 
 from pipeline.embedded.server import Server
 from pipeline.errors import EmbeddedServerError
+from pipeline.files import keep_private
 
 POLL_SECONDS = 0.2
 
@@ -49,6 +50,7 @@ def main() -> None:
     """Detaches from the caller, who need not wait for us or reap us, and supervises."""
     if os.name == "posix" and os.fork():
         os._exit(0)
+    keep_private()
     sys.exit(supervise(Path(sys.argv[1])))
 
 

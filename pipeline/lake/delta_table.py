@@ -31,6 +31,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 from pyarrow import fs
 
 from pipeline.errors import LakeConflictError, LakeError, readable
+from pipeline.files import private_folder
 
 WRITER = "prompt-stats"
 LEDGER_COLUMNS = ("ingest_xid", "synced_high", "events_version", "covered_until")
@@ -73,7 +74,8 @@ class DailyTable:
         uri = f"{lake.rstrip('/')}/{name}"
         with _translated(f"Opening the lake table {uri}"):
             if "://" not in uri:
-                Path(uri).mkdir(parents=True, exist_ok=True)
+                private_folder(Path(lake))
+                private_folder(Path(uri))
             if not DeltaTable.is_deltatable(uri):
                 columns = ",".join(column for column in LEDGER_COLUMNS if column in schema.names)
                 # Without retries: one that lost a race would commit its own metadata on top.

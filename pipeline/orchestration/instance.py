@@ -15,6 +15,7 @@ from dagster import DagsterEventType
 
 from pipeline.days import DayRange
 from pipeline.errors import LakeError, SettingsError
+from pipeline.files import private_folder
 from pipeline.orchestration.jobs import JOB, MAX_RUNTIME, range_tags, run_config
 from pipeline.orchestration.lake_assets import EVERY_DAY_PROCESSED
 from pipeline.orchestration.running import BACKFILL, MANUAL
@@ -48,7 +49,7 @@ def prepare_environment(dagster_home: Path) -> None:
     for name, value in EVENT_SETTINGS.items():
         os.environ.setdefault(name, value)
     try:
-        dagster_home.mkdir(parents=True, exist_ok=True)
+        private_folder(dagster_home)
         with fasteners.InterProcessLock(dagster_home / "initialise.lock"):
             configuration = dagster_home / "dagster.yaml"
             if not configuration.exists():

@@ -18,6 +18,7 @@ from pathlib import Path
 import fasteners
 import msgspec
 
+from pipeline.files import private_file, private_folder
 from pipeline.tracking.event import Event, Payload, Record, RejectedEvent, mended, storable
 
 logger = logging.getLogger(__name__)
@@ -76,8 +77,11 @@ class Journal:
 
     def __init__(self, folder: Path, capacity_bytes: int) -> None:
         """``capacity_bytes``: what the file may take, other processes' events included."""
-        folder.mkdir(parents=True, exist_ok=True)
+        private_folder(folder)
         require_files(folder)
+        # SQLite gives the files beside it the same mode.
+        for name in (FILE, LOCK):
+            private_file(folder / name)
         self._path = folder / FILE
         self._capacity_bytes = capacity_bytes
         self._lock = fasteners.InterProcessLock(folder / LOCK)

@@ -251,7 +251,7 @@ FAULTS = {
         OF_DATABASE.format("RESET default_transaction_read_only"),
         [
             ("connection", WRONG, "takes no changes"),
-            *((step.name, UNCHECKED, "connection has to be right first") for step in STEPS[4:]),
+            *((step.name, UNCHECKED, "connection has to be right first") for step in STEPS[5:]),
         ],
     ),
 }

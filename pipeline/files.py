@@ -1,0 +1,94 @@
+"""Who may read the files that we write: their owner alone, but for a file that somebody named.
+
+Standard library only: the write path uses it, in an app's process, whose umask is the app's.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+PRIVATE_FOLDER = 0o700
+PRIVATE_FILE = 0o600
+OTHERS = 0o067
+"""What others must not have of a folder. The group of the embedded server may have to pass through."""
+
+_given_umask: int | None = None
+
+
+def keep_private() -> None:
+    """Has this process, and those that it starts, make files and folders that only their owner can use.
+
+    For processes that are ours from their start. Engines write files by themselves, and heed the umask alone.
+    """
+    global _given_umask  # the umask is the process's, too
+    if _given_umask is None:
+        _given_umask = os.umask(0o077)
+
+
+def given_umask() -> int:
+    """The umask that the user has chosen."""
+    if _given_umask is not None:
+        return _given_umask
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return umask
+
+
+def private_folder(folder: Path) -> None:
+    """Makes the folder and those above it. A new or empty one is its owner's alone; another one is left."""
+    made = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True, mode=PRIVATE_FOLDER)
+    if not made and _is_wide_and_mine(folder) and not any(folder.iterdir()):
+        folder.chmod(PRIVATE_FOLDER)
+
+
+def named_folder(folder: Path) -> None:
+    """Makes a folder that somebody named, and those above it, with what the user's umask says."""
+    for each in reversed([each for each in (folder, *folder.parents) if not each.exists()]):
+        each.mkdir(exist_ok=True)
+        each.chmod(0o777 & ~given_umask())
+
+
+def private_file(file: Path) -> None:
+    """Makes the file where it is missing; makes it its owner's alone, if that is us."""
+    os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, PRIVATE_FILE))
+    if _is_wide_and_mine(file):
+        file.chmod(PRIVATE_FILE)
+
+
+def is_wide(path: Path) -> bool:
+    """Whether others than the owner can list or use it."""
+    return os.name == "posix" and bool(path.stat().st_mode & OTHERS)
+
+
+def _is_wide_and_mine(path: Path) -> bool:
+    return is_wide(path) and path.stat().st_uid == os.geteuid()
+
+
+@contextmanager
+def replaced(target: Path, *, is_private: bool = False) -> Iterator[BinaryIO]:
+    """Writes a file that is there once it is whole and on disk, and not at all if the block fails.
+
+    It keeps the mode of the one before. A new one has what the user's umask says, or is private.
+
+    :raises OSError: it can't be written.
+    """
+    mode = 0o666 & ~given_umask()
+    if target.exists():
+        mode = stat.S_IMODE(target.stat().st_mode)
+    part = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
+    try:
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE), "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        part.chmod(PRIVATE_FILE if is_private else mode)
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
