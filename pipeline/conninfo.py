@@ -19,6 +19,10 @@ IN_UTC = "-c TimeZone=UTC"
 DATABASE_URL = "DATABASE_URL"
 READ_URL = "PROMPT_STATS_READ_URL"
 
+_AMBIGUOUS = re.compile(r"postgresql://[^?#]*[@/][^?#]*@")
+"""A second @, or one after a slash: libpq takes a part of the password for the host, the port or the
+database, and its messages name those."""
+
 INSTEAD = {DATABASE_URL: "the embedded server", READ_URL: "the database of DATABASE_URL"}
 """Variables that name a database, and which is used where they are not set."""
 
@@ -38,13 +42,15 @@ def libpq_conninfo(
     """
     plain = re.sub(r"^(postgres|postgresql)(\+\w+)?://", "postgresql://", url.strip())
     try:
+        if _AMBIGUOUS.match(plain):
+            raise psycopg.ProgrammingError
         given = conninfo_to_dict(plain)
     except psycopg.ProgrammingError:
         # No cause: libpq's message quotes what it could not read, which may be the password.
         raise DatabaseError(
             f"Reading {variable}",
-            "it is neither a URL such as postgresql://user@host/database nor a libpq connection string",
-            f"Correct it, or unset it to use {INSTEAD[variable]}",
+            "it is neither a URL such as postgresql://host/database nor a libpq connection string",
+            f"Correct it, with %40 for @ and %2F for / in a password, or unset it to use {INSTEAD[variable]}",
         ) from None
     options = f"{given.get('options') or ''} {IN_UTC}".strip()
     if names.search_path:

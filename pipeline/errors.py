@@ -13,12 +13,14 @@ The tree::
     └── LakeError            the lake can't be read or written
         └── LakeConflictError    another process wrote to the lake first: run the step again
 
-Each text says what was attempted, what was wrong, and what to do.
+Each text says what was attempted, what was wrong, and what to do. Addresses in it have no credentials.
 """
 
 from __future__ import annotations
 
 import re
+
+from pipeline.redaction import redacted
 
 
 class PromptStatsError(Exception):
@@ -29,10 +31,8 @@ class PromptStatsError(Exception):
     """
 
     def __init__(self, attempted: str, wrong: str, remedy: str) -> None:
-        self.attempted = attempted
-        self.wrong = wrong
-        self.remedy = remedy
-        super().__init__(f"{attempted}: {wrong}. {remedy}.")
+        self.attempted, self.wrong, self.remedy = map(redacted, (attempted, wrong, remedy))
+        super().__init__(f"{self.attempted}: {self.wrong}. {self.remedy}.")
 
     def __reduce__(self) -> tuple[type[PromptStatsError], tuple[str, str, str]]:
         # Dagster and multiprocessing pickle errors; the default would call __init__ with one argument.
@@ -76,5 +76,5 @@ class LakeConflictError(LakeError):
 
 
 def readable(error: BaseException) -> str:
-    """The text of a library's error as part of a sentence: one line, no colours, no final full stop."""
-    return " ".join(re.sub(r"\x1b\[[0-9;]*m", "", str(error)).split()).rstrip(".")
+    """The text of a library's error as part of a sentence: one line, no colours or secrets, no full stop."""
+    return redacted(" ".join(re.sub(r"\x1b\[[0-9;]*m", "", str(error)).split()).rstrip("."))

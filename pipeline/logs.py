@@ -9,6 +9,8 @@ import structlog
 from structlog import stdlib
 from structlog.typing import EventDict
 
+from pipeline.redaction import redacted
+
 RUN = "dagster_meta"
 """What Dagster adds to each record of a run."""
 EVENT = ("dagster_event", "dagster_event_batch_metadata")
@@ -29,6 +31,7 @@ def json_formatter() -> logging.Formatter:
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
             structlog.processors.format_exc_info,
             structlog.processors.EventRenamer("message"),
+            _redact,
             structlog.processors.JSONRenderer(default=str),
         ],
     )
@@ -41,6 +44,10 @@ def write_json() -> None:
     # Where Dagster is told to, it writes the records of its runs itself: deploy/dagster.yaml.
     handler.addFilter(lambda record: not hasattr(record, RUN))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+
+
+def _redact(_logger: object, _method: str, line: EventDict) -> EventDict:
+    return {name: redacted(value) if isinstance(value, str) else value for name, value in line.items()}
 
 
 def _name_run(_logger: object, _method: str, line: EventDict) -> EventDict:

@@ -20,6 +20,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from pipeline.errors import SettingsError
 from pipeline.names import DEFAULT_NAMES, TableNames
+from pipeline.redaction import redacted
 
 
 class Scope(StrEnum):
@@ -80,7 +81,8 @@ class Settings(BaseSettings):
     ``home``
         ``PROMPT_STATS_HOME``: embedded database, lake and Dagster home. Absolute.
     ``lake_uri``
-        ``PROMPT_STATS_LAKE_URI``: where the lake's tables are; a folder or ``s3://…``.
+        ``PROMPT_STATS_LAKE_URI``: where the lake's tables are; a folder or ``s3://…``, without
+        credentials.
     ``start_date``
         ``PROMPT_STATS_START_DATE``: the first partition's day. Events dated earlier, and undated ones,
         belong to it. Changing it later moves such events, so choose it once.
@@ -151,6 +153,16 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, folder: Path | None) -> Path | None:
         return folder and folder.expanduser().absolute()
+
+    @field_validator("lake_uri")
+    @classmethod
+    def _without_credentials(cls, given: str | None) -> str | None:
+        if given and redacted(given) != given:
+            raise ValueError(
+                "it holds credentials, which engines ignore there and show in their messages; give them as"
+                " AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or as the variables of your object store"
+            )
+        return given
 
     @field_validator("write_back", mode="before")
     @classmethod
@@ -249,7 +261,11 @@ def variables() -> list[Variable]:
     unknown = [name for name in given if name.upper().startswith(PREFIX) and name not in known]
     return [
         *(
-            Variable(name, given[name] if FIELDS[name.upper()].repr else None, faults.get(name.upper()))
+            Variable(
+                name,
+                redacted(given[name]) if FIELDS[name.upper()].repr else None,
+                faults.get(name.upper()),
+            )
             for name in known
         ),
         *(Variable(name, is_known=False, alike=_alike(name)) for name in unknown),
@@ -268,7 +284,9 @@ def _faults(error: ValidationError) -> dict[str, SettingsError]:
     faults = {}
     for each in error.errors():
         name = str(each["loc"][0])
-        value = repr(each["input"]) if FIELDS[name].repr else "set"
+        shown = repr(each["input"])
+        # Where there is a secret, nobody knows for sure where it ends.
+        value = shown if FIELDS[name].repr and redacted(shown) == shown else "set"
         faults[name] = SettingsError(
             "Reading the environment",
             f"{name} is {value}, but {each['msg'].lower()}",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
 from contextlib import suppress
 from importlib import metadata
 from typing import Annotated
@@ -21,6 +22,7 @@ from pipeline.cli.terminal import LogLines
 from pipeline.database import cause_of, fault_of
 from pipeline.errors import PromptStatsError, SettingsError, readable
 from pipeline.files import keep_private
+from pipeline.redaction import redacted
 from pipeline.settings import LogFormat, settings
 
 logger = logging.getLogger(__name__)
@@ -93,6 +95,9 @@ def run() -> None:
         _complain(str(error))
     except (DBAPIError, psycopg.Error) as error:
         _complain(f"Talking to the database: {readable(cause_of(error))}. {fault_of(error).value}.")
+    except Exception:
+        # A fault of ours, with all its calls; what engines say there may repeat an address.
+        _complain(redacted(traceback.format_exc()))
     sys.exit(1)
 
 

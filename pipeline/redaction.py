@@ -1,0 +1,35 @@
+"""Takes secrets out of texts: out of addresses, wherever one stands. Errors, logs and the doctor go by it.
+
+What is an address is seen by its form alone, so an engine's message that repeats one is covered too.
+"""
+
+from __future__ import annotations
+
+import re
+
+HIDDEN = "…"
+
+# Up to the last @, since a password may hold @ and / that nobody has encoded. Without a colon it is a name or
+# a token, before the first slash; in Azure's addresses it is the container.
+_USER = re.compile(
+    r"""
+    (?P<scheme>\b[a-z][a-z0-9+.-]*://)
+    (?: [^\s'"<>:@/]*:[^\s'"<>]*@ | (?<!abfs://)(?<!abfss://)(?<!wasb://)(?<!wasbs://)[^\s'"<>/]*@ )
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+_PARAMETER = re.compile(
+    r"""
+    (?P<name>[?&;][\w.-]*(?:pass|pwd|secret|token|key|sig|credential|auth)[\w.-]*=)[^\s'"<>&;#]+
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+_LIBPQ = re.compile(r"(?P<name>\b\w*password\s*=\s*)(?:'(?:\\.|[^'\\])*'|[^\s'\"]+)", re.IGNORECASE)
+
+
+def redacted(text: str) -> str:
+    """The text without the user's part of addresses, and without parameters whose name says secret."""
+    text = _USER.sub(rf"\g<scheme>{HIDDEN}@", text)
+    for pattern in (_PARAMETER, _LIBPQ):
+        text = pattern.sub(rf"\g<name>{HIDDEN}", text)
+    return text
