@@ -14,6 +14,7 @@ from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from sqlalchemy import update
 
@@ -140,6 +141,12 @@ def _remove_expired(database: Database, lake: str, days: dict[dt.date, int], per
         for day in expired.keys() & days:
             is_other = ~ds.field("user_id").isin(person.spellings)
             others: pa.Table = table.read([day]).filter(is_other).to_table()
+            # As if read again: else a late event of the day would make it look as if it had only grown, and
+            # what is published of its users would not be compared with it.
+            read_again = pc.add(others["synced_high"], 1)
+            others = others.set_column(
+                others.schema.get_field_index("synced_high"), "synced_high", read_again
+            )
             with database.engine.begin() as connection:
                 # The smaller number first: after a crash in between the day is not taken for a damaged one.
                 statement = update(tables.stats_expired_day).where(tables.stats_expired_day.c.day == day)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import sqlite3
 import subprocess
@@ -23,6 +24,7 @@ from pipeline.erasure.person import read_person
 from pipeline.errors import InputError
 from pipeline.orchestration.mentions import search_storage
 from pipeline.refresh import refresh
+from pipeline.retention import retain
 from pipeline.schema import migrate
 from pipeline.tracking import PromptTracker
 from pipeline.tracking.event import payload_of
@@ -237,6 +239,36 @@ def test_ids_of_other_types(
         if kind == "bigint":
             with pytest.raises(InputError, match="not a whole number"):
                 erase_user(database, lake, FIRST_DAY, "1001; --")
+
+
+@pytest.mark.parametrize("late", [OTHER, PERSON, None], ids=["another's", "the person's", "nobody's"])
+def test_an_erasure_of_an_expired_day_is_final(database: Database, lake: str, late: uuid.UUID | None) -> None:
+    long_ago = dt.datetime.now(dt.UTC) - dt.timedelta(days=40)
+
+    def use_late() -> None:
+        with psycopg.connect(database.conninfo) as app:
+            statement = "INSERT INTO prompt_usage (prompt_id, user_id, created_at) VALUES (%s, %s, %s)"
+            app.execute(statement, (PROMPT, late, long_ago))
+
+    def users() -> tuple[list[Any], list[Any]]:
+        with psycopg.connect(database.conninfo) as app:
+            rows = app.execute("SELECT user_id FROM user_prompt_stats").fetchall()
+            return rows, app.execute("SELECT unique_users FROM prompt_stats").fetchall()
+
+    with psycopg.connect(database.conninfo) as app:
+        for user in (PERSON, OTHER, None):
+            statement = "INSERT INTO prompt_usage (prompt_id, user_id, created_at) VALUES (%s, %s, %s)"
+            app.execute(statement, (PROMPT, user, long_ago))
+    refresh(database, lake, FIRST_DAY)
+    assert retain(database, lake, FIRST_DAY, days=5).rows == 3
+    for _ in range(2):
+        # Not read by any refresh yet: the erasure's own appends it to the day that it has rewritten.
+        use_late()
+        report = erase_user(database, lake, FIRST_DAY, str(PERSON))
+        assert (report.found, report.unread) == ({}, {})
+        assert users() == ([(OTHER,)], [(1,)])
+        refresh(database, lake, FIRST_DAY)
+        assert users() == ([(OTHER,)], [(1,)])
 
 
 def test_a_text_that_looks_like_a_uuid_is_itself(new_database: NewDatabase, lake: str) -> None:
