@@ -38,5 +38,6 @@ error tree), ``days`` (which day an event belongs to), ``tables`` (the schema), 
 ``database`` (connections), ``conninfo`` (their addresses), ``names`` (what the app calls its tables),
 ``files`` (who may read what we write), ``redaction`` (texts without secrets), ``queries`` (the files of
 ``sql/``), ``embedded`` (the Postgres that starts by itself), ``seeding`` with ``data`` (the shipped prompts)
-and ``traffic`` and ``simulation`` (made-up events), ``logs`` (the log as JSON).
+and ``traffic`` and ``simulation`` (made-up events), ``logs`` (the log as JSON), ``limits`` (how
+much of anything is taken).
 """

@@ -187,7 +187,6 @@ async def sparklines(
         str,
         Query(
             description=f"Ids or slugs, separated by commas: {SPARKLINES_MAX} at most.",
-            max_length=10_000,
             examples=["portrait-selfie-casual,portrait-studio"],
         ),
     ],

@@ -37,7 +37,7 @@ COMPARED_MAX = 20
 router = APIRouter(tags=["prompts"], dependencies=[Reader])
 
 Limit = Annotated[int, Query(ge=1, le=200, description="How many, at most.")]
-Text = Annotated[str | None, Query(max_length=200, pattern=r"^[^\x00]*$")]
+Text = Annotated[str | None, Query(pattern=r"^[^\x00]*$")]
 
 
 class By(StrEnum):
@@ -281,7 +281,6 @@ async def compare(
         str,
         Query(
             description=f"Ids or slugs, separated by commas: {COMPARED_MAX} at most.",
-            max_length=2_000,
             examples=["portrait-selfie-casual,portrait-studio"],
         ),
     ],

@@ -133,14 +133,13 @@ Stats = Annotated[Reader, Depends(of_request)]
 
 Id = Annotated[str | int, Field(description="As the app has it: a UUID, another text, or a number.")]
 
-UserId = Annotated[str, Path(description="The user's id.", min_length=1, max_length=200)]
+UserId = Annotated[str, Path(description="The user's id.", min_length=1)]
 
 Key = Annotated[
     str,
     Path(
         description="The prompt's id or slug.",
         min_length=1,
-        max_length=200,
         examples=["portrait-selfie-casual"],
     ),
 ]

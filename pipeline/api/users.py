@@ -5,22 +5,20 @@ from __future__ import annotations
 import datetime as dt
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Request, Response
+from fastapi import APIRouter, Body, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import Field
 
 from pipeline.api.access import Reader, Writer
 from pipeline.api.answers import Answer, StatsAnswer
-from pipeline.api.prompts import Limit
 from pipeline.api.reader import Id, Key, Stats, UserId, answer, as_text, by_key, no_prompt
+from pipeline.limits import FAVORITES_MAX
 from pipeline.queries import query
 
 USER_PROMPTS = query("api/user_prompts")
 ADD_FAVORITE = query("api/add_favorite")
 REMOVE_FAVORITE = query("api/remove_favorite")
 ORDER_FAVORITES = query("api/order_favorites")
-
-FAVORITES_MAX = 1_000
 
 router = APIRouter(tags=["users"])
 
@@ -55,7 +53,12 @@ class UserPromptsAnswer(StatsAnswer):
     response_model=UserPromptsAnswer,
     dependencies=[Reader],
 )
-async def user_prompts(request: Request, stats: Stats, user_id: UserId, limit: Limit = 50) -> Response:
+async def user_prompts(
+    request: Request,
+    stats: Stats,
+    user_id: UserId,
+    limit: Annotated[int, Query(ge=1, le=FAVORITES_MAX, description="How many, at most.")] = 50,
+) -> Response:
     """Favourites first, in the user's order, then the most used."""
     found = await stats.read((USER_PROMPTS, {"user_id": user_id, "limit": limit}))
     body = {

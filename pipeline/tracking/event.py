@@ -19,19 +19,12 @@ import msgspec
 import uuid_utils
 import uuid_utils.compat
 
-TEXT_MAX_LENGTH = 10_000
-"""Characters of the longest text that an event may have."""
-
-GENERATION_TIME_MAX_MS = 24 * 60 * 60 * 1000
-"""Milliseconds of the longest generation that is believed: a day."""
+from pipeline.limits import GENERATION_TIME_MAX_MS, PAYLOAD_TEXT_MAX_LENGTH, TEXT_MAX_LENGTH
 
 UUID_BYTES = 16
 
 LARGEST_ID = 2**63
 """A number that is an id is below it."""
-
-PAYLOAD_TEXT_MAX_LENGTH = 100_000
-"""Characters at which a text is cut in the payload of a rejected event."""
 
 # uuid.UUID() also reads braces, underscores and digits of other scripts, which a slug may have.
 _UUID = re.compile(r"[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}", re.ASCII | re.IGNORECASE)

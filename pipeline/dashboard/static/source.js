@@ -72,7 +72,7 @@ class Embedded {
 
   /** The id of a prompt that is given by its id or slug: answers lie under ids. */
   idOf(key) {
-    return this.pages.find((id) => this.answers[`/prompts/${id}`].prompt.slug === key) ?? key;
+    return this.pages.find((id) => this.answers[`/prompts/${encodeURIComponent(id)}`].prompt.slug === key) ?? key;
   }
 
   async get(wanted) {
