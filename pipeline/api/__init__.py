@@ -4,6 +4,8 @@
     Puts it together: routes, connections, errors.
 ``access``
     Who may do what: bearer tokens with scopes, or this machine alone.
+``headers``
+    What a browser is told with every answer.
 ``problems``
     Errors as ``application/problem+json``.
 ``answers``

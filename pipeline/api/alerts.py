@@ -10,7 +10,6 @@ from pydantic import Field
 
 from pipeline import tables
 from pipeline.alerts.messages import sentence
-from pipeline.api.access import Reader
 from pipeline.api.answers import StatsAnswer, model_of
 from pipeline.api.reader import Stats, answer
 from pipeline.queries import query
@@ -18,7 +17,7 @@ from pipeline.queries import query
 ALERTS = query("api/alerts")
 LATEST_EVALUATION = query("postgres/latest_evaluation")
 
-router = APIRouter(tags=["operation"], dependencies=[Reader])
+router = APIRouter(tags=["operation"])
 
 Alert = model_of(
     "Alert",

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
+from typing import Any
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.concurrency import run_in_threadpool
 from psycopg_pool import ConnectionPool
 
 from pipeline.api import alerts, events, export, history, operation, overall, prompts, users
+from pipeline.api.access import PUBLIC, Access
+from pipeline.api.headers import SafeHeaders
 from pipeline.api.problems import PROBLEMS, Problem, answer_with_problems
 from pipeline.api.reader import Reader
 from pipeline.dashboard.routes import add_dashboard
@@ -20,6 +23,22 @@ from pipeline.tracking.connection import ImpatientConnection
 
 CONNECTIONS = 4
 CONNECT_SECONDS = 5.0
+
+TOKEN = {"type": "http", "scheme": "bearer", "description": "One of PROMPT_STATS_API_TOKEN."}
+
+
+class Api(FastAPI):
+    """An application whose description says which requests need a token."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The description, made once."""
+        if not self.openapi_schema:
+            described = super().openapi()
+            described["components"]["securitySchemes"] = {"token": TOKEN}
+            described["security"] = [{"token": []}]
+            for path in PUBLIC & described["paths"].keys():
+                described["paths"][path]["get"]["security"] = []
+        return super().openapi()
 
 
 async def known_parameters(request: Request) -> None:
@@ -61,15 +80,17 @@ def build_app(settings: Settings, database: Database) -> FastAPI:
             await reader.close()
             await run_in_threadpool(writers.close)
 
-    app = FastAPI(
+    app = Api(
         title="prompt-stats",
         version=version("prompt-stats"),
         summary="Usage statistics of prompt templates that equal a recount of the raw events.",
         lifespan=lifespan,
         responses=PROBLEMS,
         dependencies=[Depends(known_parameters)],
+        # Its scripts come from the internet, and the origin is that of the dashboard with its token.
+        docs_url=None,
+        redoc_url=None,
     )
-    app.state.tokens = settings.api_tokens
     app.state.writers = writers
     app.state.reader = reader
     app.state.database = database
@@ -77,7 +98,10 @@ def build_app(settings: Settings, database: Database) -> FastAPI:
     app.state.exports = export.Exports()
     app.state.metrics = metrics = operation.Metrics()
 
+    # The last one is the outermost.
+    app.add_middleware(Access, tokens=settings.api_tokens)
     app.add_middleware(operation.Measure, metrics=metrics)
+    app.add_middleware(SafeHeaders)
     answer_with_problems(app)
     # The history first: /prompts/sparklines is no prompt's key.
     for part in (history, prompts, overall, alerts, users, export, events, operation):

@@ -15,7 +15,6 @@ from psycopg.rows import TupleRow
 from psycopg_pool import ConnectionPool
 from pydantic import Field
 
-from pipeline.api.access import Writer
 from pipeline.api.answers import Answer
 from pipeline.api.problems import Problem
 from pipeline.tracking.batches import append_events
@@ -33,7 +32,7 @@ NAMES = {given: name for name in (*READERS, *IGNORED_FIELDS) for given in (name,
 Values = Mapping[str, object]
 Unreadable = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
-router = APIRouter(tags=["events"], dependencies=[Writer])
+router = APIRouter(tags=["events"])
 
 
 class RejectedEvent(Answer):

@@ -14,7 +14,6 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from pipeline.api.access import Reader
 from pipeline.api.problems import RETRY_SECONDS, Problem
 from pipeline.database import Database
 from pipeline.export import MEDIA_TYPES, TABLES, Export, Format, open_export
@@ -36,7 +35,7 @@ FILES: dict[int | str, dict[str, Any]] = {
     }
 }
 
-router = APIRouter(tags=["export"], dependencies=[Reader])
+router = APIRouter(tags=["export"])
 
 
 class Exports:

@@ -12,7 +12,6 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import Field
 
-from pipeline.api.access import Reader
 from pipeline.api.answers import Answer, StatsAnswer
 from pipeline.api.problems import Problem
 from pipeline.api.prompts import PROMPT_BY_KEY
@@ -39,7 +38,7 @@ SPARKLINES_MAX = 100
 SPARKLINES_MAX_DAYS = 365
 UTC = "UTC"
 
-router = APIRouter(tags=["history"], dependencies=[Reader])
+router = APIRouter(tags=["history"])
 
 
 class Bucket(StrEnum):

@@ -7,7 +7,6 @@ from fastapi import APIRouter, Request, Response
 from pydantic import Field
 
 from pipeline import tables
-from pipeline.api.access import Reader
 from pipeline.api.answers import Answer, StatsAnswer, model_of
 from pipeline.api.prompts import Limit
 from pipeline.api.reader import Stats, answer
@@ -28,7 +27,7 @@ COLUMNS_OF_CATEGORIES = {
     "generation_time_ms_sum": pl.Int64,
 }
 
-router = APIRouter(tags=["overall"], dependencies=[Reader])
+router = APIRouter(tags=["overall"])
 
 OverallScene = model_of("OverallScene", tables.scene_stats)
 OverallEnvironment = model_of("OverallEnvironment", tables.environment_stats)

@@ -15,6 +15,7 @@ from psycopg.errors import InvalidTextRepresentation, NumericValueOutOfRange
 from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 
+from pipeline.api.headers import SAFE_HEADERS
 from pipeline.database import Fault, fault_of
 from pipeline.errors import InputError, NotFoundError, PromptStatsError
 
@@ -54,6 +55,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         (401, "No known token."),
         (403, "The token may not do that."),
         (404, "There is no such thing."),
+        (413, "The body is too large."),
         (422, "A parameter can't be used."),
         (500, "A fault of the program."),
         (503, "The database does not answer, or is not set up."),
@@ -82,13 +84,17 @@ def answer_with_problems(app: FastAPI) -> None:
     app.exception_handler(Exception)(_of_anything)
 
 
-def _problem(status: int, detail: str, headers: Mapping[str, str] | None = None, **more: Any) -> JSONResponse:
+def problem(status: int, detail: str, headers: Mapping[str, str] | None = None, **more: Any) -> JSONResponse:
+    """The answer that is an error, with ``more`` members.
+
+    It has its headers by itself: that of an unforeseen error passes no middleware.
+    """
     body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
-    return JSONResponse({**body, **more}, status, {**(headers or {})}, media_type=MEDIA_TYPE)
+    return JSONResponse({**body, **more}, status, {**SAFE_HEADERS, **(headers or {})}, media_type=MEDIA_TYPE)
 
 
 async def _of_http(_request: Request, error: HTTPException) -> JSONResponse:
-    return _problem(error.status_code, error.detail, error.headers)
+    return problem(error.status_code, error.detail, error.headers)
 
 
 async def _of_parameters(_request: Request, error: RequestValidationError) -> JSONResponse:
@@ -97,18 +103,18 @@ async def _of_parameters(_request: Request, error: RequestValidationError) -> JS
         for wrong in error.errors()
     ]
     detail = "; ".join(f"{wrong['name']}: {wrong['wrong']}" for wrong in errors)
-    return _problem(422, detail, errors=errors)
+    return problem(422, detail, errors=errors)
 
 
 async def _of_ours(_request: Request, error: PromptStatsError) -> JSONResponse:
     if isinstance(error, InputError):
-        return _problem(404 if isinstance(error, NotFoundError) else 400, str(error))
+        return problem(404 if isinstance(error, NotFoundError) else 400, str(error))
     logger.error("%s", error)
-    return _problem(503, "The stats can't be read now; the log says why", {"Retry-After": str(RETRY_SECONDS)})
+    return problem(503, "The stats can't be read now; the log says why", {"Retry-After": str(RETRY_SECONDS)})
 
 
 async def _of_id(_request: Request, error: psycopg.Error) -> JSONResponse:
-    return _problem(422, f"An id is not of the kind that this database has: {error.diag.message_primary}")
+    return problem(422, f"An id is not of the kind that this database has: {error.diag.message_primary}")
 
 
 async def _of_database(request: Request, error: psycopg.Error | DBAPIError) -> JSONResponse:
@@ -121,9 +127,9 @@ async def _of_database(request: Request, error: psycopg.Error | DBAPIError) -> J
         if fault is Fault.OUTAGE
         else "The database is not set up for this; the log says what is missing"
     )
-    return _problem(503, detail, {"Retry-After": str(RETRY_SECONDS)})
+    return problem(503, detail, {"Retry-After": str(RETRY_SECONDS)})
 
 
 async def _of_anything(_request: Request, error: Exception) -> JSONResponse:
     logger.error("An answer failed", exc_info=error)
-    return _problem(500, "This is a fault of prompt-stats; the log says more")
+    return problem(500, "This is a fault of prompt-stats; the log says more")

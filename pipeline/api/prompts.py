@@ -11,7 +11,6 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import Field
 
 from pipeline import tables
-from pipeline.api.access import Reader
 from pipeline.api.answers import Answer, StatsAnswer, model_of
 from pipeline.api.problems import Problem
 from pipeline.api.reader import Id, Key, Stats, answer, asked_keys, by_key, no_prompt, only
@@ -34,7 +33,7 @@ BY_VALUE = {
 
 COMPARED_MAX = 20
 
-router = APIRouter(tags=["prompts"], dependencies=[Reader])
+router = APIRouter(tags=["prompts"])
 
 Limit = Annotated[int, Query(ge=1, le=200, description="How many, at most.")]
 Text = Annotated[str | None, Query(pattern=r"^[^\x00]*$")]

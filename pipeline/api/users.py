@@ -9,7 +9,6 @@ from fastapi import APIRouter, Body, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import Field
 
-from pipeline.api.access import Reader, Writer
 from pipeline.api.answers import Answer, StatsAnswer
 from pipeline.api.reader import Id, Key, Stats, UserId, answer, as_text, by_key, no_prompt
 from pipeline.limits import FAVORITES_MAX
@@ -51,7 +50,6 @@ class UserPromptsAnswer(StatsAnswer):
     "/users/{user_id}/prompts",
     summary="A user's prompts",
     response_model=UserPromptsAnswer,
-    dependencies=[Reader],
 )
 async def user_prompts(
     request: Request,
@@ -68,26 +66,20 @@ async def user_prompts(
     return answer(request, found, body)
 
 
-@router.put(
-    "/users/{user_id}/favorites/{key}", summary="Add a favourite", status_code=204, dependencies=[Writer]
-)
+@router.put("/users/{user_id}/favorites/{key}", summary="Add a favourite", status_code=204)
 async def add_favorite(request: Request, user_id: UserId, key: Key) -> None:
     """Makes the prompt the last of the user's favourites; one that is there already stays where it is."""
     if not await _run(request, ADD_FAVORITE, {"user_id": user_id, **by_key(key)}):
         raise no_prompt(key)
 
 
-@router.delete(
-    "/users/{user_id}/favorites/{key}", summary="Remove a favourite", status_code=204, dependencies=[Writer]
-)
+@router.delete("/users/{user_id}/favorites/{key}", summary="Remove a favourite", status_code=204)
 async def remove_favorite(request: Request, user_id: UserId, key: Key) -> None:
     """Takes the prompt from the user's favourites; one that was none stays none."""
     await _run(request, REMOVE_FAVORITE, {"user_id": user_id, **by_key(key)})
 
 
-@router.put(
-    "/users/{user_id}/favorites", summary="Order the favourites", status_code=204, dependencies=[Writer]
-)
+@router.put("/users/{user_id}/favorites", summary="Order the favourites", status_code=204)
 async def order_favorites(
     request: Request,
     user_id: UserId,

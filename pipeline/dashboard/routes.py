@@ -13,10 +13,7 @@ from starlette.routing import Route
 from pipeline.dashboard import page
 
 HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
     # Looked at again each time: a new version's files have to fit each other.
     "Cache-Control": "no-cache",
 }

@@ -139,7 +139,7 @@ function warnings(since) {
 /** The token can be forgotten before the tab is closed. */
 function footer() {
   const forget = h("button", { type: "button", class: "plain", click: () => { source.token = null; render(); } }, "Forget the token");
-  const api = h("a", { href: "docs" }, "HTTP API");
+  const api = h("a", { href: "openapi.json" }, "HTTP API");
   byId("footer").replaceChildren(h("p", {},
     "Rates are percent of all uses, with their 95 % interval and the number of uses (n). A use whose outcome is unknown is no success. ",
     source.offline ? null : [api, " "], source.token ? forget : null));
