@@ -4,8 +4,14 @@
     Puts it together: routes, connections, errors.
 ``access``
     Who may do what: bearer tokens with scopes, or this machine alone.
+``bodies``
+    How large a request's body may be.
 ``headers``
     What a browser is told with every answer.
+``server``
+    How it is served: uvicorn, with limits on time, size and number.
+``connections``
+    Connections to the database that give up in time.
 ``problems``
     Errors as ``application/problem+json``.
 ``answers``

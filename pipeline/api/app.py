@@ -9,20 +9,16 @@ from typing import Any
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.concurrency import run_in_threadpool
-from psycopg_pool import ConnectionPool
 
-from pipeline.api import alerts, events, export, history, operation, overall, prompts, users
+from pipeline.api import alerts, connections, events, export, history, operation, overall, prompts, users
 from pipeline.api.access import PUBLIC, Access
+from pipeline.api.bodies import BoundedBodies
 from pipeline.api.headers import SafeHeaders
 from pipeline.api.problems import PROBLEMS, Problem, answer_with_problems
 from pipeline.api.reader import Reader
 from pipeline.dashboard.routes import add_dashboard
 from pipeline.database import Database
 from pipeline.settings import Settings
-from pipeline.tracking.connection import ImpatientConnection
-
-CONNECTIONS = 4
-CONNECT_SECONDS = 5.0
 
 TOKEN = {"type": "http", "scheme": "bearer", "description": "One of PROMPT_STATS_API_TOKEN."}
 
@@ -59,16 +55,7 @@ def build_app(settings: Settings, database: Database) -> FastAPI:
     """The API on one database; it opens its connections when it starts, and closes them when it ends."""
     conninfo = database.named("prompt-stats-api").conninfo
     reader = Reader(conninfo)
-    writers = ConnectionPool(
-        conninfo,
-        connection_class=ImpatientConnection,
-        kwargs={"autocommit": True, "prepare_threshold": None},
-        min_size=1,
-        max_size=CONNECTIONS,
-        timeout=CONNECT_SECONDS,
-        open=False,
-        name="events",
-    )
+    writers = connections.writers(conninfo)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -99,6 +86,7 @@ def build_app(settings: Settings, database: Database) -> FastAPI:
     app.state.metrics = metrics = operation.Metrics()
 
     # The last one is the outermost.
+    app.add_middleware(BoundedBodies)
     app.add_middleware(Access, tokens=settings.api_tokens)
     app.add_middleware(operation.Measure, metrics=metrics)
     app.add_middleware(SafeHeaders)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 import uuid
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -10,18 +11,14 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
-from psycopg import Connection
-from psycopg.rows import TupleRow
-from psycopg_pool import ConnectionPool
 from pydantic import Field
 
 from pipeline.api.answers import Answer
+from pipeline.api.connections import Writers, writing
 from pipeline.api.problems import Problem
+from pipeline.limits import EVENT_MAX_BYTES, EVENTS_MAX, MIB
 from pipeline.tracking.batches import append_events
 from pipeline.tracking.event import IGNORED_FIELDS, READERS, camel_case, read_given
-
-EVENTS_MAX = 10_000
-BODY_MAX_BYTES = 32 * 2**20
 
 JSON = "application/json"
 LINES = ("application/x-ndjson", "application/ndjson", "application/jsonl")
@@ -30,7 +27,20 @@ NAMES = {given: name for name in (*READERS, *IGNORED_FIELDS) for given in (name,
 """The names that a field may have, snake_case or camelCase."""
 
 Values = Mapping[str, object]
+Text = bytearray | msgspec.Raw
 Unreadable = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+_ARRAY = re.compile(rb"\s*\[")
+_NO_ITEM = msgspec.Raw()
+# An array up to a length: it is given up at the first item beyond.
+_ITEMS = msgspec.json.Decoder(
+    msgspec.defstruct(
+        "Items",
+        [(f"item_{number}", msgspec.Raw, _NO_ITEM) for number in range(EVENTS_MAX)],
+        array_like=True,
+        forbid_unknown_fields=True,
+    )
+)
 
 router = APIRouter(tags=["events"])
 
@@ -68,7 +78,11 @@ BODY = {
 }
 
 
-@router.post("/events", summary="Append usage events", openapi_extra={"requestBody": BODY})
+@router.post(
+    "/events",
+    summary="Append usage events",
+    openapi_extra={"requestBody": BODY},
+)
 async def post_events(request: Request) -> EventsAnswer:
     """Appends up to 10,000 events: a JSON array of them, one alone, or one a line.
 
@@ -87,26 +101,21 @@ async def post_events(request: Request) -> EventsAnswer:
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > BODY_MAX_BYTES:
-            raise Problem(413, f"Send at most {BODY_MAX_BYTES // 2**20} MiB at once")
-    return await run_in_threadpool(_append, request.app.state.writers, bytes(body), is_lines=kind != JSON)
+    return await run_in_threadpool(_append, request.app.state.writers, body, is_lines=kind != JSON)
 
 
-def _append(
-    connections: ConnectionPool[Connection[TupleRow]], body: bytes, *, is_lines: bool
-) -> EventsAnswer:
+def _append(writers: Writers, body: bytearray, *, is_lines: bool) -> EventsAnswer:
     given = _lines(body) if is_lines else _array(body)
-    if len(given) > EVENTS_MAX:
-        raise Problem(413, f"Send at most {EVENTS_MAX:,} events at once")
     rejected: dict[int, str] = {}
     records = {}
-    for line, values in given.items():
+    # One after the other: what an event is made of is gone before the next one is looked at.
+    for line, text in given.items():
         try:
-            records[line] = read_given(_named(values))
+            records[line] = read_given(_named(text))
         except ValueError as error:
             rejected[line] = str(error)
     if records:
-        with connections.connection() as connection:
+        with writing(writers) as connection:
             reasons = append_events(connection, list(records.values()))
         rejected |= {
             line: reasons[record.event_id] for line, record in records.items() if record.event_id in reasons
@@ -122,33 +131,53 @@ def _append(
     )
 
 
-def _array(body: bytes) -> dict[int, object]:
-    decoded = _decoded(body)
-    if isinstance(decoded, Unreadable):
-        raise Problem(400, f"The body is not JSON: {decoded}")
-    return dict(enumerate(decoded if isinstance(decoded, list) else [decoded], start=1))
+def _too_many() -> Problem:
+    return Problem(413, f"Send at most {EVENTS_MAX:,} events at once")
 
 
-def _lines(body: bytes) -> dict[int, object]:
-    lines = body.removeprefix(codecs.BOM_UTF8).split(b"\n")
-    return {number: _decoded(line) for number, line in enumerate(lines, start=1) if line.strip()}
+def _array(body: bytearray) -> dict[int, Text]:
+    """The JSON of each event; the body may be one alone.
 
-
-def _decoded(text: bytes) -> object:
-    """What the JSON says, or the error."""
+    :raises Problem: 400, it is not JSON; 413, there are too many.
+    """
+    text = memoryview(body)[len(codecs.BOM_UTF8) if body.startswith(codecs.BOM_UTF8) else 0 :]
     try:
-        return msgspec.json.decode(text.removeprefix(codecs.BOM_UTF8))
+        if not _ARRAY.match(text):
+            return {1: msgspec.json.decode(text, type=msgspec.Raw)}
+        # A list is built whole before its length is looked at, so it is for those that can't be too long.
+        if body.count(b",") < EVENTS_MAX:
+            items = msgspec.json.decode(text, type=list[msgspec.Raw])
+        else:
+            items = [each for each in msgspec.structs.astuple(_ITEMS.decode(text)) if each is not _NO_ITEM]
+    except msgspec.ValidationError:
+        raise _too_many() from None
     except Unreadable as error:
-        return error
+        raise Problem(400, f"The body is not JSON: {error}") from None
+    return dict(enumerate(items, start=1))
 
 
-def _named(values: object) -> Values:
+def _lines(body: bytearray) -> dict[int, Text]:
+    """The lines that are not empty.
+
+    :raises Problem: 413, there are too many lines.
+    """
+    if body.count(b"\n") > EVENTS_MAX:
+        raise _too_many()
+    lines = body.removeprefix(codecs.BOM_UTF8).split(b"\n")
+    return {number: line for number, line in enumerate(lines, start=1) if line.strip()}
+
+
+def _named(text: Text) -> Values:
     """The values of an event by their names in snake_case.
 
     :raises ValueError: it is no event, or has no id, so that nobody could know it when it comes again.
     """
-    if isinstance(values, Unreadable):
-        raise ValueError(f"not JSON: {values}")
+    if memoryview(text).nbytes > EVENT_MAX_BYTES:
+        raise ValueError(f"larger than {EVENT_MAX_BYTES // MIB} MiB")
+    try:
+        values = msgspec.json.decode(text)
+    except Unreadable as error:
+        raise ValueError(f"not JSON: {error}") from None
     if not isinstance(values, dict):
         raise ValueError("not an object")
     named: dict[str, Any] = {}

@@ -17,12 +17,10 @@ from starlette.types import Message, Receive, Scope, Send
 from pipeline.api.problems import RETRY_SECONDS, Problem
 from pipeline.database import Database
 from pipeline.export import MEDIA_TYPES, TABLES, Export, Format, open_export
+from pipeline.limits import STALLED_SECONDS
 
 AT_ONCE = 4
 """Each has a connection of its own, and some memory."""
-
-STALLED_SECONDS = 60.0
-"""How long a client may take for a piece: as long as it does, the database keeps what it has to vacuum."""
 
 FILES: dict[int | str, dict[str, Any]] = {
     200: {
@@ -63,6 +61,7 @@ class _File(StreamingResponse):
         self._opened = opened
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # As long as a piece is not taken, the database keeps what it has to vacuum.
         async def send_in_time(message: Message) -> None:
             async with asyncio.timeout(STALLED_SECONDS):
                 await send(message)

@@ -10,20 +10,15 @@ from typing import Annotated, Any
 
 import msgspec
 from fastapi import Depends, Path, Request, Response
-from psycopg import AsyncConnection
-from psycopg.rows import DictRow, dict_row
-from psycopg_pool import AsyncConnectionPool
+from psycopg.rows import DictRow
 from pydantic import Field
 
 from pipeline.api.answers import in_camel_case
+from pipeline.api.connections import readers, reading
 from pipeline.api.problems import Problem
 from pipeline.queries import query
 
 FRESHNESS = query("api/freshness")
-
-CONNECTIONS = 8
-CONNECT_SECONDS = 5.0
-STATEMENT_SECONDS = 5
 
 Rows = list[dict[str, Any]]
 Query = tuple[str, Mapping[str, Any]]
@@ -45,17 +40,7 @@ class Reader:
 
     def __init__(self, conninfo: str) -> None:
         """Nothing is opened before :meth:`open`."""
-        self._pool = AsyncConnectionPool(
-            conninfo,
-            connection_class=AsyncConnection[DictRow],
-            kwargs={"row_factory": dict_row},
-            configure=_configure,
-            min_size=1,
-            max_size=CONNECTIONS,
-            timeout=CONNECT_SECONDS,
-            open=False,
-            name="stats",
-        )
+        self._pool = readers(conninfo)
 
     async def open(self) -> None:
         """Opens the first connection, in the background."""
@@ -70,7 +55,7 @@ class Reader:
 
         :raises psycopg.Error: the database does not answer, or not in time.
         """
-        async with self._pool.connection() as connection, AsyncExitStack() as stack:
+        async with reading(self._pool) as connection, AsyncExitStack() as stack:
             if len(queries) > 1:
                 await stack.enter_async_context(connection.pipeline())
                 await stack.enter_async_context(connection.transaction())
@@ -80,13 +65,6 @@ class Reader:
             cursors += [await connection.execute(*each) for each in queries]
             results = [await cursor.fetchall() for cursor in cursors]
             return Found(results[0][0], results[1:])
-
-
-async def _configure(connection: AsyncConnection[Any]) -> None:
-    await connection.set_autocommit(True)
-    await connection.execute("SET default_transaction_read_only = on")
-    await connection.execute("SET default_transaction_isolation = 'repeatable read'")
-    await connection.execute(f"SET statement_timeout = '{STATEMENT_SECONDS}s'")
 
 
 def answer(request: Request, found: Found, body: Mapping[str, object] | Rows) -> Response:

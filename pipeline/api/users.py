@@ -10,6 +10,7 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import Field
 
 from pipeline.api.answers import Answer, StatsAnswer
+from pipeline.api.connections import writing
 from pipeline.api.reader import Id, Key, Stats, UserId, answer, as_text, by_key, no_prompt
 from pipeline.limits import FAVORITES_MAX
 from pipeline.queries import query
@@ -97,8 +98,9 @@ async def _run(request: Request, statement: str, values: dict[str, object]) -> b
     """Runs a statement that writes; its answer, true if it has none."""
 
     def run() -> bool:
-        with request.app.state.writers.connection() as connection:
+        with writing(request.app.state.writers) as connection:
             cursor = connection.execute(statement, values)
-            return bool(cursor.fetchone()[0]) if cursor.description else True
+            row = cursor.fetchone() if cursor.description else None
+            return row is None or bool(row[0])
 
     return await run_in_threadpool(run)

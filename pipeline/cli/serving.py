@@ -18,9 +18,9 @@ def serve(
 ) -> None:
     """Serve the dashboard and the HTTP API. Without PROMPT_STATS_API_TOKEN it answers this machine alone."""
     # The web libraries take a while to import, and the other commands need none of them.
-    import uvicorn
+    from uvicorn.config import LOGGING_CONFIG
 
-    from pipeline.api import build_app
+    from pipeline.api import build_app, server
     from pipeline.api.access import LOOPBACK
 
     if not settings().api_tokens:
@@ -32,7 +32,5 @@ def serve(
             )
         messages.print("No PROMPT_STATS_API_TOKEN: this machine alone is answered.")
     app = build_app(settings(), open_current_database())
-    # /metrics counts and times the answers; a line for each would take a tenth of the time to answer.
     plain = settings().log_format is LogFormat.TEXT
-    log_config = uvicorn.config.LOGGING_CONFIG if plain else None
-    uvicorn.run(app, host=host, port=port, access_log=False, log_config=log_config)
+    server.run(app, host=host, port=port, log_config=LOGGING_CONFIG if plain else None)

@@ -13,8 +13,9 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from pipeline.api.events import BODY_MAX_BYTES, EVENTS_MAX, LINES
+from pipeline.api.events import LINES
 from pipeline.database import Database
+from pipeline.limits import EVENTS_MAX, EVENTS_MAX_BYTES
 from pipeline.refresh import refresh
 from tests.api import served
 from tests.conftest import FIRST_DAY
@@ -154,7 +155,7 @@ def test_as_many_as_allowed_are_taken_at_once(client: httpx.Client, app: psycopg
     ("request_", "status", "detail"),
     [
         ({"json": [{}] * (EVENTS_MAX + 1)}, 413, "10,000 events"),
-        ({"json": ["x" * BODY_MAX_BYTES]}, 413, "32 MiB"),
+        ({"json": ["x" * EVENTS_MAX_BYTES]}, 413, "32 MiB"),
         ({"content": "[", "headers": {"Content-Type": "application/json"}}, 400, "not JSON"),
         ({"content": "{}", "headers": {"Content-Type": "text/plain"}}, 415, "application/x-ndjson"),
         ({}, 415, "application/json"),

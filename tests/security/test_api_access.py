@@ -174,6 +174,13 @@ def test_without_tokens_this_machine_is_answered(local: httpx.Client, host: str)
     assert status_of(local, f"GET /status HTTP/1.1\nHost: {host}\n\n") == 200
 
 
+@pytest.mark.parametrize("host", ["localhost", "evil.example"])
+def test_the_address_of_a_request_names_no_host(local: httpx.Client, host: str) -> None:
+    for address in (f"http://{host}/status", f"{host}:80", "*"):
+        for method in ("GET", "OPTIONS"):
+            assert status_of(local, f"{method} {address} HTTP/1.1\nHost: localhost\n\n") == 400
+
+
 @pytest.mark.parametrize(
     "headers",
     [
@@ -234,12 +241,13 @@ def test_every_answer_keeps_a_browser_from_running_it(local: httpx.Client, clien
         local.get("/nowhere"),
         local.get("/docs"),
         local.get("/prompts/top/used", params={"limit": 0}),
+        local.post("/events", json=["x" * 2**25]),
         local.get("/status", headers={"Host": "evil.example"}),
         local.put("/"),
         client.get("/status"),
         client.get("/status", headers=bearer("writer")),
     ]
-    assert {answer.status_code for answer in answers} == {200, 401, 403, 404, 405, 422}
+    assert {answer.status_code for answer in answers} == {200, 401, 403, 404, 405, 413, 422}
     for answer in answers:
         policy = answer.headers.get_list("content-security-policy")
         assert len(policy) == 1
@@ -266,3 +274,9 @@ def test_an_unforeseen_error_keeps_a_browser_from_running_it(
     assert answer.status_code == 500
     assert "default-src 'none'" in answer.headers["content-security-policy"]
     assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_there_are_no_websockets(local: httpx.Client) -> None:
+    upgrade = "Connection: Upgrade\nUpgrade: websocket\nSec-WebSocket-Version: 13\nSec-WebSocket-Key: eA==\n"
+    assert status_of(local, f"GET /status HTTP/1.1\nHost: evil.example\n{upgrade}\n") == 403
+    assert status_of(local, f"GET /nowhere HTTP/1.1\nHost: localhost\n{upgrade}\n") == 404
