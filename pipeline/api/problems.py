@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse
 from psycopg.errors import InvalidTextRepresentation, NumericValueOutOfRange
 from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from pipeline.api.headers import SAFE_HEADERS
 from pipeline.database import Fault, fault_of
@@ -76,6 +77,7 @@ def answer_with_problems(app: FastAPI) -> None:
     """Has the app answer each error in the one form."""
     app.exception_handler(HTTPException)(_of_http)
     app.exception_handler(RequestValidationError)(_of_parameters)
+    app.exception_handler(ClientDisconnect)(_of_client)
     app.exception_handler(PromptStatsError)(_of_ours)
     for error in (InvalidTextRepresentation, NumericValueOutOfRange):
         app.exception_handler(error)(_of_id)
@@ -95,6 +97,11 @@ def problem(status: int, detail: str, headers: Mapping[str, str] | None = None, 
 
 async def _of_http(_request: Request, error: HTTPException) -> JSONResponse:
     return problem(error.status_code, error.detail, error.headers)
+
+
+async def _of_client(_request: Request, _error: ClientDisconnect) -> JSONResponse:
+    # Nobody hears it, and it is no fault of the program.
+    return problem(400, "The connection was closed before all had arrived")
 
 
 async def _of_parameters(_request: Request, error: RequestValidationError) -> JSONResponse:
