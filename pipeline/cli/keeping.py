@@ -121,7 +121,6 @@ def erase_user(
             console.print(
                 f"Deleted rows of {place} stay on the server's disk until autovacuum removes them: {why}",
                 highlight=False,
-                markup=False,
             )
         for place, count in report.left_to_app.items():
             console.print(f"{place} names the user {count} times: this table is the app's", highlight=False)
