@@ -58,7 +58,8 @@ def require_confirmed(days: int, address: str, *, configured_days: int | None, a
 
     :raises InputError: they differ, or nothing is configured.
     """
-    attempted = f"Removing raw rows older than {days} days from {address}"
+    # The address that the launch names is not repeated: Dagster lets it be the value of any variable.
+    attempted = f"Removing raw rows older than {days} days from the database that the launch names"
     if configured_days is None:
         raise InputError(
             attempted,
@@ -74,7 +75,7 @@ def require_confirmed(days: int, address: str, *, configured_days: int | None, a
     if address != actual_address:
         raise InputError(
             attempted,
-            f"the database is {actual_address}",
+            f"the database is another one, {actual_address}",
             f"If its rows are meant, launch it with database: {actual_address}",
         )
 

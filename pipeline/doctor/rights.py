@@ -21,6 +21,7 @@ from pipeline.tables import metadata
 MISSING_RIGHTS = text(query("postgres/missing_rights"))
 HIDDEN_TABLES = text(query("postgres/hidden_tables"))
 OPEN_RELATIONS = text(query("postgres/open_relations"))
+OPEN_SCHEMAS = text(query("postgres/open_schemas"))
 
 
 class Right(NamedTuple):
@@ -82,13 +83,23 @@ def rights(setup: Setup) -> Iterator[Finding]:
 
 
 def open_relations(setup: Setup) -> Iterator[Finding]:
-    """A line for each table that every role may use, and for default privileges that open the next ones."""
+    """A line for each table that every role may use, for default privileges that open the next ones, and for
+    each schema in which another role may create what our sessions would find.
+    """
     with setup.database.engine.connect() as connection:
         catalog = read_catalog(connection, setup.database.names)
         relations = [quoted(catalog.schema, setup.database.names.table(name)) for name in metadata.tables]
         relations += [quoted(VIEWS_SCHEMA, name) for name in catalog.views]
         given = {"relations": relations, "schema": quoted(catalog.schema)}
         found = connection.execute(OPEN_RELATIONS, given).all()
+        schemas = connection.execute(OPEN_SCHEMAS).all()
+    for row in schemas:
+        yield wrong(
+            "open tables",
+            f"{row.grantee} may create things in the schema {row.schema_name}: a function there could run"
+            " with the rights of whoever refreshes",
+            f"REVOKE CREATE ON SCHEMA {quoted(row.schema_name)} FROM {row.grantee}",
+        )
     for row in found:
         if row.relation:
             yield warning(
@@ -103,7 +114,7 @@ def open_relations(setup: Setup) -> Iterator[Finding]:
                 "ALTER DEFAULT PRIVILEGES … REVOKE, and REVOKE ALL on the tables that are there, then"
                 " grant by sql/roles/",
             )
-    if not found:
+    if not found and not schemas:
         yield ok("open tables", "nobody has rights on them but by grants to a role")
 
 

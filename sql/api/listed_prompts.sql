@@ -31,7 +31,7 @@ WITH page AS (
         AND (
             CAST(%(search)s AS text) IS NULL
             OR strpos(
-                lower(concat_ws(' ', prompt.name, prompt.slug, prompt.description, prompt.template)),
+                lower(pg_catalog.concat_ws(' ', prompt.name, prompt.slug, prompt.description, prompt.template)),
                 lower(CAST(%(search)s AS text))
             ) > 0
         )

@@ -51,11 +51,11 @@ appended AS (
 refused AS (
     SELECT
         event_id,
-        coalesce(reason, format('no prompt has the slug %L', slug)) AS reason,
+        coalesce(reason, pg_catalog.format('no prompt has the slug %L', slug)) AS reason,
         coalesce(
             payload,
             jsonb_strip_nulls(
-                jsonb_build_object(
+                pg_catalog.jsonb_build_object(
                     'event_id', event_id,
                     'prompt_id', slug,
                     'user_id', user_id,

@@ -23,7 +23,7 @@ SELECT
     sum(
         ('x' || left(
             md5(
-                concat_ws(
+                pg_catalog.concat_ws(
                     '|',
                     id,
                     prompt_id,

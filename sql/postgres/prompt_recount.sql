@@ -13,7 +13,7 @@ sample AS MATERIALIZED (
     UNION
     (
         SELECT prompt_id FROM prompt_stats
-        ORDER BY md5(concat(prompt_id, (SELECT id FROM latest))), prompt_id
+        ORDER BY md5(pg_catalog.concat(prompt_id, (SELECT id FROM latest))), prompt_id
         LIMIT :others
     )
 ),

@@ -5,7 +5,7 @@ SELECT
     wanted.name,
     stat.n_live_tup                                                      AS rows_estimated,
     pg_total_relation_size(relation.oid)                                 AS bytes,
-    concat_ws('/', stat.n_tup_ins, stat.n_tup_upd, stat.n_tup_del)       AS changes
+    pg_catalog.concat_ws('/', stat.n_tup_ins, stat.n_tup_upd, stat.n_tup_del)       AS changes
 FROM unnest(CAST(:names AS text[]), CAST(:relations AS text[])) AS wanted (name, relation)
 INNER JOIN pg_class AS relation ON relation.oid = to_regclass(wanted.relation)
 INNER JOIN pg_stat_user_tables AS stat ON stat.relid = relation.oid

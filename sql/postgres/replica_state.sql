@@ -5,7 +5,7 @@
 -- bytes_behind is zero or less once all up to :position is replayed, and NULL where nothing is replayed.
 SELECT
     pg_is_in_recovery() AS is_replica,
-    concat_ws(
+    pg_catalog.concat_ws(
         '/',
         (SELECT system_identifier FROM pg_control_system()),
         (SELECT timeline_id FROM pg_control_checkpoint()),

@@ -7,7 +7,7 @@ SELECT
     pg_snapshot_xmin(snapshot)::text::bigint AS high,
     pg_snapshot_xmax(snapshot)::text::bigint AS next_xid,
     clock_timestamp()                        AS taken_at,
-    concat_ws(
+    pg_catalog.concat_ws(
         '/',
         (SELECT system_identifier FROM pg_control_system()),
         (SELECT timeline_id FROM pg_control_checkpoint()),

@@ -24,13 +24,13 @@ ages AS (
     FROM latest
     CROSS JOIN first
     UNION ALL
-    SELECT 'transaction', concat_ws(' ', 'pid', pid, usename, application_name, state), xact_start
+    SELECT 'transaction', pg_catalog.concat_ws(' ', 'pid', pid, usename, application_name, state), xact_start
     FROM pg_stat_activity
     WHERE
         backend_xid IS NOT NULL
         AND coalesce(xact_start < clock_timestamp() - CAST(:longest AS interval), true)
     UNION ALL
-    SELECT 'transaction', concat_ws(' ', 'prepared', gid, owner), prepared
+    SELECT 'transaction', pg_catalog.concat_ws(' ', 'prepared', gid, owner), prepared
     FROM pg_prepared_xacts
     WHERE prepared < clock_timestamp() - CAST(:longest AS interval)
 )

@@ -14,6 +14,17 @@ SQL = REPOSITORY / "sql"
 FILES = sorted(SQL.rglob("*.sql"))
 PAGES = {folder: REPOSITORY / "docs" / f"{folder}.md" for folder in ("analysis", "operations", "roles")}
 """Folders whose files people run, and where they read of them."""
+VARIADIC = (
+    "concat",
+    "concat_ws",
+    "format",
+    "jsonb_build_array",
+    "jsonb_build_object",
+    "num_nonnulls",
+    "num_nulls",
+)
+"""Functions of Postgres with any number of arguments: one in another schema whose arguments fit exactly would
+be called instead."""
 PROGRAM = [file for file in FILES if file.parent.name not in PAGES]
 ROLES = [file for file in FILES if file.parent.name == "roles"]
 BEGINNING_OF_ROLES = """\
@@ -64,6 +75,13 @@ def test_a_file_is_one_statement(file: Path) -> None:
     assert re.match(
         r"\s*(WITH|SELECT|INSERT|UPDATE|DELETE|CREATE|ALTER|TRUNCATE|LOCK|ANALYZE|COMMENT|COPY)\b", text
     )
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if file.parent.name != "engine"], ids=name_of)
+def test_no_function_of_somebody_elses_is_called_instead(file: Path) -> None:
+    text = re.sub(r"--.*|'(''|[^'])*'", "", file.read_text(encoding="utf-8"))
+
+    assert re.findall(rf"(?<![\w.])(?:{'|'.join(VARIADIC)})\(", text) == []
 
 
 @pytest.mark.parametrize("file", ROLES, ids=name_of)

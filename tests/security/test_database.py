@@ -229,6 +229,32 @@ def test_the_doctor_names_tables_that_are_open_to_all(
         settings.cache_clear()
 
 
+def test_no_function_in_public_is_called_in_place_of_postgres_own(
+    database: Database, lake: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before PostgreSQL 15 every role may create in ``public``; upgraded databases keep that."""
+    with psycopg.connect(database.conninfo, autocommit=True) as owner:
+        owner.execute("GRANT CREATE ON SCHEMA public TO PUBLIC")
+        with stranger(database) as session:
+            for arguments in ("text, bigint, integer, oid", "text, bigint, oid"):
+                session.execute(
+                    sql.SQL(
+                        "CREATE FUNCTION public.concat_ws({}) RETURNS text LANGUAGE plpgsql"
+                        " AS $$ BEGIN RAISE 'it ran as %', current_user; END $$"
+                    ).format(sql.SQL(arguments))
+                )
+            owner.execute("INSERT INTO prompt_usage (prompt_id) VALUES (gen_random_uuid())")
+            refresh(database, lake, FIRST_DAY)
+            assert_equals_recount(database, FIRST_DAY)
+
+            monkeypatch.setenv("DATABASE_URL", database.conninfo)
+            settings.cache_clear()
+            [found] = looked_at()
+            settings.cache_clear()
+    assert found.status is Status.WRONG
+    assert found.remedy == "REVOKE CREATE ON SCHEMA public FROM PUBLIC"
+
+
 def looked_at() -> list[Finding]:
     """What the doctor says of open tables."""
     with closing(Setup()) as setup:

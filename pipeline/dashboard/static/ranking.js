@@ -28,7 +28,7 @@ const OFFLINE = "not in this file";
 
 /** What the parameters of the hash ask for, as far as the API can answer it. */
 function wanted({ parameters }) {
-  const ranking = RANKINGS[parameters.ranking] ? parameters.ranking : "usage";
+  const ranking = Object.hasOwn(RANKINGS, parameters.ranking) ? parameters.ranking : "usage";
   const scene = BY_SCENE.includes(ranking) ? parameters.scene : undefined;
   const over = Number(parameters.over);
   const days = BY_DAYS.includes(ranking) && scene === undefined && PERIODS.includes(over) ? over : undefined;
