@@ -59,7 +59,8 @@ BEGIN
     WHERE attribute.attrelid = TG_RELID AND attribute.attname = {created_at_name};
 
     IF TG_OP = 'TRUNCATE' OR is_time IS NOT TRUE THEN
-        INSERT INTO {schema}.prompt_usage_invalidation (day, operation) VALUES (NULL, TG_OP);
+        -- Of every day; a NULL day of another operation is that of undated rows.
+        INSERT INTO {schema}.prompt_usage_invalidation (day, operation) VALUES (NULL, 'TRUNCATE');
     ELSIF TG_OP = 'DELETE' THEN
         INSERT INTO {schema}.prompt_usage_invalidation (day, operation)
         SELECT DISTINCT {created_at}::date, TG_OP FROM gone;

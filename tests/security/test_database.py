@@ -118,7 +118,7 @@ def test_a_cast_that_somebody_defined_is_never_run(database: Database) -> None:
         hang(owner, "note_prompt_usage_change")
         owner.execute("DELETE FROM bait")
         noted = owner.execute("SELECT day, operation FROM prompt_usage_invalidation").fetchall()
-    assert noted == [(None, "DELETE")]
+    assert noted == [(None, "TRUNCATE")], "which stands for every day"
 
 
 def test_migrate_mends_a_database_with_the_old_function(database: Database, lake: str) -> None:
