@@ -5,6 +5,7 @@ Standard library only: the write path uses it, in an app's process, whose umask 
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import uuid
@@ -15,6 +16,7 @@ from typing import BinaryIO
 
 PRIVATE_FOLDER = 0o700
 PRIVATE_FILE = 0o600
+NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 OTHERS = 0o067
 """What others must not have of a folder. The group of the embedded server may have to pass through."""
 
@@ -56,10 +58,22 @@ def named_folder(folder: Path) -> None:
 
 
 def private_file(file: Path) -> None:
-    """Makes the file where it is missing; makes it its owner's alone, if that is us."""
-    os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, PRIVATE_FILE))
-    if _is_wide_and_mine(file):
-        file.chmod(PRIVATE_FILE)
+    """Makes the file where it is missing; makes it its owner's alone, if that is us.
+
+    :raises OSError: it can't be written, or is no regular file.
+    """
+    # By the descriptor: what stands under the name may be another file a moment later.
+    wait_for_nobody = getattr(os, "O_NONBLOCK", 0)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | NO_LINK | wait_for_nobody
+    descriptor = os.open(file, flags, PRIVATE_FILE)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "It is no regular file", str(file))
+        if os.name == "posix" and status.st_mode & OTHERS and status.st_uid == os.geteuid():
+            os.fchmod(descriptor, PRIVATE_FILE)
+    finally:
+        os.close(descriptor)
 
 
 def is_wide(path: Path) -> bool:
@@ -88,7 +102,8 @@ def replaced(target: Path, *, is_private: bool = False) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        part.chmod(PRIVATE_FILE if is_private else mode)
+            if os.name == "posix":
+                os.fchmod(file.fileno(), PRIVATE_FILE if is_private else mode)
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)

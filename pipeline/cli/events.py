@@ -18,7 +18,7 @@ from pipeline.errors import DatabaseError, InputError, readable
 from pipeline.formats import count, moment
 from pipeline.settings import settings
 from pipeline.tracking import PromptTracker
-from pipeline.tracking.journal import FILE, Journal
+from pipeline.tracking.journal import FILE, Journal, other_owner
 from pipeline.tracking.rescue import Rescue, rescue
 from pipeline.tracking.tracker import JOURNAL_BYTES
 
@@ -86,6 +86,12 @@ def send_journal(
             "Sending a journal",
             f"{journal_dir} is no folder" if journal_dir else "no folder is given",
             "Give the folder, or set PROMPT_STATS_JOURNAL_DIR",
+        )
+    if owner := other_owner(journal_dir):
+        raise InputError(
+            f"Sending the journal in {journal_dir}",
+            f"it belongs to {owner}",
+            f"Run it as {owner}, or give the folder and its files to the one user who runs the app and this",
         )
     database = open_current_database()
     damage = _rescued(journal_dir)

@@ -45,6 +45,8 @@ def delete_waiting(folder: Path | None, person: Person) -> tuple[int, Unread]:
     """
     if folder is None or not (folder / journal.FILE).is_file():
         return 0, {}
+    if owner := journal.other_owner(folder):
+        return 0, {str(folder / journal.FILE): f"it belongs to {owner}: run it as {owner}"}
     pattern = re.compile(person.in_event.encode())
     try:
         with closing(journal.Journal(folder, JOURNAL_BYTES)) as waiting:

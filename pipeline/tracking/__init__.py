@@ -13,6 +13,8 @@ business; the pipeline recounts them from the events. ``docs/write-path.md`` has
     Where events wait in memory.
 ``journal``
     Where they wait on disk.
+``journal_schema``
+    What the file there may hold.
 ``rescue``
     What can be read of a damaged journal.
 ``writer``

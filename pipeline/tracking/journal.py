@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import os
 import sqlite3
 import threading
 import uuid
@@ -20,6 +21,14 @@ import msgspec
 
 from pipeline.files import private_file, private_folder
 from pipeline.tracking.event import Event, Payload, Record, RejectedEvent, mended, storable
+from pipeline.tracking.journal_schema import (
+    CREATE,
+    CREATE_UNREADABLE,
+    connect,
+    limit_seconds,
+    limited,
+    transaction,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -32,30 +41,17 @@ COMPANIONS = ("-wal", "-shm", "-journal")
 ENTRY_BYTES = 16 * 2**20
 """Nothing that a tracker writes is longer. What is would take the memory of all that reads it."""
 
-BUSY_SECONDS = 5.0
-"""Longest wait for another process that writes to the journal."""
-
-CREATE = """
-CREATE TABLE IF NOT EXISTS waiting (
-    number      INTEGER PRIMARY KEY AUTOINCREMENT,
-    accepted_at REAL NOT NULL,
-    record      BLOB NOT NULL
-)
-"""
 APPEND = "INSERT INTO waiting (accepted_at, record) VALUES (?, ?)"
 OLDEST = """
 SELECT number, CASE WHEN length(record) <= :bytes THEN record END
 FROM waiting ORDER BY number LIMIT :count
 """
-CREATE_UNREADABLE = "CREATE TABLE IF NOT EXISTS unreadable AS SELECT * FROM waiting WHERE false"
 SET_ASIDE = "INSERT INTO unreadable SELECT * FROM waiting WHERE number = ?"
 GONE = "DELETE FROM waiting WHERE number = ?"
 HAS_UNREADABLE = "SELECT count(*) FROM sqlite_schema WHERE name = 'unreadable'"
 UNREADABLE = "SELECT count(*) FROM unreadable"
-TABLES = frozenset({"waiting", "unreadable", "sqlite_sequence"})
-"""All that a journal holds."""
 DONE = "DELETE FROM waiting WHERE number <= ?"
-ALL = "SELECT number, record FROM waiting"
+ALL = "SELECT number, CAST(record AS BLOB) FROM waiting"
 FORGET = "DELETE FROM waiting WHERE number = ?"
 # Numbers are given without gaps, and rows go in order; until they are sent, those of a person who was erased
 # count as if they were there.
@@ -89,8 +85,12 @@ class Journal:
         self._committing = threading.Lock()
         self._group = _Group()
         with closing(self._connect()) as connection:
+            # Before anything else, as the first says: what is no journal stays as it is.
+            with transaction(connection):
+                pass
             connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute(CREATE)
+            with transaction(connection, "IMMEDIATE"):
+                connection.execute(CREATE)
         self._adding = self._connect()
         self._taking = self._connect()
         self._last: int | None = None
@@ -115,7 +115,7 @@ class Journal:
         with self._gathering:
             self._group = _Group()
         try:
-            with self._adding:
+            with transaction(self._adding, "IMMEDIATE"):
                 self._adding.executemany(APPEND, group.rows)
         except sqlite3.Error as error:
             group.error = error
@@ -126,37 +126,48 @@ class Journal:
         """The oldest ``count`` events, or fewer; none while another process takes them."""
         if not self._lock.acquired and not self._lock.acquire(blocking=False):
             return []
-        rows = self._oldest(count)
-        while too_long := [number for number, record in rows if record is None]:
-            self._set_aside(too_long)
+        try:
             rows = self._oldest(count)
+            while too_long := [number for number, record in rows if record is None]:
+                self._set_aside(too_long)
+                rows = self._oldest(count)
+        except sqlite3.Error:
+            # Another process may make it readable.
+            self._lock.release()
+            raise
         self._last = rows[-1][0] if rows else None
         if not rows:
             self._lock.release()
         return [_read(record) for _, record in rows]
 
     def _oldest(self, count: int) -> list[tuple[int, object]]:
-        return self._taking.execute(OLDEST, {"bytes": ENTRY_BYTES, "count": count}).fetchall()
+        with transaction(self._taking):
+            return self._taking.execute(OLDEST, {"bytes": ENTRY_BYTES, "count": count}).fetchall()
 
     def _set_aside(self, numbers: list[int]) -> None:
         """Keeps entries that are too long to be read where they hold up no other."""
-        with self._taking:
+        with transaction(self._taking, "IMMEDIATE"):
             self._taking.execute(CREATE_UNREADABLE)
             for number in numbers:
                 self._taking.execute(SET_ASIDE, (number,))
-                self._taking.execute(GONE, (number,))
+                self._require_deleted(self._taking.execute(GONE, (number,)), 1)
         logger.warning("%d entries of %s are too long to be read, and set aside", len(numbers), self._path)
 
     def unreadable_count(self) -> int:
         """The entries that were set aside: they are in the file's table ``unreadable``."""
-        with closing(self._connect()) as connection:
+        with closing(self._connect()) as connection, transaction(connection):
             (has_any,) = connection.execute(HAS_UNREADABLE).fetchone()
             return int(connection.execute(UNREADABLE).fetchone()[0]) if has_any else 0
 
     def done(self) -> None:
         """What was taken need not wait any longer."""
-        with self._taking:
-            self._taking.execute(DONE, (self._last,))
+        with transaction(self._taking, "IMMEDIATE"):
+            self._require_deleted(self._taking.execute(DONE, (self._last,)), 1)
+
+    def _require_deleted(self, cursor: sqlite3.Cursor, count: int) -> None:
+        """Else the same events are sent for ever."""
+        if cursor.rowcount < count:
+            raise sqlite3.DatabaseError(f"events can't be deleted from {self._path}")
 
     def forget(self, is_meant: Callable[[bytes], bool], timeout_seconds: float) -> int | None:
         """Deletes the events whose JSON is meant, and leaves nothing of them, or of sent ones, in the files.
@@ -166,25 +177,29 @@ class Journal:
         if not self._lock.acquire(timeout=timeout_seconds):
             return None
         try:
-            meant = [(number,) for number, record in self._taking.execute(ALL) if is_meant(record)]
-            with self._taking:
-                self._taking.executemany(FORGET, meant)
-            # Deleted rows stay in free pages, and in the write-ahead log, until they are written over.
-            self._taking.execute("VACUUM")
-            self._taking.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            with limited(self._taking, limit_seconds(self._path)):
+                # Apps may write meanwhile.
+                with transaction(self._taking):
+                    meant = [(number,) for number, record in self._taking.execute(ALL) if is_meant(record)]
+                with transaction(self._taking, "IMMEDIATE"):
+                    for row in meant:
+                        self._require_deleted(self._taking.execute(FORGET, row), 1)
+                # Deleted rows stay in free pages, and in the write-ahead log, until they are written over.
+                self._taking.execute("VACUUM")
+                self._taking.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         finally:
             self._lock.release()
         return len(meant)
 
     def count(self) -> int:
         """The events that wait, other processes' included."""
-        with closing(self._connect()) as connection:
+        with closing(self._connect()) as connection, transaction(connection):
             (size,) = connection.execute(SIZE).fetchone()
             return int(size)
 
     def oldest_at(self) -> dt.datetime | None:
         """Since when the oldest event waits."""
-        with closing(self._connect()) as connection:
+        with closing(self._connect()) as connection, transaction(connection):
             row = connection.execute(OLDEST_AT).fetchone()
         try:
             return row and dt.datetime.fromtimestamp(row[0], dt.UTC)
@@ -203,7 +218,7 @@ class Journal:
         self._taking.close()
 
     def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, timeout=BUSY_SECONDS, check_same_thread=False)
+        connection = connect(self._path)
         # Of a text that is no UTF-8 the bytes are kept, as of any entry.
         connection.text_factory = bytes
         connection.execute("PRAGMA synchronous = FULL")
@@ -221,6 +236,29 @@ def require_files(folder: Path) -> None:
         file = folder / name
         if file.is_symlink() or (file.exists() and not file.is_file()):
             raise sqlite3.OperationalError(f"{file} is no regular file")
+
+
+def other_owner(folder: Path) -> str | None:
+    """The user that a journal belongs to, if that is another one than this process's.
+
+    Whoever owns the folder can put a link in the place of a file while root works there. So nobody works in
+    another user's, but for apps themselves. A folder of root's may be any user's.
+    """
+    if os.name != "posix":
+        return None
+    import pwd
+
+    owner, file = folder.stat().st_uid, folder / FILE
+    if owner in {0, os.geteuid()} and os.path.lexists(file):
+        owner = file.lstat().st_uid
+    elif owner == 0:
+        return None
+    if owner == os.geteuid():
+        return None
+    try:
+        return pwd.getpwuid(owner).pw_name
+    except KeyError:
+        return f"the user with the number {owner}"
 
 
 def _read(encoded: object) -> Record:

@@ -22,9 +22,14 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from pipeline.database import Database
+from pipeline.erasure.person import read_person
+from pipeline.erasure.removal import delete_waiting
+from pipeline.files import private_file
 from pipeline.tracking import PromptTracker
 from pipeline.tracking.event import Event, RejectedEvent
-from pipeline.tracking.journal import ENTRY_BYTES, FILE, LOCK, _read
+from pipeline.tracking.journal import ENTRY_BYTES, FILE, LOCK, Journal, _read
+from pipeline.tracking.journal_schema import CREATE, NotAJournalError
+from pipeline.tracking.rescue import rescue
 from tests.command import prompt_stats
 
 PROMPT = uuid.UUID(int=1)
@@ -311,8 +316,6 @@ def test_any_entry_is_an_event_or_a_rejected_one(entry: Any) -> None:
 @hypothesis_settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(first=st.integers(0, 60_000), length=st.integers(1, 10_000))
 def test_damage_anywhere_ends_in_no_traceback(written: Path, tmp_path: Path, first: int, length: int) -> None:
-    from pipeline.tracking.rescue import rescue
-
     copy = tmp_path / uuid.uuid4().hex
     shutil.copytree(written, copy)
     accepted = set(accepted_ids(copy))
@@ -326,3 +329,128 @@ def test_damage_anywhere_ends_in_no_traceback(written: Path, tmp_path: Path, fir
         # What is damaged is within an entry, or where nothing stands.
         assert len(accepted) == EVENTS
     shutil.rmtree(copy)
+
+
+ENDLESS = "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r)"
+ENTRY = "INSERT INTO waiting (accepted_at, record) VALUES (1, '{}')"
+CODE = {
+    "a view": (
+        [f"CREATE VIEW waiting AS {ENDLESS} SELECT n AS number, 1 AS accepted_at, x'' AS record FROM r"],
+        0,
+    ),
+    "a view of a long value": (
+        ["CREATE VIEW waiting AS SELECT 1 AS number, 1 AS accepted_at, zeroblob(900000000) AS record"],
+        0,
+    ),
+    "a trigger with a name of ours": (
+        [CREATE, ENTRY, f"CREATE TRIGGER unreadable AFTER DELETE ON waiting BEGIN {ENTRY}; END"],
+        1,
+    ),
+    "a trigger that keeps entries": (
+        [CREATE, ENTRY, "CREATE TRIGGER waiting BEFORE DELETE ON waiting BEGIN SELECT RAISE(IGNORE); END"],
+        1,
+    ),
+    "a computed column": (
+        [
+            "CREATE TABLE waiting (number INTEGER PRIMARY KEY AUTOINCREMENT, accepted_at REAL NOT NULL, x,"
+            " record BLOB GENERATED ALWAYS AS (zeroblob(x)) VIRTUAL)",
+            "INSERT INTO waiting (accepted_at, x) VALUES (1, 900000000)",
+        ],
+        0,
+    ),
+    "an index": ([CREATE, ENTRY, "CREATE INDEX forged ON waiting (abs(record))"], 1),
+    "keys that are no numbers": (
+        [
+            "CREATE TABLE waiting (number INTEGER PRIMARY KEY DESC, accepted_at, record)",
+            "INSERT INTO waiting VALUES ('a', 1, '{}')",
+        ],
+        0,
+    ),
+}
+
+
+@pytest.mark.parametrize("code", CODE)
+def test_code_in_a_journal_is_not_run(tmp_path: Path, code: str, caplog: pytest.LogCaptureFixture) -> None:
+    statements, readable_count = CODE[code]
+    with closing(sqlite3.connect(tmp_path / FILE)) as tampered, tampered:
+        for statement in statements:
+            tampered.execute(statement)
+    content = (tmp_path / FILE).read_bytes()
+
+    # A live tracker goes on without it.
+    with PromptTracker(NOWHERE, journal_dir=tmp_path) as tracker:
+        tracker.track_post_creation(prompt_id=PROMPT)
+        assert not tracker.flush(0)
+        assert tracker.stats().waiting == 1
+        tracker.close(0)
+    assert "it holds what is not ours" in caplog.text
+    assert (tmp_path / FILE).read_bytes() == content
+
+    found = rescue(tmp_path)
+    assert found
+    assert (found.read, found.kept.read_bytes()) == (readable_count, content)
+    with closing(Journal(tmp_path, 2**28)) as journal:
+        assert len(journal.take(10)) == readable_count
+        if readable_count:
+            journal.done()
+        assert journal.take(10) == []
+
+
+def test_code_that_comes_later_is_not_run_either(journal: Path) -> None:
+    with closing(Journal(journal, 2**28)) as live:
+        [record] = live.take(1)
+        with closing(sqlite3.connect(journal / FILE)) as tampered, tampered:
+            tampered.execute(CODE["a trigger that keeps entries"][0][2])
+        for use in (
+            lambda: live.add(record),
+            live.done,
+            live.count,
+            lambda: live.take(1),
+            lambda: live.forget(lambda _: True, 1.0),
+        ):
+            with pytest.raises(NotAJournalError, match="trigger waiting"):
+                use()
+
+
+def test_events_that_can_not_be_deleted_are_not_sent_for_ever(journal: Path) -> None:
+    with closing(Journal(journal, 2**28)) as live:
+        assert len(live.take(1)) == 1
+        with closing(sqlite3.connect(journal / FILE)) as other, other:
+            other.execute("DELETE FROM waiting WHERE number = (SELECT min(number) FROM waiting)")
+        with pytest.raises(sqlite3.DatabaseError, match="can't be deleted"):
+            live.done()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to another user")
+@pytest.mark.parametrize("owned", ["the folder", "the file"])
+def test_root_does_not_work_in_another_users_journal(database: Database, journal: Path, owned: str) -> None:
+    secret = journal.parent / "secret"
+    secret.write_text("root's")
+    secret.chmod(0o600)
+    with closing(sqlite3.connect(journal / FILE)) as tampered, tampered:
+        tampered.execute("CREATE TABLE extra (x)")
+    (journal / f"{FILE}.new").symlink_to(secret)
+    os.chown(journal if owned == "the folder" else journal / FILE, 65534, 65534)
+    before = sorted((file.name, file.lstat().st_mtime_ns) for file in journal.iterdir())
+
+    done = send(database, journal)
+    assert done.returncode == 1
+    assert "it belongs to nobody. Run it as nobody" in done.stderr
+    with database.engine.connect() as connection:
+        person = read_person(connection, database.names, str(uuid.uuid4()))
+    assert delete_waiting(journal, person) == (
+        0,
+        {str(journal / FILE): "it belongs to nobody: run it as nobody"},
+    )
+    assert sorted((file.name, file.lstat().st_mtime_ns) for file in journal.iterdir()) == before
+    assert (secret.stat().st_uid, secret.stat().st_mode & 0o777, secret.read_text()) == (0, 0o600, "root's")
+
+
+@pytest.mark.parametrize("kind", [link, fifo])
+def test_a_private_file_is_neither_a_link_nor_a_pipe(tmp_path: Path, kind: Callable[[Path], None]) -> None:
+    kind(tmp_path / "file")
+    (tmp_path / "elsewhere").touch()
+    (tmp_path / "elsewhere").chmod(0o644)
+    with pytest.raises(OSError, match="levels of symbolic links|No such device|no regular file"):
+        private_file(tmp_path / "file")
+    assert (tmp_path / "elsewhere").stat().st_mode & 0o777 == 0o644
