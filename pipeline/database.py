@@ -20,6 +20,7 @@ from sqlalchemy.exc import DBAPIError
 
 from pipeline.conninfo import DATABASE_URL, READ_URL, libpq_conninfo
 from pipeline.errors import DatabaseError, DatabaseUnavailableError, LakeConflictError, readable
+from pipeline.files import require_own_home
 from pipeline.names import DEFAULT_NAMES, TableNames
 from pipeline.settings import Settings
 
@@ -104,7 +105,11 @@ class Database:
     def from_settings(cls, settings: Settings, application_name: str = "prompt-stats") -> Database:
         """The database that the settings name: ``DATABASE_URL``, else the embedded server, started; and the
         replica of it, if they name one, which is not looked at yet.
+
+        :raises DatabaseError: as :meth:`from_url`, or the embedded server can't be started.
+        :raises SettingsError: another user can change what is in the home, with the lake.
         """
+        require_own_home(settings.home)
         url, names = settings.database_url, settings.tables
         if url is None:
             from pipeline.embedded import client

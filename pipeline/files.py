@@ -1,4 +1,5 @@
-"""Who may read the files that we write: their owner alone, but for a file that somebody named.
+"""Who may read the files that we write: their owner alone, but for a file that somebody named. And whose
+folders we use: our own alone.
 
 Standard library only: the write path uses it, in an app's process, whose umask is the app's.
 """
@@ -7,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import stat
 import uuid
 from collections.abc import Iterator
@@ -14,11 +16,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from pipeline.errors import SettingsError
+
 PRIVATE_FOLDER = 0o700
 PRIVATE_FILE = 0o600
 NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 OTHERS = 0o067
 """What others must not have of a folder. The group of the embedded server may have to pass through."""
+WRITE_OF_OTHERS = 0o022
+PARTS = ("postgres", "dagster", "lake")
+"""The folders of a home."""
 
 _given_umask: int | None = None
 
@@ -47,7 +54,7 @@ def private_folder(folder: Path) -> None:
     made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True, mode=PRIVATE_FOLDER)
     if not made and _is_wide_and_mine(folder) and not any(folder.iterdir()):
-        folder.chmod(PRIVATE_FOLDER)
+        _narrow(folder, PRIVATE_FOLDER)
 
 
 def named_folder(folder: Path) -> None:
@@ -76,13 +83,73 @@ def private_file(file: Path) -> None:
         os.close(descriptor)
 
 
+def own_folder(folder: Path) -> None:
+    """Makes the folder as :func:`private_folder` does.
+
+    :raises SettingsError: another user can change what is in it.
+    :raises OSError: it can't be made.
+    """
+    private_folder(folder)
+    require_own(folder)
+
+
+def require_own_home(home: Path) -> None:
+    """Makes sure that nobody else can change what is in a home or its folders, as far as they exist.
+
+    What is in there is trusted: it names folders, and classes that Dagster loads. By default the home lies in
+    the current directory, where another user may have made it.
+
+    :raises SettingsError: somebody can.
+    """
+    if home.is_dir():
+        private_folder(home)
+    for folder in (home, *(home / part for part in PARTS)):
+        require_own(folder)
+
+
+def require_own(folder: Path) -> None:
+    """Makes sure that nobody else, but root, can change what is in a folder, if it exists.
+
+    :raises SettingsError: somebody can.
+    """
+    if os.name != "posix":
+        return
+    try:
+        link, there = folder.lstat(), folder.stat()
+    except OSError:
+        return  # not there, or out of reach: there is nothing to trust
+    trusted = (0, os.geteuid())
+    another = next((each.st_uid for each in (link, there) if each.st_uid not in trusted), None)
+    if another is not None:
+        raise SettingsError(
+            f"Using the folder {folder}",
+            f"it belongs to another user, of id {another}",
+            "Run this as that user, or set PROMPT_STATS_HOME to a folder of your own",
+        )
+    if there.st_mode & WRITE_OF_OTHERS:
+        raise SettingsError(
+            f"Using the folder {folder}",
+            f"others than its owner can write to it (mode {stat.S_IMODE(there.st_mode):o})",
+            f"Once you know that all in it is yours: chmod -R go-w {shlex.quote(str(folder))}",
+        )
+
+
 def is_wide(path: Path) -> bool:
     """Whether others than the owner can list or use it."""
     return os.name == "posix" and bool(path.stat().st_mode & OTHERS)
 
 
 def _is_wide_and_mine(path: Path) -> bool:
-    return is_wide(path) and path.stat().st_uid == os.geteuid()
+    return not path.is_symlink() and is_wide(path) and path.stat().st_uid == os.geteuid()
+
+
+def _narrow(path: Path, mode: int) -> None:
+    """Changes the mode of what is there itself, never of what a link leads to."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        os.fchmod(descriptor, mode)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

@@ -53,8 +53,8 @@ def wait_until_gone(home: Path) -> None:
 
 
 @contextmanager
-def dagster_ui(home: Path, **variables: str) -> Iterator[str]:
-    """The address of ``prompt-stats ui``, which runs for the block."""
+def dagster_ui(home: Path, directory: Path | None = None, **variables: str) -> Iterator[str]:
+    """The address of ``prompt-stats ui``, which runs for the block in ``directory``, if it is given."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with (home / "ui.log").open("wb") as log:
@@ -65,6 +65,8 @@ def dagster_ui(home: Path, **variables: str) -> Iterator[str]:
                 AS_IN_A_SCRIPT,
                 "sh",
                 sys.executable,
+                # As the installed program, which has no module from the current directory.
+                "-P",
                 "-m",
                 "pipeline",
                 "ui",
@@ -72,6 +74,7 @@ def dagster_ui(home: Path, **variables: str) -> Iterator[str]:
                 str(port),
             ],
             env=environment(home, **variables),
+            cwd=directory,
             stdout=log,
             stderr=log,
             start_new_session=True,

@@ -121,7 +121,8 @@ def execute(
     libpq["PGOPTIONS"] = f"{libpq['PGOPTIONS']} {os.environ.get('PGOPTIONS', '')}".strip()
     environment = {**os.environ, **libpq}
     if not settings().database_url:
-        environment["DATABASE_URL"] = client.start(settings().home)
+        # Without parameters, which are libpq's own and not every driver's; libpq takes PGREQUIREAUTH.
+        environment["DATABASE_URL"] = client.start(settings().home).partition("?")[0]
         # An older pg_dump of this system would refuse the embedded server.
         environment["PATH"] = f"{binaries()}{os.pathsep}{environment.get('PATH', os.defpath)}"
     try:

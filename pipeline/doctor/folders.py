@@ -20,7 +20,7 @@ from pipeline.checks.report import plural
 from pipeline.doctor.findings import Finding, ok, warning, wrong
 from pipeline.doctor.setup import Setup
 from pipeline.errors import readable
-from pipeline.files import is_wide
+from pipeline.files import is_wide, require_own_home
 from pipeline.lake import source
 from pipeline.lake.usage_events import TABLE, open_usage_events, require_own
 
@@ -35,6 +35,7 @@ FIRST_COMMIT = "_delta_log/00000000000000000000.json"
 
 def home(setup: Setup) -> Iterator[Finding]:
     """``PROMPT_STATS_HOME``."""
+    require_own_home(setup.settings.home)
     yield folder("home", setup.settings.home)
 
 
@@ -77,6 +78,7 @@ def journal(setup: Setup) -> Iterator[Finding]:
 
 def lake(setup: Setup) -> Iterator[Finding]:
     """A commit to a table of its own, which is then removed: all that a refresh needs, wherever it is."""
+    require_own_home(setup.settings.home)
     uri = setup.settings.lake
     if "://" not in uri and not Path(uri).exists():
         yield folder("lake", Path(uri))

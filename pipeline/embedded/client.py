@@ -15,7 +15,7 @@ import psycopg
 
 from pipeline.embedded.server import START_SECONDS, Server, unprivileged_user
 from pipeline.errors import EmbeddedServerError
-from pipeline.files import PRIVATE_FOLDER, private_file, private_folder
+from pipeline.files import PRIVATE_FOLDER, own_folder, private_file
 
 CLIENTS, LOG = "clients.lock", "supervisor.log"
 
@@ -32,6 +32,7 @@ def start(home: Path) -> str:
     The server stays up as long as this process lives. Call it as often as you like.
 
     :raises EmbeddedServerError: the home can't be written, or the server does not start.
+    :raises SettingsError: another user can change what is in the home.
     """
     root = home / "postgres"
     with _guard:
@@ -42,8 +43,8 @@ def start(home: Path) -> str:
 
 def _client_lock(home: Path, root: Path) -> fasteners.InterProcessReaderWriterLock:
     try:
-        private_folder(home)
-        private_folder(root)
+        own_folder(home)
+        own_folder(root)
         # The server's user must pass through here; the secrets below are files of their own.
         root.chmod(0o711 if unprivileged_user() else PRIVATE_FOLDER)
         for name in (CLIENTS, LOG):

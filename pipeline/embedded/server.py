@@ -24,11 +24,14 @@ from pathlib import Path
 import psutil
 
 from pipeline.errors import EmbeddedServerError
+from pipeline.files import require_own
 
 logger = logging.getLogger(__name__)
 
 DATABASE = "prompt_stats"
 SUPERUSER = "postgres"
+AUTHENTICATION = "scram-sha-256"
+"""Proves to each other that both know the password, without sending it."""
 UNREACHABLE_FALLBACK = Path("/var/lib/prompt-stats")
 OWNER = "home.json"
 """The file of such a folder that says whose it is."""
@@ -157,7 +160,16 @@ class Server:
     def area(self) -> Path:
         """The folder that the server's user owns."""
         location = self.root / "area-location"
-        return Path(location.read_text()) if location.exists() else self.root / "area"
+        if not location.exists():
+            return self.root / "area"
+        area = Path(location.read_text())
+        if area.parent != UNREACHABLE_FALLBACK or area.name == "..":
+            raise EmbeddedServerError(
+                f"Reading {location}",
+                f"it names {area}, which is no folder in {UNREACHABLE_FALLBACK}",
+                "Find out who wrote it; nothing was changed there",
+            )
+        return area
 
     @property
     def data(self) -> Path:
@@ -216,7 +228,7 @@ class Server:
                 # Text has to name what is written in the app's own encoding, whatever this machine speaks.
                 [
                     *("initdb", "-D", str(partial), "-U", SUPERUSER, "--encoding=UTF8", *locale),
-                    *("--auth=scram-sha-256", f"--pwfile={password_file}", "--data-checksums"),
+                    *(f"--auth={AUTHENTICATION}", f"--pwfile={password_file}", "--data-checksums"),
                 ],
             )
             with (partial / "postgresql.conf").open("a") as configuration:
@@ -268,14 +280,20 @@ class Server:
         return self._postmaster() is not None
 
     def conninfo(self) -> str:
-        """Where clients connect, with the password, as a URL."""
+        """Where clients connect, with the password, as a URL.
+
+        While the server is down, another user may listen at its port: nobody is told the password itself.
+        """
         password = (self.root / "password").read_text()
         port = (self.root / "port").read_text()
-        return f"postgresql://{SUPERUSER}:{password}@127.0.0.1:{port}/{DATABASE}"
+        return (
+            f"postgresql://{SUPERUSER}:{password}@127.0.0.1:{port}/{DATABASE}?require_auth={AUTHENTICATION}"
+        )
 
     def create_database(self) -> None:
         """Creates our database where it is missing."""
-        environment = {**os.environ, "PGPASSWORD": (self.root / "password").read_text()}
+        password = (self.root / "password").read_text()
+        environment = {**os.environ, "PGPASSWORD": password, "PGREQUIREAUTH": AUTHENTICATION}
         connection = ["-h", "127.0.0.1", "-p", (self.root / "port").read_text(), "-U", SUPERUSER]
         listing = self._run(
             "Looking for our database", ["psql", *connection, "-Xtl", "postgres"], environment
@@ -298,6 +316,7 @@ class Server:
         if not UNREACHABLE_FALLBACK.exists():
             UNREACHABLE_FALLBACK.mkdir(parents=True, exist_ok=True)
             UNREACHABLE_FALLBACK.chmod(0o711)
+        require_own(UNREACHABLE_FALLBACK)
         remove_orphans(UNREACHABLE_FALLBACK)
         area = Path(tempfile.mkdtemp(dir=UNREACHABLE_FALLBACK))
         (area / OWNER).write_text(json.dumps(_identities(self.root)))
@@ -321,7 +340,7 @@ class Server:
     def _give(self, *paths: Path) -> None:
         if self.user:
             for path in paths:
-                os.chown(path, self.user.uid, self.user.gid)
+                os.chown(path, self.user.uid, self.user.gid, follow_symlinks=False)
 
     @staticmethod
     def _write_private(path: Path, text: str) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import fasteners
 
 from pipeline.embedded.server import Server
-from pipeline.errors import EmbeddedServerError
+from pipeline.errors import PromptStatsError
 from pipeline.files import keep_private
 
 POLL_SECONDS = 0.2
@@ -40,7 +40,7 @@ def supervise(root: Path) -> int:
             time.sleep(POLL_SECONDS)
         # New clients wait for the lock that we hold until the server is down, then start another.
         server.stop()
-    except (EmbeddedServerError, OSError) as error:
+    except (PromptStatsError, OSError) as error:
         (root / "error").write_text(str(error))
         return 1
     return 0

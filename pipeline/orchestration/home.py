@@ -14,6 +14,7 @@ from pipeline.doctor.findings import Finding, ok, warning, wrong
 from pipeline.doctor.folders import folder
 from pipeline.doctor.setup import Setup
 from pipeline.errors import readable
+from pipeline.files import require_own_home
 
 SILENT = dt.timedelta(minutes=5)
 """The daemon of the schedules gives a sign of life every 30 seconds."""
@@ -21,6 +22,7 @@ SILENT = dt.timedelta(minutes=5)
 
 def examine_home(setup: Setup) -> Iterator[Finding]:
     """The home that commands use; without one of its own the schedule has nowhere to run."""
+    require_own_home(setup.settings.home)
     home = setup.settings.dagster_home
     yield folder("Dagster home", home)
     others = os.environ.get("DAGSTER_HOME")

@@ -15,7 +15,7 @@ from dagster import DagsterEventType
 
 from pipeline.days import DayRange
 from pipeline.errors import LakeError, SettingsError
-from pipeline.files import private_folder
+from pipeline.files import own_folder
 from pipeline.orchestration.jobs import JOB, MAX_RUNTIME, range_tags, run_config
 from pipeline.orchestration.lake_assets import EVERY_DAY_PROCESSED
 from pipeline.orchestration.running import BACKFILL, MANUAL
@@ -43,13 +43,14 @@ def prepare_environment(dagster_home: Path) -> None:
     Several processes on a brand-new SQLite home get into each other's way, so the first one makes it
     while the others wait.
 
-    :raises SettingsError: the home can't be written.
+    :raises SettingsError: the home can't be written, or another user can change what is in it.
     """
     os.environ["DAGSTER_HOME"] = str(dagster_home)
     for name, value in EVENT_SETTINGS.items():
         os.environ.setdefault(name, value)
     try:
-        private_folder(dagster_home)
+        own_folder(dagster_home.parent)
+        own_folder(dagster_home)
         with fasteners.InterProcessLock(dagster_home / "initialise.lock"):
             configuration = dagster_home / "dagster.yaml"
             if not configuration.exists():

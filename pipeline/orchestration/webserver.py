@@ -6,6 +6,7 @@ made here, as they make it, and served by the same server.
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -77,6 +78,8 @@ def run_services(instance: dg.DagsterInstance, workspace: Path, listener: Listen
 
     Returns the exit code: 0 if a signal ended it.
     """
+    # Dagster starts its processes with -m, which would look for modules in the current directory first.
+    os.environ["PYTHONSAFEPATH"] = "1"
     # A shell's script has what it starts with & ignore SIGINT; Dagster then ignores SIGTERM too.
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, signal.default_int_handler)
@@ -117,7 +120,7 @@ def _open_server(
 def _code_server(instance: dg.DagsterInstance, workspace: Path) -> Iterator[Path]:
     """A code server at a socket of this user's; gives the file that says where it is."""
     target = WorkspaceFileTarget([str(workspace)])
-    with ProxyServerManager(instance, target, "WARNING") as manager, tempfile.TemporaryDirectory() as folder:
+    with _private_temporary_folder() as folder, ProxyServerManager(instance, target, "WARNING") as manager:
         servers = [dict(each) for each in manager.get_code_server_specs()]
         file = Path(folder, "workspace.yaml")
         file.write_text(yaml.safe_dump({"load_from": servers}))
@@ -125,11 +128,28 @@ def _code_server(instance: dg.DagsterInstance, workspace: Path) -> Iterator[Path
 
 
 @contextmanager
+def _private_temporary_folder() -> Iterator[str]:
+    """Has this process and those that it starts make their temporary files in a folder of this user's.
+
+    Dagster names a socket there before it makes it, and whoever makes it first is taken for the code server.
+    """
+    before = os.environ.get("TMPDIR")
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["TMPDIR"] = tempfile.tempdir = folder
+        try:
+            yield folder
+        finally:
+            tempfile.tempdir = None
+            os.environ.pop("TMPDIR")
+            if before is not None:
+                os.environ["TMPDIR"] = before
+
+
+@contextmanager
 def _daemon(workspace: Path, *, plain: bool) -> Iterator[subprocess.Popen[bytes]]:
     log_format = "colored" if plain else "json"
-    daemon = subprocess.Popen(
-        [sys.executable, "-m", "dagster._daemon", "run", "-w", str(workspace), "--log-format", log_format]
-    )
+    options = ["-w", str(workspace), "--log-format", log_format]
+    daemon = subprocess.Popen([sys.executable, "-P", "-m", "dagster._daemon", "run", *options])
     try:
         yield daemon
     finally:

@@ -7,6 +7,8 @@ database. What is attempted is a launch of ``retain_events``, which removes raw 
 from __future__ import annotations
 
 import json
+import os
+import re
 import socket
 import threading
 import time
@@ -14,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -29,9 +32,11 @@ from pipeline.errors import InputError
 from tests.browser import chromium
 from tests.cli import invoke
 from tests.conftest import NewDatabase
-from tests.dagster_ui import dagster_ui
+from tests.dagster_ui import dagster_ui, processes_of
+from tests.hostile import hostile_directory, ran_in
 
 RUN_SECONDS = 120
+SOCKET = re.compile(r"--socket (\S+)")
 GRAPHQL_WS = Subprotocol("graphql-ws")
 
 RUNS = '{runsOrError(filter: {pipelineName: "retain_events"}) {... on Runs {results {status}}}}'
@@ -130,11 +135,13 @@ class Page200(BaseHTTPRequestHandler):
 
 @dataclass(frozen=True)
 class Ui:
-    """``prompt-stats ui``, and the database that it works on."""
+    """``prompt-stats ui``, the database that it works on, its home, and the directory it was started in."""
 
     address: str
     port: int
     database: Database
+    home: Path
+    directory: Path
 
     def ask(self, query: str, **headers: str) -> httpx.Response:
         """Posts a query as programs do."""
@@ -177,8 +184,9 @@ def ui(
                 "INSERT INTO prompt_usage (prompt_id, created_at)"
                 " SELECT gen_random_uuid(), now() - 40 * interval '1 day' FROM generate_series(1, 10)"
             )
-        with dagster_ui(tmp_path_factory.mktemp("ui"), DATABASE_URL=database.conninfo) as address:
-            yield Ui(address, int(address.rpartition(":")[2]), database)
+        home, directory = tmp_path_factory.mktemp("ui"), hostile_directory(tmp_path_factory.mktemp("shared"))
+        with dagster_ui(home, directory, DATABASE_URL=database.conninfo) as address:
+            yield Ui(address, int(address.rpartition(":")[2]), database, home, directory)
 
 
 @pytest.fixture(scope="module")
@@ -204,6 +212,22 @@ def raw(port: int, request: str) -> tuple[int, str]:
         connection.sendall(request.encode())
         answer = b"".join(iter(partial(connection.recv, 65_536), b""))
     return int(answer.split(b" ", 2)[1]), answer.decode()
+
+
+def test_no_service_runs_modules_of_the_current_directory(ui: Ui) -> None:
+    commands = " ".join(processes_of(ui.home))
+    assert "code-server start" in commands
+    assert "dagster._daemon" in commands
+    assert ran_in(ui.directory) == []
+
+
+def test_the_code_servers_sockets_are_in_a_private_folder(ui: Ui) -> None:
+    sockets = {each for command in processes_of(ui.home) for each in SOCKET.findall(command)}
+    assert sockets
+    folders = {Path(each).parent for each in sockets}
+    assert {(oct(each.stat().st_mode & 0o777), each.stat().st_uid) for each in folders} == {
+        (oct(0o700), os.geteuid())
+    }
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
