@@ -24,7 +24,7 @@ from tests.hostile import hostile_directory, ran_in
 
 SOMEBODY = 12_345
 NOWHERE = "postgresql://app@127.0.0.1:1/app"
-SECRET = "the-password-of-before"
+SECRET = "the-password-of-before"  # noqa: S105  # of a test
 ENCRYPTED = (80877103, 80877104)
 """The codes of a request for TLS, and for GSSAPI."""
 CLEARTEXT = b"R" + (8).to_bytes(4) + (3).to_bytes(4)
