@@ -23,7 +23,7 @@ from pipeline.embedded import client
 from pipeline.embedded.server import binaries
 from pipeline.errors import InputError
 from pipeline.files import given_umask
-from pipeline.queries import query, shipped
+from pipeline.queries import query
 from pipeline.settings import LogFormat, settings
 from pipeline.tracking import PromptTracker
 
@@ -99,7 +99,7 @@ def ui(
         if workspace:
             webserver.run_webserver(opened, workspace, listener)
             return
-        exit_code = webserver.run_services(opened, shipped("workspace.yaml"), listener)
+        exit_code = webserver.run_services(opened, listener)
     if exit_code:
         messages.print("Dagster's daemon ended, and with it the UI. What it said last is above.", style="red")
     raise typer.Exit(exit_code)

