@@ -61,6 +61,7 @@ SELECT
     raw_mark,
     day >= :from_day
     AND NOT is_expired
-    AND NOT EXISTS (SELECT FROM changed WHERE changed.is_every_day OR changed.day = days.day) AS is_raw_comparable
+    AND NOT EXISTS (SELECT FROM changed WHERE is_every_day)
+    AND day NOT IN (SELECT changed.day FROM changed) AS is_raw_comparable
 FROM days
 ORDER BY day

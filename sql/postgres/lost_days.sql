@@ -6,12 +6,9 @@ SELECT published.day
 FROM stats_day AS published
 WHERE
     published.day = ANY(CAST(:days AS date[]))
-    AND NOT EXISTS (
-        SELECT
-        FROM prompt_usage_invalidation AS note
-        WHERE
-            note.operation = 'TRUNCATE'
-            OR greatest(coalesce(note.day, :first_day), :first_day) = published.day
+    AND NOT EXISTS (SELECT FROM prompt_usage_invalidation WHERE operation = 'TRUNCATE')
+    AND published.day NOT IN (
+        SELECT greatest(coalesce(day, :first_day), :first_day) FROM prompt_usage_invalidation
     )
     AND EXISTS (
         SELECT
