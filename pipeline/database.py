@@ -7,20 +7,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
-from enum import Enum, IntEnum
+from enum import Enum
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg.conninfo import make_conninfo
-from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import DBAPIError
 
 from pipeline.conninfo import DATABASE_URL, READ_URL, libpq_conninfo
 from pipeline.errors import DatabaseError, DatabaseUnavailableError, LakeConflictError, readable
 from pipeline.files import require_own_home
+from pipeline.locks import Lock, locked
 from pipeline.names import DEFAULT_NAMES, TableNames
 from pipeline.settings import Settings
 
@@ -54,24 +55,6 @@ class Fault(Enum):
     PROGRAM = (
         "Unless a trigger or constraint of yours says it, this is a fault of prompt-stats: please report it"
     )
-
-
-class Lock(IntEnum):
-    """Advisory locks of this package: the second half of the key, the first is ``LOCK_SPACE``."""
-
-    LAKE = 1
-    """Held while the lake is written."""
-    PUBLISH = 2
-    """Held by the transaction that publishes."""
-    SCHEMA = 3
-    """Held while migrations run."""
-    VALUES = 4
-    """Held while the stats by value are counted and published."""
-    ALERTS = 5
-    """Held while alerts are evaluated and messages are sent."""
-
-
-LOCK_SPACE = 0x70537461
 
 
 @dataclass(frozen=True)
@@ -168,22 +151,12 @@ class Database:
         if self.replica:
             self.replica.close()
 
-    @contextmanager
-    def locked(self, lock: Lock) -> Iterator[None]:
-        """Holds an advisory lock for the block, on a connection of its own; waits for it first.
+    def locked(self, lock: Lock) -> AbstractContextManager[None]:
+        """Holds a lock for the block; waits for it first: :func:`pipeline.locks.locked`.
 
-        It spares concurrent runs useless work. What is correct does not rest on it: a lost connection
-        loses the lock, and the lake's optimistic commits and the publish transaction still hold.
+        :raises DatabaseUnavailableError: another session holds it for too long.
         """
-        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            keys = {"space": LOCK_SPACE, "key": int(lock)}
-            connection.execute(text("SELECT pg_advisory_lock(:space, :key)"), keys)
-            try:
-                yield
-            finally:
-                # The connection goes back to a pool, and a session's lock would go with it.
-                if not connection.closed and not connection.invalidated:
-                    connection.execute(text("SELECT pg_advisory_unlock(:space, :key)"), keys)
+        return locked(self.engine, lock)
 
     def address(self) -> str:
         """Which database answers, as an operator writes it: ``host:port/name``, never with a password."""
@@ -215,13 +188,6 @@ class Database:
 
 def _address(connection: psycopg.Connection) -> str:
     return f"{connection.info.host}:{connection.info.port}/{connection.info.dbname}"
-
-
-def lock_transaction(connection: Connection, lock: Lock) -> None:
-    """Takes an advisory lock that the connection's transaction holds to its end; waits for it."""
-    connection.execute(
-        text("SELECT pg_advisory_xact_lock(:space, :key)"), {"space": LOCK_SPACE, "key": int(lock)}
-    )
 
 
 def cause_of(error: BaseException) -> BaseException:

@@ -16,7 +16,7 @@ import polars as pl
 import pyarrow as pa
 from sqlalchemy import select, update
 
-from pipeline.database import Database, Lock
+from pipeline.database import Database
 from pipeline.errors import LakeError
 from pipeline.lake import source
 from pipeline.lake.contents import differences, in_lake, in_postgres
@@ -25,6 +25,7 @@ from pipeline.lake.ownership import Ownership, identify
 from pipeline.lake.partials import USAGE, USERS, Rollup, open_partials, stale_days
 from pipeline.lake.periods import State, month_of, open_periods
 from pipeline.lake.usage_events import open_usage_events, sync_days
+from pipeline.locks import Lock
 from pipeline.refresh import refresh
 from pipeline.tables import stats_day, user_stats_day
 

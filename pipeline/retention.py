@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, insert, select, text
 from sqlalchemy.exc import OperationalError
 
-from pipeline.database import Database, Lock, cause_of
+from pipeline.database import Database, cause_of
 from pipeline.days import ONE_DAY, last_open_day
 from pipeline.errors import DatabaseError, InputError, readable
 from pipeline.lake import source
@@ -24,6 +24,7 @@ from pipeline.lake.contents import Contents, differences, in_lake, in_postgres
 from pipeline.lake.partials import open_partials, stale_days
 from pipeline.lake.periods import month_of
 from pipeline.lake.usage_events import open_own_events
+from pipeline.locks import Lock
 from pipeline.queries import query
 from pipeline.refresh import refresh
 from pipeline.tables import stats_day, stats_expired_day

@@ -21,8 +21,9 @@ from pipeline.adoption.catalog import quoted, read_catalog
 from pipeline.adoption.ids import Ids
 from pipeline.adoption.plan import Plan, Step, plan_adoption
 from pipeline.adoption.steps import Hear, silent
-from pipeline.database import Database, Lock
+from pipeline.database import Database
 from pipeline.errors import DatabaseError, readable
+from pipeline.locks import Lock
 from pipeline.queries import shipped
 
 VERSION_TABLE = "prompt_stats_schema_version"

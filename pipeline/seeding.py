@@ -19,8 +19,9 @@ from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.types import UserDefinedType
 
-from pipeline.database import Database, Lock, lock_transaction
+from pipeline.database import Database
 from pipeline.errors import InputError
+from pipeline.locks import Lock, lock_transaction
 from pipeline.tables import prompts
 
 SHIPPED_FILE = Path(__file__).parent / "data" / "prompts.yaml"

@@ -20,13 +20,14 @@ from pipeline.alerts.comparison import DAY_HOURS, HOURS
 from pipeline.alerts.messages import Row, digest
 from pipeline.alerts.rules import judge
 from pipeline.alerts.states import Alert, Figures, Finding, Rule, Series, State, advance, news, told
-from pipeline.database import Database, Lock
+from pipeline.database import Database
 from pipeline.days import NOTHING_KNOWN, DayRange
 from pipeline.engines import duckdb_engine
 from pipeline.errors import NotFoundError
 from pipeline.lake import source
 from pipeline.lake.delta_table import DailyTable
 from pipeline.lake.usage_events import open_own_events
+from pipeline.locks import Lock
 from pipeline.reading import alert_rows
 from pipeline.settings import Settings
 from pipeline.tables import prompts, stats_alert_evaluation, stats_alerts

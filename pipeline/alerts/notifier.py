@@ -20,8 +20,9 @@ from urllib.parse import unquote, urlsplit
 from sqlalchemy import Connection, insert, select, update
 
 from pipeline.alerts.messages import Message
-from pipeline.database import Database, Lock
+from pipeline.database import Database
 from pipeline.errors import NotificationError
+from pipeline.locks import Lock
 from pipeline.settings import Settings, WebhookFormat
 from pipeline.tables import stats_alert_message as outbox
 

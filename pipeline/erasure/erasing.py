@@ -19,7 +19,7 @@ import pyarrow.dataset as ds
 from sqlalchemy import update
 
 from pipeline import tables
-from pipeline.database import Database, Lock
+from pipeline.database import Database
 from pipeline.erasure import removal, search
 from pipeline.erasure.person import Person, read_person
 from pipeline.errors import LakeError
@@ -28,6 +28,7 @@ from pipeline.lake.isolation import each_apart
 from pipeline.lake.ownership import make_own
 from pipeline.lake.upkeep import clean
 from pipeline.lake.usage_events import SCHEMA, open_own_events, open_usage_events, sync_days
+from pipeline.locks import Lock
 from pipeline.publish.values import publish_values
 from pipeline.refresh import raise_failed, refresh
 

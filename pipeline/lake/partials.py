@@ -17,7 +17,7 @@ from functools import cached_property
 import polars as pl
 import pyarrow as pa
 
-from pipeline.database import Database, Lock
+from pipeline.database import Database
 from pipeline.days import chunks
 from pipeline.engines import duckdb_engine
 from pipeline.errors import LakeError
@@ -25,6 +25,7 @@ from pipeline.lake import source
 from pipeline.lake.delta_table import DailyTable, fingerprint
 from pipeline.lake.isolation import each_apart
 from pipeline.lake.usage_events import open_own_events
+from pipeline.locks import Lock
 from pipeline.queries import query
 from pipeline.stats.errors import FOLDS, LONGEST_KIND, fold_errors
 

@@ -18,11 +18,12 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from pipeline.database import Database, Lock
+from pipeline.database import Database
 from pipeline.days import ONE_DAY
 from pipeline.lake.delta_table import DailyTable, fingerprint
 from pipeline.lake.merge import merged
 from pipeline.lake.partials import ROWS_A_GROUP, SCHEMA, Rollup, open_partials
+from pipeline.locks import Lock
 
 logger = logging.getLogger(__name__)
 

@@ -6,12 +6,13 @@ import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pipeline.database import Database, Lock
+from pipeline.database import Database
 from pipeline.lake.delta_table import KEPT, DailyTable
 from pipeline.lake.ownership import make_own
 from pipeline.lake.partials import USAGE, USERS, open_partials
 from pipeline.lake.periods import QUIET_AFTER, open_periods
 from pipeline.lake.usage_events import open_own_events, open_usage_events
+from pipeline.locks import Lock
 
 
 @dataclass(frozen=True)

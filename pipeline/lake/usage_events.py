@@ -17,7 +17,7 @@ from typing import NamedTuple
 import polars as pl
 import pyarrow as pa
 
-from pipeline.database import Database, Lock
+from pipeline.database import Database
 from pipeline.days import chunks
 from pipeline.lake import source
 from pipeline.lake.delta_table import DailyTable
@@ -25,6 +25,7 @@ from pipeline.lake.flow import Hearer, Progress, now_and_then
 from pipeline.lake.isolation import each_apart
 from pipeline.lake.ownership import claim, identify, make_own
 from pipeline.lake.replica import wait_for_replica, written_position
+from pipeline.locks import Lock
 
 logger = logging.getLogger(__name__)
 

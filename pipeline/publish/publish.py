@@ -21,13 +21,14 @@ from sqlalchemy import Connection, Table, func, insert, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from pipeline import tables
-from pipeline.database import Database, Lock, lock_transaction
+from pipeline.database import Database
 from pipeline.days import ONE_DAY, DayRange
 from pipeline.engines import duckdb_engine
 from pipeline.lake import source
 from pipeline.lake.partials import USAGE, stale_days
 from pipeline.lake.periods import State
 from pipeline.lake.usage_events import open_usage_events
+from pipeline.locks import Lock, lock_transaction
 from pipeline.publish.copy import frame_of, read_table, replace_groups
 from pipeline.publish.guard import require_known_lake, require_sums
 from pipeline.publish.progress import take_progress

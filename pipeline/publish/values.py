@@ -20,13 +20,14 @@ import pyarrow.dataset as ds
 from sqlalchemy import Table, Text, cast, func, select, update
 
 from pipeline import tables
-from pipeline.database import Database, Lock, lock_transaction
+from pipeline.database import Database
 from pipeline.days import chunks
 from pipeline.engines import duckdb_engine
 from pipeline.errors import LakeError
 from pipeline.lake import source
 from pipeline.lake.delta_table import DailyTable
 from pipeline.lake.usage_events import open_own_events
+from pipeline.locks import Lock, lock_transaction
 from pipeline.publish.copy import read_table, replace_groups
 from pipeline.stats import frames
 from pipeline.stats.changes import changed_groups

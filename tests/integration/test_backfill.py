@@ -12,7 +12,7 @@ import polars as pl
 import psycopg
 import pytest
 
-from pipeline.database import Database, Lock
+from pipeline.database import Database
 from pipeline.days import ONE_DAY, DayRange
 from pipeline.definitions import build_definitions
 from pipeline.lake import source
@@ -20,6 +20,7 @@ from pipeline.lake.delta_table import DailyTable
 from pipeline.lake.partials import USAGE, open_partials, roll_up_days
 from pipeline.lake.periods import open_periods
 from pipeline.lake.usage_events import open_usage_events, sync_days
+from pipeline.locks import Lock
 from pipeline.orchestration import running
 from pipeline.orchestration.jobs import JOB, range_tags
 from pipeline.orchestration.resources import Stores
