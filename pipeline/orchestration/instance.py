@@ -16,7 +16,7 @@ from dagster import DagsterEventType
 from pipeline.days import DayRange
 from pipeline.errors import LakeError, SettingsError
 from pipeline.files import own_folder
-from pipeline.orchestration.jobs import JOB, MAX_RUNTIME, range_tags, run_config
+from pipeline.orchestration.jobs import JOB, MAX_RUNTIME, UNLIMITED, range_tags, run_config
 from pipeline.orchestration.lake_assets import EVERY_DAY_PROCESSED
 from pipeline.orchestration.running import BACKFILL, MANUAL
 from pipeline.refresh import raise_failed
@@ -32,9 +32,6 @@ EVENT_SETTINGS = {
 
 # The run's events are in its home; on the terminal only the command's own words belong.
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-
-UNLIMITED = "0"
-"""How long a run may take that somebody waits for; if its process dies, ``fail_dead_runs`` sees it."""
 
 
 def prepare_environment(dagster_home: Path) -> None:

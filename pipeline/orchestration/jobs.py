@@ -32,6 +32,9 @@ MAX_RUNTIME = "dagster/max_runtime"
 MAX_TICK_SECONDS = 3600
 """When run monitoring gives a run of the schedule up: its process went down with the machine, and nobody told
 Dagster. What a longer one had committed stays, and the next goes on from there."""
+UNLIMITED = "0"
+"""The ``MAX_RUNTIME`` of a run that somebody waits for, and of one over a whole history, whose publish the
+next would have to begin anew. If its process dies, ``fail_dead_runs`` sees it."""
 
 BRIDGED_DAYS = 7
 """Gaps that a range includes: a day with nothing new costs a run some 50 ms, one more run costs seconds."""
@@ -141,19 +144,25 @@ def refresh_stats_schedule(
     """Every five minutes: one run for each contiguous range of stale days; every hour the users' stats."""
     # An older one has died unseen, or works on a long range: then the locks in the database keep order.
     since = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=MAX_TICK_SECONDS)
-    under_way = RunsFilter(job_name=JOB, statuses=UNFINISHED, created_after=since)
-    if context.instance.get_runs(under_way, limit=1):
+    under_way = (
+        RunsFilter(job_name=JOB, statuses=UNFINISHED, created_after=since),
+        RunsFilter(job_name=JOB, statuses=[DagsterRunStatus.STARTED], tags={MAX_RUNTIME: UNLIMITED}),
+    )
+    if any(context.instance.get_runs(each, limit=1) for each in under_way):
         yield dg.SkipReason("A refresh is still under way; the next tick takes what it leaves.")
         return
     plan = plan_refresh(stores.database, stores.lake, stores.first_day)
     ranges = stale_ranges(plan, stores)
     for days in ranges:
+        reason = reason_of(plan, days)
+        is_whole_history = plan.is_first or reason == Reason.REPAIR
+        longest = UNLIMITED if is_whole_history else str(MAX_TICK_SECONDS)
         users = plan.users and days is ranges[-1]
         keys = keys_of_tick(users=users)
         # The tick is in the key: Dagster never again launches a run whose key was used once.
         yield dg.RunRequest(
             run_key=f"{context.scheduled_execution_time.isoformat()} {days.first} {days.last}",
-            tags={**range_tags(days, reason_of(plan, days)), MAX_RUNTIME: str(MAX_TICK_SECONDS)},
+            tags={**range_tags(days, reason), MAX_RUNTIME: longest},
             run_config=run_config(replace=False, users=users),
             asset_selection=sorted(keys),
             # Without, each check of these assets would be made too.

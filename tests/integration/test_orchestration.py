@@ -16,7 +16,15 @@ from pipeline.definitions import build_definitions
 from pipeline.errors import LakeError
 from pipeline.orchestration import jobs
 from pipeline.orchestration.instance import run_refresh
-from pipeline.orchestration.jobs import JOB, RANGE_END, RANGE_START, VALUES_JOB, refresh_stats_schedule
+from pipeline.orchestration.jobs import (
+    JOB,
+    MAX_RUNTIME,
+    RANGE_END,
+    RANGE_START,
+    UNLIMITED,
+    VALUES_JOB,
+    refresh_stats_schedule,
+)
 from pipeline.orchestration.resources import Stores
 from pipeline.orchestration.running import REASON
 from pipeline.publish import values
@@ -170,6 +178,28 @@ def test_schedule_waits_for_a_run_under_way(
         assert isinstance(evaluate(stored_instance, stores), list)
     stored_instance.report_run_canceled(run)
     assert isinstance(evaluate(stored_instance, stores), list)
+
+
+def test_a_whole_history_takes_as_long_as_it_takes(
+    stored_instance: dg.DagsterInstance, stores: Stores, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = only(evaluate(stored_instance, stores))
+    assert first.tags[MAX_RUNTIME] == UNLIMITED
+    job = build_definitions(stores).resolve_job_def(JOB)
+    run = stored_instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED, tags=first.tags)
+    with monkeypatch.context() as patch:
+        # However long ago it began, no other is started beside it.
+        patch.setattr(jobs, "MAX_TICK_SECONDS", -60)
+        assert isinstance(evaluate(stored_instance, stores), str)
+    stored_instance.report_run_canceled(run)
+
+    append(database, today())
+    refresh(database, stores.lake, FIRST_DAY)
+    append(database, today())
+    assert only(evaluate(stored_instance, stores)).tags[MAX_RUNTIME] == str(jobs.MAX_TICK_SECONDS)
+    table = open_usage_events(stores.lake)
+    table.replace([today()], table.schema.empty_table(), 0)
+    assert only(evaluate(stored_instance, stores)).tags[MAX_RUNTIME] == UNLIMITED
 
 
 def test_what_is_counted_by_value_follows_every_night(
