@@ -17,9 +17,9 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, text
 
 from pipeline.adoption import steps, triggers
-from pipeline.adoption.catalog import quoted, read_catalog
+from pipeline.adoption.catalog import foreign_views, quoted, read_catalog
 from pipeline.adoption.ids import Ids
-from pipeline.adoption.plan import Plan, Step, plan_adoption
+from pipeline.adoption.plan import Plan, Step, plan_adoption, views_problem
 from pipeline.adoption.steps import Hear, silent
 from pipeline.database import Database
 from pipeline.errors import DatabaseError, readable
@@ -128,10 +128,11 @@ def undo(database: Database, hearer: Hearer = SILENT) -> MigrationReport:
 
 
 def require_current(database: Database) -> None:
-    """Makes sure that the schema is this version's.
+    """Makes sure that the schema is this version's, and that the views are of this installation's tables.
 
-    :raises DatabaseError: it is older or newer, or not there.
+    :raises DatabaseError: it is older or newer, or not there; or others have taken the schema of the views.
     """
+    require_own_views(database)
     with database.engine.connect() as connection:
         found = _revision(connection)
     if found != _head():
@@ -140,6 +141,20 @@ def require_current(database: Database) -> None:
             f"it is at revision {found or 'none'}, and this version needs {_head()}",
             "Run: prompt-stats migrate",
         )
+
+
+def require_own_views(database: Database) -> None:
+    """Makes sure that the views, if there are any, are of this installation's tables.
+
+    :raises DatabaseError: others have taken their schema.
+    """
+    names = database.names
+    if not (names.has_views and names.schema):
+        return
+    with database.engine.connect() as connection:
+        foreign = foreign_views(connection, names, names.schema)
+    if foreign:
+        raise DatabaseError("Looking at the database's views", *views_problem(foreign, names))
 
 
 def is_current(database: Database) -> bool:

@@ -18,8 +18,9 @@ PASSWORD = "of-a-role"  # noqa: S105  # on a server that lives as long as the te
 
 
 @contextmanager
-def as_role(database: Database, *files: str, schema: str = "public") -> Iterator[Database]:
-    """The database as a new role sees it that has what these files grant on the tables of a schema.
+def as_role(database: Database, *files: str, schema: str = "public", views: str = "") -> Iterator[Database]:
+    """The database as a new role sees it that has what these files grant on the tables of a schema,
+    and on the views of them.
 
     What everybody may do by default, nobody may do in this database any more.
     """
@@ -32,6 +33,7 @@ def as_role(database: Database, *files: str, schema: str = "public") -> Iterator
         "schema": sql.Identifier(schema),
     }
     given = [f"--set=role={role}", *([f"--set=schema={schema}"] if schema != "public" else [])]
+    given += [f"--set=views={views}"] if views else []
     with psycopg.connect(database.conninfo, autocommit=True) as owner:
         owner.execute(sql.SQL("REVOKE ALL ON DATABASE {database} FROM PUBLIC").format(**names))
         owner.execute(sql.SQL("REVOKE ALL ON SCHEMA {schema} FROM PUBLIC").format(**names))

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, text
 from sqlalchemy.dialects import postgresql
 
-from pipeline.names import APP_TABLES, VIEWS_SCHEMA, TableNames
+from pipeline.names import APP_TABLES, TableNames
 from pipeline.queries import query
 
 SCHEMA_OF_APP = text(query("postgres/schema_of_app"))
 APP_TABLES_SQL = text(query("postgres/app_tables"))
+FOREIGN_VIEWS = text(query("postgres/foreign_views"))
 FUNCTIONS_SQL = text(query("postgres/trigger_functions"))
 
 _preparer = postgresql.dialect().identifier_preparer  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it
@@ -69,24 +70,44 @@ class FoundFunction:
 @dataclass(frozen=True)
 class Catalog:
     """``tables`` and ``views``: those that there are, by our names. ``schema``: where the tables are.
-    ``functions``: the trigger functions of that schema, the app's too.
+    ``functions``: the trigger functions of that schema, the app's too. ``foreign_views``: what
+    :func:`foreign_views` finds in the place of the views; then ``views`` is empty.
     """
 
     schema: str
     tables: Mapping[str, FoundTable]
     views: Mapping[str, FoundTable]
     functions: Mapping[str, FoundFunction] = field(default_factory=dict)
+    foreign_views: Sequence[str] = ()
 
 
 def read_catalog(connection: Connection, names: TableNames) -> Catalog:
     """What there is of the app's tables, and of the views over them."""
     schema = names.schema or connection.execute(SCHEMA_OF_APP).scalar_one()
+    foreign = foreign_views(connection, names, schema)
+    has_views = names.has_views and not foreign
+    views = {ours: quoted(names.views, ours) for ours in APP_TABLES} if has_views else {}
     return Catalog(
         schema,
         found_tables(connection, {ours: quoted(schema, names.table(ours)) for ours in APP_TABLES}),
-        found_tables(connection, {ours: quoted(VIEWS_SCHEMA, ours) for ours in APP_TABLES}),
+        found_tables(connection, views),
         _functions(connection, schema),
+        foreign,
     )
+
+
+def foreign_views(connection: Connection, names: TableNames, schema: str) -> list[str]:
+    """What stands in the place of the views and is no view of tables in ``schema``.
+
+    It is another installation's, whose rows one would read and delete through it, or the app's.
+    """
+    if not names.has_views:
+        return []
+    wanted = {"views": names.views, "names": list(APP_TABLES), "schema": schema}
+    return [
+        f"{row.name} is a view of {row.source}" if row.source else f"{row.name} is no view of prompt-stats"
+        for row in connection.execute(FOREIGN_VIEWS, wanted)
+    ]
 
 
 def _functions(connection: Connection, schema: str) -> dict[str, FoundFunction]:

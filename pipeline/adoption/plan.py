@@ -140,7 +140,7 @@ class _Adoption:
         table = self._metadata.tables["prompt_usage"]
         found, name = self._catalog.tables[table.name], self._names.column(table.name, "ingest_xid")
         if self._names.has_views:
-            yield f"DROP VIEW {quoted(VIEWS_SCHEMA, table.name)}"
+            yield f"DROP VIEW {quoted(self._names.views, table.name)}"
         # Its condition is about the column.
         yield f"DROP TRIGGER IF EXISTS {triggers.ASSIGNING} ON {self._qualified(table.name)}"
         yield f"ALTER TABLE {self._qualified(table.name)} DROP COLUMN {quoted(name)}"
@@ -155,6 +155,8 @@ class _Adoption:
 
     def problems(self) -> Iterator[Problem]:
         """What can't be added, or can't be used as it is."""
+        if self._catalog.foreign_views:
+            yield views_problem(self._catalog.foreign_views, self._names)
         for table, column in self._names.columns:
             if column not in self._metadata.tables[table].columns:
                 known = ", ".join(self._metadata.tables[table].columns.keys())
@@ -333,8 +335,9 @@ class _Adoption:
             yield Step(
                 f"makes the view {view.name}",
                 Lock.NONE,
-                view.statements,
-                (f"DROP VIEW IF EXISTS {view.name}", DROP_VIEWS_SCHEMA),
+                # Only one that was seen to be ours is replaced: others may make theirs at the same moment.
+                (*((f"DROP VIEW {view.name}",) if found else ()), *view.statements),
+                (f"DROP VIEW IF EXISTS {view.name}", drop_empty_schema(self._names.views)),
             )
 
 
@@ -346,25 +349,40 @@ def renew_watermark(catalog: Catalog, names: TableNames) -> list[str]:
     return list(adoption.renewal())
 
 
-DROP_VIEWS_SCHEMA = (
-    f"DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_class WHERE relnamespace = to_regnamespace('{VIEWS_SCHEMA}'))"
-    f" THEN DROP SCHEMA IF EXISTS {VIEWS_SCHEMA}; END IF; END $$"
-)
+def views_problem(foreign: Sequence[str], names: TableNames) -> Problem:
+    """Others have the schema in which the views belong."""
+    return Problem(
+        f"the schema {quoted(names.views)} is not this installation's: {', '.join(foreign)}",
+        f"Give this installation a schema of its own: add views={VIEWS_SCHEMA}_{names.schema} to"
+        " PROMPT_STATS_TABLES, wherever it runs",
+    )
+
+
+def drop_empty_schema(schema: str) -> str:
+    """The statement that drops a schema unless something is in it."""
+    name = quoted(schema)
+    is_empty = f"NOT EXISTS (SELECT FROM pg_class WHERE relnamespace = to_regnamespace({literal(name)}))"
+    return f"DO $$ BEGIN IF {is_empty} THEN DROP SCHEMA IF EXISTS {name}; END IF; END $$"
 
 
 @dataclass(frozen=True)
 class View:
     """A table of the app under our names. Its comment is its query, by which a change is seen."""
 
-    name: str
+    schema: str
+    table: str
     select: str
 
     @property
+    def name(self) -> str:
+        """Its name, as SQL."""
+        return quoted(self.schema, self.table)
+
+    @property
     def statements(self) -> tuple[str, ...]:
-        """Makes it, or makes it anew."""
+        """Makes it."""
         return (
-            f"CREATE SCHEMA IF NOT EXISTS {VIEWS_SCHEMA}",
-            f"DROP VIEW IF EXISTS {self.name}",
+            f"CREATE SCHEMA IF NOT EXISTS {quoted(self.schema)}",
             f"CREATE VIEW {self.name} AS {self.select}",
             f"COMMENT ON VIEW {self.name} IS {literal(self.select)}",
         )
@@ -383,7 +401,7 @@ def view_of(catalog: Catalog, names: TableNames, table: Table) -> View:
             columns.append(f"{quoted(theirs)} AS {quoted(column.name)}")
     source = quoted(catalog.schema, names.table(table.name))
     listed = ", ".join(["ctid AS ctid", *columns])
-    return View(quoted(VIEWS_SCHEMA, table.name), f"SELECT {listed} FROM {source}")  # noqa: S608  # quoted
+    return View(names.views, table.name, f"SELECT {listed} FROM {source}")  # noqa: S608  # quoted
 
 
 def add_column(qualified: str, name: str, column: Column[Any]) -> tuple[str, ...]:

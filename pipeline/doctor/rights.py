@@ -89,7 +89,7 @@ def open_relations(setup: Setup) -> Iterator[Finding]:
     with setup.database.engine.connect() as connection:
         catalog = read_catalog(connection, setup.database.names)
         relations = [quoted(catalog.schema, setup.database.names.table(name)) for name in metadata.tables]
-        relations += [quoted(VIEWS_SCHEMA, name) for name in catalog.views]
+        relations += [quoted(setup.database.names.views, name) for name in catalog.views]
         given = {"relations": relations, "schema": quoted(catalog.schema)}
         found = connection.execute(OPEN_RELATIONS, given).all()
         schemas = connection.execute(OPEN_SCHEMAS).all()
@@ -121,8 +121,12 @@ def open_relations(setup: Setup) -> Iterator[Finding]:
 def grant(setup: Setup) -> str:
     """What gives the role its rights."""
     with setup.database.engine.connect() as connection:
-        role, schema = connection.execute(text("SELECT current_user, current_schema()")).one()
+        role, found = connection.execute(text("SELECT current_user, current_schema()")).one()
+    names = setup.database.names
+    schema = names.schema or found
     elsewhere = f" -v schema={shlex.quote(schema)}" if schema and schema != "public" else ""
+    if names.has_views and names.views != VIEWS_SCHEMA:
+        elsewhere += f" -v views={shlex.quote(names.views)}"
     return f"As the tables' owner: psql -v role={shlex.quote(role)}{elsewhere} -f sql/roles/pipeline.sql"
 
 

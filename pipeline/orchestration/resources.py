@@ -7,6 +7,7 @@ from functools import cached_property
 
 from pipeline.database import Database
 from pipeline.lake.flow import Hearer
+from pipeline.schema import require_own_views
 from pipeline.settings import Settings
 
 
@@ -33,7 +34,9 @@ class Stores:
 
         :raises DatabaseError: it can't be used.
         """
-        return self._given or Database.from_settings(self.settings)
+        database = self._given or Database.from_settings(self.settings)
+        require_own_views(database)
+        return database
 
     @contextmanager
     def database_of_run(self, run_id: str) -> Iterator[Database]:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 
 from pipeline.adoption.catalog import quoted
 from pipeline.errors import DatabaseError
-from pipeline.names import VIEWS_SCHEMA, TableNames
+from pipeline.names import TableNames
 from pipeline.publish.copy import copy_frame, frame_of
 from pipeline.publish.fitting import Column, misfits
 from pipeline.queries import query
@@ -90,7 +90,7 @@ def _require_fit(names: TableNames, columns: dict[str, Column], wanted: pl.DataF
     how = f"{alter} at a quiet moment, since another type rewrites the table"
     if names.has_views:
         # A column that a view has keeps its type.
-        view = quoted(VIEWS_SCHEMA, "prompts")
+        view = quoted(names.views, "prompts")
         how = f"DROP VIEW {view}; {how}, then prompt-stats migrate and the grants on the view"
     raise DatabaseError(
         f"Writing the counters back into the table {table}",

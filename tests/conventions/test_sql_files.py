@@ -33,10 +33,18 @@ BEGINNING_OF_ROLES = """\
 \\else
 \\set schema public
 \\endif
-SELECT to_regnamespace('prompt_stats') IS NOT NULL AS has_views \\gset
-SET search_path TO prompt_stats, :"schema";
+\\if :{?views}
+\\else
+\\set views prompt_stats
+\\endif
+SELECT EXISTS (
+    SELECT FROM information_schema.view_table_usage
+    WHERE view_schema = :'views' AND view_name = 'prompt_usage' AND table_schema = :'schema'
+) AS has_views \\gset
+SET search_path TO :"schema";
 \\if :has_views
-GRANT USAGE ON SCHEMA prompt_stats TO :"role";
+GRANT USAGE ON SCHEMA :"views" TO :"role";
+SET search_path TO :"views", :"schema";
 \\endif
 """
 HEADER = re.compile(r"-- Purpose: \S.*\.\n-- Grain:   \S.*\.\n-- Time:    \S.*\.\n(-- \S.*\n)*(?!--|\s)")
