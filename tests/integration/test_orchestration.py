@@ -197,8 +197,8 @@ def test_a_whole_history_takes_as_long_as_it_takes(
     refresh(database, stores.lake, FIRST_DAY)
     append(database, today())
     assert only(evaluate(stored_instance, stores)).tags[MAX_RUNTIME] == str(jobs.MAX_TICK_SECONDS)
-    table = open_usage_events(stores.lake)
-    table.replace([today()], table.schema.empty_table(), 0)
+    table = open_to_write(database, stores.lake)
+    table.replace([today()], table.schema.empty_table())
     assert only(evaluate(stored_instance, stores)).tags[MAX_RUNTIME] == UNLIMITED
 
 

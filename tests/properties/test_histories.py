@@ -2,6 +2,7 @@
 
 Steps are random; at each quiet point, when no transaction is open, every stats table equals the recount of
 the raw rows, those that retention removed included: the machine keeps copies of them in a table of its own.
+A second installation in the same database does the same, and neither touches what belongs to the other.
 More steps on demand: ``pytest tests/properties --hypothesis-profile=thorough``.
 """
 
@@ -10,8 +11,8 @@ from __future__ import annotations
 import datetime as dt
 import tempfile
 import uuid
-from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -27,6 +28,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from psycopg.conninfo import conninfo_to_dict
 
 from pipeline.database import Database
 from pipeline.erasure import erase_user
@@ -34,8 +36,10 @@ from pipeline.lake.upkeep import keep_up
 from pipeline.reconcile import reconcile
 from pipeline.refresh import plan_refresh, refresh
 from pipeline.retention import retain
+from pipeline.schema import migrate
 from tests.conftest import FIRST_DAY, NewDatabase
 from tests.lake import open_to_write
+from tests.neighbour import Neighbour, contents, make_tables, named
 from tests.oracle import assert_equals_recount
 
 NOW = dt.datetime.now(dt.UTC)
@@ -86,7 +90,7 @@ EVENTS = st.lists(EVENT, min_size=1, max_size=5)
 
 
 class History(RuleBasedStateMachine):
-    """An app, an operator and a pipeline on one database and one lake."""
+    """An app, an operator and a pipeline on one database and one lake; and a neighbour in that database."""
 
     fresh_database: ClassVar[Callable[[str], AbstractContextManager[Database]]]
     templates: ClassVar[tuple[str, str]]
@@ -114,6 +118,35 @@ class History(RuleBasedStateMachine):
         if is_adopted:
             self.app.cursor().executemany(INSERT_USER, [(user,) for user in USERS])
         self.app.execute(CREATE_COPIES.encode())
+        other_lake = self.open.enter_context(tempfile.TemporaryDirectory())
+        self.neighbour = Neighbour(self.database.conninfo, other_lake, PROMPTS, USERS)
+        self.open.callback(self.neighbour.close)
+        self.neighbours = contents(self.neighbour.app, "shop")
+
+    @rule(events=EVENTS, does=st.sampled_from(["nothing", "refresh", "reconcile", "retain"]))
+    def the_neighbour_appends(self, events: list[dict[str, Any]], does: str) -> None:
+        """And its operator does something."""
+        self.neighbour.append(events)
+        self.the_neighbour_does(does)
+
+    @rule(user=st.sampled_from(USERS))
+    def the_neighbour_erases(self, user: uuid.UUID) -> None:
+        """The same person stays with this app."""
+        self.the_neighbour_does("erase", user)
+
+    def the_neighbour_does(self, what: str, *values: Any) -> None:
+        """One of its operator's commands; nothing of ours changes."""
+        before = contents(self.app, "public")
+        # A writer of this app delays the neighbour's watermark, and with it these two.
+        if what not in ("erase", "retain") or self.slow is None:
+            getattr(self.neighbour, what, lambda: None)(*values)
+        assert contents(self.app, "public") == before
+        self.neighbours = contents(self.neighbour.app, "shop")
+
+    @invariant()
+    def the_neighbour_is_left_alone(self) -> None:
+        """Whatever we did, no row of its tables changed."""
+        assert contents(self.neighbour.app, "shop") == self.neighbours
 
     @rule(events=EVENTS)
     def append(self, events: list[dict[str, Any]]) -> None:
@@ -284,25 +317,49 @@ class History(RuleBasedStateMachine):
             if self.slow:
                 self.end_transaction(commits=True)
             self.look()
+            self.the_neighbour_does("look")
         finally:
             if self.slow:
                 self.slow.close()
             self.open.close()
 
 
+@contextmanager
+def beside_a_neighbour(new_database: NewDatabase, template: str) -> Iterator[str]:
+    """The name of a copy of a database in which a second app was adopted, to be copied."""
+    with new_database(template) as database:
+        make_tables(database.conninfo)
+        neighbour = named(database.conninfo)
+        migrate(neighbour)
+        neighbour.close()
+        database.close()
+        yield str(conninfo_to_dict(database.conninfo)["dbname"])
+
+
+@pytest.fixture
+def templates(
+    new_database: NewDatabase, migrated_template: str, adopted_template: str
+) -> Iterator[tuple[str, str]]:
+    """The names of databases with tables of our own and with an app's, both beside a neighbour."""
+    with (
+        beside_a_neighbour(new_database, migrated_template) as own,
+        beside_a_neighbour(new_database, adopted_template) as adopted,
+    ):
+        yield own, adopted
+
+
 @pytest.mark.parametrize("examples", [6])
 def test_histories(
     request: pytest.FixtureRequest,
     new_database: NewDatabase,
-    migrated_template: str,
-    adopted_template: str,
+    templates: tuple[str, str],
     examples: int,
 ) -> None:
     class TestedHistory(History):
         """The machine on this session's server."""
 
     TestedHistory.fresh_database = new_database
-    TestedHistory.templates = (migrated_template, adopted_template)
+    TestedHistory.templates = templates
     thorough = request.config.getoption("--hypothesis-profile") == "thorough"
     run_state_machine_as_test(
         TestedHistory,
