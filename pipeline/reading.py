@@ -48,16 +48,21 @@ def status(database: Database, lake: str, first_day: dt.date) -> Answer:
     ``as_of``, of the stats of users; ``value_stats_as_of``: of what is counted by value once a day;
     ``write_back_as_of``: of the counters in ``prompts``. ``write_back``: ``on``, ``off``, or ``waiting`` for
     the pending days, as it was in the last refresh; None before the first.
-    ``expired_day_count``: days that the lake alone has. ``damaged_days``: those of them that it no longer
-    has in full, as the last reconciliation found. ``oldest_writer``: what holds ``as_of``
+    ``expired_day_count``: days that the lake alone has. ``damaged_days``: days of which a file of the lake is
+    damaged, or that it no longer has in full; ``damage``: of which table each is, why, and what helps.
+    ``oldest_writer``: what holds ``as_of``
     back, the transaction that has written something and is open for longest; its ``open_seconds`` are None
     where the role may not see them.
     """
     # The lake's libraries take a second to import; the other questions need only Postgres.
+    from pipeline.lake.partials import USAGE, USERS
+    from pipeline.lake.upkeep import damage_of
+    from pipeline.lake.usage_events import TABLE
     from pipeline.refresh import plan_refresh
 
     plan = plan_refresh(database, lake, first_day)
     with database.engine.connect() as connection:
+        damage = damage_of(lake, source.expired_days(connection))
         latest = source.latest_refresh(connection) or {}
         waiting = connection.execute(WAITING_COUNTS).mappings().one()
         held_back = source.held_back_count(connection, plan.snapshot)
@@ -76,6 +81,10 @@ def status(database: Database, lake: str, first_day: dt.date) -> Answer:
         "held_back_count": held_back,
         "oldest_writer": _writer(dict(writer)) if writer else None,
         **waiting,
+        "damaged_days": sorted(
+            {each.day for each in damage if each.table in (TABLE, USAGE.daily, USERS.daily)}
+        ),
+        "damage": [each._asdict() for each in damage],
     }
 
 
@@ -165,10 +174,12 @@ def _drift_now(connection: Connection, latest: Mapping[str, Any]) -> Answer:
 def alerts(database: Database, days: int) -> Answer:
     """What is raised now, and what recovered in the last ``days`` days, in ``alerts``; each with a ``text``.
 
-    ``evaluated_at``: when that was last looked at; None: never.
+    ``evaluated_at``: when that was last looked at; None: never. ``damaged_days``: expired days that the lake
+    has not in full any more; what is raised was found without those that can't be read.
     """
     with database.engine.connect() as connection:
         return {
+            "damaged_days": connection.execute(WAITING_COUNTS).one().damaged_days,
             **_freshness(source.latest_refresh(connection)),
             "evaluated_at": connection.execute(LATEST_EVALUATION).scalar_one_or_none(),
             "alerts": [{**row, "text": sentence(row)} for row in alert_rows(connection, days)],

@@ -18,7 +18,7 @@ from sqlalchemy import select, update
 
 from pipeline.database import Database
 from pipeline.errors import LakeError
-from pipeline.lake import source
+from pipeline.lake import damage, source
 from pipeline.lake.contents import differences, in_lake, in_postgres
 from pipeline.lake.delta_table import DailyTable
 from pipeline.lake.ownership import Ownership, identify
@@ -156,7 +156,8 @@ def _compare_partials(database: Database, lake: str, rollup: Rollup, report: Rec
         broken = [table for table in open_periods(lake, rollup) if table.damaged_days()]
         if not broken:
             state = State(lake, rollup)
-            total = _sum(state.read().filter(_own(rollup)).to_table(columns=["usage_count"]))
+            with damage.reading("Adding up the partials"):
+                total = _sum(state.read().filter(_own(rollup)).to_table(columns=["usage_count"]))
             if total != sum(_counts(daily, state.days, rollup).values()):
                 broken = [state.monthly, state.total]
         for table in broken:
@@ -169,7 +170,7 @@ def _own(rollup: Rollup) -> pa.compute.Expression:
 
 
 def _counts(table: DailyTable, days: Collection[dt.date], rollup: Rollup) -> dict[dt.date, int]:
-    rows = table.read(days).filter(_own(rollup)).to_table(columns=["day", "usage_count"])
+    rows = table.rows(days, _own(rollup), ["day", "usage_count"])
     sums = pl.DataFrame(rows).group_by("day").agg(pl.col("usage_count").sum())
     return dict(sums.iter_rows())
 

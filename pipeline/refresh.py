@@ -14,16 +14,16 @@ from enum import StrEnum
 
 from sqlalchemy import select, text
 
+from pipeline import repair
 from pipeline.database import Database
 from pipeline.days import ONE_DAY, DayRange
 from pipeline.errors import LakeError
 from pipeline.lake import source
+from pipeline.lake.damage import is_lost
 from pipeline.lake.ownership import Ownership, identify
-from pipeline.lake.partials import USAGE, USERS, open_partials, roll_up_days, stale_days
-from pipeline.lake.periods import settle
+from pipeline.lake.partials import USAGE, USERS, open_partials, stale_days
 from pipeline.lake.usage_events import open_usage_events, sync_days
-from pipeline.publish.publish import PublishReport, publish
-from pipeline.publish.values import publish_values
+from pipeline.publish.publish import PublishReport
 from pipeline.queries import query
 from pipeline.tables import stats_day
 
@@ -43,6 +43,8 @@ class Reason(StrEnum):
     REPAIR = "repair"
     """The lake lacks the day, or its partials were not made from what it holds: a crash, a restored backup,
     another version of the query."""
+    DAMAGE = "damage"
+    """A file of the day is missing or was cut off."""
 
 
 @dataclass(frozen=True)
@@ -66,12 +68,12 @@ def plan_refresh(database: Database, lake: str, first_day: dt.date) -> Plan:
     """The days that are stale: in Postgres, since the last publish, or within the lake.
 
     New rows since the published watermark, updated and deleted rows, days that opened since, published
-    days that the lake does not have, and days whose partials are older than their raw events, as a crash
-    may leave them. After a restore, all days.
+    days that the lake does not have, days whose partials are older than their raw events, as a crash
+    may leave them, and days of which a file is missing or was cut off. After a restore, all days.
 
     :raises LakeOwnerError: the lake is another database's.
     """
-    events = open_usage_events(lake)
+    events, partials = open_usage_events(lake), open_partials(lake)
     held = set(events.days()["day"])
     with database.engine.connect() as connection:
         snapshot = source.take_snapshot(connection)
@@ -82,6 +84,7 @@ def plan_refresh(database: Database, lake: str, first_day: dt.date) -> Plan:
         below = dataclasses.replace(snapshot, high=LARGEST_XID) if is_unknown else snapshot
         touched = set(source.touched_days(connection, below, since, first_day))
         changed = source.invalidated_days(connection, first_day)
+        expired = source.expired_days(connection)
         published = set(connection.scalars(select(stats_day.c.day)))
         users = bool(connection.execute(USERS_ARE_DUE).scalar_one())
     if previous:
@@ -94,9 +97,10 @@ def plan_refresh(database: Database, lake: str, first_day: dt.date) -> Plan:
         # A lake that was lost, or is another one than before, is read anew.
         Reason.REPAIR: {
             *(published - held),
-            *stale_days(open_partials(lake), events),
+            *stale_days(partials, events),
             *(held if is_unknown else ()),
         },
+        Reason.DAMAGE: {*(events.faults().keys() - expired.keys()), *partials.faults()},
     }
     reasons = {
         day: reason
@@ -126,15 +130,15 @@ def refresh(
     """
     wanted = plan_refresh(database, lake, first_day).days if days is None else days
     failed = sync_days(database, lake, first_day, wanted, replace=replace).failed
-    failed |= roll_up_days(database, lake, wanted).failed
-    settle(database, lake, USAGE)
+    failed |= repair.roll_up(database, lake, first_day, wanted).failed
+    repair.settled(database, lake, first_day, USAGE)
     if users:
-        failed |= roll_up_days(database, lake, rollup=USERS).failed
-        settle(database, lake, USERS)
-    report = publish(database, lake, first_day, users=users)
+        failed |= repair.roll_up(database, lake, first_day, rollup=USERS).failed
+        repair.settled(database, lake, first_day, USERS)
+    report = repair.published(database, lake, first_day, users=users)
     raise_failed(failed)
     if values:
-        publish_values(database, lake)
+        repair.values_published(database, lake, first_day)
     return report
 
 
@@ -145,8 +149,9 @@ def raise_failed(failed: Mapping[dt.date, str]) -> None:
     """
     if failed:
         day, reason = min(failed.items())
+        is_over = all(is_lost(each) for each in failed.values())
         raise LakeError(
             f"Processing {len(failed)} days, the first of them {day}",
             reason.rstrip("."),
-            "The other days are published, and these are tried again at the next refresh",
+            "The other days are published" + ("" if is_over else "; the next refresh tries these again"),
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 
 import polars as pl
@@ -23,10 +23,9 @@ from pipeline.alerts.states import Alert, Figures, Finding, Rule, Series, State,
 from pipeline.database import Database
 from pipeline.days import NOTHING_KNOWN, DayRange
 from pipeline.engines import duckdb_engine
-from pipeline.errors import NotFoundError
-from pipeline.lake import source
-from pipeline.lake.delta_table import DailyTable
-from pipeline.lake.usage_events import open_own_events
+from pipeline.errors import LakeError, NotFoundError
+from pipeline.lake import damage, source
+from pipeline.lake.usage_events import open_own_events, open_usage_events
 from pipeline.locks import Lock
 from pipeline.reading import alert_rows
 from pipeline.settings import Settings
@@ -44,7 +43,8 @@ class Evaluation:
     """What an evaluation found. ``alerts``: those that are raised, as rows of ``api/alerts.sql``.
 
     ``as_of`` is None, and nothing was looked at, before the first publish. ``told``: of how many alerts
-    people are told. ``failures``: the channels that did not take their messages, and why.
+    people are told. ``failures``: the channels that did not take their messages, and why. ``left_out``: the
+    days that could not be read, and why; the others were looked at.
     """
 
     as_of: dt.datetime | None
@@ -53,6 +53,7 @@ class Evaluation:
     told: int = 0
     sent: int = 0
     failures: dict[str, str] = field(default_factory=dict)
+    left_out: dict[dt.date, str] = field(default_factory=dict)
     seconds: float = 0.0
 
 
@@ -74,10 +75,7 @@ def evaluate(database: Database, settings: Settings) -> Evaluation:
         if latest is None or latest["as_of"] == NOTHING_KNOWN:
             return Evaluation(None)
         as_of, now = latest["as_of"], dt.datetime.now(dt.UTC)
-        judged = judge(
-            *counts(open_own_events(database, settings.lake), as_of),
-            retired=[str(prompt) for prompt in retired],
-        )
+        judged, left_out = _judged(database, settings.lake, as_of, [str(prompt) for prompt in retired])
         found = findings(judged) | {FRESHNESS: freshness(now - as_of)}
         alerts = advance(raised, found, as_of, now)
         with database.engine.begin() as connection:
@@ -86,23 +84,50 @@ def evaluate(database: Database, settings: Settings) -> Evaluation:
             _record(connection, as_of, now, len(found), alerts)
             rows = alert_rows(connection, recovered_days=0)
         delivery = notifier.deliver(database, settings)
-    return Evaluation(
-        as_of, len(found), rows, messages, delivery.sent, delivery.failures, time.perf_counter() - started
-    )
+    seconds = time.perf_counter() - started
+    return Evaluation(as_of, len(found), rows, messages, delivery.sent, delivery.failures, left_out, seconds)
 
 
-def counts(table: DailyTable, as_of: dt.datetime) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The rows of ``alert_uses.sql`` and ``alert_times.sql`` at a moment.
+def counts(
+    lake: str, as_of: dt.datetime, without: Collection[dt.date] = ()
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The rows of ``alert_uses.sql`` and ``alert_times.sql`` at a moment, but for some days.
 
     :raises LakeError: the lake can't be read.
     """
-    wanted = DayRange((as_of - dt.timedelta(hours=HOURS)).date(), as_of.date())
-    events = table.read([day for day in table.days()["day"] if wanted.first <= day <= wanted.last])
+    events = open_usage_events(lake).read(_days(lake, as_of) - set(without))
     period = {"until": as_of, "hours": HOURS}
     return (
         duckdb_engine.run("alert_uses", period, usage_events=events),
         duckdb_engine.run("alert_times", {**period, "recent_hours": DAY_HOURS}, usage_events=events),
     )
+
+
+def _days(lake: str, as_of: dt.datetime) -> set[dt.date]:
+    wanted = DayRange((as_of - dt.timedelta(hours=HOURS)).date(), as_of.date())
+    held = open_usage_events(lake).days()["day"]
+    return {day for day in held if wanted.first <= day <= wanted.last}
+
+
+def _judged(
+    database: Database, lake: str, as_of: dt.datetime, retired: Collection[str]
+) -> tuple[pl.DataFrame, dict[dt.date, str]]:
+    """What the rules say, and the days that it is without since they can't be read.
+
+    Uses of the last day are not missed while they can't be read.
+    """
+    open_own_events(database, lake)
+    try:
+        return judge(*counts(lake, as_of), retired=retired), {}
+    except LakeError:
+        unreadable = open_usage_events(lake).damaged_days(_days(lake, as_of))
+        if not unreadable:
+            raise
+    noted = damage.note_unreadable(database, unreadable)
+    judged = judge(*counts(lake, as_of, unreadable), retired=retired)
+    if max(unreadable) >= (as_of - dt.timedelta(hours=DAY_HOURS)).date():
+        judged = judged.filter(pl.col("rule") != Rule.USAGE)
+    return judged, noted
 
 
 def findings(judged: pl.DataFrame) -> dict[Series, Finding]:

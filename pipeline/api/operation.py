@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 import psycopg
@@ -14,14 +14,18 @@ from fastapi.concurrency import run_in_threadpool
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from pydantic import Field
+from sqlalchemy.exc import DBAPIError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipeline import reading
 from pipeline.api.answers import Answer, StatsAnswer
 from pipeline.api.reader import Rows, Stats
-from pipeline.errors import LakeError
+from pipeline.database import Database
+from pipeline.errors import DatabaseError, LakeError, readable
+from pipeline.lake import source
+from pipeline.lake.damage import Damaged
 from pipeline.lake.delta_table import Sizes
-from pipeline.lake.upkeep import lake_tables
+from pipeline.lake.upkeep import damage_of, lake_tables
 from pipeline.queries import query
 
 logger = logging.getLogger(__name__)
@@ -130,6 +134,15 @@ class Writer(Answer):
     open_seconds: float | None = Field(description="None: the server's role may not see it.")
 
 
+class Damage(Answer):
+    """A day of which a file of the lake can't be read."""
+
+    table: str
+    day: dt.date = Field(description="Of a table by longer periods, the first day of the period.")
+    why: str
+    remedy: str = Field(description="What helps.")
+
+
 class Status(StatsAnswer):
     """How fresh and how complete the stats are."""
 
@@ -147,7 +160,8 @@ class Status(StatsAnswer):
     held_back_count: int
     rejected_count: int
     expired_day_count: int = Field(description="Days that the lake alone has.")
-    damaged_days: list[dt.date]
+    damaged_days: list[dt.date] = Field(description="Days of which the lake has damaged files.")
+    damage: list[Damage]
     oldest_writer: Writer | None = Field(description="What is open for longest, and holds as_of back.")
 
 
@@ -181,10 +195,12 @@ async def metrics(request: Request, stats: Stats) -> Response:
     except psycopg.Error as error:
         logger.warning("%s", error)
         rows = []
-    sizes = await run_in_threadpool(_sizes_of_lake, request.app.state.settings.lake)
+    state = request.app.state
+    sizes = await run_in_threadpool(_sizes_of_lake, state.settings.lake)
+    damage = await run_in_threadpool(_damage_of_lake, state.database, state.settings.lake)
     registry = CollectorRegistry()
     registry.register(_Published(rows))
-    registry.register(_Lake(sizes))
+    registry.register(_Lake(sizes, damage))
     counted = generate_latest(request.app.state.metrics.registry)
     return Response(generate_latest(registry) + counted, media_type=CONTENT_TYPE_LATEST)
 
@@ -211,8 +227,9 @@ class _Published:
 
 
 class _Lake:
-    def __init__(self, sizes: Mapping[str, Sizes]) -> None:
+    def __init__(self, sizes: Mapping[str, Sizes], damage: Sequence[Damaged]) -> None:
         self._sizes = sizes
+        self._damage = damage
 
     def collect(self) -> Iterator[Metric]:
         yield GaugeMetricFamily(
@@ -223,6 +240,14 @@ class _Lake:
             for table, sizes in self._sizes.items():
                 family.add_metric([table], getattr(sizes, field))
             yield family
+        family = GaugeMetricFamily(
+            "prompt_stats_lake_damaged_day",
+            "1 for each day of a table of which a file can't be read, and what helps.",
+            labels=["table", "day", "remedy"],
+        )
+        for each in self._damage:
+            family.add_metric([each.table, each.day.isoformat(), each.remedy], 1)
+        yield family
 
 
 def _sizes_of_lake(lake: str) -> Mapping[str, Sizes]:
@@ -232,3 +257,14 @@ def _sizes_of_lake(lake: str) -> Mapping[str, Sizes]:
     except LakeError as error:
         logger.warning("%s", error)
         return {}
+
+
+def _damage_of_lake(database: Database, lake: str) -> list[Damaged]:
+    """By the lengths of the files, so that it may be asked often. Without the database, nothing."""
+    try:
+        with database.engine.connect() as connection:
+            expired = source.expired_days(connection)
+        return damage_of(lake, expired, lambda table: table.faults())
+    except (DBAPIError, DatabaseError, LakeError) as error:
+        logger.warning("%s", readable(error))
+        return []

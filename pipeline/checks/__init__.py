@@ -10,6 +10,8 @@
     A sample of prompts, recounted from the raw events.
 ``days``
     Day by day: lake and Postgres; as much use as on the same weekday before.
+``files``
+    The files of the lake: whole, and readable.
 ``events``
     Events that are rejected, held back, forgotten, or of prompts that do not exist.
 ``clocks``

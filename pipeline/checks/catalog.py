@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg
 from sqlalchemy.exc import DBAPIError
 
-from pipeline.checks import clocks, days, events, recount, source_schema, sums
+from pipeline.checks import clocks, days, events, files, recount, source_schema, sums
 from pipeline.checks.report import Cadence, Check, Report, Severity, Subject
 from pipeline.database import cause_of, fault_of
 from pipeline.errors import PromptStatsError, readable
@@ -45,6 +45,17 @@ CHECKS = (
         "Run `prompt-stats backfill --from DAY --to DAY` for the days named, or `prompt-stats reconcile` for"
         " all. Days of which Postgres has no raw rows any more can only be restored from the lake's backup.",
         days.lake_equals_postgres,
+    ),
+    Check(
+        "lake_is_whole",
+        TABLE,
+        Severity.ERROR,
+        Cadence.HOURLY,
+        "Looks whether each file of the lake is there, as long as it was written, and ends as it should; and"
+        " whether the lake has as many events of expired days as it had.",
+        "Run `prompt-stats reconcile`, which makes anew what Postgres still has the raw rows of. Restore the"
+        " other days named from the lake's backup, then run `prompt-stats refresh`.",
+        files.lake_is_whole,
     ),
     Check(
         "source_fits",
@@ -107,6 +118,16 @@ CHECKS = (
         "Run `prompt-stats backfill --from DAY --to DAY` for the days named, or `prompt-stats reconcile`;"
         " please report it if nobody changed the stats or the lake.",
         recount.prompts_equal_recount,
+    ),
+    Check(
+        "lake_can_be_read",
+        TABLE,
+        Severity.ERROR,
+        Cadence.NIGHTLY,
+        "Reads every file of the lake to its end.",
+        "Run `prompt-stats reconcile`, which makes anew what Postgres still has the raw rows of. Restore the"
+        " other days named from the lake's backup, then run `prompt-stats refresh`.",
+        files.lake_can_be_read,
     ),
     Check(
         "posts_have_events",

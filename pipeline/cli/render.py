@@ -58,7 +58,7 @@ def status(answer: Mapping[str, Any]) -> RenderableType:
         "events held back": count(answer["held_back_count"]),
         "events rejected": count(answer["rejected_count"]),
         "days only in the lake": count(answer["expired_day_count"]),
-        "damaged days": _damaged(answer["damaged_days"]),
+        "damaged days": _damaged(answer["damage"]),
     }
     for name, value in rows.items():
         table.add_row(literal((name, "bold")), value)
@@ -154,8 +154,8 @@ def _writer(writer: Mapping[str, Any] | None) -> str:
     return f"{', '.join(each for each in parts if each)}: open {since}"
 
 
-def _damaged(days: Sequence[dt.date]) -> str:
-    return f"{_days(days)}; restore them from the lake's backup" if days else _days(days)
+def _damaged(found: Sequence[Mapping[str, Any]]) -> str:
+    return "\n".join(f"{each['table']} of {each['day']}: {each['remedy']}" for each in found) or "none"
 
 
 def rejections(found: Rejections) -> RenderableType:
@@ -207,6 +207,8 @@ def alerts(answer: Mapping[str, Any]) -> RenderableType:
     if answer["evaluated_at"] is None:
         return "Alerts were never evaluated; Dagster does it every quarter of an hour: prompt-stats ui"
     evaluated = f"evaluated {moment(answer['evaluated_at'])}; {age(answer)}"
+    if answer["damaged_days"]:
+        evaluated += f"; without what can't be read of {_days(answer['damaged_days'])}: prompt-stats check"
     if not answer["alerts"]:
         return f"Nothing is raised. {evaluated}"
     table = Table(box=box.SIMPLE, caption=evaluated, title_justify="left")

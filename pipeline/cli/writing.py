@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -25,7 +25,7 @@ from pipeline.cli.context import (
 )
 from pipeline.database import Database
 from pipeline.days import DayRange, last_open_day
-from pipeline.errors import InputError
+from pipeline.errors import InputError, LakeConflictError, LakeError
 from pipeline.lake import source
 from pipeline.settings import settings
 
@@ -174,14 +174,29 @@ def run_ranges(
     instance.prepare_environment(settings().dagster_home)
     stores = Stores(settings(), database)
     definitions = build_definitions(stores)
+    failure: LakeError | None = None
     with instance.open_instance() as dagster:
         for number, days in enumerate(ranges, start=1):
             what = f"refreshing {days.first} to {days.last} ({number} of {len(ranges)})"
-            with refreshing(what) as stores.progress:
-                instance.run_refresh(
-                    definitions, dagster, days, replace=replace, max_rows_per_second=max_rows_per_second
-                )
+            try:
+                with refreshing(what) as stores.progress:
+                    instance.run_refresh(
+                        definitions, dagster, days, replace=replace, max_rows_per_second=max_rows_per_second
+                    )
+            except LakeConflictError:
+                raise
+            except LakeError as error:
+                # A fault of some days does not hold up the other ranges.
+                failure = failure or error
+    _say_repaired(stores.repaired)
+    if failure:
+        raise failure
     return list(ranges)
+
+
+def _say_repaired(days: Mapping[dt.date, str]) -> None:
+    for day, why in sorted(days.items()):
+        messages.print(f"repaired {day}: {why}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _check_range(days: DayRange) -> None:

@@ -23,6 +23,7 @@ from pipeline.errors import readable
 from pipeline.files import is_wide, require_own_home
 from pipeline.lake import source
 from pipeline.lake.ownership import identify
+from pipeline.lake.upkeep import damage_of
 from pipeline.lake.usage_events import TABLE, open_usage_events
 
 GIB = 2**30
@@ -138,3 +139,18 @@ def events(setup: Setup) -> Iterator[Finding]:
         )
     else:
         yield ok("events", "there are none yet in the lake")
+
+
+def files(setup: Setup) -> Iterator[Finding]:
+    """A line for each day of which a file of the lake is missing, was cut off or is no Parquet."""
+    if not DeltaTable.is_deltatable(f"{setup.settings.lake.rstrip('/')}/{TABLE}"):
+        # To look would make the tables.
+        yield ok("lake's files", "there are none yet")
+        return
+    with setup.database.engine.connect() as connection:
+        expired = source.expired_days(connection)
+    found = damage_of(setup.settings.lake, expired)
+    for each in found:
+        yield wrong("lake's files", f"{each.table} of {each.day}: {each.why}", each.remedy)
+    if not found:
+        yield ok("lake's files", "all are there, and whole as far as their ends say")

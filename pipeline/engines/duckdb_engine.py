@@ -64,5 +64,5 @@ def _translated(name: str) -> Iterator[None]:
             f"Computing {name} from the lake",
             # What comes from reading the files is wrapped into an error of the engine.
             readable(error).rpartition("' failed: ")[2],
-            "Check the disk and its free space; prompt-stats reconcile reads damaged days again",
+            "Check the disk and its free space; prompt-stats check names damaged files, and what helps",
         ) from error

@@ -26,6 +26,8 @@
     How far a read of events is, and no faster than asked.
 ``replica``
     Waits until a replica has what is to be read from it.
+``damage``
+    Files that can't be read: of which days, what helps, and where that is noted.
 ``isolation``
     Keeps one day's fault from holding up the others.
 ``source``

@@ -108,6 +108,7 @@ class DailyTable:
                 self._delta = self._open(uri)
         self._flush()
         self._held: tuple[int, pl.DataFrame] | None = None
+        self._added: tuple[int, pl.DataFrame] | None = None
 
     def _open(self, uri: str) -> DeltaTable:
         if not DeltaTable.is_deltatable(uri):
@@ -138,8 +139,17 @@ class DailyTable:
             self._held = self._delta.version(), self._days()
         return self._held[1]
 
+    def _files(self) -> pl.DataFrame:
+        """What the log says of each file of this state."""
+        if self._added is None or self._added[0] != self._delta.version():
+            self._added = (
+                self._delta.version(),
+                pl.DataFrame(pa.table(self._delta.get_add_actions(flatten=True))),
+            )
+        return self._added[1]
+
     def _days(self) -> pl.DataFrame:
-        adds = pl.DataFrame(pa.table(self._delta.get_add_actions(flatten=True)))
+        adds = self._files()
         schema = {
             **DAYS_SCHEMA,
             **{name: kind for name, kind in OF_PARTIALS.items() if name in self.schema.names},
@@ -230,16 +240,53 @@ class DailyTable:
                 post_commithook_properties=CHECKPOINTS,
             )
 
-    def damaged_days(self) -> dict[dt.date, str]:
-        """The days of which a file can't be read to its end, and why; reads every file once."""
-        broken: dict[dt.date, str] = {}
+    def faults(self, *, footers: bool = False) -> dict[dt.date, str]:
+        """The days of which a file is missing or not as long as the log says, and what is wrong with it.
+
+        Reads no data, so each refresh can ask. ``footers``: also files that do not end as Parquet does.
+
+        :raises LakeError: the folder can't be listed.
+        """
+        with _translated(f"Looking at the files of the lake table {self.name}"):
+            adds = self._files()
+            if adds.is_empty():
+                return {}
+            filesystem, folder = fs.FileSystem.from_uri(self._delta.table_uri)
+            is_local = isinstance(filesystem, fs.LocalFileSystem)
+            paths = [f"{folder}/{path}" for path in adds["path"]]
+            # Elsewhere each file would be a request of its own.
+            wanted = paths if is_local else fs.FileSelector(folder, recursive=True)
+            found = {info.path: info.size for info in filesystem.get_file_info(wanted)}
+            broken: dict[dt.date, str] = {}
+            for day, path, size in zip(adds["partition.day"], paths, adds["size_bytes"], strict=True):
+                why = None
+                if found.get(path) is None:
+                    why = "is missing"
+                elif found[path] != size:
+                    why = f"has {found[path]} bytes of {size}"
+                elif footers and not _ends_as_parquet(filesystem, path):
+                    why = "does not end as a Parquet file does"
+                if why:
+                    broken[day] = f"{path.removeprefix(folder.removesuffix(self.name))} {why}"
+            return broken
+
+    def damaged_days(self, days: Collection[dt.date] | None = None) -> dict[dt.date, str]:
+        """Those of the days, or of all, of which a file can't be read to its end, and why.
+
+        Reads every file once.
+        """
+        if days is not None and not days:
+            return {}
+        broken = self.faults()
         for day in self.days()["day"]:
+            if day in broken or (days is not None and day not in days):
+                continue
             try:
                 for _ in self.read([day]).to_batches():
                     pass
-            except (OSError, pa.ArrowInvalid, LakeError) as error:
-                broken[day] = readable(error)
-        return broken
+            except (OSError, pa.ArrowException, LakeError) as error:
+                broken[day] = f"{self.name}/day={day} can't be read: {readable(error)}"
+        return {day: why for day, why in sorted(broken.items()) if days is None or day in days}
 
     def compact(self, days: Collection[dt.date]) -> int:
         """Makes one file of the small files of each of the days; returns how many files went.
@@ -318,6 +365,9 @@ class DailyTable:
 ABANDONED_AFTER = dt.timedelta(hours=1)
 """When a file that no state names is not that of a writer about to commit."""
 
+PARQUET = b"PAR1"
+"""What a Parquet file begins and ends with."""
+
 TARGET_BYTES = 256 * 2**20
 """Size up to which compaction joins files."""
 
@@ -348,6 +398,11 @@ def fingerprint(texts: Iterable[str]) -> int:
 
 def _random_token() -> Sequence[Transaction]:
     return [Transaction(WRITER, secrets.randbits(63))]
+
+
+def _ends_as_parquet(filesystem: fs.FileSystem, path: str) -> bool:
+    with filesystem.open_input_file(path) as file:
+        return bool(file.read_at(len(PARQUET), file.size() - len(PARQUET)) == PARQUET)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import pyarrow.dataset as ds
 from pipeline.days import chunks
 from pipeline.engines import duckdb_engine
 from pipeline.errors import LakeError
+from pipeline.lake import damage
 
 PARTIALS_AT_ONCE = 500_000
 """Partials merged at once, about: bounds the memory. A prompt is never split."""
@@ -39,14 +40,15 @@ def _parts(partials: ds.Dataset) -> Iterator[tuple[ds.Dataset, int]]:
     sizes: dict[str, int] = {}
     usage_counts: dict[str, int] = {}
     unnamed = 0
-    for batch in partials.to_batches(columns=["prompt_id", "usage_count"]):
-        counted = pl.DataFrame(batch).group_by("prompt_id").agg(pl.len(), pl.col("usage_count").sum())
-        for prompt, rows, usage_count in counted.iter_rows():
-            if prompt is None:
-                unnamed += usage_count
-            else:
-                sizes[prompt] = sizes.get(prompt, 0) + rows
-                usage_counts[prompt] = usage_counts.get(prompt, 0) + usage_count
+    with damage.reading("Merging partials"):
+        for batch in partials.to_batches(columns=["prompt_id", "usage_count"]):
+            counted = pl.DataFrame(batch).group_by("prompt_id").agg(pl.len(), pl.col("usage_count").sum())
+            for prompt, rows, usage_count in counted.iter_rows():
+                if prompt is None:
+                    unnamed += usage_count
+                else:
+                    sizes[prompt] = sizes.get(prompt, 0) + rows
+                    usage_counts[prompt] = usage_counts.get(prompt, 0) + usage_count
     prompt_id = ds.field("prompt_id")
     if unnamed:
         yield partials.filter(prompt_id.is_null()), unnamed

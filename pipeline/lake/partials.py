@@ -21,7 +21,7 @@ from pipeline.database import Database
 from pipeline.days import chunks
 from pipeline.engines import duckdb_engine
 from pipeline.errors import LakeError
-from pipeline.lake import source
+from pipeline.lake import damage
 from pipeline.lake.delta_table import DailyTable, fingerprint
 from pipeline.lake.isolation import each_apart
 from pipeline.lake.usage_events import open_own_events
@@ -112,14 +112,15 @@ def open_partials(lake: str, rollup: Rollup = USAGE) -> DailyTable:
 class RollupReport:
     """What a rollup did: the stale days that it recomputed, the rows written, the events read.
 
-    ``failed``: the days that could not be recomputed, and why; they stay stale. ``held``: what the table
-    holds then, as ``DailyTable.days`` says.
+    ``failed``: the days that could not be recomputed, and why; they stay stale. ``repaired``: those
+    of which a file was damaged, and how. ``held``: what the table holds then, as ``DailyTable.days`` says.
     """
 
     days: list[dt.date]
     rows: int
     events: int
     failed: dict[dt.date, str] = field(default_factory=dict)
+    repaired: dict[dt.date, str] = field(default_factory=dict)
     held: pl.DataFrame = field(default_factory=pl.DataFrame, repr=False)
 
 
@@ -143,6 +144,8 @@ def roll_up_days(
 ) -> RollupReport:
     """Recomputes the partials of those of the given days that are stale; without ``days``, of all.
 
+    Stale are also those of which a file is missing or was cut off.
+
     :raises LakeConflictError: somebody wrote to the lake meanwhile; what was committed is complete.
     """
     with database.locked(Lock.LAKE):
@@ -151,10 +154,13 @@ def roll_up_days(
         events = open_own_events(database, lake)
         raw = events.days().select("day", "usage_count", "synced_high", made_from(rollup))
         sizes = dict(raw.select("day", "usage_count").iter_rows())
-        stale = stale_days(target, events, rollup)
+        broken = target.faults()
+        stale = sorted({*stale_days(target, events, rollup), *broken})
         if days is not None:
             stale = sorted(set(stale) & set(days))
-        lost = _lost_days(database, sizes, stale)
+        # Their partials are the last that is left of them.
+        lost = damage.note_lost_days(database, events) if stale else {}
+        lost = {day: why for day, why in lost.items() if day in stale}
         rows = 0
 
         def recompute(chunk: list[dt.date]) -> None:
@@ -177,7 +183,11 @@ def roll_up_days(
         ready = {day: sizes.get(day, 0) for day in stale if day not in lost}
         failed = lost | each_apart(chunks(ready, EVENTS_AT_ONCE), recompute)
         done = [day for day in stale if day not in failed]
-        return RollupReport(done, rows, sum(sizes.get(day, 0) for day in done), failed, target.days())
+        repaired = {day: why for day, why in broken.items() if day in done}
+        for why in repaired.values():
+            logger.warning("%s; it was made anew", why)
+        count = sum(sizes.get(day, 0) for day in done)
+        return RollupReport(done, rows, count, failed, repaired, target.days())
 
 
 def check_days(rollup: Rollup, partials: pl.DataFrame, usage_counts: Mapping[dt.date, int]) -> None:
@@ -196,20 +206,3 @@ def check_days(rollup: Rollup, partials: pl.DataFrame, usage_counts: Mapping[dt.
                     f"its rows by {dimension} count {found} events of {expected}",
                     "Nothing of it was written. Run it again, and please report it if it happens twice",
                 )
-
-
-def _lost_days(
-    database: Database, sizes: dict[dt.date, int], days: Collection[dt.date]
-) -> dict[dt.date, str]:
-    """Those of the days that Postgres does not have any more and the lake no longer has in full.
-
-    Their partials are the last that is left of them.
-    """
-    with database.engine.connect() as connection:
-        expired = source.expired_days(connection)
-    return {
-        day: f"The lake holds {sizes.get(day, 0)} events of {day}, and held {expired[day].usage_count} when"
-        " their raw rows were removed from Postgres. Restore this day of usage_events from the lake's backup."
-        for day in days
-        if day in expired and sizes.get(day, 0) < expired[day].usage_count
-    }

@@ -3,8 +3,9 @@
 ``<rollup>_monthly`` has a partition for each month: its quiet days merged, as far as ``covered_until``.
 ``<rollup>_total`` has one partition: the months that are covered to their end, merged. Both are made from
 the daily partials and say from which: ``events_version`` is a fingerprint of the days, or months, merged.
-A period whose fingerprint is not that of the days as they are now is not used: what it covers is merged
-from the days themselves. So they make a publish faster, and can't make it wrong.
+A period whose fingerprint is not that of the days as they are now is not used, nor one of which a file is
+missing or was cut off: what it covers is merged from the days themselves. So they make a publish faster, and
+can't make it wrong.
 """
 
 from __future__ import annotations
@@ -71,13 +72,14 @@ class State:
         """Opens the tables at their latest state; what does not fit together is left out of use."""
         self.daily = open_partials(lake, rollup)
         self.monthly, self.total = open_periods(lake, rollup)
+        broken = self.monthly.faults()
         self.days: Versions = dict(self.daily.days().select("day", "events_version").iter_rows())
         self.months = {
             month: covered
             for month, covered in _covered(self.monthly).items()
-            if covered.version == _made_from(self.days_of(month, covered.until))
+            if covered.version == _made_from(self.days_of(month, covered.until)) and month not in broken
         }
-        held = _covered(self.total).get(ALL_MONTHS)
+        held = None if self.total.faults() else _covered(self.total).get(ALL_MONTHS)
         self.whole = held if held and held.version == _made_from(self.months_until(held.until)) else None
 
     def days_of(self, month: dt.date, until: dt.date) -> Versions:

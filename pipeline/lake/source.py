@@ -160,16 +160,20 @@ def latest_sync_high(connection: Connection) -> int | None:
 
 @dataclass(frozen=True)
 class ExpiredDay:
-    """A day that the lake alone has. ``high``: raw rows with a smaller ``ingest_xid`` are in the lake."""
+    """A day that the lake alone has. ``high``: raw rows with a smaller ``ingest_xid`` are in the lake.
+
+    ``is_damaged``: when somebody last looked, the lake had not all of its events any more.
+    """
 
     usage_count: int
     high: int
+    is_damaged: bool = False
 
 
 def expired_days(connection: Connection) -> dict[dt.date, ExpiredDay]:
     """The days whose raw rows the retention job removes."""
     rows = connection.execute(select(stats_expired_day))
-    return {row.day: ExpiredDay(row.usage_count, row.high) for row in rows}
+    return {row.day: ExpiredDay(row.usage_count, row.high, row.damaged_at is not None) for row in rows}
 
 
 def record_damage(connection: Connection, days: Collection[dt.date], damaged: Collection[dt.date]) -> None:

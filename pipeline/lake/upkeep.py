@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from pipeline.database import Database
+from pipeline.lake import damage, source
 from pipeline.lake.delta_table import KEPT, DailyTable
+from pipeline.lake.isolation import each_apart
 from pipeline.lake.ownership import make_own
 from pipeline.lake.partials import USAGE, USERS, open_partials
 from pipeline.lake.periods import QUIET_AFTER, open_periods
@@ -31,10 +33,22 @@ def lake_tables(lake: str) -> Iterator[DailyTable]:
         yield from open_periods(lake, rollup)
 
 
+def damage_of(
+    lake: str, expired: Mapping[dt.date, source.ExpiredDay], look: damage.Look = damage.ends_of_files
+) -> list[damage.Damaged]:
+    """What of all tables of the lake is damaged.
+
+    :raises LakeError: the lake can't be listed.
+    """
+    events, *partials = lake_tables(lake)
+    return damage.find_damage(events, partials, expired, look)
+
+
 def compact(database: Database, lake: str) -> int:
     """Makes one file of the appends of each day that is quiet; returns how many files went.
 
-    The compacted days count as changed and are rolled up again by the next refresh.
+    The compacted days count as changed and are rolled up again by the next refresh. Those that can't be read
+    are noted (``pipeline.lake.damage``).
 
     :raises LakeConflictError: somebody wrote to the lake meanwhile; nothing was written.
     """
@@ -47,7 +61,14 @@ def compact(database: Database, lake: str) -> int:
             for day, files in table.days().select("day", "files").iter_rows()
             if files > 1 and day <= quiet_until
         ]
-        return table.compact(days)
+        joined = 0
+
+        def join(part: list[dt.date]) -> None:
+            nonlocal joined
+            joined += table.compact(part)
+
+        damage.note_unreadable(database, table.damaged_days(each_apart([days], join)))
+        return joined
 
 
 def clean(database: Database, lake: str, kept: dt.timedelta = KEPT) -> int:

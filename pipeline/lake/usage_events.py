@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from pipeline.database import Database
 from pipeline.days import chunks
-from pipeline.lake import source
+from pipeline.lake import damage, source
 from pipeline.lake.delta_table import DailyTable
 from pipeline.lake.flow import Hearer, Progress, now_and_then
 from pipeline.lake.isolation import each_apart
@@ -94,14 +94,16 @@ def claim_lake(database: Database, lake: str, *, discard: bool = False) -> bool:
 class SyncReport:
     """What a sync did. ``appended`` and ``replaced``: rows read, by day.
 
-    ``failed``: the days that could not be brought up to date, and why; they stay stale. ``held``: what the
-    lake holds then, as ``DailyTable.days`` says.
+    ``failed``: the days that could not be brought up to date, and why; they stay stale. ``repaired``: the
+    days whose files were damaged, and how; they were read again. ``held``: what the lake holds then, as
+    ``DailyTable.days`` says.
     """
 
     snapshot: source.Snapshot
     appended: dict[dt.date, int] = field(default_factory=dict)
     replaced: dict[dt.date, int] = field(default_factory=dict)
     failed: dict[dt.date, str] = field(default_factory=dict)
+    repaired: dict[dt.date, str] = field(default_factory=dict)
     held: pl.DataFrame = field(default_factory=pl.DataFrame, repr=False)
 
     @property
@@ -123,7 +125,9 @@ def sync_days(
     """Brings some days of the lake up to date with Postgres.
 
     Days with updated or deleted raw rows are replaced, and all are when ``replace`` is given; to the
-    others the new rows are appended. An expired day is never replaced: Postgres does not have it any more.
+    others the new rows are appended. A day of which a file is missing or was cut off is replaced, too. An
+    expired day is never replaced: Postgres does not have it any more. Each that the lake has not in full is
+    among the failed.
     ``progress`` is told with each batch how many rows were read, from another thread. No more than
     ``max_rows_per_second`` are read, if that is given.
 
@@ -145,6 +149,8 @@ def sync_days(
             expired = {day: kept for day, kept in source.expired_days(connection).items() if day in wanted}
             invalidated = source.invalidated_days(connection, first_day)
             whole = {day for day in wanted if replace or day in invalidated or None in invalidated}
+            broken = {day: why for day, why in table.faults().items() if day in wanted - expired.keys()}
+            whole |= broken.keys()
             whole -= expired.keys()
             marks = {day: held.get(day, source.WHOLE_DAY) for day in wanted}
             marks |= dict.fromkeys(whole, source.WHOLE_DAY)
@@ -154,7 +160,9 @@ def sync_days(
                 for day, kept in expired.items()
             }
             unread = source.unread_days(connection, snapshot, marks, first_day)
-        report = SyncReport(snapshot)
+        for day, why in sorted(broken.items()):
+            logger.warning("usage_events: %s: %s is read again from Postgres", why, day)
+        report = SyncReport(snapshot, repaired=broken)
         total = sum(unread.values())
         strays = expired.keys() & (unread.keys() | invalidated.keys())
         if database.replica and (unread or whole or strays):
@@ -194,9 +202,17 @@ def sync_days(
             _log(how_far(report.rows))
         _read_short_days_again(database, report, {d: n for d, n in unread.items() if d not in expired})
         files = dict(table.days().select("day", "files").iter_rows())
-        table.compact([day for day in report.appended if files.get(day, 0) > FILES_A_DAY])
+        crowded = [day for day in report.appended if files.get(day, 0) > FILES_A_DAY]
+        # What can't be read is named, and mended, by the rollup of these days.
+        each_apart([crowded], lambda days: _compact(table, days))
+        report.failed |= damage.note_unreadable(database, table.damaged_days(report.failed))
+        report.failed |= damage.note_lost_days(database, table)
         report.held = table.days()
     return report
+
+
+def _compact(table: DailyTable, days: list[dt.date]) -> None:
+    table.compact(days)
 
 
 def rows_at_once(total: int, max_rows_per_second: int | None) -> int:
@@ -281,7 +297,8 @@ def _append_strays(transfer: _Transfer) -> dict[dt.date, int]:
     with transfer.events() as reader:
         rows = pl.DataFrame(reader.cast(SCHEMA).read_all())
     if rows.height:
-        known = pl.DataFrame(transfer.table.read(transfer.marks).to_table(columns=["day", "id"]))
+        with damage.reading(f"Looking for events of {min(transfer.marks)} in the lake"):
+            known = pl.DataFrame(transfer.table.read(transfer.marks).to_table(columns=["day", "id"]))
         rows = rows.join(known, on=["day", "id"], how="anti")
     if rows.height:
         transfer.table.append(rows.to_arrow().cast(SCHEMA))

@@ -53,9 +53,12 @@ def stats_alerts(
     for channel, failure in done.failures.items():
         # No failure of the run: it would be told by the channel that does not work.
         context.log.warning(f"{channel}: {failure}")
+    for day, why in done.left_out.items():
+        context.log.warning(f"Judged without {day}: {why}")
     return dg.MaterializeResult(
         metadata={
             "raised": len(done.alerts),
+            "days_left_out": {day.isoformat(): why for day, why in done.left_out.items()},
             "alerts": dg.MetadataValue.md(_table(done)),
             "series_tested": done.tested,
             "alerts_told": done.told,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import os
 import uuid
 from collections.abc import Iterator
@@ -11,13 +10,12 @@ from pathlib import Path
 
 import dagster as dg
 import fasteners
-from dagster import DagsterEventType
 
 from pipeline.days import DayRange
 from pipeline.errors import LakeError, SettingsError
 from pipeline.files import own_folder
 from pipeline.orchestration.jobs import JOB, MAX_RUNTIME, UNLIMITED, range_tags, run_config
-from pipeline.orchestration.lake_assets import EVERY_DAY_PROCESSED
+from pipeline.orchestration.lake_assets import failed_days
 from pipeline.orchestration.running import BACKFILL, MANUAL
 from pipeline.refresh import raise_failed
 
@@ -101,16 +99,7 @@ def run_refresh(
         raise KeyboardInterrupt from None
     except LakeError:
         # What fails last, for want of a day that failed before, does not name the day.
-        raise_failed(_failed_days(instance, run_id))
+        raise_failed(failed_days(instance, run_id))
         raise
-    raise_failed(_failed_days(instance, run_id))
+    raise_failed(failed_days(instance, run_id))
     return run_id
-
-
-def _failed_days(instance: dg.DagsterInstance, run_id: str) -> dict[dt.date, str]:
-    failed: dict[dt.date, str] = {}
-    for entry in instance.all_logs(run_id, of_type=DagsterEventType.ASSET_CHECK_EVALUATION):
-        check = entry.asset_check_evaluation
-        if check and check.check_name == EVERY_DAY_PROCESSED:
-            failed |= {dt.date.fromisoformat(day): str(why.value) for day, why in check.metadata.items()}
-    return failed

@@ -7,8 +7,10 @@ from typing import Any
 
 import dagster as dg
 import polars as pl
+from dagster import DagsterEventType
 from pydantic import PositiveInt
 
+from pipeline import repair
 from pipeline.lake import partials, periods, usage_events
 from pipeline.lake.flow import Progress, now_and_then
 from pipeline.lake.partials import USAGE, USERS, Rollup
@@ -18,7 +20,8 @@ from pipeline.orchestration.resources import Stores
 from pipeline.orchestration.running import WRITERS, step
 from pipeline.orchestration.sources import observed_usage
 from pipeline.queries import query
-from pipeline.tables import prompt_usage
+from pipeline.refresh import raise_failed
+from pipeline.tables import prompt_stats, prompt_usage
 
 EVENTS_GROUP = "events"
 PARTIALS_GROUP = "partials"
@@ -129,11 +132,13 @@ def lake_assets(first_day: dt.date) -> list[dg.AssetsDefinition]:
                 "days_appended": len(report.appended),
                 "days_replaced": len(report.replaced),
                 "days_not_open": len(closed),
+                "days_repaired": _repaired(context, stores, report.repaired),
                 **watermark,
                 "seconds": round(time.perf_counter() - started, 3),
             },
             check_results=[_days_processed(report.failed)],
         )
+        raise_in_last_step(context, USAGE.daily, prompt_stats.name)
 
     @dg.multi_asset(
         name=USAGE.daily,
@@ -149,18 +154,20 @@ def lake_assets(first_day: dt.date) -> list[dg.AssetsDefinition]:
         days = _days(context)
         started = time.perf_counter()
         with step(context, stores) as database:
-            report = partials.roll_up_days(database, stores.lake, days)
+            report = repair.roll_up(database, stores.lake, stores.first_day, days)
         _add_days(context, days, report.held, {})
         yield dg.MaterializeResult(
-            metadata=_rolled_up(report, started), check_results=[_days_processed(report.failed)]
+            metadata=_rolled_up(context, stores, report, started),
+            check_results=[_days_processed(report.failed)],
         )
+        raise_in_last_step(context, prompt_stats.name)
 
     @dg.multi_asset(name="settle_usage", specs=_period_specs(USAGE, PARTIALS_GROUP, EACH_TICK), pool=WRITERS)
     def usage_periods(
         context: dg.AssetExecutionContext, stores: dg.ResourceParam[Stores]
     ) -> Iterator[dg.MaterializeResult[None]]:
         with step(context, stores) as database:
-            months = periods.settle(database, stores.lake, USAGE)
+            months = repair.settled(database, stores.lake, stores.first_day, USAGE)
         yield from _settled(stores, USAGE, months)
 
     @dg.multi_asset(
@@ -178,11 +185,11 @@ def lake_assets(first_day: dt.date) -> list[dg.AssetsDefinition]:
     ) -> Iterator[dg.MaterializeResult[None]]:
         started = time.perf_counter()
         with step(context, stores) as database:
-            report = partials.roll_up_days(database, stores.lake, rollup=USERS)
-            months = periods.settle(database, stores.lake, USERS)
+            report = repair.roll_up(database, stores.lake, stores.first_day, rollup=USERS)
+            months = repair.settled(database, stores.lake, stores.first_day, USERS)
         yield dg.MaterializeResult(
             asset_key=USERS.daily,
-            metadata=_rolled_up(report, started),
+            metadata=_rolled_up(context, stores, report, started),
             check_results=[_days_processed(report.failed)],
         )
         yield from _settled(stores, USERS, months)
@@ -236,12 +243,47 @@ def _days_processed(failed: Mapping[dt.date, str]) -> dg.AssetCheckResult:
     )
 
 
-def _rolled_up(report: partials.RollupReport, started: float) -> dict[str, Any]:
+def failed_days(instance: dg.DagsterInstance, run_id: str) -> dict[dt.date, str]:
+    """The days that the steps of a run could not process, and why."""
+    failed: dict[dt.date, str] = {}
+    for entry in instance.all_logs(run_id, of_type=DagsterEventType.ASSET_CHECK_EVALUATION):
+        check = entry.asset_check_evaluation
+        if check and check.check_name == EVERY_DAY_PROCESSED:
+            failed |= {dt.date.fromisoformat(day): str(why.value) for day, why in check.metadata.items()}
+    return failed
+
+
+def raise_in_last_step(context: dg.AssetExecutionContext, *later: str) -> None:
+    """Fails a run that ends without ``later`` assets, if it could not process some days.
+
+    Else a later step does: one that failed here would keep the other days from being published.
+
+    :raises LakeError: there are such days.
+    """
+    selected = context.run.asset_selection
+    if not later or (selected and not selected & {dg.AssetKey(name) for name in later}):
+        raise_failed(failed_days(context.instance, context.run.run_id))
+
+
+def _repaired(
+    context: dg.AssetExecutionContext, stores: Stores, days: Mapping[dt.date, str]
+) -> dict[str, str]:
+    """The days of which a file was damaged and is whole again, as metadata; told and logged."""
+    for day, why in days.items():
+        context.log.warning(f"{why}; {day} is repaired")
+    stores.repaired.update(days)
+    return {day.isoformat(): why for day, why in sorted(days.items())}
+
+
+def _rolled_up(
+    context: dg.AssetExecutionContext, stores: Stores, report: partials.RollupReport, started: float
+) -> dict[str, Any]:
     return {
         "dagster/row_count": int(report.held["usage_count"].sum()),
         "rows_out": report.rows,
         "rows_in": report.events,
         "days_recomputed": len(report.days),
+        "days_repaired": _repaired(context, stores, report.repaired),
         "bytes_of_table": int(report.held["bytes"].sum()),
         "seconds": round(time.perf_counter() - started, 3),
     }

@@ -26,6 +26,8 @@ class Stores:
         self.settings = settings
         self.progress: Hearer = lambda _progress: None
         """Told how far a read of raw events is; for who runs a job in this process, and watches."""
+        self.repaired: dict[dt.date, str] = {}
+        """Days whose files were damaged, how, and that were made anew; for the same."""
         self._given = database
 
     @cached_property

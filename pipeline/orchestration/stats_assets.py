@@ -7,17 +7,16 @@ from typing import Any
 
 import dagster as dg
 
-from pipeline import formats, tables
+from pipeline import formats, repair, tables
 from pipeline.lake.partials import USAGE, USERS
 from pipeline.lake.usage_events import TABLE
 from pipeline.orchestration import showing
 from pipeline.orchestration.explaining import Upstream, code_of_stats, explained
-from pipeline.orchestration.lake_assets import EACH_TICK, HOURLY, USERS_GROUP
+from pipeline.orchestration.lake_assets import EACH_TICK, HOURLY, USERS_GROUP, raise_in_last_step
 from pipeline.orchestration.resources import Stores
 from pipeline.orchestration.running import WRITERS, step
 from pipeline.orchestration.sources import observed_others, relations
-from pipeline.publish.publish import PublishReport, publish
-from pipeline.publish.values import publish_values
+from pipeline.publish.publish import PublishReport
 from pipeline.queries import query
 from pipeline.stats import drift
 from pipeline.stats.frames import windows
@@ -123,12 +122,8 @@ def stats_assets(*, write_back: bool) -> list[dg.AssetsDefinition]:
         context: dg.AssetExecutionContext, config: PublishConfig, stores: dg.ResourceParam[Stores]
     ) -> Iterator[dg.MaterializeResult[None]]:
         with step(context, stores) as database:
-            report = publish(
-                database,
-                stores.lake,
-                stores.first_day,
-                context.run.run_id,
-                users=config.users,
+            report = repair.published(
+                database, stores.lake, stores.first_day, context.run.run_id, users=config.users
             )
             sizes = relations(database, list(report.rows_written))
             if config.users:
@@ -156,6 +151,8 @@ def stats_assets(*, write_back: bool) -> list[dg.AssetsDefinition]:
                     **(_shown(report, name) if config.users else {}),
                 },
             )
+        # The others are published. That these are not has to be seen, though.
+        raise_in_last_step(context)
 
     @dg.multi_asset(
         name="publish_values",
@@ -176,7 +173,7 @@ def stats_assets(*, write_back: bool) -> list[dg.AssetsDefinition]:
         context: dg.AssetExecutionContext, stores: dg.ResourceParam[Stores]
     ) -> Iterator[dg.MaterializeResult[None]]:
         with step(context, stores) as database:
-            report = publish_values(database, stores.lake)
+            report = repair.values_published(database, stores.lake, stores.first_day)
             sizes = relations(database, list(report.rows_written))
         for name, rows in report.rows_written.items():
             yield dg.MaterializeResult(

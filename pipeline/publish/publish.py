@@ -24,7 +24,7 @@ from pipeline import tables
 from pipeline.database import Database
 from pipeline.days import ONE_DAY, DayRange
 from pipeline.engines import duckdb_engine
-from pipeline.lake import source
+from pipeline.lake import damage, source
 from pipeline.lake.partials import USAGE, stale_days
 from pipeline.lake.periods import State
 from pipeline.lake.usage_events import open_usage_events
@@ -195,7 +195,8 @@ def _days_of_prompts(
 ) -> pl.DataFrame:
     """The partials by day and prompt of those of the days that have any."""
     rows = state.daily.read(state.days.keys() & set(days)).filter(ds.field("dimension") == "prompt")
-    return pl.DataFrame(rows.to_table(columns=columns))
+    with damage.reading("Reading the partials by day and prompt"):
+        return pl.DataFrame(rows.to_table(columns=columns))
 
 
 def _counts(connection: Connection, days: pl.DataFrame, changed: Collection[dt.date]) -> dict[dt.date, int]:

@@ -17,6 +17,7 @@ import pyarrow.dataset as ds
 from sqlalchemy import Connection, Text, cast, select, text
 
 from pipeline.engines import duckdb_engine
+from pipeline.lake import damage
 from pipeline.lake.merge import merged
 from pipeline.lake.partials import SCHEMA, USERS
 from pipeline.lake.periods import State
@@ -93,7 +94,8 @@ def _grown_since(published: pl.DataFrame, held: pl.DataFrame) -> dict[dt.date, i
 
 
 def _pairs_of_new_events(lake: str, since: dict[dt.date, int]) -> pl.DataFrame:
-    events = open_usage_events(lake).read(since).to_table(columns=[*KEYS, "day", "ingest_xid"])
+    with damage.reading("Reading the new events of users"):
+        events = open_usage_events(lake).read(since).to_table(columns=[*KEYS, "day", "ingest_xid"])
     marks = pl.DataFrame(
         {"day": list(since), "mark": list(since.values())}, schema={"day": pl.Date, "mark": pl.Int64}
     )
@@ -105,10 +107,11 @@ def _write_changed(connection: Connection, state: State, pairs: pl.DataFrame) ->
     users = pa.array(pairs["user_id"].unique().to_list(), pa.string())
     partials = state.read().filter(ds.field("value").isin(users))
     # Batch by batch: those who used one prompt have used others, for years.
-    wanted = pl.concat(
-        pl.DataFrame(batch).join(pairs, left_on=["value", "prompt_id"], right_on=KEYS, how="semi")
-        for batch in chain([SCHEMA.empty_table()], partials.to_batches())
-    )
+    with damage.reading("Merging the partials of users"):
+        wanted = pl.concat(
+            pl.DataFrame(batch).join(pairs, left_on=["value", "prompt_id"], right_on=KEYS, how="semi")
+            for batch in chain([SCHEMA.empty_table()], partials.to_batches())
+        )
     totals = duckdb_engine.run("merged_partials", partials=ds.dataset(wanted.to_arrow()))
     return _write(connection, frames.user_prompt_stats(totals))
 

@@ -74,6 +74,12 @@ FAULTS = {
             SELECT '{PROMPT}', current_date - 1, high - 1 FROM stats_refresh ORDER BY id LIMIT 1"""
         ),
     ],
+    "lake_is_whole": [
+        f"UPDATE stats_expired_day SET usage_count = usage_count + 1 WHERE day = current_date - {DAYS[-1]}"
+    ],
+    "lake_can_be_read": [
+        f"UPDATE stats_expired_day SET usage_count = usage_count + 1 WHERE day = current_date - {DAYS[-1]}"
+    ],
     "source_fits": [
         "ALTER TABLE prompt_usage DROP COLUMN outfit",
         "ALTER TABLE prompt_usage ALTER COLUMN success TYPE text",

@@ -99,7 +99,7 @@ def test_a_damaged_file_is_said_in_words(database: Database, lake: str, tmp_path
     assert f"read again: {TODAY - ONE_DAY}" in reconciled.stdout
     assert "Restore these days of usage_events from the lake's backup" in reconciled.stderr
     assert "Traceback" not in reconciled.stderr
-    assert f"{TODAY - 40 * ONE_DAY}; restore" in status.stdout
+    assert f"usage_events of {TODAY - 40 * ONE_DAY}: Restore this day" in status.stdout
 
 
 def test_reconcile_lake_repairs_and_keep_up_follows(database: Database, lake: str) -> None:

@@ -234,7 +234,9 @@ def damaged_partition(deployment: Deployment) -> Iterator[list[str]]:
     yesterday = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)
     deployment.damage(yesterday.date())
     deployment.append(yesterday)
-    yield [f"the first of them {yesterday.date()}", f"read again: {yesterday.date()}"]
+    yield [f"repaired {yesterday.date()}"]
+    [(counted,)] = deployment.execute("SELECT usage_count FROM stats_refresh ORDER BY id DESC LIMIT 1")
+    assert counted == deployment.events
 
 
 @trouble("A number is said to be wrong")

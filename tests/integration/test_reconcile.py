@@ -12,12 +12,10 @@ import pytest
 from deltalake import DeltaTable
 
 from pipeline.database import Database
-from pipeline.errors import LakeError
-from pipeline.lake.partials import USAGE, USERS, open_partials
-from pipeline.lake.usage_events import open_usage_events
+from pipeline.lake.partials import USAGE, USERS
 from pipeline.reconcile import reconcile
-from pipeline.refresh import refresh
 from tests.conftest import FIRST_DAY, NewDatabase
+from tests.lake_files import delete_files, scribble_on_files, truncate_files
 from tests.oracle import assert_equals_recount
 from tests.published import Published, publish
 from tests.triggers import OFF, ON
@@ -62,32 +60,6 @@ def history(published: Published, lake: str) -> Iterator[Database]:
     """The same for a test alone."""
     with published.copy(lake) as database:
         yield database
-
-
-def files_of(lake: str, table: str, day: dt.date) -> list[Path]:
-    """The files that hold a day."""
-    uris = DeltaTable(f"{lake}/{table}").file_uris(file_pruning_predicate=[("day", "=", day.isoformat())])
-    return [Path(uri.removeprefix("file://")) for uri in uris]
-
-
-def delete_files(lake: str, table: str, day: dt.date) -> None:
-    """Somebody tidies up."""
-    for file in files_of(lake, table, day):
-        file.unlink()
-
-
-def truncate_files(lake: str, table: str, day: dt.date) -> None:
-    """A disk loses the end of a file."""
-    for file in files_of(lake, table, day):
-        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-
-
-def scribble_on_files(lake: str, table: str, day: dt.date) -> None:
-    """A disk returns something else; the end of the file, with its directory, is whole."""
-    for file in files_of(lake, table, day):
-        content = bytearray(file.read_bytes())
-        content[4 : len(content) // 3] = bytes(len(content) // 3 - 4)
-        file.write_bytes(content)
 
 
 def test_nothing_is_found_where_nothing_is_wrong(history: Database, lake: str) -> None:
@@ -193,22 +165,3 @@ def test_stats_edited_by_hand_are_corrected(history: Database, lake: str, change
     assert report.repaired == {}
     assert report.rows_corrected
     assert_equals_recount(history, FIRST_DAY)
-
-
-def test_day_that_can_not_be_read_does_not_hold_up_the_others(history: Database, lake: str) -> None:
-    delete_files(lake, "usage_events", OLD)
-    with psycopg.connect(history.conninfo) as app:
-        app.execute(INSERT, (PROMPT, USER, "studio", True, 1, None, NOW))
-        app.execute(INSERT, (PROMPT, USER, "studio", True, 1, None, NOW - 40 * ONE_DAY))
-    for _ in range(2):
-        with pytest.raises(LakeError, match=f"{OLD}"):
-            refresh(history, lake, FIRST_DAY)
-        with psycopg.connect(history.conninfo) as connection:
-            row = connection.execute(
-                "SELECT usage_count, pending_days FROM stats_refresh ORDER BY id DESC LIMIT 1"
-            ).fetchone()
-        assert row == (18, [OLD.isoformat()])
-    assert list(reconcile(history, lake, FIRST_DAY).repaired) == [OLD]
-    assert_equals_recount(history, FIRST_DAY)
-    assert open_usage_events(lake).damaged_days() == {}
-    assert open_partials(lake).damaged_days() == {}

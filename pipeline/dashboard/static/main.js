@@ -40,7 +40,7 @@ async function render() {
   const place = `${state.view} ${state.key ?? ""}`;
   show(view, shown !== null && shown !== place);
   shown = place;
-  if (view.freshness) fresh = { ...view.freshness, pendingDays: status?.pendingDays ?? [], timezone: timezoneOf(state, source), at: Date.now() };
+  if (view.freshness) fresh = { ...view.freshness, pendingDays: status?.pendingDays ?? [], damage: status?.damage ?? [], timezone: timezoneOf(state, source), at: Date.now() };
   sayFreshness();
 }
 
@@ -132,6 +132,11 @@ function warnings(since) {
     const days = fresh.pendingDays;
     found.push(h("p", { class: "notice warning" }, h("strong", {}, `${format.counted(days.length, "day")} could not be brought up to date: `),
       `${days.slice(0, 5).join(", ")}${days.length > 5 ? ", …" : ""}. ${days.length === 1 ? "Its" : "Their"} numbers are older than the others.`));
+  }
+  if (fresh.damage.length) {
+    const said = fresh.damage.slice(0, 5).map(({ table, day, remedy }) => `${table} of ${day}: ${remedy}`);
+    found.push(h("p", { class: "notice warning" }, h("strong", {}, `${format.counted(fresh.damage.length, "day")} of the lake can't be read. `),
+      `${said.join("; ")}${fresh.damage.length > 5 ? "; …" : ""}.`));
   }
   return found;
 }

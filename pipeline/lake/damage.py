@@ -1,0 +1,145 @@
+"""Files of the lake that can't be read: of which days, what helps, and where that is noted.
+
+A day of which Postgres has the raw rows is noted like a changed one, so that the next refresh reads it again.
+Of an expired day only a backup of the lake helps: ``stats_expired_day.damaged_at`` says so until the day is
+whole again, and every refresh fails and names it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import pyarrow as pa
+from deltalake.exceptions import DeltaError
+
+from pipeline.database import Database
+from pipeline.errors import LakeError, readable
+from pipeline.lake import source
+from pipeline.lake.delta_table import DailyTable
+
+logger = logging.getLogger(__name__)
+
+RESTORE = "Restore this day of usage_events from the lake's backup, then run prompt-stats refresh"
+RECONCILE = "prompt-stats reconcile"
+
+
+@contextmanager
+def reading(attempted: str) -> Iterator[None]:
+    """Makes an error of ours of what a library says of a file that can't be read.
+
+    :raises LakeError: a file can't be read.
+    """
+    try:
+        yield
+    except (DeltaError, OSError, pa.ArrowException) as error:
+        raise LakeError(
+            attempted,
+            readable(error),
+            f"See which file it is with prompt-stats check; {RECONCILE} makes anew what Postgres still has",
+        ) from error
+
+
+def lost_days(events: DailyTable, expired: Mapping[dt.date, source.ExpiredDay]) -> dict[dt.date, str]:
+    """The expired days that the lake no longer has in full, and why.
+
+    By the log and the lengths of the files alone; the files of days that were damaged before are read.
+    """
+    if not expired:
+        return {}
+    faults = events.faults()
+    held = dict(events.days().select("day", "usage_count").iter_rows())
+    suspected = {day for day, kept in expired.items() if kept.is_damaged and day not in faults}
+    unreadable = faults | (events.damaged_days(suspected) if suspected else {})
+    lost = {day: f"{unreadable[day]}. {RESTORE}" for day in sorted(expired.keys() & unreadable.keys())}
+    for day, kept in sorted(expired.items()):
+        if held.get(day, 0) < kept.usage_count:
+            lost[day] = (
+                f"The lake holds {held.get(day, 0)} events of {day}, and held {kept.usage_count} when their"
+                f" raw rows were removed from Postgres. {RESTORE}"
+            )
+    return lost
+
+
+def note_lost_days(database: Database, events: DailyTable) -> dict[dt.date, str]:
+    """Looks for :func:`lost_days`, keeps in Postgres which there are, and returns them."""
+    with database.engine.connect() as connection:
+        expired = source.expired_days(connection)
+    lost = lost_days(events, expired)
+    known = {day for day, kept in expired.items() if kept.is_damaged}
+    if known != lost.keys():
+        with database.engine.begin() as connection:
+            source.record_damage(connection, known | lost.keys(), lost.keys())
+        for day in sorted(lost.keys() - known):
+            logger.error("%s: %s", day, lost[day])
+        for day in sorted(known - lost.keys()):
+            logger.warning("%s: the lake has it in full again", day)
+    return lost
+
+
+def note_unreadable(database: Database, days: Mapping[dt.date, str]) -> dict[dt.date, str]:
+    """Notes that raw events of some days can't be read; returns what is wrong with each, and what helps."""
+    if not days:
+        return {}
+    with database.engine.begin() as connection:
+        lost = source.expired_days(connection).keys() & days.keys()
+        source.record_damage(connection, lost, lost)
+        if days.keys() - lost:
+            source.read_again(connection, sorted(days.keys() - lost))
+    noted = {}
+    for day, why in sorted(days.items()):
+        noted[day] = f"{why}. {RESTORE if day in lost else 'The next refresh reads the day again'}"
+        logger.warning("%s: %s", day, noted[day])
+    return noted
+
+
+def is_lost(reason: str) -> bool:
+    """Whether a day's reason is one against which only a backup helps."""
+    return reason.endswith(RESTORE)
+
+
+class Damaged(NamedTuple):
+    """A day, or the first of a longer period, of which a file of a table can't be read; and what helps."""
+
+    table: str
+    day: dt.date
+    why: str
+    remedy: str
+
+
+Look = Callable[[DailyTable], Mapping[dt.date, str]]
+
+
+def ends_of_files(table: DailyTable) -> Mapping[dt.date, str]:
+    """Looks whether all files are there, as long as they should be, and end as they should."""
+    return table.faults(footers=True)
+
+
+def whole_files(table: DailyTable) -> Mapping[dt.date, str]:
+    """Reads all files."""
+    return table.damaged_days()
+
+
+def find_damage(
+    events: DailyTable,
+    partials: Iterable[DailyTable],
+    expired: Mapping[dt.date, source.ExpiredDay],
+    look: Look = ends_of_files,
+) -> list[Damaged]:
+    """What of the lake is damaged, in order of tables and days; changes nothing.
+
+    :raises LakeError: the lake can't be listed.
+    """
+    lost = {day: why.removesuffix(f". {RESTORE}") for day, why in lost_days(events, expired).items()}
+    found = [
+        Damaged(events.name, day, why, RESTORE if day in expired else f"Run {RECONCILE}")
+        for day, why in sorted({**look(events), **lost}.items())
+    ]
+    return found + [
+        Damaged(table.name, day, why, f"Run {RECONCILE}")
+        for table in partials
+        for day, why in sorted(look(table).items())
+    ]

@@ -1,0 +1,129 @@
+"""The steps of a refresh that read the lake, each with another try after what can't be read was made anew.
+
+What a disk did to a file shows when the file is read. Raw events are then read again from Postgres, partials
+computed again from raw events. Of an expired day Postgres has no raw events: it is noted
+(``pipeline.lake.damage``), and the step fails if it can't do without.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from collections.abc import Callable, Collection
+from typing import Any, TypeVar
+
+from pipeline.database import Database
+from pipeline.errors import LakeConflictError, LakeError
+from pipeline.lake import damage, periods
+from pipeline.lake.partials import USAGE, USERS, Rollup, RollupReport, open_partials, roll_up_days
+from pipeline.lake.usage_events import open_usage_events, sync_days
+from pipeline.locks import Lock
+from pipeline.publish.publish import PublishReport, publish
+from pipeline.publish.values import ValuesReport, publish_values
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+def roll_up(
+    database: Database,
+    lake: str,
+    first_day: dt.date,
+    days: Collection[dt.date] | None = None,
+    rollup: Rollup = USAGE,
+) -> RollupReport:
+    """As ``roll_up_days``; a day whose raw events can't be read is read again from Postgres first."""
+    report = roll_up_days(database, lake, days, rollup)
+    failed = {day: why for day, why in report.failed.items() if not damage.is_lost(why)}
+    if not failed:
+        return report
+    noted = read_again(database, lake, first_day, failed)
+    again = roll_up_days(database, lake, failed, rollup)
+    still = {day: noted.get(day, why) for day, why in again.failed.items()}
+    return RollupReport(
+        sorted({*report.days, *again.days}),
+        report.rows + again.rows,
+        report.events + again.events,
+        {day: why for day, why in report.failed.items() if day not in failed} | still,
+        report.repaired | {day: why for day, why in noted.items() if day not in still},
+        again.held,
+    )
+
+
+def settled(database: Database, lake: str, first_day: dt.date, rollup: Rollup) -> list[dt.date]:
+    """As ``settle``."""
+    return _repaired(database, lake, first_day, lambda: periods.settle(database, lake, rollup))
+
+
+def published(
+    database: Database, lake: str, first_day: dt.date, run_id: str | None = None, *, users: bool = True
+) -> PublishReport:
+    """As ``publish``."""
+    return _repaired(
+        database, lake, first_day, lambda: publish(database, lake, first_day, run_id, users=users)
+    )
+
+
+def values_published(database: Database, lake: str, first_day: dt.date) -> ValuesReport:
+    """As ``publish_values``."""
+    return _repaired(database, lake, first_day, lambda: publish_values(database, lake))
+
+
+def read_again(
+    database: Database, lake: str, first_day: dt.date, days: Collection[dt.date] | None = None
+) -> dict[dt.date, str]:
+    """Reads those raw events of some days, or of all, that the lake can't give again from Postgres.
+
+    Returns what was wrong with which day; whether that helped is for the next reader to see.
+    """
+    with database.locked(Lock.LAKE):
+        unreadable = open_usage_events(lake).damaged_days(days)
+    noted = damage.note_unreadable(database, unreadable)
+    wanted = [day for day, why in noted.items() if not damage.is_lost(why)]
+    if wanted:
+        sync_days(database, lake, first_day, wanted, replace=True)
+    return noted
+
+
+def _repaired(database: Database, lake: str, first_day: dt.date, work: Callable[[], T]) -> T:
+    """Does the work; where it fails for want of a file, once more when that was made anew.
+
+    :raises LakeError: nothing could be made anew, or that did not help.
+    """
+    try:
+        return work()
+    except LakeConflictError:
+        raise
+    except LakeError:
+        lost = _make_anew(database, lake, first_day)
+        if lost is None:
+            raise
+    try:
+        return work()
+    except LakeError as error:
+        if not lost:
+            raise
+        day, why = min(lost.items())
+        wrong = f"{len(lost)} days can't be read, the first of them {day}: {why}"
+        raise LakeError(error.attempted, wrong, "The published stats stay as they were") from error
+
+
+def _make_anew(database: Database, lake: str, first_day: dt.date) -> dict[dt.date, str] | None:
+    """Makes anew all that can't be read; returns the days that are lost; None: everything can be read."""
+    noted = read_again(database, lake, first_day)
+    found: dict[str, Any] = {}
+    for rollup in (USAGE, USERS):
+        with database.locked(Lock.LAKE):
+            for table in (open_partials(lake, rollup), *periods.open_periods(lake, rollup)):
+                if broken := table.damaged_days():
+                    for why in broken.values():
+                        logger.warning("%s; it is made anew", why)
+                    table.replace(broken, table.schema.empty_table())
+                    found[table.name] = broken
+    if not (noted or found):
+        return None
+    for rollup in (USAGE, USERS):
+        roll_up_days(database, lake, rollup=rollup)
+        periods.settle(database, lake, rollup)
+    return {day: why for day, why in noted.items() if damage.is_lost(why)}

@@ -1,0 +1,47 @@
+"""What a disk, or somebody who tidies up, does to files of a lake."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+from deltalake import DeltaTable
+
+
+def files_of(lake: str, table: str, day: dt.date | None = None) -> list[Path]:
+    """The files that hold a day, or all of a table."""
+    only = [("day", "=", day.isoformat())] if day else None
+    uris = DeltaTable(f"{lake}/{table}").file_uris(file_pruning_predicate=only)
+    return [Path(uri.removeprefix("file://")) for uri in uris]
+
+
+def delete_files(lake: str, table: str, day: dt.date | None = None) -> None:
+    """Somebody tidies up."""
+    for file in files_of(lake, table, day):
+        file.unlink()
+
+
+def empty_files(lake: str, table: str, day: dt.date | None = None) -> None:
+    """A disk was full."""
+    for file in files_of(lake, table, day):
+        file.write_bytes(b"")
+
+
+def truncate_files(lake: str, table: str, day: dt.date | None = None) -> None:
+    """A disk loses the end of a file."""
+    for file in files_of(lake, table, day):
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def overwrite_files(lake: str, table: str, day: dt.date | None = None) -> None:
+    """A disk returns something else, as long as what was there."""
+    for file in files_of(lake, table, day):
+        file.write_bytes(bytes(file.stat().st_size))
+
+
+def scribble_on_files(lake: str, table: str, day: dt.date | None = None) -> None:
+    """A disk returns something else; the end of the file, with its directory, is whole."""
+    for file in files_of(lake, table, day):
+        content = bytearray(file.read_bytes())
+        content[4 : len(content) // 3] = bytes(len(content) // 3 - 4)
+        file.write_bytes(content)
