@@ -30,7 +30,6 @@ The folders, in the order in which the data passes through them:
     The command line, ``prompt-stats``.
 
 Beside them: ``definitions`` (what Dagster loads), ``refresh`` (the steps in order, without Dagster),
-``repair`` (the steps, with what can't be read made anew),
 ``repair`` (the steps again, after what can't be read was made anew),
 ``reconcile`` (compares everything with what it was made from), ``retention`` (removes raw rows that the lake
 has), ``erasure`` (removes a person's events), ``rejected`` (events that could not be taken), ``coverage``

@@ -8,6 +8,8 @@
     The stats tables count the same events.
 ``recount``
     A sample of prompts, recounted from the raw events.
+``compared``
+    What is published of them beside the recount.
 ``days``
     Day by day: lake and Postgres; as much use as on the same weekday before.
 ``files``

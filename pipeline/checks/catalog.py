@@ -114,9 +114,10 @@ CHECKS = (
         Severity.ERROR,
         Cadence.NIGHTLY,
         "Recounts the 10 most used prompts, and 40 others each night, from the raw events, and compares each"
-        " day and the total exactly.",
-        "Run `prompt-stats backfill --from DAY --to DAY` for the days named, or `prompt-stats reconcile`;"
-        " please report it if nobody changed the stats or the lake.",
+        " day, the total, scenes, environments, outfits and users exactly, percentiles within their bounds;"
+        " and the stats of all prompts with what those of each add up to.",
+        "Run `prompt-stats reconcile`, which compares everything and repairs; please report it if nobody"
+        " changed the stats or the lake.",
         recount.prompts_equal_recount,
     ),
     Check(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 import polars as pl
-from sqlalchemy import TextClause, text
+from sqlalchemy import Connection, TextClause, text
 
 from pipeline import formats
 from pipeline.database import Database
@@ -80,14 +81,25 @@ def rows(
     schema: Mapping[str, Any],
     parameters: Mapping[str, Any] | None = None,
 ) -> pl.DataFrame:
-    """The rows of a query, with ids as text; the query can change nothing and ends in time."""
+    """The rows of a query, with ids as text, as :func:`reading` sees them."""
+    with reading(subject) as connection:
+        return frame_of(connection.execute(statement, parameters or {}), schema)
+
+
+@contextmanager
+def reading(subject: Subject) -> Iterator[Connection]:
+    """One state of the whole database for some queries, which can change nothing and end in time.
+
+    What row level security would hide is an error: a check that sees less than there is would find nothing.
+    """
     with subject.database.engine.begin() as connection:
-        connection.execute(text("SET TRANSACTION READ ONLY"))
+        connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
+        connection.execute(text("SET LOCAL row_security = off"))
         connection.execute(
             text("SELECT set_config('statement_timeout', :limit, true)"),
             {"limit": f"{LONGEST_QUERY.total_seconds():.0f}s"},
         )
-        return frame_of(connection.execute(statement, parameters or {}), schema)
+        yield connection
 
 
 def plural(number: int, noun: str) -> str:

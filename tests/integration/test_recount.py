@@ -1,0 +1,170 @@
+"""The recount of a sample finds a wrong number in every table and column, and what it names repairs it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from sqlalchemy import DateTime, Table, Text
+from sqlalchemy.dialects.postgresql import UUID
+
+from pipeline import tables
+from pipeline.checks import recount
+from pipeline.checks.catalog import CHECKS, make
+from pipeline.checks.recount import prompts_equal_recount
+from pipeline.checks.report import Report, Subject
+from pipeline.database import Database
+from pipeline.reconcile import reconcile
+from pipeline.refresh import refresh
+from pipeline.retention import retain
+from pipeline.stats.percentiles import PERCENTILES
+from tests.conftest import FIRST_DAY, NewDatabase
+from tests.roles import as_role
+
+RETAINED = 10
+PROMPTS = [uuid.UUID(int=number) for number in range(1, 4)]
+
+HISTORY = """
+    INSERT INTO prompts (id, name, template)
+    SELECT lpad(n::text, 32, '0')::uuid, 'n', 't' FROM generate_series(1, 4) AS n;
+
+    INSERT INTO prompt_usage
+        (prompt_id, user_id, scene, outfit, success, generation_time_ms, error_message, created_at)
+    SELECT lpad((n % 3 + 1)::text, 32, '0')::uuid,
+           CASE WHEN n % 5 > 0 THEN lpad((n % 7)::text, 32, '0')::uuid END,
+           (ARRAY['cafe', '', NULL])[n % 3 + 1], (ARRAY['suit', NULL])[n % 2 + 1],
+           n % 10 <> 0, nullif(n * day, 0), CASE WHEN n % 10 = 0 THEN 'out of memory' END,
+           now() - day * interval '1 day'
+    FROM unnest(ARRAY[0, 1, 5, 20, 40]) AS day, generate_series(1, 30) AS n;
+
+    ALTER TABLE prompt_usage ALTER prompt_id DROP NOT NULL;
+    INSERT INTO prompt_usage (scene, success) VALUES ('cafe', true), (NULL, false);
+    INSERT INTO prompt_usage (prompt_id, user_id, created_at)
+    VALUES (lpad('1', 32, '0')::uuid, lpad('1', 32, '0')::uuid, NULL);
+"""
+
+UNTRACED = {"favorite_count", "is_favorite", "stats_as_of"}
+"""Favourites change without a trace, and when a row was written is no count."""
+RECOUNTED = [*tables.STATS_TABLES, tables.user_prompt_stats]
+
+
+@pytest.fixture(scope="module")
+def subject(
+    new_database: NewDatabase, migrated_template: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Subject]:
+    """Events of weeks, those of the first in the lake alone. For all tests: each mends what it breaks."""
+    lake = str(tmp_path_factory.mktemp("lake"))
+    with new_database(migrated_template) as database:
+        with psycopg.connect(database.conninfo) as app:
+            app.execute(HISTORY.encode())
+        retain(database, lake, FIRST_DAY, RETAINED)
+        yield Subject(database, lake, FIRST_DAY)
+
+
+def plant(database: Database, statement: str) -> int:
+    with psycopg.connect(database.conninfo) as connection:
+        return connection.execute(statement.encode()).rowcount
+
+
+def assert_finds(subject: Subject, table: Table, column: str) -> Report:
+    report = prompts_equal_recount(subject)
+    assert not report.passed, f"{table.name}.{column}"
+    assert report.figures["users_recounted"]
+    assert report.figures["days_left_out"] == 0
+    return report
+
+
+def wrong(column: str, kind: object) -> str:
+    if isinstance(kind, DateTime):
+        return f"{column} - interval '1 microsecond'"
+    # Percentiles are estimates, within 2 %.
+    return f"{column} * 1.05" if column in PERCENTILES else f"{column} + 1"
+
+
+@pytest.mark.parametrize("table", RECOUNTED, ids=lambda table: table.name)
+def test_a_wrong_number_is_found_and_repaired_by_what_is_named(subject: Subject, table: Table) -> None:
+    assert prompts_equal_recount(subject).passed
+    columns = [
+        column
+        for column in table.c
+        if not isinstance(column.type, UUID | Text) and column.name not in UNTRACED and column.name != "day"
+    ]
+    assert len(columns) >= 2
+    first = f"ctid = (SELECT min(ctid) FROM {table.name} WHERE {{}} IS NOT NULL)"
+    for column in columns:
+        name = column.name
+        changed = wrong(name, column.type)
+        where = first.format(name)
+        assert plant(subject.database, f"UPDATE {table.name} SET {name} = {changed} WHERE {where}")
+        report = assert_finds(subject, table, name)
+        assert any(name in row["differs"] for row in report.worst), report.worst
+        assert {row["repair"] for row in report.worst} == {"prompt-stats reconcile"}
+    assert reconcile(subject.database, subject.lake, FIRST_DAY).lost == {}
+    assert prompts_equal_recount(subject).passed
+
+
+@pytest.mark.parametrize("table", RECOUNTED, ids=lambda table: table.name)
+def test_a_row_that_is_lost_is_found_and_comes_back(subject: Subject, table: Table) -> None:
+    where = f"ctid = (SELECT min(ctid) FROM {table.name} WHERE usage_count > 0)"
+    if "usage_count" not in table.c:
+        where = f"ctid = (SELECT min(ctid) FROM {table.name})"
+    assert plant(subject.database, f"DELETE FROM {table.name} WHERE {where}") == 1
+    if table is not tables.prompt_stats:
+        # A prompt that is gone is no longer of the sample: stats_add_up finds it.
+        assert_finds(subject, table, "a row")
+    [adds_up] = [check for check in CHECKS if check.name == "stats_add_up"]
+    assert table is not tables.prompt_stats or not make(adds_up, subject).passed
+    reconcile(subject.database, subject.lake, FIRST_DAY)
+    assert prompts_equal_recount(subject).passed
+
+
+def test_users_are_compared_by_sample_where_there_are_many(
+    subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recount, "USERS_AT_ONCE", 6)
+    assert prompts_equal_recount(subject).passed
+    # Of those that are not of the sample, too: the sums differ.
+    plant(subject.database, "UPDATE user_prompt_stats SET failure_count = failure_count + 1")
+    assert_finds(subject, tables.user_prompt_stats, "failure_count")
+    reconcile(subject.database, subject.lake, FIRST_DAY)
+
+
+def test_users_that_are_behind_are_compared_as_of_then(subject: Subject) -> None:
+    plant(
+        subject.database,
+        "INSERT INTO prompt_usage (prompt_id, user_id, success)"
+        f" VALUES ('{PROMPTS[0]}', gen_random_uuid(), true)",
+    )
+    refresh(subject.database, subject.lake, FIRST_DAY, users=False)
+    report = prompts_equal_recount(subject)
+    assert (report.passed, report.figures["users_recounted"]) == (True, True)
+    plant(subject.database, "UPDATE prompt_usage SET success = NOT success WHERE created_at > current_date")
+    refresh(subject.database, subject.lake, FIRST_DAY, users=False)
+    report = prompts_equal_recount(subject)
+    assert (report.passed, report.figures["users_recounted"]) == (True, False)
+    refresh(subject.database, subject.lake, FIRST_DAY)
+    assert prompts_equal_recount(subject).figures["users_recounted"]
+
+
+def test_a_check_that_does_not_see_everything_says_so(subject: Subject) -> None:
+    with as_role(subject.database, "pipeline") as seen:
+        own = Subject(seen, subject.lake, FIRST_DAY)
+        names = ("prompts_equal_recount", "lake_equals_postgres")
+        looked = [check for check in CHECKS if check.name in names]
+        assert all(make(check, own).passed for check in looked)
+        plant(
+            subject.database,
+            "ALTER TABLE prompt_usage ENABLE ROW LEVEL SECURITY;"
+            " CREATE POLICY everything ON prompt_usage USING (true)",
+        )
+        for check in looked:
+            report = make(check, own)
+            assert not report.passed
+            assert "can't be made" in report.summary
+            assert "row-level security" in report.summary
+        plant(
+            subject.database,
+            "DROP POLICY everything ON prompt_usage; ALTER TABLE prompt_usage DISABLE ROW LEVEL SECURITY",
+        )
