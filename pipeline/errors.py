@@ -13,7 +13,8 @@ The tree::
     └── LakeError            the lake can't be read or written
         ├── LakeConflictError    another process wrote to the lake first: run the step again
         ├── LakeOwnerError       it is another database's, or this one's is elsewhere
-        └── LakeFlushError       what was written to the lake can't be flushed to disk
+        ├── LakeFlushError       what was written to the lake can't be flushed to disk
+        └── LostDaysError        the lake lost days that Postgres has no more; all else was done
 
 Each text says what was attempted, what was wrong, and what to do. Addresses in it have no credentials.
 """
@@ -71,6 +72,10 @@ class NotificationError(PromptStatsError):
 
 class LakeError(PromptStatsError):
     """The lake can't be read or written."""
+
+
+class LostDaysError(LakeError):
+    """The lake lost days that Postgres does not have any more; all else was done."""
 
 
 class LakeConflictError(LakeError):

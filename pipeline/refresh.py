@@ -17,7 +17,7 @@ from sqlalchemy import select, text
 from pipeline import repair
 from pipeline.database import Database
 from pipeline.days import ONE_DAY, DayRange
-from pipeline.errors import LakeError
+from pipeline.errors import LakeError, LostDaysError
 from pipeline.lake import source
 from pipeline.lake.damage import is_lost
 from pipeline.lake.ownership import Ownership, identify
@@ -126,6 +126,7 @@ def refresh(
     ``users``, ``values``: the stats of users, and those counted by value from all raw events, too. They cost
     more and need not be every few minutes.
 
+    :raises LostDaysError: the lake lost expired days; the others are published.
     :raises LakeError: some days could not be processed, or read by value; the others are published.
     """
     wanted = plan_refresh(database, lake, first_day).days if days is None else days
@@ -145,12 +146,13 @@ def refresh(
 def raise_failed(failed: Mapping[dt.date, str]) -> None:
     """Says which days could not be processed, if any.
 
-    :raises LakeError: there are such days.
+    :raises LostDaysError: there are such days, and only a backup of the lake helps.
+    :raises LakeError: there are others.
     """
     if failed:
         day, reason = min(failed.items())
         is_over = all(is_lost(each) for each in failed.values())
-        raise LakeError(
+        raise (LostDaysError if is_over else LakeError)(
             f"Processing {len(failed)} days, the first of them {day}",
             reason.rstrip("."),
             "The other days are published" + ("" if is_over else "; the next refresh tries these again"),

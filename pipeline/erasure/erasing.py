@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from pipeline import tables
 from pipeline.database import Database
 from pipeline.erasure import removal, search
 from pipeline.erasure.person import Person, read_person
-from pipeline.errors import LakeError
+from pipeline.errors import LakeError, LostDaysError
 from pipeline.lake import source
 from pipeline.lake.isolation import each_apart
 from pipeline.lake.ownership import make_own
@@ -98,8 +99,11 @@ def erase_user(
     # Those that can't be read are made anew, so that what was in them is known.
     suspects = days.keys() | unreadable.keys()
     unnoted = [day for day in suspects if day not in removed and day not in noted]
-    raise_failed(sync_days(database, lake, first_day, unnoted, replace=True).failed)
-    refresh(database, lake, first_day)
+    # A day that is lost is named by the search, and does not keep the others from being erased.
+    with suppress(LostDaysError):
+        raise_failed(sync_days(database, lake, first_day, unnoted, replace=True).failed)
+    with suppress(LostDaysError):
+        refresh(database, lake, first_day)
     files = clean(database, lake, NOTHING_KEPT)
     try:
         publish_values(database, lake)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -64,10 +64,14 @@ def lost_days(events: DailyTable, expired: Mapping[dt.date, source.ExpiredDay]) 
     return lost
 
 
-def note_lost_days(database: Database, events: DailyTable) -> dict[dt.date, str]:
-    """Looks for :func:`lost_days`, keeps in Postgres which there are, and returns them."""
+def note_lost_days(
+    database: Database, events: DailyTable, days: Collection[dt.date] | None = None
+) -> dict[dt.date, str]:
+    """Looks for :func:`lost_days` among some days or all, keeps in Postgres which there are, returns them."""
     with database.engine.connect() as connection:
         expired = source.expired_days(connection)
+    if days is not None:
+        expired = {day: kept for day, kept in expired.items() if day in days}
     lost = lost_days(events, expired)
     known = {day for day, kept in expired.items() if kept.is_damaged}
     if known != lost.keys():

@@ -159,8 +159,7 @@ def roll_up_days(
         if days is not None:
             stale = sorted(set(stale) & set(days))
         # Their partials are the last that is left of them.
-        lost = damage.note_lost_days(database, events) if stale else {}
-        lost = {day: why for day, why in lost.items() if day in stale}
+        lost = damage.note_lost_days(database, events, stale)
         rows = 0
 
         def recompute(chunk: list[dt.date]) -> None:

@@ -21,6 +21,7 @@ from pipeline.checks.report import Subject
 from pipeline.database import Database
 from pipeline.days import DayRange
 from pipeline.definitions import build_definitions
+from pipeline.erasure import erase_user
 from pipeline.errors import LakeError
 from pipeline.lake.partials import USAGE, USERS
 from pipeline.lake.upkeep import lake_tables
@@ -202,6 +203,18 @@ def test_an_expired_day_is_named_by_all_until_it_is_restored(
     assert f"{OLD}: the lake has it in full again" in caplog.text
     assert reading.status(history, lake, FIRST_DAY)["damaged_days"] == []
     assert reading.status(history, lake, FIRST_DAY)["usage_count"] == 152
+
+
+def test_a_lost_day_does_not_keep_the_others_from_an_erasure(history: Database, lake: str) -> None:
+    retain(history, lake, FIRST_DAY, days=10)
+    truncate_files(lake, "usage_events", OLD)
+    report = erase_user(history, lake, FIRST_DAY, str(USER))
+    assert list(report.unread) != []
+    assert any(f"{OLD}" in place for place in report.unread)
+    assert report.events == 120
+    with psycopg.connect(history.conninfo) as app:
+        days = app.execute("SELECT DISTINCT day FROM prompt_daily_stats").fetchall()
+    assert days == [(OLD,)]
 
 
 def test_a_run_of_the_schedule_repairs_or_fails_and_says_so(history: Database, lake: str) -> None:

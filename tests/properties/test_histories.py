@@ -32,13 +32,16 @@ from psycopg.conninfo import conninfo_to_dict
 
 from pipeline.database import Database
 from pipeline.erasure import erase_user
-from pipeline.lake.upkeep import keep_up
+from pipeline.lake import partials
+from pipeline.lake.upkeep import keep_up, lake_tables
+from pipeline.lake.usage_events import TABLE, open_usage_events
 from pipeline.reconcile import reconcile
 from pipeline.refresh import plan_refresh, refresh
 from pipeline.retention import retain
 from pipeline.schema import migrate
 from tests.conftest import FIRST_DAY, NewDatabase
 from tests.lake import open_to_write
+from tests.lake_files import delete_files, scribble_on_files, truncate_files
 from tests.neighbour import Neighbour, contents, make_tables, named
 from tests.oracle import assert_equals_recount
 
@@ -86,6 +89,8 @@ EVENT = st.fixed_dictionaries(
         "at": AGES.map(lambda age: None if age is None else NOW - dt.timedelta(days=age)),
     }
 )
+HARMS = [delete_files, truncate_files, scribble_on_files]
+DAMAGED = [TABLE, partials.USAGE.daily, partials.USERS.daily, partials.USAGE.total]
 EVENTS = st.lists(EVENT, min_size=1, max_size=5)
 
 
@@ -284,6 +289,31 @@ class History(RuleBasedStateMachine):
         self.app.execute(COPY_TAKEN.encode())
         self.app.execute("DELETE FROM expired_rows WHERE user_id = %s", (user,))
         assert erase_user(self.database, self.lake, FIRST_DAY, str(user)).found == {}
+
+    @precondition(lambda self: self.slow is None)
+    @rule(user=st.sampled_from(USERS), late=EVENTS, users=st.booleans())
+    def erase_twice(self, user: uuid.UUID, late: list[dict[str, Any]], *, users: bool) -> None:
+        """Events come late in between, some of the same person and some of days that the lake alone has."""
+        self.erase(user)
+        self.append(late)
+        if users:
+            refresh(self.database, self.lake, FIRST_DAY, users=users)
+        self.erase(user)
+        refresh(self.database, self.lake, FIRST_DAY)
+        left = self.app.execute("SELECT count(*) FROM user_prompt_stats WHERE user_id = %s", (user,))
+        assert left.fetchone() == (0,)
+
+    @precondition(lambda self: self.slow is None)
+    @rule(table=st.sampled_from(DAMAGED), harm=st.sampled_from(HARMS))
+    def damage(self, table: str, harm: Callable[[str, str, dt.date], None]) -> None:
+        """A disk loses a day that Postgres has, or something that is made of it."""
+        expired = {row[0] for row in self.app.execute("SELECT day FROM stats_expired_day")}
+        [held] = [each.days()["day"] for each in lake_tables(self.lake) if each.name == table]
+        for day in sorted(set(held) - expired)[:1]:
+            harm(self.lake, table, day)
+            # What only reading shows, of a day that nobody reads, is found at night.
+            mend = reconcile if harm is scribble_on_files else refresh
+            mend(self.database, self.lake, FIRST_DAY)
 
     @rule(first=st.integers(0, 12), length=st.integers(1, 5), replace=st.booleans())
     def refresh_some_days(self, first: int, length: int, *, replace: bool) -> None:
