@@ -34,7 +34,7 @@ from pipeline.database import Database
 from pipeline.erasure import erase_user
 from pipeline.lake import partials
 from pipeline.lake.upkeep import keep_up, lake_tables
-from pipeline.lake.usage_events import TABLE, open_usage_events
+from pipeline.lake.usage_events import TABLE
 from pipeline.reconcile import reconcile
 from pipeline.refresh import plan_refresh, refresh
 from pipeline.retention import retain
