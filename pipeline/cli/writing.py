@@ -196,7 +196,7 @@ def run_ranges(
 
 def _say_repaired(days: Mapping[dt.date, str]) -> None:
     for day, why in sorted(days.items()):
-        messages.print(f"repaired {day}: {why}", highlight=False, markup=False, soft_wrap=True)
+        messages.print(f"repaired {day}: {why}", highlight=False, soft_wrap=True)
 
 
 def _check_range(days: DayRange) -> None:

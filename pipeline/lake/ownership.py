@@ -7,7 +7,7 @@ https://github.com/delta-io/delta/blob/master/PROTOCOL.md#transaction-identifier
 
 A database that knows the lake's latest token has all that the lake rests on. One that does not went back in
 time: a data folder that was put back, a recovery, a standby that was promoted without the last transactions.
-docs/decisions/0017-lake-ownership.md has each state and what happens in it.
+docs/decisions/0015-lake-ownership.md has each state and what happens in it.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
 -- source: the tables that a view reads; NULL for what is no view. Only the catalog is read, since the role may
 -- have no right to use the schema of another installation.
 SELECT
-    format('%I.%I', views.nspname, relation.relname)         AS name,
+    pg_catalog.format('%I.%I', views.nspname, relation.relname)         AS name,
     string_agg(DISTINCT source.name, ', ')                   AS source
 FROM pg_namespace AS views
 INNER JOIN pg_class AS relation ON relation.relnamespace = views.oid
@@ -18,7 +18,7 @@ LEFT JOIN (
     SELECT
         pg_class.oid,
         namespace.nspname                                        AS schema_name,
-        format('%I.%I', namespace.nspname, pg_class.relname)     AS name
+        pg_catalog.format('%I.%I', namespace.nspname, pg_class.relname)     AS name
     FROM pg_class
     INNER JOIN pg_namespace AS namespace ON namespace.oid = pg_class.relnamespace
 ) AS source ON source.oid = depend.refobjid

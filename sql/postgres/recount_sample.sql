@@ -20,6 +20,6 @@ UNION
         prompt_id::text,
         unique_users
     FROM prompt_stats
-    ORDER BY md5(concat(prompt_id, (SELECT id FROM latest))), prompt_id
+    ORDER BY md5(pg_catalog.concat(prompt_id, (SELECT id FROM latest))), prompt_id
     LIMIT :others
 )

@@ -1,4 +1,4 @@
-"""A lake has one owner: the states of docs/decisions/0017-lake-ownership.md, and cases from the field."""
+"""A lake has one owner: the states of docs/decisions/0015-lake-ownership.md, and cases from the field."""
 
 from __future__ import annotations
 
