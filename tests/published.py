@@ -35,9 +35,14 @@ class Published(NamedTuple):
         """A database of its own, for a block, and its lake in a new folder."""
         shutil.copytree(self.lake, lake)
         with self.new_database(self.name) as database:
-            with psycopg.connect(database.conninfo) as connection:
-                connection.execute(IS_NO_COPY)
+            be_no_copy(database)
             yield database
+
+
+def be_no_copy(database: Database) -> None:
+    """Has a copied database use the lake of the one that it is a copy of."""
+    with psycopg.connect(database.conninfo) as connection:
+        connection.execute(IS_NO_COPY)
 
 
 @contextmanager

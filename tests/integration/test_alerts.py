@@ -30,6 +30,7 @@ from pipeline.settings import Settings
 from tests.api import served
 from tests.command import answer
 from tests.conftest import FIRST_DAY, NewDatabase
+from tests.published import be_no_copy
 from tests.receivers import SECRET, MailServer, Webhook, mail_server, webhook
 from tests.roles import as_role
 
@@ -59,6 +60,7 @@ TRAFFIC = """
 def database(new_database: NewDatabase, counted: str) -> Iterator[Database]:
     """A database in which some prompts have just become worse, with its stats."""
     with new_database(counted) as database:
+        be_no_copy(database)
         yield database
 
 

@@ -30,6 +30,7 @@ from pipeline.settings import Settings
 from tests.command import prompt_stats
 from tests.conftest import FIRST_DAY, NewDatabase
 from tests.lake import open_to_write
+from tests.published import be_no_copy
 from tests.roles import as_role
 from tests.triggers import without_triggers
 
@@ -157,6 +158,7 @@ def healthy(
 def subject(healthy: Healthy, new_database: NewDatabase) -> Iterator[Subject]:
     """The healthy database in a copy, with the one lake: no test may write to it."""
     with new_database(healthy.template) as database:
+        be_no_copy(database)
         yield Subject(database, healthy.lake, FIRST_DAY)
 
 
