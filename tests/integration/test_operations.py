@@ -380,7 +380,7 @@ def test_a_dump_and_a_copy_of_the_lake_come_back(
     published = deployment.published()
     # What comes after the dump is not in it.
     deployment.append(dt.datetime.now(dt.UTC))
-    first_on_restored = found["Restore"].index("prompt-stats refresh")
+    first_on_restored = found["Restore"].index("prompt-stats claim-lake")
     run(found["Restore"][:first_on_restored])
     restored = make_conninfo(deployment.database.conninfo, dbname="restored")
     deployment.set(DATABASE_URL=restored, PROMPT_STATS_LAKE_URI=f"{os.environ['RESTORED']}/lake")
