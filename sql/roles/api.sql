@@ -30,5 +30,6 @@ GRANT SELECT ON
     prompt_usage_invalidation,
     stats_day,
     stats_sync,
+    stats_lake_token,
     stats_expired_day
 TO :"role";

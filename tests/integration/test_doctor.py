@@ -206,6 +206,7 @@ FAULTS = {
             ("the app's triggers", UNCHECKED, "revision"),
             ("lag", UNCHECKED, "revision"),
             ("events", UNCHECKED, "revision"),
+            ("lake's files", UNCHECKED, "revision"),
         ],
     ),
     "trigger of the app": (
@@ -243,7 +244,7 @@ FAULTS = {
         OF_DATABASE.format("RESET search_path") + "; DROP SCHEMA elsewhere",
         [
             ("search path", WRONG, "the tables are in the schema public, which is not looked into"),
-            *((step.name, UNCHECKED, "search path") for step in STEPS[-8:]),
+            *((step.name, UNCHECKED, "search path") for step in STEPS[-9:]),
         ],
     ),
     "standby": (

@@ -70,6 +70,7 @@ COMMANDS = {
     "alerts": [],
     "export": ["prompts"],
     "exec": ["true"],
+    "claim-lake": [],
 }
 """The others, and what they are given."""
 
