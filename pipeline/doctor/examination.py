@@ -44,7 +44,7 @@ STEPS = (
     Step("the app's triggers", schema.triggers, ("revision",)),
     Step("lag", schema.lag, ("revision",)),
     Step("events", folders.events, ("revision", "lake")),
-    Step("lake's files", folders.files, ("events",)),
+    Step("lake's files", folders.files, ("revision", "lake")),
 )
 
 
