@@ -175,7 +175,7 @@ def test_nothing_expires_while_a_writer_is_at_work(history: Database, lake: str)
 def test_lost_expired_days_are_not_published_as_nothing(history: Database, lake: str, tmp_path: Path) -> None:
     before = published(history)
     retain(history, lake, FIRST_DAY, days=5)
-    with pytest.raises(LakeError, match="lost 4 days"):
+    with pytest.raises(LakeError, match="4 days whose raw rows were removed"):
         refresh(history, str(tmp_path / "another"), FIRST_DAY)
     assert published(history) == before
     backup = tmp_path / "backup"
