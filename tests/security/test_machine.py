@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -65,12 +66,13 @@ class FakeServer:
                 connection, _ = self.listener.accept()
             except OSError:
                 return
-            with connection:
+            # Whoever refuses to answer may be gone at any moment.
+            with connection, suppress(OSError):
                 connection.settimeout(5)
                 while int.from_bytes(connection.recv(1_024)[4:8]) in ENCRYPTED:
                     connection.sendall(b"N")
-                connection.sendall(CLEARTEXT)
                 self.asked += 1
+                connection.sendall(CLEARTEXT)
                 self.heard += connection.recv(1_024)
 
 
