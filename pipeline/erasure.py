@@ -25,6 +25,7 @@ from pipeline.database import Database, Lock
 from pipeline.errors import InputError, LakeError, readable
 from pipeline.lake import source
 from pipeline.lake.isolation import each_apart
+from pipeline.lake.source_table import require_source
 from pipeline.lake.upkeep import clean
 from pipeline.lake.usage_events import SCHEMA, open_usage_events, sync_days
 from pipeline.publish.values import publish_values
@@ -61,6 +62,8 @@ def erase_user(database: Database, lake: str, first_day: dt.date, user_id: str) 
     left as they are, and all else is done.
 
     :raises InputError: ``user_id`` is not a UUID.
+    :raises DatabaseError: the raw table is not seen whole; nothing was erased.
+    :raises SettingsError: a setting is another one than the stats were made with; nothing was erased.
     :raises LakeError: a day could not be processed, or the lake can't be written: run it again.
     """
     try:
@@ -69,6 +72,8 @@ def erase_user(database: Database, lake: str, first_day: dt.date, user_id: str) 
         raise InputError(
             f"Erasing the user {user_id!r}", "this is not a UUID", "Give the user's id"
         ) from error
+    with database.engine.connect() as connection:
+        require_source(connection, database.names, first_day)
     rows = _delete_rows(database, user)
     days, unreadable = _days_of(lake, user)
     removed = _remove_expired(database, lake, days, user)

@@ -20,6 +20,7 @@ from pipeline.errors import LakeError
 from pipeline.lake import source
 from pipeline.lake.partials import USAGE, USERS, open_partials, roll_up_days, stale_days
 from pipeline.lake.periods import settle
+from pipeline.lake.source_table import require_source
 from pipeline.lake.usage_events import open_usage_events, require_own, sync_days
 from pipeline.publish.publish import PublishReport, publish
 from pipeline.publish.values import publish_values
@@ -66,14 +67,17 @@ def plan_refresh(database: Database, lake: str, first_day: dt.date) -> Plan:
 
     New rows since the published watermark, updated and deleted rows, days that opened since, published
     days that the lake does not have, and days whose partials are older than their raw events, as a crash
-    may leave them. After a restore, all days.
+    may leave them. After a restore, and where rows may have changed without a note, all days.
 
     :raises LakeError: the lake is another database's.
+    :raises DatabaseError: the raw table is not seen whole.
+    :raises SettingsError: a setting is another one than the stats were made with.
     """
     events = open_usage_events(lake)
     held = set(events.days()["day"])
     with database.engine.connect() as connection:
         require_own(connection, events)
+        is_compared = require_source(connection, database.names, first_day).is_compared
         snapshot = source.take_snapshot(connection)
         previous = source.latest_refresh(connection)
         is_elsewhere = source.is_elsewhere(connection, snapshot)
@@ -96,6 +100,7 @@ def plan_refresh(database: Database, lake: str, first_day: dt.date) -> Plan:
             *(published - held),
             *stale_days(open_partials(lake), events),
             *(held if is_elsewhere else ()),
+            *(held | published if previous and not is_compared else ()),
         },
     }
     reasons = {
@@ -123,10 +128,12 @@ def refresh(
     more and need not be every few minutes.
 
     :raises LakeError: some days could not be processed, or read by value; the others are published.
+    :raises DatabaseError: the raw table is not seen whole; the published stats stay.
+    :raises SettingsError: a setting is another one than the stats were made with; the published stats stay.
     """
     wanted = plan_refresh(database, lake, first_day).days if days is None else days
-    failed = sync_days(database, lake, first_day, wanted, replace=replace).failed
-    failed |= roll_up_days(database, lake, wanted).failed
+    synced = sync_days(database, lake, first_day, wanted, replace=replace)
+    failed = synced.failed | roll_up_days(database, lake, {*wanted, *synced.found}).failed
     settle(database, lake, USAGE)
     if users:
         failed |= roll_up_days(database, lake, rollup=USERS).failed

@@ -56,6 +56,7 @@ for command in (
     writing.refresh,
     writing.backfill,
     keeping.reconcile,
+    keeping.accept_settings,
     keeping.keep_up,
     keeping.retain,
     keeping.erase_user,

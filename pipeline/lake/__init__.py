@@ -24,6 +24,10 @@
     Waits until a replica has what is to be read from it.
 ``isolation``
     Keeps one day's fault from holding up the others.
+``source_table``
+    Which table the events come from: seen whole, by the same settings; changes that no trigger notes.
+``acceptance``
+    Other settings, on purpose.
 ``source``
     Reads Postgres: the watermark, the days that changed, the events themselves.
 

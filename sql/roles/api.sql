@@ -21,5 +21,6 @@ GRANT SELECT ON
     prompt_usage_invalidation,
     stats_day,
     stats_sync,
+    stats_source,
     stats_expired_day
 TO :"role";

@@ -19,6 +19,8 @@ GRANT USAGE ON SCHEMA :"schema" TO :"role";
 
 -- What the app writes. INSERT: track-missing, rejected replay. DELETE: retain, erase-user.
 GRANT SELECT, INSERT, DELETE ON prompt_usage TO :"role";
+-- So that a row whose id was made up, and is still to come, gets one of now and is counted.
+GRANT UPDATE (ingest_xid) ON prompt_usage TO :"role";
 GRANT SELECT, INSERT, DELETE ON prompt_usage_rejected TO :"role";
 -- So that it may lock rows, which takes UPDATE on a column: this one can only be set to its default.
 GRANT UPDATE (id) ON prompt_usage_rejected TO :"role";
@@ -55,6 +57,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON
     stats_day,
     user_stats_day,
     stats_sync,
+    stats_source,
     stats_expired_day,
     stats_alerts,
     stats_alert_evaluation,
