@@ -21,7 +21,7 @@ from pipeline.database import Database
 from pipeline.engines import duckdb_engine
 from pipeline.errors import DatabaseError
 from pipeline.lake import source
-from pipeline.lake.usage_events import open_usage_events
+from pipeline.lake.usage_events import open_own_events
 from pipeline.queries import query
 from pipeline.refresh import refresh
 from pipeline.tracking.batches import append_events
@@ -120,7 +120,7 @@ def _not_in_the_lake(database: Database, lake: str, grace: dt.timedelta) -> tupl
         cursor.execute(POSTS_WITH_PROMPT, (until,))
         posts: pa.Table = cursor.fetch_arrow_table()
     found = duckdb_engine.run(
-        "missing_posts", posts=ds.dataset(posts), usage_events=open_usage_events(lake).read()
+        "missing_posts", posts=ds.dataset(posts), usage_events=open_own_events(database, lake).read()
     )
     return posts.num_rows, found["post_id"].to_list()
 

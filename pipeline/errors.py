@@ -11,7 +11,8 @@ The tree::
     │   └── NotFoundError    what the caller asked for does not exist
     ├── NotificationError    a message could not be sent
     └── LakeError            the lake can't be read or written
-        └── LakeConflictError    another process wrote to the lake first: run the step again
+        ├── LakeConflictError    another process wrote to the lake first: run the step again
+        └── LakeOwnerError       it is another database's, or this one's is elsewhere
 
 Each text says what was attempted, what was wrong, and what to do. Addresses in it have no credentials.
 """
@@ -73,6 +74,10 @@ class LakeError(PromptStatsError):
 
 class LakeConflictError(LakeError):
     """Another process wrote to the lake first; running the step again is enough."""
+
+
+class LakeOwnerError(LakeError):
+    """The lake is another database's, or holds nothing of what this one has in another lake."""
 
 
 def readable(error: BaseException) -> str:

@@ -21,9 +21,10 @@ from pipeline.errors import LakeError
 from pipeline.lake import source
 from pipeline.lake.contents import differences, in_lake, in_postgres
 from pipeline.lake.delta_table import DailyTable
+from pipeline.lake.ownership import Ownership, identify
 from pipeline.lake.partials import USAGE, USERS, Rollup, open_partials, stale_days
 from pipeline.lake.periods import State, month_of, open_periods
-from pipeline.lake.usage_events import open_usage_events, require_own, sync_days
+from pipeline.lake.usage_events import open_usage_events, sync_days
 from pipeline.refresh import refresh
 from pipeline.tables import stats_day, user_stats_day
 
@@ -67,11 +68,10 @@ def reconcile(
     """
     report = ReconcileReport()
     with database.engine.connect() as connection:
-        require_own(connection, open_usage_events(lake))
+        is_known = identify(connection, open_usage_events(lake)) is not Ownership.UNKNOWN
         latest = source.latest_refresh(connection)
-        is_elsewhere = source.is_elsewhere(connection, source.take_snapshot(connection))
         published = set(connection.scalars(select(stats_day.c.day)))
-    if latest and not is_elsewhere:
+    if latest and is_known:
         held = set(open_usage_events(lake).days()["day"])
         months = sorted({month_of(day) for day in published | held})
         for number, month in enumerate(months):
@@ -180,5 +180,5 @@ def _sum(rows: pa.Table) -> int:
 def _empty(table: DailyTable, days: Collection[dt.date], report: ReconcileReport) -> None:
     if days:
         logger.warning("%s: %d partitions are made anew", table.name, len(days))
-        table.replace(days, table.schema.empty_table(), 0)
+        table.replace(days, table.schema.empty_table())
         report.rebuilt[table.name] = sorted(days)

@@ -18,9 +18,10 @@ from pipeline.database import Database
 from pipeline.days import ONE_DAY, DayRange
 from pipeline.errors import LakeError
 from pipeline.lake import source
+from pipeline.lake.ownership import Ownership, identify
 from pipeline.lake.partials import USAGE, USERS, open_partials, roll_up_days, stale_days
 from pipeline.lake.periods import settle
-from pipeline.lake.usage_events import open_usage_events, require_own, sync_days
+from pipeline.lake.usage_events import open_usage_events, sync_days
 from pipeline.publish.publish import PublishReport, publish
 from pipeline.publish.values import publish_values
 from pipeline.queries import query
@@ -68,18 +69,17 @@ def plan_refresh(database: Database, lake: str, first_day: dt.date) -> Plan:
     days that the lake does not have, and days whose partials are older than their raw events, as a crash
     may leave them. After a restore, all days.
 
-    :raises LakeError: the lake is another database's.
+    :raises LakeOwnerError: the lake is another database's.
     """
     events = open_usage_events(lake)
     held = set(events.days()["day"])
     with database.engine.connect() as connection:
-        require_own(connection, events)
         snapshot = source.take_snapshot(connection)
         previous = source.latest_refresh(connection)
-        is_elsewhere = source.is_elsewhere(connection, snapshot)
-        since = 0 if is_elsewhere or not previous else previous["high"]
+        is_unknown = identify(connection, events) is Ownership.UNKNOWN
+        since = 0 if is_unknown or not previous else previous["high"]
         # After a restore rows may carry ids that this server has yet to give out.
-        below = dataclasses.replace(snapshot, high=LARGEST_XID) if is_elsewhere else snapshot
+        below = dataclasses.replace(snapshot, high=LARGEST_XID) if is_unknown else snapshot
         touched = set(source.touched_days(connection, below, since, first_day))
         changed = source.invalidated_days(connection, first_day)
         published = set(connection.scalars(select(stats_day.c.day)))
@@ -95,7 +95,7 @@ def plan_refresh(database: Database, lake: str, first_day: dt.date) -> Plan:
         Reason.REPAIR: {
             *(published - held),
             *stale_days(open_partials(lake), events),
-            *(held if is_elsewhere else ()),
+            *(held if is_unknown else ()),
         },
     }
     reasons = {

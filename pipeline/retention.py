@@ -23,7 +23,7 @@ from pipeline.lake import source
 from pipeline.lake.contents import Contents, differences, in_lake, in_postgres
 from pipeline.lake.partials import open_partials, stale_days
 from pipeline.lake.periods import month_of
-from pipeline.lake.usage_events import open_usage_events
+from pipeline.lake.usage_events import open_own_events
 from pipeline.queries import query
 from pipeline.refresh import refresh
 from pipeline.tables import stats_day, stats_expired_day
@@ -118,7 +118,7 @@ def _expire(database: Database, lake: str, first_day: dt.date, days: list[dt.dat
         with database.engine.connect() as connection:
             snapshot = source.take_snapshot(connection)
             there = in_postgres(connection, days, snapshot.high, first_day)
-        events = open_usage_events(lake)
+        events = open_own_events(database, lake)
         here, reasons = in_lake(events, days, snapshot.high)
         reasons |= differences(there, here, [day for day in days if day not in reasons])
         with database.engine.begin() as connection:

@@ -521,8 +521,24 @@ stats_sync = Table(
     Column("next_xid", BigInteger, nullable=False, comment="What was committed then has a smaller id."),
     Column("as_of", TIMESTAMP, nullable=False, comment="Every event committed before it is below high."),
     Column("started_at", TIMESTAMP, nullable=False, comment="When the watermark was taken."),
-    Column("server", Text, nullable=False, comment="Cluster, timeline and database that give out the ids."),
     comment="One row a sync of the last days: which transaction ids had been given out when.",
+)
+
+stats_lake_token = Table(
+    "stats_lake_token",
+    metadata,
+    Column(
+        "token",
+        BigInteger,
+        primary_key=True,
+        autoincrement=False,
+        comment="Random number that the commit carries.",
+    ),
+    Column("lake_id", BigInteger, nullable=False, comment="Random number that the lake is known by."),
+    Column("server", Text, nullable=False, comment="Cluster and database that made the commit."),
+    Column("recorded_at", TIMESTAMP, nullable=False, server_default=NOW, comment="When, before the commit."),
+    comment="One row per commit to the lake's raw events that this database knows: the latest, and those"
+    " since that may have been made.",
 )
 
 stats_expired_day = Table(

@@ -15,9 +15,9 @@ from pipeline.database import Database
 from pipeline.refresh import refresh
 from tests.conftest import FIRST_DAY, NewDatabase
 
-# A copy says it is a restored dump, and would be read anew.
+# A copy is refused.
 IS_NO_COPY = """
-    UPDATE stats_sync SET server = regexp_replace(
+    UPDATE stats_lake_token SET server = regexp_replace(
         server, '[0-9]+$', (SELECT oid::text FROM pg_database WHERE datname = current_database())
     )
 """

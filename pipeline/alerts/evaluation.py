@@ -25,7 +25,8 @@ from pipeline.days import NOTHING_KNOWN, DayRange
 from pipeline.engines import duckdb_engine
 from pipeline.errors import NotFoundError
 from pipeline.lake import source
-from pipeline.lake.usage_events import open_usage_events
+from pipeline.lake.delta_table import DailyTable
+from pipeline.lake.usage_events import open_own_events
 from pipeline.reading import alert_rows
 from pipeline.settings import Settings
 from pipeline.tables import prompts, stats_alert_evaluation, stats_alerts
@@ -72,7 +73,10 @@ def evaluate(database: Database, settings: Settings) -> Evaluation:
         if latest is None or latest["as_of"] == NOTHING_KNOWN:
             return Evaluation(None)
         as_of, now = latest["as_of"], dt.datetime.now(dt.UTC)
-        judged = judge(*counts(settings.lake, as_of), retired=[str(prompt) for prompt in retired])
+        judged = judge(
+            *counts(open_own_events(database, settings.lake), as_of),
+            retired=[str(prompt) for prompt in retired],
+        )
         found = findings(judged) | {FRESHNESS: freshness(now - as_of)}
         alerts = advance(raised, found, as_of, now)
         with database.engine.begin() as connection:
@@ -86,12 +90,11 @@ def evaluate(database: Database, settings: Settings) -> Evaluation:
     )
 
 
-def counts(lake: str, as_of: dt.datetime) -> tuple[pl.DataFrame, pl.DataFrame]:
+def counts(table: DailyTable, as_of: dt.datetime) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The rows of ``alert_uses.sql`` and ``alert_times.sql`` at a moment.
 
     :raises LakeError: the lake can't be read.
     """
-    table = open_usage_events(lake)
     wanted = DayRange((as_of - dt.timedelta(hours=HOURS)).date(), as_of.date())
     events = table.read([day for day in table.days()["day"] if wanted.first <= day <= wanted.last])
     period = {"until": as_of, "hours": HOURS}

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from pipeline.checks.report import WORST, Report, Subject, plural, rows
 from pipeline.days import ONE_DAY
 from pipeline.lake.delta_table import DailyTable
-from pipeline.lake.usage_events import open_usage_events
+from pipeline.lake.usage_events import open_own_events, open_usage_events
 from pipeline.queries import query
 
 DAY_COUNTS = text(query("postgres/day_counts"))
@@ -46,7 +46,7 @@ MAD_TO_SIGMA = 1.4826
 
 def lake_equals_postgres(subject: Subject) -> Report:
     """The lake has each published day; of the last days, and of expired ones, as many events as it should."""
-    lake = open_usage_events(subject.lake)
+    lake = open_own_events(subject.database, subject.lake)
     held = lake.days()
     from_day = max(dt.datetime.now(dt.UTC).date() - (RECENT - 1) * ONE_DAY, subject.first_day)
     marks = dict(held.select("day", "mark").iter_rows())

@@ -1,4 +1,4 @@
-"""``reconcile``, ``keep-up``, ``retain``, ``erase-user``: what keeps the data true, small and lawful."""
+"""``reconcile``, ``keep-up``, ``claim-lake``, ``retain``, ``erase-user``: what keeps data true and small."""
 
 from __future__ import annotations
 
@@ -67,6 +67,29 @@ def keep_up(*, as_json: AsJson = False) -> None:
         print_json(asdict(report))
     else:
         console.print(f"{report.files_joined} files joined, {report.files_deleted} deleted.")
+
+
+def claim_lake(
+    *,
+    discard: Annotated[
+        bool, typer.Option("--discard", help="Give up what a lake holds that was never this database's.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make this database the owner of the lake; the next refresh reads all but expired days anew."""
+    from pipeline.lake.usage_events import claim_lake
+
+    database = open_current_database()
+    with working("claiming the lake"):
+        is_new = claim_lake(database, settings().lake, discard=discard)
+    if as_json:
+        print_json({"is_new_owner": is_new})
+    elif is_new:
+        console.print(
+            "The lake is this database's; another one is refused from now on. Next: prompt-stats refresh"
+        )
+    else:
+        console.print("The lake is this database's already; nothing was changed.")
 
 
 def retain(

@@ -61,6 +61,7 @@ for command in (
     writing.backfill,
     keeping.reconcile,
     keeping.keep_up,
+    keeping.claim_lake,
     keeping.retain,
     keeping.erase_user,
     reading.status,

@@ -22,7 +22,8 @@ from pipeline.doctor.setup import Setup
 from pipeline.errors import readable
 from pipeline.files import is_wide
 from pipeline.lake import source
-from pipeline.lake.usage_events import TABLE, open_usage_events, require_own
+from pipeline.lake.ownership import identify
+from pipeline.lake.usage_events import TABLE, open_usage_events
 
 GIB = 2**30
 LITTLE = 5 * GIB
@@ -122,7 +123,7 @@ def events(setup: Setup) -> Iterator[Finding]:
     with setup.database.engine.connect() as connection:
         published = (source.latest_refresh(connection) or {}).get("usage_count")
         if table:
-            require_own(connection, table)
+            identify(connection, table)
     if table:
         days = table.days()
         held = formats.count(int(days["usage_count"].sum()))

@@ -25,8 +25,9 @@ from pipeline.erasure.person import Person, read_person
 from pipeline.errors import LakeError
 from pipeline.lake import source
 from pipeline.lake.isolation import each_apart
+from pipeline.lake.ownership import make_own
 from pipeline.lake.upkeep import clean
-from pipeline.lake.usage_events import SCHEMA, open_usage_events, sync_days
+from pipeline.lake.usage_events import SCHEMA, open_own_events, open_usage_events, sync_days
 from pipeline.publish.values import publish_values
 from pipeline.refresh import raise_failed, refresh
 
@@ -84,6 +85,7 @@ def erase_user(
     """
     with database.engine.connect() as connection:
         person = read_person(connection, database.names, user_id)
+    open_own_events(database, lake)
     folders = [folder for folder in (home, journal_dir) if folder and folder.is_dir()]
     waiting, unread = removal.delete_waiting(journal_dir, person)
     rows = removal.delete_rows(database, person)
@@ -138,6 +140,7 @@ def _remove_expired(database: Database, lake: str, days: dict[dt.date, int], per
         with database.engine.connect() as connection:
             expired = source.expired_days(connection)
         table = open_usage_events(lake)
+        make_own(database, table)
         for day in expired.keys() & days:
             is_other = ~ds.field("user_id").isin(person.spellings)
             others: pa.Table = table.read([day]).filter(is_other).to_table()
@@ -151,5 +154,5 @@ def _remove_expired(database: Database, lake: str, days: dict[dt.date, int], per
                 # The smaller number first: after a crash in between the day is not taken for a damaged one.
                 statement = update(tables.stats_expired_day).where(tables.stats_expired_day.c.day == day)
                 connection.execute(statement.values(usage_count=others.num_rows))
-            table.replace([day], others.select(SCHEMA.names).cast(SCHEMA), expired[day].high)
+            table.replace([day], others.select(SCHEMA.names).cast(SCHEMA))
     return set(expired.keys() & days)

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from collections.abc import Collection, Iterable, Iterator
+import secrets
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -58,7 +59,8 @@ class DailyTable:
     """One state of a Delta table partitioned by ``day``; writing moves it to the next state.
 
     ``schema`` must have the columns ``day`` (date32), ``ingest_xid`` and ``synced_high`` (int64). Readers
-    of sorted rows skip what they don't want in pieces of ``rows_a_group``.
+    of sorted rows skip what they don't want in pieces of ``rows_a_group``. ``sign`` makes what a commit
+    carries: at least an application transaction ``prompt-stats`` of a new version.
     """
 
     def __init__(self, lake: str, name: str, schema: pa.Schema, rows_a_group: int = 2**20) -> None:
@@ -68,6 +70,7 @@ class DailyTable:
         """
         self.name = name
         self.schema = schema
+        self.sign: Callable[[], Sequence[Transaction]] = _random_token
         self._properties = WriterProperties(
             compression="ZSTD", compression_level=1, max_row_group_size=rows_a_group
         )
@@ -161,8 +164,12 @@ class DailyTable:
         with _translated(f"Reading {len(days)} days of the lake table {self.name}"):
             return self.read(days).filter(where).to_table(columns=columns)
 
-    def append(self, rows: pa.RecordBatchReader | pa.Table, high: int) -> None:
-        """Adds rows, read below the watermark ``high``.
+    def transaction(self, application: str) -> int | None:
+        """The version of an application's transaction in the latest commit that had one."""
+        return self._delta.transaction_version(application)
+
+    def append(self, rows: pa.RecordBatchReader | pa.Table) -> None:
+        """Adds rows.
 
         :raises LakeConflictError: somebody else wrote since this state was opened; nothing was written.
         """
@@ -172,10 +179,10 @@ class DailyTable:
                 rows,
                 mode="append",
                 writer_properties=self._properties,
-                commit_properties=_transaction(high),
+                commit_properties=self._commit(),
             )
 
-    def replace(self, days: Collection[dt.date], rows: pa.RecordBatchReader | pa.Table, high: int) -> None:
+    def replace(self, days: Collection[dt.date], rows: pa.RecordBatchReader | pa.Table) -> None:
         """Replaces all rows of some days by ``rows``, in one commit; a day without rows becomes empty.
 
         :raises LakeConflictError: somebody else wrote since this state was opened; nothing was written.
@@ -188,7 +195,7 @@ class DailyTable:
                 mode="overwrite",
                 predicate=predicate,
                 writer_properties=self._properties,
-                commit_properties=_transaction(high),
+                commit_properties=self._commit(),
             )
 
     def damaged_days(self) -> dict[dt.date, str]:
@@ -202,7 +209,7 @@ class DailyTable:
                 broken[day] = readable(error)
         return broken
 
-    def compact(self, days: Collection[dt.date], high: int) -> int:
+    def compact(self, days: Collection[dt.date]) -> int:
         """Makes one file of the small files of each of the days; returns how many files went.
 
         :raises LakeConflictError: somebody else wrote since this state was opened; nothing was written.
@@ -214,7 +221,7 @@ class DailyTable:
                 partition_filters=[("day", "in", [day.isoformat() for day in sorted(days)])],
                 target_size=TARGET_BYTES,
                 writer_properties=self._properties,
-                commit_properties=_transaction(high),
+                commit_properties=self._commit(),
             )
         return int(metrics["numFilesRemoved"])
 
@@ -232,6 +239,9 @@ class DailyTable:
             self._delta.create_checkpoint()
             self._delta.cleanup_metadata()
             return before - self._file_count()
+
+    def _commit(self) -> CommitProperties:
+        return CommitProperties(app_transactions=list(self.sign()))
 
     def _file_count(self) -> int:
         filesystem, folder = fs.FileSystem.from_uri(self._delta.table_uri)
@@ -277,8 +287,8 @@ def fingerprint(texts: Iterable[str]) -> int:
     return int.from_bytes(digest) >> 1
 
 
-def _transaction(high: int) -> CommitProperties:
-    return CommitProperties(app_transactions=[Transaction(WRITER, high)])
+def _random_token() -> Sequence[Transaction]:
+    return [Transaction(WRITER, secrets.randbits(63))]
 
 
 @contextmanager

@@ -13,7 +13,6 @@ import logging
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import cast
 
 import polars as pl
 import pyarrow as pa
@@ -25,7 +24,7 @@ from pipeline.errors import LakeError
 from pipeline.lake import source
 from pipeline.lake.delta_table import DailyTable, fingerprint
 from pipeline.lake.isolation import each_apart
-from pipeline.lake.usage_events import open_usage_events
+from pipeline.lake.usage_events import open_own_events
 from pipeline.queries import query
 from pipeline.stats.errors import FOLDS, LONGEST_KIND, fold_errors
 
@@ -148,7 +147,7 @@ def roll_up_days(
     with database.locked(Lock.LAKE):
         # The target first: whoever changes a day after this either conflicts, or is read here.
         target = open_partials(lake, rollup)
-        events = open_usage_events(lake)
+        events = open_own_events(database, lake)
         raw = events.days().select("day", "usage_count", "synced_high", made_from(rollup))
         sizes = dict(raw.select("day", "usage_count").iter_rows())
         stale = stale_days(target, events, rollup)
@@ -170,7 +169,7 @@ def roll_up_days(
                 .to_arrow()
                 .cast(target.schema)
             )
-            target.replace(chunk, table, int(cast("int | None", present["synced_high"].max()) or 0))
+            target.replace(chunk, table)
             rows += table.num_rows
             logger.info("%s: %d days up to %s recomputed", rollup.daily, len(chunk), chunk[-1])
 

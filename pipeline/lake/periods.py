@@ -164,12 +164,12 @@ def _write(table: DailyTable, period: dt.date, partials: ds.Dataset, covered: _C
             yield from rows.to_arrow().cast(PERIOD_SCHEMA).to_batches(ROWS_A_GROUP)
 
     rows = pa.RecordBatchReader.from_batches(PERIOD_SCHEMA, batches())
-    table.replace([period], rows, covered.version)
+    table.replace([period], rows)
 
 
 def _empty(table: DailyTable, periods: Collection[dt.date]) -> None:
     if periods:
-        table.replace(periods, PERIOD_SCHEMA.empty_table(), 0)
+        table.replace(periods, PERIOD_SCHEMA.empty_table())
 
 
 def _covered(table: DailyTable) -> dict[dt.date, _Covered]:

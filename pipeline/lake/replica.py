@@ -74,10 +74,9 @@ def _require_replica(state: RowMapping, server: str) -> None:
     if state["server"] != server:
         raise DatabaseError(
             ATTEMPTED,
-            f"it is no replica of the database in DATABASE_URL: cluster, timeline and database are"
-            f" {state['server']} there, and {server} here",
-            "Name a streaming replica of it, and the same database. After a failover its timeline may be"
-            " the old one for some minutes",
+            f"it is no replica of the database in DATABASE_URL: cluster and database are {state['server']}"
+            f" there, and {server} here",
+            "Name a streaming replica of it, and the same database",
         )
     if not state["is_replica"]:
         raise DatabaseError(

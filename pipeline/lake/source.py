@@ -60,7 +60,7 @@ class Snapshot:
     ``open_until``
         The last day whose events are counted.
     ``server``
-        Whose transaction ids these are.
+        Whose transaction ids these are: the cluster and the database.
     """
 
     high: int
@@ -90,13 +90,10 @@ def latest_refresh(connection: Connection) -> dict[str, Any] | None:
     return dict(row) if row else None
 
 
-def is_elsewhere(connection: Connection, snapshot: Snapshot) -> bool:
-    """Whether the lake was made from another server's transaction ids: a restored dump, a copy, a recovery.
-
-    Then no mark of the lake says anything about the rows of this database.
-    """
+def has_stepped_back(connection: Connection, snapshot: Snapshot) -> bool:
+    """Whether transaction ids that the last sync read below are still to be given out."""
     sync = connection.execute(LATEST_SYNC).one_or_none()
-    return sync is not None and (sync.server != snapshot.server or sync.high > snapshot.next_xid)
+    return sync is not None and sync.high > snapshot.next_xid
 
 
 def has_synced(connection: Connection) -> bool:
@@ -105,14 +102,13 @@ def has_synced(connection: Connection) -> bool:
 
 
 def record_sync(connection: Connection, snapshot: Snapshot) -> None:
-    """Keeps the watermark of a sync, for ``as_of`` and for :func:`is_elsewhere`."""
+    """Keeps the watermark of a sync, for ``as_of`` and for :func:`has_stepped_back`."""
     connection.execute(
         insert(stats_sync).values(
             high=snapshot.high,
             next_xid=snapshot.next_xid,
             as_of=snapshot.as_of,
             started_at=snapshot.taken_at,
-            server=snapshot.server,
         )
     )
     connection.execute(FORGET_OLD_SYNCS)

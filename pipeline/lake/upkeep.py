@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from pipeline.database import Database, Lock
 from pipeline.lake.delta_table import KEPT, DailyTable
+from pipeline.lake.ownership import make_own
 from pipeline.lake.partials import USAGE, USERS, open_partials
 from pipeline.lake.periods import QUIET_AFTER, open_periods
-from pipeline.lake.usage_events import open_usage_events
+from pipeline.lake.usage_events import open_own_events, open_usage_events
 
 
 @dataclass(frozen=True)
@@ -38,13 +39,14 @@ def compact(database: Database, lake: str) -> int:
     """
     with database.locked(Lock.LAKE):
         table = open_usage_events(lake)
+        make_own(database, table)
         quiet_until = dt.datetime.now(dt.UTC).date() - QUIET_AFTER
         days = [
             day
             for day, files in table.days().select("day", "files").iter_rows()
             if files > 1 and day <= quiet_until
         ]
-        return table.compact(days, 0)
+        return table.compact(days)
 
 
 def clean(database: Database, lake: str, kept: dt.timedelta = KEPT) -> int:
@@ -53,6 +55,7 @@ def clean(database: Database, lake: str, kept: dt.timedelta = KEPT) -> int:
     Nobody writes or publishes meanwhile. Readers of states older than ``kept`` find files missing.
     """
     with database.locked(Lock.PUBLISH), database.locked(Lock.LAKE):
+        open_own_events(database, lake)
         return sum(table.clean(kept) for table in lake_tables(lake))
 
 

@@ -16,15 +16,14 @@ from typing import NamedTuple
 
 import polars as pl
 import pyarrow as pa
-from sqlalchemy import Connection
 
 from pipeline.database import Database, Lock
 from pipeline.days import chunks
-from pipeline.errors import LakeError
 from pipeline.lake import source
 from pipeline.lake.delta_table import DailyTable
 from pipeline.lake.flow import Hearer, Progress, now_and_then
 from pipeline.lake.isolation import each_apart
+from pipeline.lake.ownership import claim, identify, make_own
 from pipeline.lake.replica import wait_for_replica, written_position
 
 logger = logging.getLogger(__name__)
@@ -73,6 +72,23 @@ def open_usage_events(lake: str) -> DailyTable:
     return DailyTable(lake, TABLE, SCHEMA)
 
 
+def open_own_events(database: Database, lake: str) -> DailyTable:
+    """The table, at its latest state, of a lake that is this database's, or nobody's yet.
+
+    :raises LakeOwnerError: it is another's.
+    """
+    table = open_usage_events(lake)
+    with database.engine.connect() as connection:
+        identify(connection, table)
+    return table
+
+
+def claim_lake(database: Database, lake: str, *, discard: bool = False) -> bool:
+    """:func:`pipeline.lake.ownership.claim` of the table."""
+    with database.locked(Lock.LAKE):
+        return claim(database, open_usage_events(lake), discard=discard)
+
+
 @dataclass
 class SyncReport:
     """What a sync did. ``appended`` and ``replaced``: rows read, by day.
@@ -118,7 +134,7 @@ def sync_days(
     """
     with database.locked(Lock.LAKE):
         table = open_usage_events(lake)
-        move_in(database, table)
+        make_own(database, table)
         held = dict(table.days().select("day", "mark").iter_rows())
         with database.engine.begin() as connection:
             snapshot = source.take_snapshot(connection)
@@ -177,7 +193,7 @@ def sync_days(
             _log(how_far(report.rows))
         _read_short_days_again(database, report, {d: n for d, n in unread.items() if d not in expired})
         files = dict(table.days().select("day", "files").iter_rows())
-        table.compact([day for day in report.appended if files.get(day, 0) > FILES_A_DAY], snapshot.high)
+        table.compact([day for day in report.appended if files.get(day, 0) > FILES_A_DAY])
         report.held = table.days()
     return report
 
@@ -209,48 +225,6 @@ def _read_short_days_again(database: Database, report: SyncReport, expected: Map
     if unequal:
         with database.engine.begin() as connection:
             source.read_again(connection, unequal)
-
-
-def require_own(connection: Connection, table: DailyTable) -> None:
-    """Makes sure that the lake is empty, or was filled from this database.
-
-    Marks of another one say nothing about the rows of this; and what it holds may be nowhere else.
-
-    :raises LakeError: it is another's.
-    """
-    days = table.days()
-    if not days.is_empty() and not source.has_synced(connection):
-        raise LakeError(
-            "Using the lake",
-            f"it holds events of {days.height} days, and this database has not filled it since it was"
-            " migrated: another database did, or this one before migrate --undo",
-            "Have PROMPT_STATS_LAKE_URI name another folder, or move this one away: then all of prompt_usage"
-            " is read. Nothing was changed",
-        )
-
-
-def move_in(database: Database, table: DailyTable) -> None:
-    """Makes the lake forget another server's transaction ids, if it holds any.
-
-    After a restore the ids begin elsewhere, and the lake's marks say nothing about the rows that there are
-    now. Its days are emptied, but for expired ones, and so read again; ids that this server has not
-    given out yet are removed from the raw rows, which are then older than all that come.
-    The published stats stay until that is done. Doing it again changes nothing.
-
-    :raises DatabaseError: the role may not change the raw table.
-    :raises LakeError: the lake was filled by who knows whom.
-    """
-    with database.engine.begin() as connection:
-        require_own(connection, table)
-        snapshot = source.take_snapshot(connection)
-        if not source.is_elsewhere(connection, snapshot):
-            return
-        logger.warning("the database is not the one that the lake was made from: reading everything again")
-        expired = source.expired_days(connection)
-        days = set(table.days()["day"]) - expired.keys()
-        if days:
-            table.replace(days, SCHEMA.empty_table(), snapshot.high)
-        source.renumber(connection, snapshot, database.names)
 
 
 class _Transfer(NamedTuple):
@@ -290,13 +264,13 @@ _Work = Callable[[_Transfer], dict[dt.date, int]]
 def _append(transfer: _Transfer) -> dict[dt.date, int]:
     before = transfer.counts()
     with transfer.events() as reader:
-        transfer.table.append(reader.cast(SCHEMA), transfer.snapshot.high)
+        transfer.table.append(reader.cast(SCHEMA))
     return {day: count - before[day] for day, count in transfer.counts().items()}
 
 
 def _replace(transfer: _Transfer) -> dict[dt.date, int]:
     with transfer.events() as reader:
-        transfer.table.replace(transfer.marks, reader.cast(SCHEMA), transfer.snapshot.high)
+        transfer.table.replace(transfer.marks, reader.cast(SCHEMA))
     return transfer.counts()
 
 
@@ -309,7 +283,7 @@ def _append_strays(transfer: _Transfer) -> dict[dt.date, int]:
         known = pl.DataFrame(transfer.table.read(transfer.marks).to_table(columns=["day", "id"]))
         rows = rows.join(known, on=["day", "id"], how="anti")
     if rows.height:
-        transfer.table.append(rows.to_arrow().cast(SCHEMA), transfer.snapshot.high)
+        transfer.table.append(rows.to_arrow().cast(SCHEMA))
     after = transfer.counts()
     with transfer.database.engine.begin() as connection:
         source.record_strays(connection, transfer.snapshot, after)

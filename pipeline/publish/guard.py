@@ -17,6 +17,8 @@ from sqlalchemy import Connection, select, text
 from pipeline import tables
 from pipeline.errors import LakeError
 from pipeline.lake import source
+from pipeline.lake.delta_table import DailyTable
+from pipeline.lake.ownership import Ownership, identify
 from pipeline.lake.partials import USAGE
 from pipeline.queries import query
 
@@ -25,15 +27,27 @@ LOST_DAYS = text(query("postgres/lost_days"))
 RECONCILE = "Nothing was published. Run prompt-stats reconcile, which compares all with the raw events"
 
 
-def require_progress(
-    connection: Connection, snapshot: source.Snapshot, previous: Mapping[str, Any] | None
-) -> None:
-    """Makes sure that the watermark does not go back: that the lake is made from this server's ids.
+def require_known_lake(connection: Connection, events: DailyTable) -> None:
+    """Makes sure that the lake is this database's, and holds nothing that the database does not know.
+
+    :raises LakeError: it is not, or it does: the database went back in time.
+    """
+    if identify(connection, events) is Ownership.UNKNOWN:
+        raise LakeError(
+            "Publishing the stats",
+            "the lake has commits that the database does not know: the database was restored, and the lake"
+            " has not been brought in line with it",
+            "The stats stay as they were; run: prompt-stats refresh",
+        )
+
+
+def require_progress(snapshot: source.Snapshot, previous: Mapping[str, Any] | None) -> None:
+    """Makes sure that the watermark does not go back.
 
     :raises LakeError: it would.
     """
     published_high = previous["high"] if previous else 0
-    if published_high > snapshot.high or source.is_elsewhere(connection, snapshot):
+    if published_high > snapshot.high:
         raise LakeError(
             "Publishing the stats",
             f"the watermark would go back, from {published_high} to {snapshot.high}: the database was"

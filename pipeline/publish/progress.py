@@ -50,7 +50,7 @@ def take_progress(
     :raises LakeError: the lake is not fit to be published; the published stats are to stay.
     """
     previous = source.latest_refresh(connection)
-    require_progress(connection, snapshot, previous)
+    require_progress(snapshot, previous)
     expired = source.expired_days(connection)
     marks: dict[dt.date, int] = dict(held.select("day", "mark").iter_rows())
     require_published_days(connection, held, expired, previous, first_day)

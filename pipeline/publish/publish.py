@@ -29,7 +29,7 @@ from pipeline.lake.partials import USAGE, stale_days
 from pipeline.lake.periods import State
 from pipeline.lake.usage_events import open_usage_events
 from pipeline.publish.copy import frame_of, read_table, replace_groups
-from pipeline.publish.guard import require_sums
+from pipeline.publish.guard import require_known_lake, require_sums
 from pipeline.publish.progress import take_progress
 from pipeline.publish.users import publish_users
 from pipeline.publish.write_back import plan_write_back, write_back
@@ -109,6 +109,7 @@ def publish(
             state = State(lake, USAGE)
             held = state.daily.days()
             events = open_usage_events(lake)
+            require_known_lake(connection, events)
             unmade = stale_days(state.daily, events)
             progress = take_progress(connection, snapshot, held, unmade, first_day)
         with _timed(seconds, "merge"):

@@ -25,7 +25,8 @@ from pipeline.days import chunks
 from pipeline.engines import duckdb_engine
 from pipeline.errors import LakeError
 from pipeline.lake import source
-from pipeline.lake.usage_events import open_usage_events
+from pipeline.lake.delta_table import DailyTable
+from pipeline.lake.usage_events import open_own_events
 from pipeline.publish.copy import read_table, replace_groups
 from pipeline.stats import frames
 from pipeline.stats.changes import changed_groups
@@ -68,16 +69,17 @@ def publish_values(database: Database, lake: str) -> ValuesReport:
                 "Run prompt-stats refresh first",
             )
         as_of: dt.datetime = latest["as_of"]
-        wanted = list(_counted(lake, sizes, as_of.astimezone(dt.UTC).date()))
+        events = open_own_events(database, lake)
+        wanted = list(_counted(events, sizes, as_of.astimezone(dt.UTC).date()))
         rows_written = _publish(database, wanted, as_of)
     seconds = time.perf_counter() - started
     logger.info("published %s by value as of %s in %.1f s", json.dumps(rows_written), as_of, seconds)
     return ValuesReport(rows_written, as_of, seconds)
 
 
-def _counted(lake: str, sizes: dict[str, int], today: dt.date) -> Iterator[dict[Table, pl.DataFrame]]:
+def _counted(table: DailyTable, sizes: dict[str, int], today: dt.date) -> Iterator[dict[Table, pl.DataFrame]]:
     """What each table shall hold of some prompts, until all have come."""
-    events = open_usage_events(lake).read()
+    events = table.read()
     for prompts in list(chunks(sizes, EVENTS_AT_ONCE)) or [[]]:
         part = events.filter(ds.field("prompt_id").isin(pa.array(prompts, pa.string())))
         counts = duckdb_engine.run("prompt_value_counts", {"today": today}, usage_events=part)

@@ -1,12 +1,11 @@
--- Purpose: the watermark of the last sync, and whose transaction ids it is made of.
+-- Purpose: the watermark of the last sync.
 -- Grain:   one row, or none before the first sync.
 -- Time:    started_at.
 SELECT
     high,
     next_xid,
     as_of,
-    started_at,
-    server
+    started_at
 FROM stats_sync
 ORDER BY id DESC
 LIMIT 1

@@ -1,14 +1,13 @@
 -- Purpose: whose replica a server is, and how far behind a position of its primary's log.
 -- Grain:   one row.
 -- Time:    now.
--- server as in snapshot.sql; a replica's timeline is that of its last restart point.
+-- server as in snapshot.sql.
 -- bytes_behind is zero or less once all up to :position is replayed, and NULL where nothing is replayed.
 SELECT
     pg_is_in_recovery() AS is_replica,
     concat_ws(
         '/',
         (SELECT system_identifier FROM pg_control_system()),
-        (SELECT timeline_id FROM pg_control_checkpoint()),
         (SELECT oid FROM pg_database WHERE datname = current_database())
     )                   AS server,
     CASE

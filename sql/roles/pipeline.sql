@@ -55,6 +55,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON
     stats_day,
     user_stats_day,
     stats_sync,
+    stats_lake_token,
     stats_expired_day,
     stats_alerts,
     stats_alert_evaluation,

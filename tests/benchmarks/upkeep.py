@@ -91,15 +91,13 @@ def main() -> None:
             events, partials = open_usage_events(str(lake)), open_partials(str(lake))
             for _ in range(TICKS_A_DAY):
                 tick += 1
-                events.append(rows(events.schema, day, tick), tick)
+                events.append(rows(events.schema, day, tick))
                 held = dict(events.days().select("day", "files").iter_rows())
-                events.compact([day] if held[day] > FILES_A_DAY else [], tick)
-                partials.replace([day], rows(partials.schema, day, tick), tick)
+                events.compact([day] if held[day] > FILES_A_DAY else [])
+                partials.replace([day], rows(partials.schema, day, tick))
             commit_ms = (time.perf_counter() - started) / TICKS_A_DAY / 2 * 1000
             files = events.days().select("day", "files").iter_rows()
-            events.compact(
-                [quiet for quiet, count in files if count > 1 and quiet <= day - QUIET_AFTER], tick
-            )
+            events.compact([quiet for quiet, count in files if count > 1 and quiet <= day - QUIET_AFTER])
             if number % 7 != 6:
                 continue
             is_shown = number // REPORT_EVERY != (number - 7) // REPORT_EVERY or number + 7 >= days

@@ -30,6 +30,7 @@ from pipeline.settings import Settings
 from tests.api import served
 from tests.command import answer
 from tests.conftest import FIRST_DAY, NewDatabase
+from tests.lake import open_to_write
 from tests.receivers import SECRET, MailServer, Webhook, mail_server, webhook
 from tests.roles import as_role
 
@@ -136,7 +137,7 @@ EXPECTED = {
 def test_the_counts_are_those_of_the_raw_events(database: Database, lake: str) -> None:
     (latest,) = rows(database, "SELECT as_of FROM stats_refresh ORDER BY id DESC LIMIT 1")
     until = latest["as_of"]
-    uses, times = counts(lake, until)
+    uses, times = counts(open_to_write(database, lake), until)
     recount = f"""
         SELECT scope, sum(uses)::int AS uses, sum(successes)::int AS successes, sum(timed)::int AS timed
         FROM (

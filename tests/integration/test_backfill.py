@@ -27,6 +27,7 @@ from pipeline.reconcile import reconcile
 from pipeline.refresh import refresh
 from pipeline.tables import STATS_TABLES, prompts, user_prompt_stats
 from tests.conftest import FIRST_DAY
+from tests.lake import open_to_write
 from tests.oracle import assert_equals_recount
 
 TODAY = dt.datetime.now(dt.UTC).date()
@@ -72,8 +73,8 @@ def run(
 
 def lose(stores: Stores) -> None:
     """A published day goes from the lake."""
-    for table in (open_usage_events(stores.lake), open_partials(stores.lake)):
-        table.replace([DAYS[3]], table.schema.empty_table(), 0)
+    for table in (open_to_write(stores.database, stores.lake), open_partials(stores.lake)):
+        table.replace([DAYS[3]], table.schema.empty_table())
 
 
 def set_back(stores: Stores) -> None:
@@ -84,14 +85,14 @@ def set_back(stores: Stores) -> None:
     refresh(stores.database, stores.lake, FIRST_DAY)
     append(stores.database, DAYS[-2])
     refresh(stores.database, stores.lake, FIRST_DAY)
-    open_usage_events(stores.lake).replace([DAYS[-1]], before, 0)
+    open_to_write(stores.database, stores.lake).replace([DAYS[-1]], before)
     roll_up_days(stores.database, stores.lake)
 
 
 def twice(table: DailyTable, day: dt.date) -> None:
     """A partition counts everything twice."""
     rows = pl.DataFrame(table.read([day]).to_table()).with_columns(pl.col("usage_count") * 2)
-    table.replace([day], rows.select(table.schema.names).to_arrow().cast(table.schema), 0)
+    table.replace([day], rows.select(table.schema.names).to_arrow().cast(table.schema))
 
 
 def count_a_day_twice(stores: Stores) -> None:
@@ -110,10 +111,10 @@ def count_months_twice(stores: Stores) -> None:
             twice(table, month)
 
 
-def restore_another_database(stores: Stores) -> None:
-    """Transaction ids begin elsewhere, and the lake does not know yet."""
+def restore_an_older_database(stores: Stores) -> None:
+    """The database went back in time, and the lake has not been brought in line yet."""
     with psycopg.connect(stores.database.conninfo) as connection:
-        connection.execute("UPDATE stats_sync SET server = 'another'")
+        connection.execute("UPDATE stats_lake_token SET token = token + 1")
 
 
 def go_back(stores: Stores) -> None:
@@ -129,7 +130,7 @@ def go_back(stores: Stores) -> None:
         (set_back, "as they were before the last publish"),
         (count_a_day_twice, "4 of 2"),
         (count_months_twice, "their total"),
-        (restore_another_database, "the watermark would go back"),
+        (restore_an_older_database, "commits that the database does not know"),
         (go_back, "the watermark would go back"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),

@@ -21,7 +21,6 @@ from pipeline.checks.catalog import CHECKS, make
 from pipeline.checks.report import Cadence, Report, Severity, Subject
 from pipeline.database import Database
 from pipeline.definitions import build_definitions
-from pipeline.lake.usage_events import open_usage_events
 from pipeline.orchestration import checks, jobs
 from pipeline.orchestration.lake_assets import EVERY_DAY_PROCESSED
 from pipeline.orchestration.resources import Stores
@@ -30,6 +29,7 @@ from pipeline.retention import retain
 from pipeline.settings import Settings
 from tests.command import prompt_stats
 from tests.conftest import FIRST_DAY, NewDatabase
+from tests.lake import open_to_write
 from tests.roles import as_role
 from tests.triggers import without_triggers
 
@@ -221,10 +221,10 @@ def test_each_kind_of_stats_has_its_age(subject: Subject) -> None:
 
 def test_what_the_lake_lost_is_found(subject: Subject, tmp_path: Path) -> None:
     lake = str(shutil.copytree(subject.lake, tmp_path / "lake"))
-    table = open_usage_events(lake)
+    table = open_to_write(subject.database, lake)
     today = dt.datetime.now(dt.UTC).date()
     days = [today - number * dt.timedelta(days=1) for number in (DAYS[-1], 20, 2)]
-    table.replace(days, table.schema.empty_table(), 1)
+    table.replace(days, table.schema.empty_table())
     report = made(replace(subject, lake=lake), "lake_equals_postgres")
     assert not report.passed
     assert [(row["day"], row["the lake"].split()[0]) for row in report.worst] == [

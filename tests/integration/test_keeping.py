@@ -25,6 +25,7 @@ from pipeline.retention import retain
 from pipeline.settings import Settings
 from tests.command import answer, prompt_stats
 from tests.conftest import FIRST_DAY
+from tests.lake import open_to_write
 from tests.oracle import assert_equals_recount
 
 NOW = dt.datetime.now(dt.UTC)
@@ -42,10 +43,10 @@ def append(database: Database, *ages: int) -> None:
         app.cursor().executemany(INSERT, [(PROMPT, PERSON, NOW - age * ONE_DAY) for age in ages])
 
 
-def lose(lake: str, day: dt.date) -> None:
+def lose(database: Database, lake: str, day: dt.date) -> None:
     """A partition goes."""
-    table = open_usage_events(lake)
-    table.replace([day], table.schema.empty_table(), 0)
+    table = open_to_write(database, lake)
+    table.replace([day], table.schema.empty_table())
 
 
 def files(lake: str, day: dt.date) -> int:
@@ -67,7 +68,7 @@ def stores(database: Database, lake: str, retain_days: int | None = None) -> Sto
 def test_commands(database: Database, lake: str, tmp_path: Path) -> None:
     append(database, 0, 1, 40)
     refresh(database, lake, FIRST_DAY)
-    lose(lake, TODAY - ONE_DAY)
+    lose(database, lake, TODAY - ONE_DAY)
     given = {"DATABASE_URL": database.conninfo, "PROMPT_STATS_LAKE_URI": lake}
 
     reconciled = answer(tmp_path, "reconcile", **given)
@@ -104,7 +105,7 @@ def test_a_damaged_file_is_said_in_words(database: Database, lake: str, tmp_path
 def test_reconcile_lake_repairs_and_keep_up_follows(database: Database, lake: str) -> None:
     append(database, 0, 9)
     refresh(database, lake, FIRST_DAY)
-    lose(lake, TODAY - 9 * ONE_DAY)
+    lose(database, lake, TODAY - 9 * ONE_DAY)
     with dg.DagsterInstance.ephemeral() as instance:
         job = build_definitions(stores(database, lake)).resolve_job_def(RECONCILE_JOB)
         assert job.execute_in_process(instance=instance).success

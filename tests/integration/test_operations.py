@@ -301,8 +301,8 @@ def moved_lake(deployment: Deployment) -> Iterator[list[str]]:
 
 @trouble("The database was restored")
 def restored_database(deployment: Deployment) -> Iterator[list[str]]:
-    # As after the copy of another server; a real dump is restored below.
-    deployment.execute("UPDATE stats_sync SET server = 'another/1/1'")
+    # As after a recovery to an earlier moment; a real dump is restored below.
+    deployment.execute("UPDATE stats_lake_token SET token = token + 1")
     yield ["stale days"]
     deployment.refresh()
 

@@ -14,7 +14,6 @@ from pipeline.database import Database
 from pipeline.days import DayRange
 from pipeline.definitions import build_definitions
 from pipeline.errors import LakeError
-from pipeline.lake.usage_events import open_usage_events
 from pipeline.orchestration import jobs
 from pipeline.orchestration.instance import run_refresh
 from pipeline.orchestration.jobs import JOB, RANGE_END, RANGE_START, VALUES_JOB, refresh_stats_schedule
@@ -24,6 +23,7 @@ from pipeline.publish import values
 from pipeline.refresh import refresh
 from tests.command import REPOSITORY, environment, run
 from tests.conftest import FIRST_DAY
+from tests.lake import open_to_write
 from tests.oracle import assert_equals_recount
 
 TICK = dt.datetime(2026, 1, 1, 12, 0, tzinfo=dt.UTC)
@@ -132,8 +132,8 @@ def test_a_run_says_why_it_is(
     append(database, today(), today() - 20 * day)
     with psycopg.connect(database.conninfo) as app:
         app.execute("DELETE FROM prompt_usage WHERE created_at::date = %s", (today() - 40 * day,))
-    table = open_usage_events(stores.lake)
-    table.replace([today() - 80 * day, today() - 60 * day], table.schema.empty_table(), 0)
+    table = open_to_write(database, stores.lake)
+    table.replace([today() - 80 * day, today() - 60 * day], table.schema.empty_table())
     requests = evaluate(stored_instance, stores)
     assert isinstance(requests, list)
     assert [

@@ -20,6 +20,7 @@ from pipeline.lake.usage_events import open_usage_events, sync_days
 from pipeline.publish.publish import publish
 from pipeline.refresh import plan_refresh, refresh
 from tests.conftest import FIRST_DAY
+from tests.lake import open_to_write
 from tests.oracle import assert_equals_recount
 
 NOW = dt.datetime.now(dt.UTC)
@@ -162,8 +163,8 @@ def test_held_back_events_are_taken_when_their_day_opens(database: Database, lak
     # What a refresh of the day before yesterday would have left: tomorrow was not open yet.
     execute(database, "UPDATE stats_refresh SET open_until = open_until - 2")
     execute(database, "DELETE FROM stats_day WHERE day > CURRENT_DATE")
-    table = open_usage_events(lake)
-    table.replace([TODAY + ONE_DAY], table.schema.empty_table(), high=1)
+    table = open_to_write(database, lake)
+    table.replace([TODAY + ONE_DAY], table.schema.empty_table())
     roll_up_days(database, lake, [TODAY + ONE_DAY])
     assert TODAY + ONE_DAY in plan_refresh(database, lake, FIRST_DAY).days
     refresh_and_check(database, lake)
@@ -243,9 +244,9 @@ def test_several_that_create_the_lake_at_once_create_it_once(tmp_path: Path) -> 
 def test_writer_that_acts_on_an_old_state_of_the_lake_is_refused(lake: str) -> None:
     stale, fresh = open_usage_events(lake), open_usage_events(lake)
     nothing = fresh.schema.empty_table()
-    fresh.replace([TODAY], nothing, high=1)
+    fresh.replace([TODAY], nothing)
     with pytest.raises(LakeConflictError, match="Run it again"):
-        stale.replace([TODAY], nothing, high=1)
+        stale.replace([TODAY], nothing)
 
 
 def test_readers_see_one_refresh_or_the_other(database: Database, lake: str) -> None:

@@ -9,6 +9,8 @@ import psycopg
 import pytest
 
 from pipeline.database import Database
+from pipeline.errors import LakeOwnerError
+from pipeline.lake.usage_events import claim_lake
 from pipeline.refresh import plan_refresh, refresh
 from pipeline.retention import retain
 from pipeline.tables import prompt_usage
@@ -30,15 +32,19 @@ def append(database: Database, *ages: int) -> None:
         app.cursor().executemany(INSERT, [(PROMPT, NOW - age * ONE_DAY) for age in ages])
 
 
-def move(database: Database, ids: int) -> None:
-    """Leaves what a dump of a server whose ids were ``ids`` further on leaves here."""
+def move(database: Database, lake: str, ids: int) -> None:
+    """Leaves what a dump of a server whose ids were ``ids`` further on leaves here, and claims the lake."""
     with psycopg.connect(database.conninfo) as operator:
         # pg_dump loads rows without firing triggers.
         operator.execute(OFF)
         operator.execute("UPDATE prompt_usage SET ingest_xid = ingest_xid + %s", (ids,))
         operator.execute(ON)
         operator.execute("UPDATE stats_refresh SET high = high + %s, next_xid = next_xid + %s", (ids, ids))
-        operator.execute("UPDATE stats_sync SET high = high + %s, server = 'another/1/1'", (ids,))
+        operator.execute("UPDATE stats_sync SET high = high + %s", (ids,))
+        operator.execute("UPDATE stats_lake_token SET server = 'another/1'")
+    with pytest.raises(LakeOwnerError, match="that this one is a copy of"):
+        refresh(database, lake, FIRST_DAY)
+    assert claim_lake(database, lake)
 
 
 @pytest.mark.parametrize("ids", [FAR_AHEAD, 0])
@@ -50,7 +56,7 @@ def test_restored_database_is_read_anew(database: Database, lake: str, ids: int)
         operator.execute(OFF)
         operator.execute("DELETE FROM prompt_usage WHERE created_at > CURRENT_DATE")
         operator.execute(ON)
-    move(database, ids)
+    move(database, lake, ids)
     append(database, 0, 1)
     assert len(plan_refresh(database, lake, FIRST_DAY).days) == 3
     assert refresh(database, lake, FIRST_DAY).pending_days == []
@@ -74,7 +80,7 @@ def test_ids_that_stepped_back_on_the_same_server_are_recognised(database: Datab
 def test_new_column_takes_the_ids_of_new_rows(database: Database, lake: str) -> None:
     append(database, 0)
     refresh(database, lake, FIRST_DAY)
-    move(database, FAR_AHEAD)
+    move(database, lake, FAR_AHEAD)
     refresh(database, lake, FIRST_DAY)
     append(database, 0)
     with psycopg.connect(database.conninfo) as connection:
@@ -100,6 +106,6 @@ def test_restored_rows_of_expired_days_count_once(database: Database, lake: str)
             "INSERT INTO prompt_usage (id, prompt_id, created_at) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
             dump,
         )
-    move(database, FAR_AHEAD)
+    move(database, lake, FAR_AHEAD)
     assert refresh(database, lake, FIRST_DAY).usage_count == 2
     assert plan_refresh(database, lake, FIRST_DAY).days == []

@@ -295,11 +295,11 @@ def test_the_pipeline_removes_old_events_and_persons(
 def test_only_the_owner_can_renew_the_transaction_ids_of_a_restored_table(
     database: Database, pipeline: Database, owner: psycopg.Connection[Any], lake: str
 ) -> None:
-    owner.execute("UPDATE stats_sync SET server = 'another/1/1'")
+    owner.execute("UPDATE stats_lake_token SET token = token + 1")
     refresh(pipeline, lake, FIRST_DAY)
     assert plan_refresh(pipeline, lake, FIRST_DAY).days == []
 
-    owner.execute("UPDATE stats_sync SET server = 'another/1/1'")
+    owner.execute("UPDATE stats_lake_token SET token = token + 1")
     owner.execute("UPDATE prompt_usage SET ingest_xid = ingest_xid + 1000000")
     with pytest.raises(DatabaseError, match="once as the owner of prompt_usage"):
         refresh(pipeline, lake, FIRST_DAY)

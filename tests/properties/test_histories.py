@@ -31,11 +31,11 @@ from hypothesis.stateful import (
 from pipeline.database import Database
 from pipeline.erasure import erase_user
 from pipeline.lake.upkeep import keep_up
-from pipeline.lake.usage_events import open_usage_events
 from pipeline.reconcile import reconcile
 from pipeline.refresh import plan_refresh, refresh
 from pipeline.retention import retain
 from tests.conftest import FIRST_DAY, NewDatabase
+from tests.lake import open_to_write
 from tests.oracle import assert_equals_recount
 
 NOW = dt.datetime.now(dt.UTC)
@@ -224,9 +224,9 @@ class History(RuleBasedStateMachine):
         """Somebody tidies up the lake; the night puts it right."""
         lost = NOW.date() - dt.timedelta(day)
         expired = {row[0] for row in self.app.execute("SELECT day FROM stats_expired_day")}
-        table = open_usage_events(self.lake)
+        table = open_to_write(self.database, self.lake)
         if lost in set(table.days()["day"]) - expired:
-            table.replace([lost], table.schema.empty_table(), 0)
+            table.replace([lost], table.schema.empty_table())
             reconcile(self.database, self.lake, FIRST_DAY)
 
     @rule()

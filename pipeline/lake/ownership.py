@@ -1,0 +1,202 @@
+"""Whose the lake is. A lake belongs to one database, and whoever else comes is refused.
+
+Both keep a random identity (``lake_id``), and every commit of ``usage_events`` carries a random token that
+the database records before: ``stats_lake_token``. In the lake both are versions of Delta's application
+transactions, so they are read from the log, and survive its checkpoints.
+https://github.com/delta-io/delta/blob/master/PROTOCOL.md#transaction-identifiers
+
+A database that knows the lake's latest token has all that the lake rests on. One that does not went back in
+time: a data folder that was put back, a recovery, a standby that was promoted without the last transactions.
+docs/decisions/0017-lake-ownership.md has each state and what happens in it.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from enum import Enum
+
+from deltalake import Transaction
+from sqlalchemy import Connection, delete, func, insert, select
+
+from pipeline.database import Database
+from pipeline.errors import LakeOwnerError
+from pipeline.lake import source
+from pipeline.lake.delta_table import WRITER, DailyTable
+from pipeline.tables import stats_expired_day, stats_lake_token
+
+logger = logging.getLogger(__name__)
+
+OWNER = f"{WRITER}-lake"
+"""The application transaction whose version is the ``lake_id``."""
+
+USING = "Using the lake"
+NEW_LAKE = "have PROMPT_STATS_LAKE_URI name an empty folder, into which all of prompt_usage is read"
+
+
+class Ownership(Enum):
+    """What a database is to a lake that it may use."""
+
+    UNOWNED = "the lake is empty and belongs to nobody yet"
+    KNOWN = "the lake is as this database knows it"
+    UNKNOWN = "the lake has commits that this database does not know: it went back in time"
+
+
+def identify(connection: Connection, table: DailyTable) -> Ownership:
+    """What the database is to the lake; ``table``: its ``usage_events``. Reads the log and two small tables.
+
+    :raises LakeOwnerError: the lake is another database's, or this one's lake is elsewhere.
+    """
+    lake_id, token = table.transaction(OWNER), table.transaction(WRITER)
+    rows = connection.execute(select(stats_lake_token)).all()
+    if lake_id is None:
+        return _identify_unowned(connection, table, is_bound=bool(rows))
+    ours = [row for row in rows if row.lake_id == lake_id]
+    if not ours:
+        raise LakeOwnerError(
+            USING,
+            "it belongs to another database, or to this one before migrate --undo",
+            f"Nothing was changed. {NEW_LAKE[0].upper()}{NEW_LAKE[1:]}; or, if nobody needs what this one"
+            " holds, run prompt-stats claim-lake --discard",
+        )
+    snapshot = source.take_snapshot(connection)
+    if any(row.server != snapshot.server for row in ours):
+        raise LakeOwnerError(
+            USING,
+            "it belongs to the database that this one is a copy of",
+            f"Nothing was changed. If this is a copy for a test, {NEW_LAKE}. If it replaces the other, run"
+            " prompt-stats claim-lake: the other is refused from then on, and everything is read anew",
+        )
+    is_known = any(row.token == token for row in ours) and not source.has_stepped_back(connection, snapshot)
+    return Ownership.KNOWN if is_known else Ownership.UNKNOWN
+
+
+def _identify_unowned(connection: Connection, table: DailyTable, *, is_bound: bool) -> Ownership:
+    expired = connection.execute(select(func.count()).select_from(stats_expired_day)).scalar_one()
+    if table.days().is_empty():
+        if expired:
+            raise LakeOwnerError(
+                USING,
+                f"it is empty, and {expired} days whose raw rows were removed from Postgres are in another"
+                " lake alone",
+                "Nothing was changed. Have PROMPT_STATS_LAKE_URI name that lake, or restore it from its"
+                " backup; or, to give these days up, delete them from stats_expired_day",
+            )
+        return Ownership.UNOWNED
+    # A version that knew no tokens has filled it: for this database, if that has read into a lake at all.
+    if is_bound or not source.has_synced(connection):
+        raise LakeOwnerError(
+            USING,
+            f"it holds events of {table.days().height} days, and this database has not filled it since it"
+            " was migrated: another database did, or this one before migrate --undo",
+            f"Nothing was changed. {NEW_LAKE[0].upper()}{NEW_LAKE[1:]}; or, if nobody needs what this one"
+            " holds, run prompt-stats claim-lake --discard",
+        )
+    return Ownership.UNKNOWN
+
+
+def make_own(database: Database, table: DailyTable) -> None:
+    """Has the database know each commit to the table, ``usage_events``. Hold ``Lock.LAKE``.
+
+    A lake of nobody's becomes this database's. One that has commits which the database does not know is made
+    to fit: its days are emptied, but for expired ones, to be read again, and it gets a new identity, so that
+    whoever made those commits is refused, should it still be there.
+
+    :raises LakeOwnerError: the lake is another's.
+    :raises DatabaseError: the role may not change the raw table.
+    """
+    with database.engine.connect() as connection:
+        ownership = identify(connection, table)
+    if ownership is Ownership.UNKNOWN:
+        logger.warning("the database went back in time, or the lake did: reading everything again")
+        _take_over(database, table)
+    else:
+        lake_id = table.transaction(OWNER) if ownership is Ownership.KNOWN else None
+        _sign_commits(database, table, lake_id or _random())
+        _forget_other_tokens(database, table)
+
+
+def claim(database: Database, table: DailyTable, *, discard: bool = False) -> bool:
+    """Makes the database the owner of the lake; returns whether it was not before. Hold ``Lock.LAKE``.
+
+    All but expired days is read again by the next refresh; the former owner is refused from now on.
+    ``discard``: also of a lake of which this database knows nothing; what that holds is given up.
+
+    :raises LakeOwnerError: the lake holds what may be nowhere else, and ``discard`` was not given; or expired
+        days of this database are in another lake.
+    """
+    with database.engine.connect() as connection:
+        try:
+            if identify(connection, table) is not Ownership.UNKNOWN:
+                return False
+        except LakeOwnerError:
+            if not _has_known(connection, table):
+                _require_discard(connection, discard=discard)
+    _take_over(database, table)
+    return True
+
+
+def _has_known(connection: Connection, table: DailyTable) -> bool:
+    """Whether the lake was that of the database of which this one is a copy."""
+    lake_id = stats_lake_token.c.lake_id
+    found = connection.execute(select(lake_id).where(lake_id == table.transaction(OWNER)).limit(1))
+    return found.first() is not None
+
+
+def _require_discard(connection: Connection, *, discard: bool) -> None:
+    attempted = "Claiming the lake"
+    if not discard:
+        raise LakeOwnerError(
+            attempted,
+            "it was never this database's, and may be all that another one has of its past",
+            "Nothing was changed. If nobody needs what it holds, run prompt-stats claim-lake --discard",
+        )
+    if connection.execute(select(func.count()).select_from(stats_expired_day)).scalar_one():
+        raise LakeOwnerError(
+            attempted,
+            "days of this database whose raw rows were removed from Postgres are in another lake alone",
+            "Have PROMPT_STATS_LAKE_URI name that lake; or, to give these days up, delete them from"
+            " stats_expired_day",
+        )
+
+
+def _take_over(database: Database, table: DailyTable) -> None:
+    """Empties all but expired days, under a new identity.
+
+    The database first: after a crash in between the lake is as before, and this happens again.
+    """
+    _sign_commits(database, table, _random())
+    with database.engine.begin() as connection:
+        expired = source.expired_days(connection)
+        source.renumber(connection, source.take_snapshot(connection), database.names)
+    days = set(table.days()["day"]) - expired.keys()
+    if days:
+        table.replace(days, table.schema.empty_table())
+    else:
+        # To have the new identity in the log.
+        table.append(table.schema.empty_table())
+
+
+def _sign_commits(database: Database, table: DailyTable, lake_id: int) -> None:
+    def sign() -> list[Transaction]:
+        token = _random()
+        # An intent: after a crash before the commit the database knows a token too many, never one too few.
+        with database.engine.begin() as connection:
+            server = source.take_snapshot(connection).server
+            connection.execute(insert(stats_lake_token).values(lake_id=lake_id, token=token, server=server))
+        return [Transaction(OWNER, lake_id), Transaction(WRITER, token)]
+
+    table.sign = sign
+
+
+def _forget_other_tokens(database: Database, table: DailyTable) -> None:
+    """Forgets all tokens but the lake's latest: older commits, and those that were never made."""
+    token = table.transaction(WRITER)
+    if token is not None:
+        with database.engine.begin() as connection:
+            connection.execute(delete(stats_lake_token).where(stats_lake_token.c.token != token))
+
+
+def _random() -> int:
+    """A number that fits a signed bigint."""
+    return secrets.randbits(63)

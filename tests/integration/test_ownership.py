@@ -1,0 +1,438 @@
+"""A lake has one owner: the states of docs/decisions/0017-lake-ownership.md, and cases from the field."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from pipeline.alerts.evaluation import evaluate
+from pipeline.coverage import track_missing
+from pipeline.database import Database
+from pipeline.embedded.server import Server
+from pipeline.erasure import erase_user
+from pipeline.errors import LakeOwnerError
+from pipeline.lake.delta_table import WRITER, DailyTable
+from pipeline.lake.ownership import OWNER, Ownership, identify
+from pipeline.lake.upkeep import keep_up
+from pipeline.lake.usage_events import SCHEMA, claim_lake, open_usage_events, sync_days
+from pipeline.publish.publish import publish
+from pipeline.publish.values import publish_values
+from pipeline.reconcile import reconcile
+from pipeline.refresh import plan_refresh, refresh
+from pipeline.retention import retain
+from pipeline.schema import migrate, undo
+from pipeline.settings import Settings, settings
+from tests.cli import invoke
+from tests.conftest import FIRST_DAY, NewDatabase
+from tests.oracle import assert_equals_recount
+
+PROMPT = "00000000-0000-4000-8000-000000000007"
+APPEND = """
+INSERT INTO prompt_usage (prompt_id, user_id, success, created_at)
+SELECT %s, gen_random_uuid(), true, now() - %s * interval '1 day' FROM generate_series(1, %s)
+"""
+
+
+def append(database: Database, events: int, days_ago: int = 0) -> None:
+    """Some events of a day."""
+    with psycopg.connect(database.conninfo) as app:
+        app.execute(APPEND, (PROMPT, days_ago, events))
+
+
+def execute(database: Database, statement: str) -> None:
+    with psycopg.connect(database.conninfo, autocommit=True) as operator:
+        operator.execute(statement.encode())
+
+
+def published(database: Database) -> int | None:
+    """The events that the published stats count."""
+    with psycopg.connect(database.conninfo) as reader:
+        row = reader.execute("SELECT sum(usage_count)::int FROM prompt_stats").fetchone()
+        assert row
+        return int(row[0]) if row[0] is not None else None
+
+
+def refreshed(database: Database, lake: str) -> int:
+    """What a refresh counts, which equals the recount."""
+    counted = refresh(database, lake, FIRST_DAY).usage_count
+    assert_equals_recount(database, FIRST_DAY)
+    return counted
+
+
+def ownership(database: Database, lake: str) -> Ownership:
+    with database.engine.connect() as connection:
+        return identify(connection, open_usage_events(lake))
+
+
+def files(lake: str) -> dict[str, float]:
+    """Every file of the lake, and when it was written."""
+    return {str(path): path.stat().st_mtime for path in Path(lake).rglob("*") if path.is_file()}
+
+
+@contextmanager
+def untouched(lake: str, *databases: Database) -> Iterator[None]:
+    """Nothing in the lake and nothing that is published changes during a block."""
+    before = files(lake), [published(each) for each in databases]
+    yield
+    assert (files(lake), [published(each) for each in databases]) == before
+
+
+@contextmanager
+def copy_of(database: Database, new_database: NewDatabase) -> Iterator[Database]:
+    """What ``CREATE DATABASE … TEMPLATE`` makes of it."""
+    database.close()
+    with new_database(str(psycopg.conninfo.conninfo_to_dict(database.conninfo)["dbname"])) as copy:
+        yield copy
+
+
+REFUSED: dict[str, Callable[[Database, str], object]] = {
+    "plan": lambda database, lake: plan_refresh(database, lake, FIRST_DAY),
+    "sync": lambda database, lake: sync_days(database, lake, FIRST_DAY, []),
+    "refresh": lambda database, lake: refresh(database, lake, FIRST_DAY),
+    "publish": lambda database, lake: publish(database, lake, FIRST_DAY),
+    "stats by value": publish_values,
+    "reconcile": lambda database, lake: reconcile(database, lake, FIRST_DAY),
+    "retain": lambda database, lake: retain(database, lake, FIRST_DAY, 1),
+    "erase-user": lambda database, lake: erase_user(database, lake, FIRST_DAY, PROMPT),
+    "keep-up": keep_up,
+    "track-missing": lambda database, lake: track_missing(database, lake, FIRST_DAY),
+    "alerts": lambda database, lake: evaluate(
+        database, Settings.model_validate({"PROMPT_STATS_LAKE_URI": lake})
+    ),
+}
+
+
+@pytest.mark.parametrize("use", REFUSED.values(), ids=REFUSED)
+def test_a_copy_is_refused_before_anything_is_read_or_written(
+    database: Database, new_database: NewDatabase, lake: str, use: Callable[[Database, str], object]
+) -> None:
+    append(database, 5)
+    refreshed(database, lake)
+    with copy_of(database, new_database) as copy:
+        append(copy, 20)
+        with (
+            untouched(lake, database, copy),
+            pytest.raises(LakeOwnerError, match=r"a copy of.*claim-lake"),
+        ):
+            use(copy, lake)
+    append(database, 1)
+    assert refreshed(database, lake) == 6
+
+
+def test_a_copy_may_claim_the_lake_and_the_former_owner_is_refused(
+    database: Database, new_database: NewDatabase, lake: str
+) -> None:
+    append(database, 5)
+    append(database, 2, days_ago=9)
+    refreshed(database, lake)
+    retain(database, lake, FIRST_DAY, 3)
+    with copy_of(database, new_database) as copy:
+        append(copy, 20)
+        assert claim_lake(copy, lake)
+        # The expired day is in the lake alone.
+        assert refresh(copy, lake, FIRST_DAY).usage_count == 27
+        assert not claim_lake(copy, lake)
+        append(database, 1)
+        with untouched(lake, database), pytest.raises(LakeOwnerError, match="another database"):
+            refresh(database, lake, FIRST_DAY)
+
+
+def test_two_databases_on_one_lake(
+    database: Database, new_database: NewDatabase, migrated_template: str, lake: str
+) -> None:
+    append(database, 5)
+    refreshed(database, lake)
+    with new_database(migrated_template) as other:
+        append(other, 20)
+        with untouched(lake, database, other):
+            for _ in range(2):
+                with pytest.raises(LakeOwnerError, match="--discard"):
+                    refresh(other, lake, FIRST_DAY)
+            with pytest.raises(LakeOwnerError, match="may be all that another one has"):
+                claim_lake(other, lake)
+        append(database, 1)
+        assert refreshed(database, lake) == 6
+        assert claim_lake(other, lake, discard=True)
+        assert refreshed(other, lake) == 20
+        with pytest.raises(LakeOwnerError):
+            refresh(database, lake, FIRST_DAY)
+
+
+def test_a_database_whose_expired_days_are_elsewhere_takes_no_other_lake(
+    database: Database, new_database: NewDatabase, migrated_template: str, lake: str, tmp_path: Path
+) -> None:
+    append(database, 2)
+    append(database, 3, days_ago=9)
+    refreshed(database, lake)
+    retain(database, lake, FIRST_DAY, 3)
+    empty = str(tmp_path / "empty")
+    with pytest.raises(LakeOwnerError, match=r"1 days whose raw rows were removed.*restore it"):
+        refresh(database, empty, FIRST_DAY)
+    with new_database(migrated_template) as other:
+        append(other, 1)
+        refresh(other, str(tmp_path / "other"), FIRST_DAY)
+    with pytest.raises(LakeOwnerError, match="in another lake alone"):
+        claim_lake(database, str(tmp_path / "other"), discard=True)
+    assert published(database) == 5
+    assert refresh(database, lake, FIRST_DAY).usage_count == 5
+
+
+def test_a_lost_lake_without_expired_days_is_filled_again(
+    database: Database, lake: str, tmp_path: Path
+) -> None:
+    append(database, 5)
+    refreshed(database, lake)
+    shutil.rmtree(lake)
+    assert refreshed(database, lake) == 5
+    assert ownership(database, lake) is Ownership.KNOWN
+    assert refreshed(database, str(tmp_path / "another")) == 5
+
+
+def test_a_lake_of_before_undo_is_refused(database: Database, lake: str) -> None:
+    append(database, 5)
+    refreshed(database, lake)
+    undo(database)
+    migrate(database)
+    with untouched(lake), pytest.raises(LakeOwnerError, match="before migrate --undo"):
+        refresh(database, lake, FIRST_DAY)
+    assert claim_lake(database, lake, discard=True)
+    assert refreshed(database, lake) == 5
+
+
+def test_a_lake_of_a_version_without_tokens_is_read_anew_once(
+    database: Database, new_database: NewDatabase, migrated_template: str, lake: str
+) -> None:
+    append(database, 5)
+    refreshed(database, lake)
+    unsigned = Path(lake) / "unsigned"
+    old = DailyTable(str(unsigned), "usage_events", SCHEMA)
+    old.append(open_usage_events(lake).read().to_table().select(SCHEMA.names))
+    execute(database, "DELETE FROM stats_lake_token")
+    with new_database(migrated_template) as other, pytest.raises(LakeOwnerError, match="has not filled it"):
+        refresh(other, str(unsigned), FIRST_DAY)
+    append(database, 1)
+    assert ownership(database, str(unsigned)) is Ownership.UNKNOWN
+    assert refreshed(database, str(unsigned)) == 6
+    assert ownership(database, str(unsigned)) is Ownership.KNOWN
+
+
+def test_a_crash_between_record_and_commit_reads_nothing_again(database: Database, lake: str) -> None:
+    append(database, 5)
+    refreshed(database, lake)
+    execute(database, "INSERT INTO stats_lake_token SELECT 17, lake_id, server FROM stats_lake_token LIMIT 1")
+    assert plan_refresh(database, lake, FIRST_DAY).days == []
+    version = open_usage_events(lake).transaction(WRITER)
+    refreshed(database, lake)
+    assert open_usage_events(lake).transaction(WRITER) == version
+    with psycopg.connect(database.conninfo) as reader:
+        assert reader.execute("SELECT token FROM stats_lake_token").fetchall() == [(version,)]
+
+
+def test_the_command(database: Database, lake: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    append(database, 5)
+    refreshed(database, lake)
+    monkeypatch.setenv("DATABASE_URL", database.conninfo)
+    monkeypatch.setenv("PROMPT_STATS_LAKE_URI", lake)
+    settings.cache_clear()
+    assert "already" in invoke("claim-lake").stdout
+    execute(database, "UPDATE stats_lake_token SET server = 'another/1'")
+    refused = invoke("refresh")
+    assert refused.exit_code == 1
+    assert "prompt-stats claim-lake" in str(refused.exception)
+    assert invoke("claim-lake", "--json").stdout.strip() == '{\n  "is_new_owner": true\n}'
+    assert invoke("refresh").exit_code == 0
+    settings.cache_clear()
+    assert_equals_recount(database, FIRST_DAY)
+
+
+# Physical copies, on servers of their own.
+
+
+class Cluster(Server):
+    """A server whose data folder can be copied and put back."""
+
+    def database(self) -> Database:
+        """Its database."""
+        return Database.from_url(self.conninfo())
+
+    def crash(self) -> None:
+        """Stops it hard."""
+        self._run("Stopping hard", ["pg_ctl", "stop", "-w", "-m", "immediate", "-D", str(self.data)])
+
+
+def new_cluster(root: Path, password: str | None = None) -> Cluster:
+    root.mkdir()
+    root.chmod(0o711)
+    cluster = Cluster(root)
+    if password is None:
+        cluster.initialise()
+    else:
+        cluster._make_area()
+        cluster._write_private(root / "password", password)
+    return cluster
+
+
+@pytest.fixture
+def primary(tmp_path: Path) -> Iterator[Cluster]:
+    tmp_path.chmod(0o711)
+    cluster = new_cluster(tmp_path / "primary")
+    cluster.start()
+    cluster.create_database()
+    database = cluster.database()
+    migrate(database)
+    database.close()
+    yield cluster
+    if cluster.is_running():
+        cluster.crash()
+
+
+@contextmanager
+def copied(primary: Cluster, root: Path, *, is_standby: bool) -> Iterator[Cluster]:
+    """A base backup, started."""
+    copy = new_cluster(root, (primary.root / "password").read_text())
+    command = [
+        "pg_basebackup",
+        "--pgdata",
+        str(copy.data),
+        "--dbname",
+        primary.conninfo(),
+        "--checkpoint=fast",
+    ]
+    primary._run(
+        "Copying",
+        [*command, "--checkpoint=fast", "--no-sync", *(["--write-recovery-conf"] if is_standby else [])],
+    )
+    copy.start()
+    try:
+        yield copy
+    finally:
+        if copy.is_running():
+            copy.crash()
+
+
+def promote(standby: Cluster) -> None:
+    with psycopg.connect(make_conninfo(standby.conninfo()), autocommit=True) as operator:
+        operator.execute("SELECT pg_promote(wait => true)")
+
+
+def caught_up(primary: Cluster, standby: Cluster) -> None:
+    """Waits until the standby has replayed what the primary has written."""
+    with (
+        psycopg.connect(primary.conninfo(), autocommit=True) as there,
+        psycopg.connect(standby.conninfo(), autocommit=True) as here,
+    ):
+        row = there.execute("SELECT pg_current_wal_lsn()::text").fetchone()
+        assert row
+        while here.execute(
+            "SELECT pg_wal_lsn_diff(pg_last_wal_replay_lsn(), %s::pg_lsn) >= 0", row
+        ).fetchone() != (True,):
+            pass
+
+
+def test_a_data_folder_that_was_put_back(primary: Cluster, lake: str, tmp_path: Path) -> None:
+    database = primary.database()
+    append(database, 5)
+    append(database, 3, days_ago=9)
+    refreshed(database, lake)
+    retain(database, lake, FIRST_DAY, 3)
+    database.close()
+    primary.stop()
+    kept = tmp_path / "kept"
+    shutil.copytree(primary.data, kept, symlinks=True)
+    primary.start()
+    database = primary.database()
+    append(database, 4)
+    refresh(database, lake, FIRST_DAY)
+    database.close()
+    primary.stop()
+    shutil.rmtree(primary.data)
+    shutil.copytree(kept, primary.data, symlinks=True)
+    primary._give(primary.data, *primary.data.rglob("*"))
+    primary.start()
+    database = primary.database()
+    append(database, 2)
+    assert ownership(database, lake) is Ownership.UNKNOWN
+    # Those of the expired day are in the lake alone.
+    assert refresh(database, lake, FIRST_DAY).usage_count == 7 + 3
+    append(database, 1)
+    assert refresh(database, lake, FIRST_DAY).usage_count == 8 + 3
+    database.close()
+
+
+def test_a_failover_that_lost_nothing_reads_nothing_anew(primary: Cluster, lake: str, tmp_path: Path) -> None:
+    database = primary.database()
+    append(database, 5)
+    append(database, 2, days_ago=9)
+    refreshed(database, lake)
+    with copied(primary, tmp_path / "standby", is_standby=True) as standby:
+        append(database, 1)
+        refreshed(database, lake)
+        caught_up(primary, standby)
+        database.close()
+        primary.crash()
+        promote(standby)
+        database = standby.database()
+        owner = open_usage_events(lake).transaction(OWNER)
+        assert plan_refresh(database, lake, FIRST_DAY).days == []
+        append(database, 1)
+        assert len(plan_refresh(database, lake, FIRST_DAY).days) == 1
+        assert refreshed(database, lake) == 9
+        assert open_usage_events(lake).transaction(OWNER) == owner
+        database.close()
+
+
+def test_a_failover_that_lost_the_last_transactions(primary: Cluster, lake: str, tmp_path: Path) -> None:
+    """Their ids are given out again, to other rows."""
+    database = primary.database()
+    append(database, 5)
+    refreshed(database, lake)
+    with copied(primary, tmp_path / "standby", is_standby=True) as standby:
+        caught_up(primary, standby)
+        with psycopg.connect(standby.conninfo(), autocommit=True) as operator:
+            operator.execute("SELECT pg_wal_replay_pause()")
+            operator.execute("ALTER SYSTEM SET primary_conninfo = ''")
+            operator.execute("SELECT pg_reload_conf()")
+        append(database, 4)
+        refreshed(database, lake)
+        database.close()
+        primary.crash()
+        # Started anew it has what it replayed, and nothing comes after that.
+        standby.crash()
+        shutil.rmtree(standby.data / "pg_wal" / "received", ignore_errors=True)
+        standby.start()
+        promote(standby)
+        database = standby.database()
+        append(database, 2)
+        append(database, 1, days_ago=5)
+        with psycopg.connect(database.conninfo) as reader:
+            row = reader.execute("SELECT count(*)::int FROM prompt_usage").fetchone()
+        assert row
+        assert refreshed(database, lake) == row[0]
+        database.close()
+
+
+def test_of_two_physical_copies_that_write_one_stops(primary: Cluster, lake: str, tmp_path: Path) -> None:
+    original = primary.database()
+    append(original, 5)
+    refreshed(original, lake)
+    with copied(primary, tmp_path / "clone", is_standby=False) as server:
+        clone = server.database()
+        append(clone, 20)
+        assert refreshed(clone, lake) == 25
+        append(original, 1)
+        # It can't know that the clone is alive: the lake is its own, with commits that it does not know.
+        assert refreshed(original, lake) == 6
+        append(clone, 1)
+        for _ in range(2):
+            with untouched(lake, clone, original), pytest.raises(LakeOwnerError, match="another database"):
+                refresh(clone, lake, FIRST_DAY)
+        append(original, 1)
+        assert refreshed(original, lake) == 7
+        clone.close()
+    original.close()
