@@ -12,7 +12,8 @@ The tree::
     ├── NotificationError    a message could not be sent
     └── LakeError            the lake can't be read or written
         ├── LakeConflictError    another process wrote to the lake first: run the step again
-        └── LakeOwnerError       it is another database's, or this one's is elsewhere
+        ├── LakeOwnerError       it is another database's, or this one's is elsewhere
+        └── LakeFlushError       what was written to the lake can't be flushed to disk
 
 Each text says what was attempted, what was wrong, and what to do. Addresses in it have no credentials.
 """
@@ -78,6 +79,10 @@ class LakeConflictError(LakeError):
 
 class LakeOwnerError(LakeError):
     """The lake is another database's, or holds nothing of what this one has in another lake."""
+
+
+class LakeFlushError(LakeError):
+    """The commit is there, and might not be after a power cut; nothing may rest on it yet."""
 
 
 def readable(error: BaseException) -> str:

@@ -2,6 +2,10 @@
 
 ``delta_table``
     A Delta table partitioned by day: what each day holds, append, replace.
+``durable``
+    Flushes commits to disk before Postgres rests on them.
+``mending``
+    Drops what a power cut left broken of a commit that was not flushed yet.
 ``usage_events``
     The raw events, and how they get here from Postgres.
 ``partials``

@@ -3,6 +3,9 @@
 Each commit carries the same application transaction. Delta refuses a commit when another one with that
 transaction came between reading and writing, so two writers can never both act on the same past: the
 later one gets a :class:`~pipeline.errors.LakeConflictError`.
+
+Whoever has opened a state, or written it, may rely on it in Postgres: it is flushed to disk
+(``pipeline.lake.durable``).
 https://github.com/delta-io/delta/blob/master/PROTOCOL.md#transaction-identifiers
 """
 
@@ -13,7 +16,6 @@ import hashlib
 import secrets
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
@@ -31,8 +33,8 @@ from deltalake import (
 from deltalake.exceptions import CommitFailedError, DeltaError
 from pyarrow import fs
 
-from pipeline.errors import LakeConflictError, LakeError, readable
-from pipeline.files import private_folder
+from pipeline.errors import LakeConflictError, LakeError, LakeFlushError, readable
+from pipeline.lake import durable, mending
 
 WRITER = "prompt-stats"
 LEDGER_COLUMNS = ("ingest_xid", "synced_high", "events_version", "covered_until")
@@ -67,6 +69,7 @@ class DailyTable:
         """Opens the table ``name`` of the lake, at its latest state; creates it where it is missing.
 
         :raises LakeError: it can't be opened or created.
+        :raises LakeFlushError: it can't be flushed.
         """
         self.name = name
         self.schema = schema
@@ -76,9 +79,10 @@ class DailyTable:
         )
         uri = f"{lake.rstrip('/')}/{name}"
         with _translated(f"Opening the lake table {uri}"):
-            if "://" not in uri:
-                private_folder(Path(lake))
-                private_folder(Path(uri))
+            self._folder = durable.local_folder(uri)
+            if self._folder:
+                durable.make_folder(self._folder)
+                mending.mend(self._folder)
             if not DeltaTable.is_deltatable(uri):
                 columns = ",".join(column for column in LEDGER_COLUMNS if column in schema.names)
                 # Without retries: one that lost a race would commit its own metadata on top.
@@ -93,6 +97,7 @@ class DailyTable:
                         commit_properties=CommitProperties(max_commit_retries=0),
                     )
             self._delta = DeltaTable(uri)
+        self._flush()
         self._held: tuple[int, pl.DataFrame] | None = None
 
     def days(self) -> pl.DataFrame:
@@ -173,13 +178,14 @@ class DailyTable:
 
         :raises LakeConflictError: somebody else wrote since this state was opened; nothing was written.
         """
-        with _translated(f"Appending to the lake table {self.name}"):
+        with self._writing(f"Appending to the lake table {self.name}"):
             write_deltalake(
                 self._delta,
                 rows,
                 mode="append",
                 writer_properties=self._properties,
                 commit_properties=self._commit(),
+                post_commithook_properties=CHECKPOINTS,
             )
 
     def replace(self, days: Collection[dt.date], rows: pa.RecordBatchReader | pa.Table) -> None:
@@ -188,7 +194,7 @@ class DailyTable:
         :raises LakeConflictError: somebody else wrote since this state was opened; nothing was written.
         """
         predicate = "day IN ({})".format(", ".join(f"'{day.isoformat()}'" for day in sorted(days)))
-        with _translated(f"Replacing days of the lake table {self.name}"):
+        with self._writing(f"Replacing days of the lake table {self.name}"):
             write_deltalake(
                 self._delta,
                 rows,
@@ -196,6 +202,7 @@ class DailyTable:
                 predicate=predicate,
                 writer_properties=self._properties,
                 commit_properties=self._commit(),
+                post_commithook_properties=CHECKPOINTS,
             )
 
     def damaged_days(self) -> dict[dt.date, str]:
@@ -216,12 +223,13 @@ class DailyTable:
         """
         if not days:
             return 0
-        with _translated(f"Compacting the lake table {self.name}"):
+        with self._writing(f"Compacting the lake table {self.name}"):
             metrics = self._delta.optimize.compact(
                 partition_filters=[("day", "in", [day.isoformat() for day in sorted(days)])],
                 target_size=TARGET_BYTES,
                 writer_properties=self._properties,
                 commit_properties=self._commit(),
+                post_commithook_properties=CHECKPOINTS,
             )
         return int(metrics["numFilesRemoved"])
 
@@ -236,12 +244,35 @@ class DailyTable:
             before = self._file_count()
             self._vacuum(kept, full=False)
             self._vacuum(max(kept, ABANDONED_AFTER), full=True)
+            if self._folder:
+                durable.expect_checkpoint(self._folder, self._delta.version())
             self._delta.create_checkpoint()
+            # Until the checkpoint is on disk, the entries are all there is.
+            self._flush()
             self._delta.cleanup_metadata()
+            if self._folder:
+                durable.flush_deletions(self._folder)
             return before - self._file_count()
 
     def _commit(self) -> CommitProperties:
         return CommitProperties(app_transactions=list(self.sign()))
+
+    @contextmanager
+    def _writing(self, attempted: str) -> Iterator[None]:
+        with _translated(attempted):
+            yield
+        self._flush()
+
+    def _flush(self) -> None:
+        if self._folder:
+            try:
+                durable.flush(self._folder, self._delta.version())
+            except OSError as error:
+                raise LakeFlushError(
+                    f"Flushing the lake table {self.name} to disk",
+                    readable(error),
+                    "Check the disk; then run it again: nothing was published that rests on it",
+                ) from error
 
     def _file_count(self) -> int:
         filesystem, folder = fs.FileSystem.from_uri(self._delta.table_uri)
@@ -256,6 +287,7 @@ class DailyTable:
             full=full,
             post_commithook_properties=NO_HOOKS,
         )
+        self._flush()
 
 
 ABANDONED_AFTER = dt.timedelta(hours=1)
@@ -265,6 +297,8 @@ TARGET_BYTES = 256 * 2**20
 """Size up to which compaction joins files."""
 
 NO_HOOKS = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
+CHECKPOINTS = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
+"""Old log entries are not dropped at once: the checkpoint that stands for them has to be flushed first."""
 
 OF_PARTIALS: dict[str, pl.DataType] = {"events_version": pl.Int64(), "covered_until": pl.Date()}
 

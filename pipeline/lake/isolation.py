@@ -6,7 +6,7 @@ import datetime as dt
 import logging
 from collections.abc import Callable, Iterable
 
-from pipeline.errors import LakeConflictError, LakeError
+from pipeline.errors import LakeConflictError, LakeError, LakeFlushError
 
 logger = logging.getLogger(__name__)
 
@@ -14,14 +14,14 @@ logger = logging.getLogger(__name__)
 def each_apart(parts: Iterable[list[dt.date]], work: Callable[[list[dt.date]], None]) -> dict[dt.date, str]:
     """Calls ``work`` for each list of days, and where that fails, for each of its days alone.
 
-    Returns the days that failed alone, and why. Conflicts and faults that have nothing to do with the
-    lake are raised: they are of no particular day.
+    Returns the days that failed alone, and why. Conflicts, commits that can't be flushed, and faults that
+    have nothing to do with the lake are raised: they are of no particular day.
     """
     failed: dict[dt.date, str] = {}
     for days in parts:
         try:
             work(days)
-        except LakeConflictError:
+        except (LakeConflictError, LakeFlushError):
             raise
         except LakeError as error:
             if len(days) > 1:

@@ -1,0 +1,119 @@
+"""Drops from a table's log what a power cut left broken.
+
+Nothing in Postgres rests on a version that is not flushed (``pipeline.lake.durable``), so an unflushed
+version that is not whole may go: what it held is read again. Only the last few can be unflushed, since each
+writer flushes what it opens. What is broken further back was not broken by a power cut, and is left as it is.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import unquote
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.lake.durable import (
+    HINT,
+    LOG,
+    UNFLUSHED,
+    actions,
+    entry,
+    flush_paths,
+    locked,
+    log_versions,
+    read_note,
+)
+
+logger = logging.getLogger(__name__)
+
+
+def mend(folder: Path) -> None:
+    """Drops the last versions of a table that is about to be opened, if they are unflushed and broken.
+
+    Costs next to nothing where all is flushed.
+
+    :raises OSError: the log can't be written.
+    """
+    noted = read_note(folder)
+    if noted is None or not any(entry(folder, noted + ahead).exists() for ahead in range(1, UNFLUSHED + 1)):
+        return
+    with locked(folder):
+        versions, noted = log_versions(folder), read_note(folder)
+        if not versions or noted is None:
+            return
+        last = versions[-1]
+        keep_until = last
+        for version in range(max(noted + 1, last + 1 - UNFLUSHED), last + 1):
+            if fault := _fault(folder, version, last):
+                logger.warning("%s: version %d is dropped, as after a power cut: %s", folder, version, fault)
+                keep_until = version - 1
+                break
+        _drop_checkpoints(folder, noted, keep_until)
+        for version in range(last, keep_until, -1):
+            entry(folder, version).unlink(missing_ok=True)
+        flush_paths([folder / LOG])
+
+
+def _fault(folder: Path, version: int, last: int) -> str | None:
+    """What is broken about a version; None if it is whole."""
+    try:
+        found = actions(entry(folder, version))
+    except FileNotFoundError:
+        return "its log entry is missing"
+    except ValueError:
+        return "its log entry is torn"
+    added = {unquote(action["add"]["path"]): action["add"]["size"] for action in found if "add" in action}
+    infos = [action["commitInfo"] for action in found if "commitInfo" in action]
+    counts = [info.get("operationMetrics", {}).get("num_added_files", len(added)) for info in infos]
+    if not found or counts not in ([], [len(added)]):
+        return "its log entry is torn"
+    # A file that was replaced since may be deleted by now.
+    for path in added.keys() - _removed(folder, range(version + 1, last + 1)):
+        if fault := _file_fault(folder / path, added[path]):
+            return f"{path} {fault}"
+    return None
+
+
+def _file_fault(path: Path, size: int) -> str | None:
+    try:
+        if path.stat().st_size != size:
+            return f"has {path.stat().st_size} bytes of {size}"
+        with pq.ParquetFile(path) as file:
+            for _ in file.iter_batches():
+                pass
+    except FileNotFoundError:
+        return "is missing"
+    except (OSError, pa.ArrowException) as error:
+        return f"can't be read: {error}"
+    return None
+
+
+def _removed(folder: Path, versions: Iterable[int]) -> set[str]:
+    paths = set()
+    for version in versions:
+        with suppress(OSError, ValueError):
+            found = actions(entry(folder, version))
+            paths |= {unquote(action["remove"]["path"]) for action in found if "remove" in action}
+    return paths
+
+
+def _drop_checkpoints(folder: Path, noted: int, keep_until: int) -> None:
+    """Deletes checkpoints that are torn, or of dropped versions: the log's entries are all there."""
+    for checkpoint in (folder / LOG).glob("*.checkpoint*.parquet"):
+        version = int(checkpoint.name.partition(".")[0])
+        if version > keep_until or (version > noted and _file_fault(checkpoint, checkpoint.stat().st_size)):
+            checkpoint.unlink()
+    hint = folder / LOG / HINT
+    try:
+        named = int(json.loads(hint.read_bytes())["version"])
+    except FileNotFoundError:
+        return
+    except (ValueError, KeyError):
+        named = -1
+    if not any((folder / LOG).glob(f"{named:020}.checkpoint*.parquet")):
+        hint.unlink()
