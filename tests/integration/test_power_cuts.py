@@ -1,0 +1,79 @@
+"""A power cut at any moment is no worse than a crash: the next refresh publishes what the app has written.
+
+A run is recorded, every state that a cut may leave is made anew, and from each the next refresh goes on. All
+of them on demand: ``pytest tests/integration/test_power_cuts.py --hypothesis-profile=thorough``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from pipeline.database import Database
+from pipeline.erasure import erase_user
+from pipeline.refresh import plan_refresh, refresh
+from tests.conftest import FIRST_DAY, NewDatabase
+from tests.oracle import assert_equals_recount
+from tests.power_cuts import (
+    EVERYTHING,
+    LEAVER,
+    Recording,
+    State,
+    put,
+    record,
+    require_strace,
+    restore,
+    states,
+)
+
+FEW = 24
+"""States that are tried if there is no time for all."""
+
+
+@pytest.fixture(scope="module")
+def database(new_database: NewDatabase, migrated_template: str) -> Iterator[Database]:
+    """The database of the recording."""
+    with new_database(migrated_template) as database:
+        yield database
+
+
+@pytest.fixture(scope="module")
+def recording(database: Database, tmp_path_factory: pytest.TempPathFactory) -> Recording:
+    """A run, recorded once."""
+    require_strace()
+    folder = tmp_path_factory.mktemp("recorded")
+    (folder / "above").mkdir()
+    return record(database, folder)
+
+
+def test_a_cut_at_any_moment_loses_nothing(
+    database: Database, recording: Recording, request: pytest.FixtureRequest
+) -> None:
+    """The numbers equal the recount after the next refresh, those of expired days too."""
+    found = list(states(recording))
+    if request.config.getoption("--hypothesis-profile") != "thorough":
+        found = found[:: -(-len(found) // FEW)]
+    for state in found:
+        try:
+            _go_on(database, recording, state)
+        except Exception as error:
+            error.add_note(state.title)
+            raise
+    print(f"{len(found)} states")
+
+
+def _go_on(database: Database, recording: Recording, state: State) -> None:
+    restore(database, recording.database(state.mark))
+    put(state.lake, recording.lake.parent)
+    lake = str(recording.lake)
+    report = refresh(database, lake, FIRST_DAY)
+    if state.mark.endswith("erasure"):
+        # Half of it may be done; it has to be run again.
+        assert erase_user(database, lake, FIRST_DAY, str(LEAVER)).found == {}
+        with psycopg.connect(database.conninfo) as app:
+            app.execute(f"DELETE FROM {EVERYTHING} WHERE user_id = %s".encode(), [LEAVER])
+    assert_equals_recount(database, FIRST_DAY, EVERYTHING)
+    assert report.pending_days == []
+    assert plan_refresh(database, lake, FIRST_DAY).days == []
