@@ -202,6 +202,14 @@ def record(database: Database, folder: Path) -> Recording:
     subprocess.run([*strace, "-o", str(trace), *program], cwd=REPOSITORY, check=True, timeout=300)
     recording = Recording(list(_calls(trace, str(folder).encode())), lake, marks)
     trace.unlink()
+    # What is replayed is what happened.
+    disk = Disk(lake.parent)
+    for call in recording.calls:
+        if call.path.is_relative_to(disk.root):
+            disk.apply(call)
+    found = {str(path.relative_to(disk.root)): path for path in disk.root.rglob("*")}
+    contents = {name: path.read_bytes() if path.is_file() else None for name, path in found.items()}
+    assert disk.after_cut(_all, _now) == contents
     return recording
 
 
@@ -448,12 +456,6 @@ def states(recording: Recording) -> Iterator[State]:
             if digest not in seen:
                 seen.add(digest)
                 yield State(f"{mark}, call {number} ({call.name}): {title}", mark, lake)
-    # What is replayed is what happened.
-    left = disk.after_cut(_all, _now)
-    found = {
-        str(path.relative_to(root)): path.read_bytes() if path.is_file() else None for path in root.rglob("*")
-    }
-    assert left == found
 
 
 def put(content: Content, root: Path) -> None:
