@@ -38,6 +38,7 @@ LONGEST_FILES = (
     "test_dagster_ui.py",
     "test_dagster_guard.py",
     "test_faults.py",
+    "test_power_cuts.py",
     "test_dashboard.py",
     "test_erasure.py",
     "test_keeping.py",

@@ -460,14 +460,17 @@ def states(recording: Recording) -> Iterator[State]:
 
 def put(content: Content, root: Path) -> None:
     """Makes the folder hold just that."""
-    shutil.rmtree(root)
-    root.mkdir()
-    for path, data in content.items():
+    for path in sorted(root.rglob("*"), reverse=True):
+        wanted = content.get(str(path.relative_to(root)), b"")
+        if str(path.relative_to(root)) in content and (wanted is None) == path.is_dir():
+            continue
+        path.rmdir() if path.is_dir() else path.unlink()
+    for name, data in sorted(content.items()):
+        path = root / name
         if data is None:
-            (root / path).mkdir(parents=True, exist_ok=True)
-    for path, data in content.items():
-        if data is not None:
-            (root / path).write_bytes(data)
+            path.mkdir(exist_ok=True)
+        elif not path.exists() or path.read_bytes() != data:
+            path.write_bytes(data)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import logging
 import secrets
+import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
@@ -35,6 +37,8 @@ from pyarrow import fs
 
 from pipeline.errors import LakeConflictError, LakeError, LakeFlushError, readable
 from pipeline.lake import durable, mending
+
+logger = logging.getLogger(__name__)
 
 WRITER = "prompt-stats"
 LEDGER_COLUMNS = ("ingest_xid", "synced_high", "events_version", "covered_until")
@@ -65,8 +69,18 @@ class DailyTable:
     carries: at least an application transaction ``prompt-stats`` of a new version.
     """
 
-    def __init__(self, lake: str, name: str, schema: pa.Schema, rows_a_group: int = 2**20) -> None:
+    def __init__(
+        self,
+        lake: str,
+        name: str,
+        schema: pa.Schema,
+        rows_a_group: int = 2**20,
+        *,
+        is_derived: bool = False,
+    ) -> None:
         """Opens the table ``name`` of the lake, at its latest state; creates it where it is missing.
+
+        ``is_derived``: it can be computed again, so it starts anew if a local log is torn.
 
         :raises LakeError: it can't be opened or created.
         :raises LakeFlushError: it can't be flushed.
@@ -83,22 +97,33 @@ class DailyTable:
             if self._folder:
                 durable.make_folder(self._folder)
                 mending.mend(self._folder)
-            if not DeltaTable.is_deltatable(uri):
-                columns = ",".join(column for column in LEDGER_COLUMNS if column in schema.names)
-                # Without retries: one that lost a race would commit its own metadata on top.
-                with suppress(CommitFailedError):
-                    DeltaTable.create(
-                        uri,
-                        schema,
-                        mode="ignore",
-                        partition_by=["day"],
-                        name=name,
-                        configuration={**TABLE_PROPERTIES, "delta.dataSkippingStatsColumns": columns},
-                        commit_properties=CommitProperties(max_commit_retries=0),
-                    )
-            self._delta = DeltaTable(uri)
+            try:
+                self._delta = self._open(uri)
+            except DeltaError as error:
+                if not (is_derived and self._folder and mending.is_log_torn(self._folder)):
+                    raise
+                logger.warning("%s can't be opened and is computed anew: %s", uri, readable(error))
+                shutil.rmtree(self._folder)
+                durable.make_folder(self._folder)
+                self._delta = self._open(uri)
         self._flush()
         self._held: tuple[int, pl.DataFrame] | None = None
+
+    def _open(self, uri: str) -> DeltaTable:
+        if not DeltaTable.is_deltatable(uri):
+            columns = ",".join(column for column in LEDGER_COLUMNS if column in self.schema.names)
+            # Without retries: one that lost a race would commit its own metadata on top.
+            with suppress(CommitFailedError):
+                DeltaTable.create(
+                    uri,
+                    self.schema,
+                    mode="ignore",
+                    partition_by=["day"],
+                    name=self.name,
+                    configuration={**TABLE_PROPERTIES, "delta.dataSkippingStatsColumns": columns},
+                    commit_properties=CommitProperties(max_commit_retries=0),
+                )
+        return DeltaTable(uri)
 
     def days(self) -> pl.DataFrame:
         """What each day holds, from the log alone: one row a day that has rows, in order.

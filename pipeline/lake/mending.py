@@ -59,6 +59,24 @@ def mend(folder: Path) -> None:
         flush_paths([folder / LOG])
 
 
+def is_log_torn(folder: Path) -> bool:
+    """Whether a part of a table's log is missing or can't be read, however old it is."""
+    versions = log_versions(folder)
+    checkpoints = (folder / LOG).glob("*.checkpoint*.parquet")
+    return (
+        versions != list(range(min(versions, default=0), max(versions, default=-1) + 1))
+        or any(_is_torn(entry(folder, version)) for version in versions)
+        or any(_file_fault(checkpoint, checkpoint.stat().st_size) for checkpoint in checkpoints)
+    )
+
+
+def _is_torn(log_entry: Path) -> bool:
+    try:
+        return not actions(log_entry)
+    except ValueError:
+        return True
+
+
 def _fault(folder: Path, version: int, last: int) -> str | None:
     """What is broken about a version; None if it is whole."""
     try:

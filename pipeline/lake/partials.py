@@ -104,7 +104,7 @@ USERS = Rollup(
 
 def open_partials(lake: str, rollup: Rollup = USAGE) -> DailyTable:
     """The table by day, at its latest state."""
-    return DailyTable(lake, rollup.daily, SCHEMA, ROWS_A_GROUP)
+    return DailyTable(lake, rollup.daily, SCHEMA, ROWS_A_GROUP, is_derived=True)
 
 
 @dataclass(frozen=True)

@@ -58,8 +58,8 @@ class _Covered(NamedTuple):
 def open_periods(lake: str, rollup: Rollup) -> tuple[DailyTable, DailyTable]:
     """The tables by month and in total, at their latest state."""
     return (
-        DailyTable(lake, rollup.monthly, PERIOD_SCHEMA, ROWS_A_GROUP),
-        DailyTable(lake, rollup.total, PERIOD_SCHEMA, ROWS_A_GROUP),
+        DailyTable(lake, rollup.monthly, PERIOD_SCHEMA, ROWS_A_GROUP, is_derived=True),
+        DailyTable(lake, rollup.total, PERIOD_SCHEMA, ROWS_A_GROUP, is_derived=True),
     )
 
 

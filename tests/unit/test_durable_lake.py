@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
-from pipeline.errors import LakeFlushError
+from pipeline.errors import LakeError, LakeFlushError
 from pipeline.lake import durable
 from pipeline.lake.delta_table import DailyTable
 from pipeline.lake.isolation import each_apart
@@ -141,6 +141,21 @@ def test_the_log_is_shortened_only_after_its_checkpoint_is_flushed(folder: Path)
     durable.expect_checkpoint(folder, 2)
     make_checkpoint(folder).write_bytes(b"")
     assert count(str(folder.parent)) == 7
+
+
+@pytest.mark.parametrize("is_derived", [False, True])
+def test_a_torn_log_is_replaced_where_all_can_be_computed_again(folder: Path, *, is_derived: bool) -> None:
+    """Partials are made anew from the raw events; those are left for a person to restore."""
+    lake = str(folder.parent)
+    DailyTable(lake, "t", SCHEMA)
+    first = durable.entry(folder, 1)
+    first.write_bytes(first.read_bytes()[:400])
+    if is_derived:
+        assert DailyTable(lake, "t", SCHEMA, is_derived=True).days().is_empty()
+    else:
+        with pytest.raises(LakeError, match="Opening the lake table"):
+            DailyTable(lake, "t", SCHEMA)
+        assert file(folder).exists()
 
 
 def test_a_commit_that_cannot_be_flushed_is_not_repeated(folder: Path) -> None:
