@@ -87,9 +87,9 @@ def send_journal(
             f"{journal_dir} is no folder" if journal_dir else "no folder is given",
             "Give the folder, or set PROMPT_STATS_JOURNAL_DIR",
         )
-    database = open_current_database()
+    open_current_database()
     damage = _rescued(journal_dir)
-    with working("sending"), PromptTracker(database.conninfo, journal_dir=journal_dir) as tracker:
+    with working("sending"), PromptTracker(journal_dir=journal_dir) as tracker:
         # As long as it gets on: a journal may hold millions.
         waiting = -1
         while not tracker.flush(LOOK_SECONDS) and waiting != (waiting := tracker.stats().waiting):
