@@ -137,6 +137,9 @@ def test_no_variable_changes_a_number(database: Database, lake: str, monkeypatch
             track(database.conninfo, mode, created_at=LATE, scene="café")
         refresh(database, lake, FIRST_DAY)
         assert reading.prompt(database, "portrait")["usage_count"] == 2
+    with administrator(database) as owner:
+        times = owner.execute("SELECT created_at FROM prompt_usage").fetchall()
+    assert times == [(LATE.replace(tzinfo=None),)] * 2
     assert days(database) == [(LATE.date(), 2)]
 
 
