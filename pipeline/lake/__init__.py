@@ -6,6 +6,8 @@
     Flushes commits to disk before Postgres rests on them.
 ``mending``
     Drops what a power cut left broken of a commit that was not flushed yet.
+``ownership``
+    Whose the lake is, and whether the database knows all of it.
 ``usage_events``
     The raw events, and how they get here from Postgres.
 ``partials``
