@@ -32,6 +32,10 @@ OWNER = f"{WRITER}-lake"
 
 USING = "Using the lake"
 NEW_LAKE = "have PROMPT_STATS_LAKE_URI name an empty folder, into which all of prompt_usage is read"
+LEAVE_OR_DISCARD = (
+    "Nothing was changed. Have PROMPT_STATS_LAKE_URI name an empty folder, into which all of prompt_usage is"
+    " read; or, if nobody needs what this one holds, run prompt-stats claim-lake --discard"
+)
 
 
 class Ownership(Enum):
@@ -56,8 +60,7 @@ def identify(connection: Connection, table: DailyTable) -> Ownership:
         raise LakeOwnerError(
             USING,
             "it belongs to another database, or to this one before migrate --undo",
-            f"Nothing was changed. {NEW_LAKE[0].upper()}{NEW_LAKE[1:]}; or, if nobody needs what this one"
-            " holds, run prompt-stats claim-lake --discard",
+            LEAVE_OR_DISCARD,
         )
     snapshot = source.take_snapshot(connection)
     if any(row.server != snapshot.server for row in ours):
@@ -89,8 +92,7 @@ def _identify_unowned(connection: Connection, table: DailyTable, *, is_bound: bo
             USING,
             f"it holds events of {table.days().height} days, and this database has not filled it since it"
             " was migrated: another database did, or this one before migrate --undo",
-            f"Nothing was changed. {NEW_LAKE[0].upper()}{NEW_LAKE[1:]}; or, if nobody needs what this one"
-            " holds, run prompt-stats claim-lake --discard",
+            LEAVE_OR_DISCARD,
         )
     return Ownership.UNKNOWN
 
