@@ -39,6 +39,9 @@ cancels a read, since it could not replay otherwise, says 40001."""
 REFUSED = "42501"
 """The SQLSTATE of a right that is missing."""
 
+FILTERED = "row-level security"
+"""Part of an error's text, of that SQLSTATE, where policies would hide rows: see :func:`open_session`."""
+
 NOT_THERE = ("42P01", "42703", "3F000")
 """Those of a table, a column or a schema that is missing."""
 
@@ -51,6 +54,7 @@ class Fault(Enum):
 
     OUTAGE = "Nothing is half-done; run it again once the database is well"
     RIGHT = "Connect as a role that may; docs/roles.md says what each needs"
+    HIDDEN_ROWS = "Give the role BYPASSRLS or membership in the table's owner, or disable row level security"
     SCHEMA = "Something is missing in the database; prompt-stats doctor says what"
     PROGRAM = (
         "Unless a trigger or constraint of yours says it, this is a fault of prompt-stats: please report it"
@@ -116,7 +120,7 @@ class Database:
     def engine(self) -> Engine:
         """The SQLAlchemy engine; its connections use psycopg."""
         return create_engine(
-            "postgresql+psycopg://", creator=lambda: psycopg.connect(self.conninfo), pool_pre_ping=True
+            "postgresql+psycopg://", creator=lambda: open_session(self.conninfo), pool_pre_ping=True
         )
 
     @contextmanager
@@ -129,6 +133,8 @@ class Database:
 
         try:
             with self._adbc_source.adbc_clone() as connection:
+                with connection.cursor() as cursor:
+                    cursor.execute(NO_FILTER)
                 yield connection
         except adbc_driver_manager.Error as error:
             raise bulk_error(error, attempted) from error
@@ -190,6 +196,22 @@ def _address(connection: psycopg.Connection) -> str:
     return f"{connection.info.host}:{connection.info.port}/{connection.info.dbname}"
 
 
+NO_FILTER = "SET row_security = off"
+"""Has Postgres raise an error where a policy of row level security would hide rows. What is hidden would be
+taken for deleted."""
+
+
+def open_session(conninfo: str) -> psycopg.Connection:
+    """A connection that sees every row of a table, or gets an error.
+
+    :raises psycopg.OperationalError: the database does not answer, or refuses us.
+    """
+    connection = psycopg.connect(conninfo, autocommit=True)
+    connection.execute(NO_FILTER)
+    connection.autocommit = False
+    return connection
+
+
 def cause_of(error: BaseException) -> BaseException:
     """The driver's own error, where SQLAlchemy has wrapped it."""
     return (error.orig if isinstance(error, DBAPIError) else None) or error
@@ -215,7 +237,7 @@ def fault_of(error: BaseException) -> Fault:
     cause = cause_of(error)
     state = _sqlstate(cause)
     if state == REFUSED:
-        return Fault.RIGHT
+        return Fault.HIDDEN_ROWS if FILTERED in str(cause) else Fault.RIGHT
     if state in NOT_THERE:
         return Fault.SCHEMA
     return Fault.OUTAGE if _is_operational(cause) or state == READ_ONLY else Fault.PROGRAM

@@ -24,6 +24,7 @@ from pipeline.lake.delta_table import DailyTable
 from pipeline.lake.ownership import Ownership, identify
 from pipeline.lake.partials import USAGE, USERS, Rollup, open_partials, stale_days
 from pipeline.lake.periods import State, month_of, open_periods
+from pipeline.lake.source_table import raw_days, require_source
 from pipeline.lake.usage_events import open_usage_events, sync_days
 from pipeline.locks import Lock
 from pipeline.refresh import refresh
@@ -66,19 +67,29 @@ def reconcile(
     that are noted, are the refresh's business.
 
     :raises LakeError: the lake can't be written, or is another database's.
+    :raises DatabaseError: the raw table is not seen whole; nothing was changed.
+    :raises SettingsError: a setting is another one than the stats were made with; nothing was changed.
     """
     report = ReconcileReport()
     with database.engine.connect() as connection:
         is_known = identify(connection, open_usage_events(lake)) is not Ownership.UNKNOWN
+        require_source(connection, database.names, first_day)
         latest = source.latest_refresh(connection)
-        published = set(connection.scalars(select(stats_day.c.day)))
+        known = set(connection.scalars(select(stats_day.c.day)))
+        if latest:
+            in_raw = raw_days(connection, first_day, latest["open_until"])
+            known |= in_raw
     if latest and is_known:
-        held = set(open_usage_events(lake).days()["day"])
-        months = sorted({month_of(day) for day in published | held})
+        known |= set(open_usage_events(lake).days()["day"])
+        months = sorted({month_of(day) for day in known})
         for number, month in enumerate(months):
-            days = {day for day in published | held if month_of(day) == month}
+            days = {day for day in known if month_of(day) == month}
             _compare_raw(database, lake, first_day, days, latest["high"], report)
             progress(number + 1, len(months))
+        with database.engine.begin() as connection:
+            # Rows that an expired day still has, or has again, may be none that the lake knows.
+            if left := in_raw & source.expired_days(connection).keys():
+                source.read_again(connection, left)
     for rollup in (USAGE, USERS):
         _compare_partials(database, lake, rollup, report)
     if report.repaired:

@@ -22,6 +22,7 @@ from pipeline.lake import source
 from pipeline.lake.damage import is_lost
 from pipeline.lake.ownership import Ownership, identify
 from pipeline.lake.partials import USAGE, USERS, open_partials, stale_days
+from pipeline.lake.source_table import require_source
 from pipeline.lake.usage_events import open_usage_events, sync_days
 from pipeline.publish.publish import PublishReport
 from pipeline.queries import query
@@ -69,16 +70,20 @@ def plan_refresh(database: Database, lake: str, first_day: dt.date) -> Plan:
 
     New rows since the published watermark, updated and deleted rows, days that opened since, published
     days that the lake does not have, days whose partials are older than their raw events, as a crash
-    may leave them, and days of which a file is missing or was cut off. After a restore, all days.
+    may leave them, and days of which a file is missing or was cut off. After a restore, and where rows may
+    have changed without a note, all days.
 
     :raises LakeOwnerError: the lake is another database's.
+    :raises DatabaseError: the raw table is not seen whole.
+    :raises SettingsError: a setting is another one than the stats were made with.
     """
     events, partials = open_usage_events(lake), open_partials(lake)
     held = set(events.days()["day"])
     with database.engine.connect() as connection:
+        is_unknown = identify(connection, events) is Ownership.UNKNOWN
+        is_compared = require_source(connection, database.names, first_day).is_compared
         snapshot = source.take_snapshot(connection)
         previous = source.latest_refresh(connection)
-        is_unknown = identify(connection, events) is Ownership.UNKNOWN
         since = 0 if is_unknown or not previous else previous["high"]
         # After a restore rows may carry ids that this server has yet to give out.
         below = dataclasses.replace(snapshot, high=LARGEST_XID) if is_unknown else snapshot
@@ -99,6 +104,7 @@ def plan_refresh(database: Database, lake: str, first_day: dt.date) -> Plan:
             *(published - held),
             *stale_days(partials, events),
             *(held if is_unknown else ()),
+            *(held | published if previous and not is_compared else ()),
         },
         Reason.DAMAGE: {*(events.faults().keys() - expired.keys()), *partials.faults()},
     }
@@ -128,10 +134,12 @@ def refresh(
 
     :raises LostDaysError: the lake lost expired days; the others are published.
     :raises LakeError: some days could not be processed, or read by value; the others are published.
+    :raises DatabaseError: the raw table is not seen whole; the published stats stay.
+    :raises SettingsError: a setting is another one than the stats were made with; the published stats stay.
     """
     wanted = plan_refresh(database, lake, first_day).days if days is None else days
-    failed = sync_days(database, lake, first_day, wanted, replace=replace).failed
-    failed |= repair.roll_up(database, lake, first_day, wanted).failed
+    synced = sync_days(database, lake, first_day, wanted, replace=replace)
+    failed = synced.failed | repair.roll_up(database, lake, first_day, {*wanted, *synced.found}).failed
     repair.settled(database, lake, first_day, USAGE)
     if users:
         failed |= repair.roll_up(database, lake, first_day, rollup=USERS).failed

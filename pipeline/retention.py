@@ -3,24 +3,29 @@
 A day expires once it is published and the lake holds exactly what Postgres does. From then on the lake alone
 speaks for it: ``stats_expired_day`` says so, and every other step leaves the day's partition in place. Rows
 that come later for an expired day are added to it, unless the lake has their ids already; later updates and
-deletes of what it has have no effect. A person's events are removed by ``pipeline.erasure``.
+deletes of what it has have no effect. A row that the lake does not have is never removed. A person's events
+are removed by ``pipeline.erasure``.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
+import polars as pl
+import pyarrow.dataset as ds
 from sqlalchemy import Connection, insert, select, text
 from sqlalchemy.exc import OperationalError
 
 from pipeline.database import Database, cause_of
 from pipeline.days import ONE_DAY, last_open_day
 from pipeline.errors import DatabaseError, InputError, readable
-from pipeline.lake import source
+from pipeline.lake import damage, source
 from pipeline.lake.contents import Contents, differences, in_lake, in_postgres
+from pipeline.lake.delta_table import DailyTable
 from pipeline.lake.partials import open_partials, stale_days
 from pipeline.lake.periods import month_of
 from pipeline.lake.usage_events import open_own_events
@@ -32,6 +37,7 @@ from pipeline.tables import stats_day, stats_expired_day
 logger = logging.getLogger(__name__)
 
 RAW_DAYS_BEFORE = text(query("postgres/raw_days_before"))
+EXPIRED_ROWS = query("postgres/expired_rows")
 DELETE_EXPIRED_ROWS = text(query("postgres/delete_expired_rows"))
 CLEAR_OWN_INVALIDATIONS = text(query("postgres/clear_own_invalidations"))
 KEEP_WRITERS_OUT = text(query("postgres/keep_writers_out"))
@@ -43,12 +49,14 @@ ROWS_AT_ONCE = 10_000
 @dataclass(frozen=True)
 class RetentionReport:
     """``expired``: days that expired now. ``kept``: older days that did not, and why. ``rows``: raw rows
-    removed, of days that expired before too.
+    removed, of days that expired before too. ``rows_kept``: raw rows of expired days that stay, since the
+    lake does not have them.
     """
 
     expired: list[dt.date]
     kept: dict[dt.date, str]
     rows: int
+    rows_kept: int
 
 
 def require_confirmed(days: int, address: str, *, configured_days: int | None, actual_address: str) -> None:
@@ -94,7 +102,9 @@ def retain(
     after a crash it goes on where it was.
 
     :raises InputError: ``days`` is not positive.
-    :raises DatabaseError: a writer holds the table for longer than two seconds; nothing expired.
+    :raises DatabaseError: a writer holds the table for longer than two seconds, or it is not seen whole;
+        nothing expired.
+    :raises SettingsError: a setting is another one than the stats were made with; nothing was removed.
     """
     if days < 1:
         raise InputError("Removing old raw rows", f"{days} days are to be kept", "Keep one day or more")
@@ -111,7 +121,8 @@ def retain(
         reasons = _expire(database, lake, first_day, part)
         kept |= reasons
         expired += [day for day in part if day not in reasons]
-    return RetentionReport(expired, kept, _remove(database, first_day, cutoff, progress))
+    rows, rows_kept = _remove(database, lake, first_day, cutoff, progress)
+    return RetentionReport(expired, kept, rows, rows_kept)
 
 
 def _expire(database: Database, lake: str, first_day: dt.date, days: list[dt.date]) -> dict[dt.date, str]:
@@ -165,30 +176,58 @@ def _record(connection: Connection, contents: Iterable[tuple[dt.date, Contents]]
 
 def _remove(
     database: Database,
+    lake: str,
     first_day: dt.date,
     cutoff: dt.date,
     progress: Callable[[int, int], None],
-) -> int:
-    """Removes the raw rows of expired days in small transactions; returns their number."""
+) -> tuple[int, int]:
+    """Removes the raw rows of expired days in small transactions; returns their number, and that of the rows
+    that stay since the lake does not have them.
+    """
     with database.engine.connect() as connection:
         expired = source.expired_days(connection)
         raw = connection.execute(RAW_DAYS_BEFORE, {"cutoff": cutoff, "first_day": first_day}).all()
+    events = open_own_events(database, lake)
     total = sum(row.usage_count for row in raw if row.day in expired)
-    done = 0
+    done = left = 0
     for day in (row.day for row in raw if row.day in expired):
-        wanted = {
+        window = {
             "from_time": day,
             "to_time": day + ONE_DAY,
             "is_first_day": day == first_day,
             "high": expired[day].high,
-            "rows": ROWS_AT_ONCE,
         }
-        while True:
+        held, unknown = _held(database, events, day, window)
+        if unknown:
+            logger.warning("%s: %d raw rows stay, since the lake does not have them", day, unknown)
+        for part in held.iter_slices(ROWS_AT_ONCE):
             with database.engine.begin() as connection:
-                removed = connection.execute(DELETE_EXPIRED_ROWS, wanted).rowcount
+                rows = {name: part[name].to_list() for name in ("places", "ids")}
+                done += connection.execute(DELETE_EXPIRED_ROWS, {**window, **rows}).rowcount
                 connection.execute(CLEAR_OWN_INVALIDATIONS)
-            done += removed
             progress(done, total)
-            if removed < ROWS_AT_ONCE:
-                break
-    return done
+        left += unknown
+    return done, left
+
+
+def _held(
+    database: Database, events: DailyTable, day: dt.date, window: Mapping[str, Any]
+) -> tuple[pl.DataFrame, int]:
+    """The raw rows of a day that the lake has, as ``places`` and ``ids``; and how many it does not have.
+
+    An id may be that of several rows: then the lake has to have as many.
+    """
+    with database.adbc(f"Reading the rows of {day}") as connection, connection.cursor() as cursor:
+        cursor.execute(EXPIRED_ROWS, tuple(window.values()))
+        found = cursor.fetch_arrow_table()
+    raw = pl.DataFrame(found).rename({"place": "places", "id": "ids"})
+    with damage.reading(f"Looking for the rows of {day} in the lake"):
+        known = pl.DataFrame(events.rows([day], ds.field("day") == day, ["id"])).rename({"id": "ids"})
+    enough = (
+        raw.group_by("ids")
+        .len()
+        .join(known.group_by("ids").len("known"), on="ids")
+        .filter(pl.col("len") <= pl.col("known"))
+    )
+    held = raw.join(enough, on="ids", how="semi")
+    return held, raw.height - held.height

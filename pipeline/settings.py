@@ -85,7 +85,7 @@ class Settings(BaseSettings):
         credentials.
     ``start_date``
         ``PROMPT_STATS_START_DATE``: the first partition's day. Events dated earlier, and undated ones,
-        belong to it. Changing it later moves such events, so choose it once.
+        belong to it. The database remembers it and refuses another one (``pipeline.lake.acceptance``).
     ``write_back``
         ``PROMPT_STATS_WRITE_BACK``: ``off`` leaves the counters in ``prompts`` alone.
     ``retain_days``

@@ -13,6 +13,7 @@ from __future__ import annotations
 from sqlalchemy import (
     BigInteger,
     Boolean,
+    CheckConstraint,
     Column,
     Date,
     DateTime,
@@ -539,6 +540,40 @@ stats_lake_token = Table(
     Column("recorded_at", TIMESTAMP, nullable=False, server_default=NOW, comment="When, before the commit."),
     comment="One row per commit to the lake's raw events that this database knows: the latest, and those"
     " since that may have been made.",
+)
+
+stats_source = Table(
+    "stats_source",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False, comment="Always 1: there is one row."),
+    Column(
+        "first_day",
+        Date,
+        nullable=False,
+        comment="PROMPT_STATS_START_DATE: earlier and undated events count on this day.",
+    ),
+    Column("table_names", Text, nullable=False, comment="PROMPT_STATS_TABLES, as far as prompt_usage goes."),
+    Column("relation", BigInteger, nullable=False, comment="The table's oid."),
+    Column("file_node", BigInteger, nullable=False, comment="Its file: another one after it was rewritten."),
+    Column("columns", Text, nullable=False, comment="Number and type of each column, labels of enums."),
+    Column("triggers", Text, nullable=False, comment="Our triggers, and which transaction changed them."),
+    Column("unnoted", Text, nullable=False, comment="Why some changes fire no trigger; empty if all do."),
+    Column(
+        "is_watched",
+        Boolean,
+        nullable=False,
+        comment="Whether every change of its rows is noted by a trigger; if not, each refresh compares all.",
+    ),
+    Column(
+        "compared_as_of",
+        TIMESTAMP,
+        nullable=False,
+        comment="Every commit before it was compared with the lake, or needed no comparison.",
+    ),
+    Column("compared_at", TIMESTAMP, nullable=False, server_default=NOW, comment="When that was done."),
+    CheckConstraint("id = 1", name="stats_source_is_one_row"),
+    comment="One row: which table the events were read from, by which settings. Where one of these is another"
+    " now, a refresh compares every day, or refuses.",
 )
 
 stats_expired_day = Table(

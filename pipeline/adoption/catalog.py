@@ -42,7 +42,8 @@ class FoundTable:
     """What there is of one table, by the names in the database.
 
     ``relkind``: of ``pg_class``. ``is_ours``: whether this role may alter it. ``indexes``: whether each is
-    valid. ``triggers``: whether, and when, each fires (``pg_trigger.tgenabled``).
+    valid. ``triggers``: whether, and when, each fires (``pg_trigger.tgenabled``). ``relatives``: tables
+    that it inherits from or that inherit from it.
     """
 
     relkind: str = "r"
@@ -53,6 +54,7 @@ class FoundTable:
     triggers: Mapping[str, str] = field(default_factory=dict)
     parameters: Mapping[str, str] = field(default_factory=dict)
     comment: str | None = None
+    relatives: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -139,4 +141,5 @@ def _table(things: Mapping[str, list[tuple[str, str, str]]]) -> FoundTable:
         {name: enabled for name, _, enabled in things.get("trigger", ())},
         {name: value for name, _, value in things.get("parameter", ())},
         comment,
+        tuple(name for name, _, _ in things.get("relative", ())),
     )

@@ -190,6 +190,11 @@ class _Adoption:
             what, remedy = UNUSABLE.get(found.relkind, ("no table", IS_VIEW))
             yield Problem(f"{qualified} is {what}, where an ordinary table is needed", remedy)
             return
+        if table.name == "prompt_usage" and found.relatives:
+            yield Problem(
+                f"{qualified} shares its rows by inheritance with {', '.join(found.relatives)}",
+                "Nothing was changed: take it out of there, as in ALTER TABLE child NO INHERIT parent",
+            )
         for column in table.columns:
             there = found.columns.get(self._names.column(table.name, column.name))
             named = f"{qualified}.{self._column(table.name, column.name)}"

@@ -9,6 +9,7 @@ from pipeline.checks import clocks, days, events, files, recount, source_schema,
 from pipeline.checks.report import Cadence, Check, Report, Severity, Subject
 from pipeline.database import cause_of, fault_of
 from pipeline.errors import PromptStatsError, readable
+from pipeline.lake.source_table import require_first_day
 from pipeline.lake.usage_events import TABLE
 from pipeline.tables import prompt_daily_stats, prompt_stats
 
@@ -156,6 +157,8 @@ CHECKS = (
 def make(check: Check, subject: Subject) -> Report:
     """What the check finds; one that can't be made has failed."""
     try:
+        with subject.database.engine.connect() as connection:
+            require_first_day(connection, subject.first_day)
         return check.make(subject)
     except PromptStatsError as error:
         why = str(error).rstrip(".")

@@ -15,8 +15,11 @@ def check(*, as_json: AsJson = False) -> None:
     """Check the stats: fresh, complete, equal to a recount, and nothing waits; say what to do."""
     from pipeline.checks.catalog import CHECKS, make
     from pipeline.checks.report import Severity, Subject
+    from pipeline.lake.source_table import require_first_day
 
     subject = Subject(open_current_database(), settings().lake, settings().start_date)
+    with subject.database.engine.connect() as connection:
+        require_first_day(connection, subject.first_day)
     with working("checking") as spinner:
         made = []
         for each in CHECKS:

@@ -1,4 +1,7 @@
-"""``reconcile``, ``keep-up``, ``claim-lake``, ``retain``, ``erase-user``: what keeps data true and small."""
+"""Commands that keep the data true and small.
+
+``reconcile``, ``accept-settings``, ``keep-up``, ``claim-lake``, ``retain``, ``erase-user``.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,16 @@ from typing import Annotated
 import typer
 
 from pipeline import formats
-from pipeline.cli.context import AsJson, console, open_current_database, print_json, progress_bar, working
+from pipeline.cli.context import (
+    AsJson,
+    console,
+    messages,
+    open_current_database,
+    print_json,
+    progress_bar,
+    working,
+)
+from pipeline.cli.terminal import literal
 from pipeline.errors import LakeError
 from pipeline.settings import settings
 
@@ -54,6 +66,30 @@ def reconcile(*, as_json: AsJson = False) -> None:
             why,
             "Restore these days of usage_events from the lake's backup; Postgres has them no more",
         )
+
+
+def accept_settings(
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Count with another PROMPT_STATS_START_DATE or PROMPT_STATS_TABLES from now on: those of this shell."""
+    from pipeline.lake.acceptance import accept_settings, compare_settings
+
+    database = open_current_database()
+    report = compare_settings(database, settings().start_date)
+    is_other = report.before not in {None, report.after}
+    if report.before and is_other and not yes:
+        for name, before in asdict(report.before).items():
+            messages.print(literal(f"{name}: {before} → {asdict(report.after)[name]}"))
+        typer.confirm("Every service needs the new settings, too. Go on?", abort=True, err=True)
+    report = accept_settings(database, settings().lake, settings().start_date)
+    if as_json:
+        print_json(asdict(report))
+    elif is_other:
+        console.print("The next prompt-stats refresh reads everything anew; until then the stats stay.")
+    else:
+        console.print("Nothing to do: the settings are those that the stats were made with.")
 
 
 def keep_up(*, as_json: AsJson = False) -> None:
@@ -104,9 +140,12 @@ def retain(
     with progress_bar("removing raw events") as advance:
         report = retain(database, settings().lake, settings().start_date, days, advance)
     if as_json:
-        print_json({"expired": report.expired, "kept": _by_day(report.kept), "rows": report.rows})
+        print_json({**asdict(report), "kept": _by_day(report.kept)})
     else:
         console.print(f"{len(report.expired)} days expired, {formats.count(report.rows)} raw events removed.")
+        if report.rows_kept:
+            stay = formats.count(report.rows_kept)
+            console.print(f"{stay} of expired days stay: the lake does not have them.")
         _print_days("kept", report.kept)
 
 

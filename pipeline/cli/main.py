@@ -60,6 +60,7 @@ for command in (
     writing.refresh,
     writing.backfill,
     keeping.reconcile,
+    keeping.accept_settings,
     keeping.keep_up,
     keeping.claim_lake,
     keeping.retain,

@@ -153,12 +153,16 @@ def backfill(
 def refresh_stale(database: Database, max_rows_per_second: int | None = None) -> list[DayRange]:
     """Runs the job over the stale days; returns the ranges, one a run."""
     # Dagster takes two seconds to import; the reading commands do without.
+    from pipeline.lake.source_table import compare_now
+    from pipeline.lake.usage_events import open_usage_events
     from pipeline.orchestration.jobs import stale_ranges
     from pipeline.orchestration.resources import Stores
     from pipeline.refresh import plan_refresh
 
     stores = Stores(settings(), database)
     plan = plan_refresh(database, stores.lake, stores.first_day)
+    if not plan.is_first and compare_now(database, open_usage_events(stores.lake), stores.first_day):
+        plan = plan_refresh(database, stores.lake, stores.first_day)
     ranges = stale_ranges(plan, stores)
     return run_ranges(ranges, database, replace=False, max_rows_per_second=max_rows_per_second)
 

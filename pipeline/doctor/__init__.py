@@ -14,6 +14,8 @@
     What the role may do, against ``sql/roles/pipeline.sql``.
 ``schema``
     Tables, columns, triggers and indexes, and how old what is published is.
+``source``
+    The table of raw events: what of it is not seen, or not noted.
 ``folders``
     Home, lake and journal: that they can be read and written, have room, and are private.
 

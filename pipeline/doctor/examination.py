@@ -9,7 +9,7 @@ import psycopg
 from sqlalchemy.exc import DBAPIError
 
 from pipeline.database import Fault, cause_of, fault_of
-from pipeline.doctor import folders, rights, schema, server, variables
+from pipeline.doctor import folders, rights, schema, server, source, variables
 from pipeline.doctor.findings import Finding, Status, unchecked, wrong
 from pipeline.doctor.setup import Setup
 from pipeline.errors import PromptStatsError, readable
@@ -42,6 +42,7 @@ STEPS = (
     Step("tables", schema.tables, ("search path",)),
     Step("indexes", schema.indexes, ("revision",)),
     Step("the app's triggers", schema.triggers, ("revision",)),
+    Step("changes", source.changes, ("revision", "rights")),
     Step("lag", schema.lag, ("revision",)),
     Step("events", folders.events, ("revision", "lake")),
     Step("lake's files", folders.files, ("revision", "lake")),

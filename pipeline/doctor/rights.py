@@ -12,6 +12,7 @@ from sqlalchemy import text
 
 from pipeline.adoption.catalog import quoted, read_catalog
 from pipeline.checks.report import plural
+from pipeline.database import Fault
 from pipeline.doctor.findings import Finding, ok, warning, wrong
 from pipeline.doctor.setup import Setup
 from pipeline.names import APP_TABLES, VIEWS_SCHEMA
@@ -69,14 +70,14 @@ def rights(setup: Setup) -> Iterator[Finding]:
         said = _said(list(of_table))
         yield wrong("rights", f"{said} on {table or 'the database'} is not granted", grant(setup))
     with setup.database.engine.connect() as connection:
-        relations = [setup.database.names.qualified(table) for table in APP_TABLES]
-        names = {"names": list(APP_TABLES), "relations": relations}
+        # Views that have our names show what their owner sees.
+        names = {"names": list(APP_TABLES), "relations": list(APP_TABLES)}
         hidden = connection.execute(HIDDEN_TABLES, names).scalars().all()
     for table in hidden:
-        yield warning(
+        yield wrong(
             "rights",
-            f"{table} has row level security: rows that its policies hide from the role are not counted",
-            "See that a policy shows the role every row, or give it BYPASSRLS",
+            f"{table} has row level security: it may hide rows from the role, so that refreshes are refused",
+            Fault.HIDDEN_ROWS.value,
         )
     if not lacking and not hidden:
         yield ok("rights", f"all {plural(len(NEEDED), 'right')} of sql/roles/pipeline.sql")

@@ -27,6 +27,7 @@ from pipeline.errors import LakeError, LostDaysError
 from pipeline.lake import source
 from pipeline.lake.isolation import each_apart
 from pipeline.lake.ownership import make_own
+from pipeline.lake.source_table import require_source
 from pipeline.lake.upkeep import clean
 from pipeline.lake.usage_events import SCHEMA, open_own_events, open_usage_events, sync_days
 from pipeline.locks import Lock
@@ -83,9 +84,13 @@ def erase_user(
     Expired days that can't be read are left as they are, and all else is done.
 
     :raises InputError: ``prompt_usage.user_id`` can't hold such an id.
+    :raises LakeOwnerError: the lake is another database's; nothing was erased.
+    :raises DatabaseError: the raw table is not seen whole; nothing was erased.
+    :raises SettingsError: a setting is another one than the stats were made with; nothing was erased.
     :raises LakeError: a day could not be processed, or the lake can't be written: run it again.
     """
     with database.engine.connect() as connection:
+        require_source(connection, database.names, first_day)
         person = read_person(connection, database.names, user_id)
     open_own_events(database, lake)
     folders = [folder for folder in (home, journal_dir) if folder and folder.is_dir()]

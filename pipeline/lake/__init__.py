@@ -32,6 +32,10 @@
     Files that can't be read: of which days, what helps, and where that is noted.
 ``isolation``
     Keeps one day's fault from holding up the others.
+``source_table``
+    Which table the events come from: seen whole, by the same settings; changes that no trigger notes.
+``acceptance``
+    Other settings, on purpose.
 ``source``
     Reads Postgres: the watermark, the days that changed, the events themselves.
 

@@ -25,6 +25,7 @@ from pipeline.lake.flow import Hearer, Progress, now_and_then
 from pipeline.lake.isolation import each_apart
 from pipeline.lake.ownership import claim, identify, make_own
 from pipeline.lake.replica import wait_for_replica, written_position
+from pipeline.lake.source_table import compare_source, require_source
 from pipeline.locks import Lock
 
 logger = logging.getLogger(__name__)
@@ -96,7 +97,8 @@ class SyncReport:
 
     ``failed``: the days that could not be brought up to date, and why; they stay stale. ``repaired``: the
     days whose files were damaged, and how; they were read again. ``held``: what the lake holds then, as
-    ``DailyTable.days`` says.
+    ``DailyTable.days`` says. ``found``: days that were synced besides those asked for, since rows had changed
+    without a note (``pipeline.lake.source_table``), and how they differed.
     """
 
     snapshot: source.Snapshot
@@ -105,6 +107,7 @@ class SyncReport:
     failed: dict[dt.date, str] = field(default_factory=dict)
     repaired: dict[dt.date, str] = field(default_factory=dict)
     held: pl.DataFrame = field(default_factory=pl.DataFrame, repr=False)
+    found: dict[dt.date, str] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
@@ -136,16 +139,21 @@ def sync_days(
 
     :raises LakeConflictError: somebody wrote to the lake meanwhile; what was committed is complete.
     :raises DatabaseUnavailableError: a read was broken off, or the replica is too far behind; the same.
+    :raises DatabaseError: the raw table is not seen whole; nothing was written.
+    :raises SettingsError: a setting is another one than the stats were made with; nothing was written.
     """
+    with database.engine.connect() as connection:
+        require_source(connection, database.names, first_day)
     with database.locked(Lock.LAKE):
         table = open_usage_events(lake)
         make_own(database, table)
+        found = compare_source(database, table, first_day)
         held = dict(table.days().select("day", "mark").iter_rows())
         with database.engine.begin() as connection:
             snapshot = source.take_snapshot(connection)
             position = written_position(connection) if database.replica else ""
             source.record_sync(connection, snapshot)
-            wanted = {day for day in days if first_day <= day <= snapshot.open_until}
+            wanted = {day for day in {*days, *found} if first_day <= day <= snapshot.open_until}
             expired = {day: kept for day, kept in source.expired_days(connection).items() if day in wanted}
             invalidated = source.invalidated_days(connection, first_day)
             whole = {day for day in wanted if replace or day in invalidated or None in invalidated}
@@ -162,7 +170,7 @@ def sync_days(
             unread = source.unread_days(connection, snapshot, marks, first_day)
         for day, why in sorted(broken.items()):
             logger.warning("usage_events: %s: %s is read again from Postgres", why, day)
-        report = SyncReport(snapshot, repaired=broken)
+        report = SyncReport(snapshot, repaired=broken, found=found)
         total = sum(unread.values())
         strays = expired.keys() & (unread.keys() | invalidated.keys())
         if database.replica and (unread or whole or strays):

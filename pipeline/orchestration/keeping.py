@@ -80,6 +80,7 @@ def retain_op(context: dg.OpExecutionContext, config: RetainConfig, stores: dg.R
             "days_expired": len(report.expired),
             "days_kept": {day.isoformat(): why for day, why in report.kept.items()},
             "rows": report.rows,
+            "rows_kept": report.rows_kept,
         }
     )
 

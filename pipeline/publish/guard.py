@@ -74,6 +74,13 @@ def require_published_days(
         row.day: row.ingest_xid
         for row in connection.execute(select(tables.stats_day.c.day, tables.stats_day.c.ingest_xid))
     }
+    early = sorted(day for day in marks if day < first_day)
+    if early:
+        raise LakeError(
+            "Publishing the stats",
+            f"the lake holds {len(early)} days before {first_day}, the first that is counted",
+            "The stats stay as they were; run again what was interrupted: prompt-stats accept-settings",
+        )
     gone = sorted(day for day, kept in expired.items() if kept.usage_count and day not in marks)
     if gone:
         raise LakeError(

@@ -38,11 +38,13 @@ def take_progress(
     held: pl.DataFrame,
     stale: Collection[dt.date],
     first_day: dt.date,
+    as_of_limit: dt.datetime | None,
 ) -> Progress:
     """What may be said of stats made from these partials; forgets the notes of changes that they contain.
 
     ``held``: what the partials hold, day by day, as ``DailyTable.days`` says. ``stale``: the days whose
-    partials are older than their raw events in the lake.
+    partials are older than their raw events in the lake. ``as_of_limit``: until when no change of the raw
+    rows can have gone unnoticed; None if none ever can.
 
     ``high`` is the smallest id of a row that they lack, or else the snapshot's. ``open_until`` stays
     before the first newly opened day of which rows are lacking.
@@ -76,7 +78,7 @@ def take_progress(
     late = {row.day for row in lacking if row.first_xid < last_sync}
     return Progress(
         high,
-        _as_of(connection, snapshot, previous, high, is_held=bool(changed or unopened)),
+        _as_of(connection, snapshot, previous, high, as_of_limit, is_held=bool(changed or unopened)),
         open_until,
         sorted(late | changed | unopened),
     )
@@ -140,13 +142,16 @@ def _as_of(
     snapshot: source.Snapshot,
     previous: Mapping[str, Any] | None,
     high: int,
+    limit: dt.datetime | None,
     *,
     is_held: bool,
 ) -> dt.datetime:
     """The moment before which every commit is counted. It never goes back."""
-    candidates = [previous["as_of"] if previous else NOTHING_KNOWN]
-    if not is_held:
-        known = connection.execute(KNOWN_AS_OF, {"high": high}).scalar_one()
-        candidates += [known] if known else []
-        candidates += [snapshot.as_of] if high == snapshot.high else []
-    return max(candidates)
+    before = previous["as_of"] if previous else NOTHING_KNOWN
+    if is_held:
+        return before
+    known = connection.execute(KNOWN_AS_OF, {"high": high}).scalar_one()
+    candidates = [known] if known else []
+    candidates += [snapshot.as_of] if high == snapshot.high else []
+    now = max(candidates, default=before)
+    return max(before, min(now, limit) if limit else now)

@@ -27,6 +27,7 @@ from pipeline.engines import duckdb_engine
 from pipeline.lake import damage, source
 from pipeline.lake.partials import USAGE, stale_days
 from pipeline.lake.periods import State
+from pipeline.lake.source_table import require_source
 from pipeline.lake.usage_events import open_usage_events
 from pipeline.locks import Lock, lock_transaction
 from pipeline.publish.copy import frame_of, read_table, replace_groups
@@ -96,7 +97,9 @@ def publish(
     ``database.write_back`` is off, or an app's own counters would be replaced before all days are counted,
     the counters in ``prompts`` stay as they are, and ``write_back_as_of`` says so.
 
-    :raises DatabaseError: a column of ``prompts`` can't take its counter; nothing was written.
+    :raises DatabaseError: a column of ``prompts`` can't take its counter, or the raw table is not seen whole;
+        nothing was written.
+    :raises SettingsError: a setting is another one than the stats were made with; nothing was written.
     :raises LakeError: the lake can't be read, or does not hold what it should (``pipeline.publish.guard``);
         the published stats stay.
     """
@@ -105,6 +108,7 @@ def publish(
         with _timed(seconds, "wait"):
             lock_transaction(connection, Lock.PUBLISH)
         with _timed(seconds, "progress"):
+            raw_table = require_source(connection, database.names, first_day)
             snapshot = source.take_snapshot(connection)
             previous = source.latest_refresh(connection)
             state = State(lake, USAGE)
@@ -112,7 +116,7 @@ def publish(
             events = open_usage_events(lake)
             require_known_lake(connection, events)
             unmade = stale_days(state.daily, events)
-            progress = take_progress(connection, snapshot, held, unmade, first_day)
+            progress = take_progress(connection, snapshot, held, unmade, first_day, raw_table.as_of_limit())
         with _timed(seconds, "merge"):
             changed = _changed_days(connection, held)
             days = _days_of_prompts(state, changed)

@@ -2,7 +2,7 @@
 -- Grain:   one row a thing.
 -- Time:    now.
 -- By kind: relation: pg_class.relkind, whether this role may alter it, rows as estimated; column: its type,
--- and its default; comment: that of the relation; index: whether it is valid, and what it is; trigger:
+-- and its default; comment: that of the relation; relative: one that it inherits from, or is inherited by; index: whether it is valid, and what it is; trigger:
 -- pg_trigger.tgenabled; parameter: its value.
 -- A type is that beneath a domain; enum and ARRAY stand for all of them.
 WITH source AS (
@@ -32,6 +32,16 @@ SELECT
     NULL,
     obj_description(oid, 'pg_class')
 FROM source
+UNION ALL
+SELECT
+    source.place,
+    'relative',
+    pg_class.relname::text,
+    NULL,
+    NULL
+FROM source
+INNER JOIN pg_inherits ON source.oid IN (inhrelid, inhparent)
+INNER JOIN pg_class ON pg_class.oid = CASE WHEN inhrelid = source.oid THEN inhparent ELSE inhrelid END
 UNION ALL
 SELECT
     source.place,

@@ -31,5 +31,6 @@ GRANT SELECT ON
     stats_day,
     stats_sync,
     stats_lake_token,
+    stats_source,
     stats_expired_day
 TO :"role";

@@ -28,6 +28,8 @@ GRANT USAGE ON SCHEMA :"schema" TO :"role";
 
 -- What the app writes. INSERT: track-missing, rejected replay. DELETE: retain, erase-user.
 GRANT SELECT, INSERT, DELETE ON prompt_usage TO :"role";
+-- So that a row whose id was made up, and is still to come, gets one of now and is counted.
+GRANT UPDATE (ingest_xid) ON prompt_usage TO :"role";
 GRANT SELECT, INSERT, DELETE ON prompt_usage_rejected TO :"role";
 -- So that it may lock rows, which takes UPDATE on a column: this one can only be set to its default.
 GRANT UPDATE (id) ON prompt_usage_rejected TO :"role";
@@ -65,6 +67,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON
     user_stats_day,
     stats_sync,
     stats_lake_token,
+    stats_source,
     stats_expired_day,
     stats_alerts,
     stats_alert_evaluation,

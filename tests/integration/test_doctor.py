@@ -157,9 +157,10 @@ def test_the_pipelines_role_is_told_what_it_can_not_see(installation: Installati
         assert "GRANT pg_read_all_stats" in str(hidden.remedy)
         plant = "ALTER TABLE prompts ENABLE ROW LEVEL SECURITY"
         with installation.fault(plant, "ALTER TABLE prompts DISABLE ROW LEVEL SECURITY"):
-            _, secured = faults()
-        assert (secured.name, secured.status) == ("rights", WARNING)
+            _, secured, changes = faults()
+        assert (secured.name, secured.status) == ("rights", WRONG)
         assert secured.summary.startswith("prompts has row level security")
+        assert (changes.name, changes.status) == ("changes", UNCHECKED)
 
 
 TOUCH = """
@@ -175,6 +176,24 @@ FAULTS = {
         "ALTER TABLE prompt_usage DISABLE TRIGGER prompt_usage_note_delete",
         "ALTER TABLE prompt_usage ENABLE ALWAYS TRIGGER prompt_usage_note_delete",
         [("tables", WRONG, "migrate notes the days of changed rows")],
+    ),
+    "not logged": (
+        "ALTER TABLE prompt_usage SET UNLOGGED",
+        "ALTER TABLE prompt_usage SET LOGGED",
+        [("changes", WARNING, "compares every day of prompt_usage: it is UNLOGGED")],
+    ),
+    "inheritance": (
+        "CREATE TABLE child () INHERITS (prompt_usage)",
+        "DROP TABLE child",
+        [
+            ("tables", WRONG, "shares its rows by inheritance with child"),
+            ("changes", WRONG, "has a parent or child table (INHERITS)"),
+        ],
+    ),
+    "another first day": (
+        "UPDATE stats_source SET first_day = first_day + 1",
+        "UPDATE stats_source SET first_day = first_day - 1",
+        [("changes", WRONG, "the stats of this database were made with 2025-01-02")],
     ),
     "columns": (
         "ALTER TABLE posts RENAME scene TO stage; ALTER TABLE posts ALTER outfit TYPE integer USING NULL",
@@ -196,7 +215,7 @@ FAULTS = {
     ),
     "old revision": (
         "UPDATE prompt_stats_schema_version SET version_num = '2026_11_22_older'",
-        "UPDATE prompt_stats_schema_version SET version_num = '2026_11_29_lake_token'",
+        "UPDATE prompt_stats_schema_version SET version_num = '2026_11_30_source'",
         [
             ("revision", WRONG, "it is at revision 2026_11_22_older"),
             ("rights", UNCHECKED, "revision has to be right first"),
@@ -204,6 +223,7 @@ FAULTS = {
             ("tables", UNCHECKED, "revision has to be right first"),
             ("indexes", UNCHECKED, "revision"),
             ("the app's triggers", UNCHECKED, "revision"),
+            ("changes", UNCHECKED, "revision"),
             ("lag", UNCHECKED, "revision"),
             ("events", UNCHECKED, "revision"),
             ("lake's files", UNCHECKED, "revision"),
@@ -244,7 +264,7 @@ FAULTS = {
         OF_DATABASE.format("RESET search_path") + "; DROP SCHEMA elsewhere",
         [
             ("search path", WRONG, "the tables are in the schema public, which is not looked into"),
-            *((step.name, UNCHECKED, "search path") for step in STEPS[-9:]),
+            *((step.name, UNCHECKED, "search path") for step in STEPS[-10:]),
         ],
     ),
     "standby": (

@@ -301,6 +301,18 @@ def moved_lake(deployment: Deployment) -> Iterator[list[str]]:
     yield [r"stale days +none", "days compared with Postgres"]
 
 
+@trouble("A setting is refused")
+def refused_setting(deployment: Deployment) -> Iterator[list[str]]:
+    deployment.set(PROMPT_STATS_START_DATE=(FIRST_DAY - dt.timedelta(days=1)).isoformat())
+    refused = invoke("refresh").exception
+    assert isinstance(refused, PromptStatsError)
+    assert f"PROMPT_STATS_START_DATE={FIRST_DAY}" in str(refused)
+    yield ["until then the stats stay", "events counted"]
+    deployment.set(PROMPT_STATS_START_DATE=FIRST_DAY.isoformat())
+    assert invoke("accept-settings", "--yes").exit_code == 0
+    deployment.refresh()
+
+
 @trouble("The database was restored")
 def restored_database(deployment: Deployment) -> Iterator[list[str]]:
     # As after a recovery to an earlier moment; a real dump is restored below.

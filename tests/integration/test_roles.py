@@ -31,6 +31,7 @@ from pipeline.erasure import erase_user
 from pipeline.errors import DatabaseError
 from pipeline.export import TABLES as TABLES_TO_EXPORT
 from pipeline.export import Format, open_export
+from pipeline.lake.acceptance import accept_settings
 from pipeline.lake.upkeep import keep_up
 from pipeline.orchestration.instance import EVENT_SETTINGS
 from pipeline.reconcile import reconcile
@@ -55,7 +56,17 @@ ALERTS = ("stats_alerts", "stats_alert_evaluation")
 
 OF_OWNERS = {"migrate", "seed-prompts", "simulate", "demo"}
 THAT_STAY = {"serve", "ui"}
-CALLED = {"backfill", "reconcile", "keep-up", "retain", "erase-user", "track-missing", "check", "report"}
+CALLED = {
+    "backfill",
+    "accept-settings",
+    "reconcile",
+    "keep-up",
+    "retain",
+    "erase-user",
+    "track-missing",
+    "check",
+    "report",
+}
 """Commands of the pipeline's role whose functions are called as that role here, or by ``test_checks.py``; a
 report only reads, and it may read every table."""
 COMMANDS = {
@@ -259,6 +270,12 @@ def test_the_pipeline_refreshes_and_reconciles_tables_of_another(
     owner.execute("UPDATE user_prompt_stats SET usage_count = 0")
     corrected = reconcile(pipeline, lake, FIRST_DAY).rows_corrected
     assert corrected.keys() == {"scene_stats", "user_prompt_stats"}
+    assert_equals_recount(database, FIRST_DAY)
+
+    owner.execute("UPDATE prompt_usage SET ingest_xid = 10^12 WHERE created_at > CURRENT_DATE - 3")
+    accept_settings(pipeline, lake, FIRST_DAY - dt.timedelta(days=1))
+    accept_settings(pipeline, lake, FIRST_DAY)
+    refresh(pipeline, lake, FIRST_DAY)
     assert_equals_recount(database, FIRST_DAY)
 
     require_current(pipeline)

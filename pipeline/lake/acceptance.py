@@ -1,0 +1,85 @@
+"""Other settings than the stats were made with, on purpose: what they change is read anew."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+
+from pipeline.database import Database
+from pipeline.errors import InputError
+from pipeline.lake import source
+from pipeline.lake.delta_table import DailyTable
+from pipeline.lake.ownership import make_own
+from pipeline.lake.partials import USAGE, USERS, open_partials
+from pipeline.lake.source_table import Remembered, forget_comparison, names_of_usage, recall
+from pipeline.lake.usage_events import open_usage_events
+from pipeline.locks import Lock
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What must not change: the first day, and what the app calls ``prompt_usage`` and its columns."""
+
+    first_day: dt.date
+    table_names: str
+
+
+@dataclass(frozen=True)
+class AcceptanceReport:
+    """The settings of the stats ``before`` and from now on. ``before`` is None before the first refresh."""
+
+    before: Settings | None
+    after: Settings
+
+
+def compare_settings(database: Database, first_day: dt.date) -> AcceptanceReport:
+    """What :func:`accept_settings` would change; changes nothing."""
+    with database.engine.connect() as connection:
+        return _report(database, recall(connection), first_day)
+
+
+def accept_settings(database: Database, lake: str, first_day: dt.date) -> AcceptanceReport:
+    """Has everything counted with these settings from now on; until the next refresh the stats stay.
+
+    May be repeated after a crash. Until it is done the settings before are in force.
+
+    :raises LakeOwnerError: the lake is another database's.
+    :raises InputError: the lake alone has days that would have to be divided or joined.
+    :raises LakeError: the lake can't be written.
+    """
+    # Nobody publishes or syncs meanwhile, with whichever settings.
+    with database.locked(Lock.PUBLISH), database.locked(Lock.LAKE):
+        with database.engine.connect() as connection:
+            report = _report(database, recall(connection), first_day)
+            expired = source.expired_days(connection)
+        if report.before is None or report.before == report.after:
+            return report
+        moved_until = max(first_day, report.before.first_day)
+        in_the_way = sorted(day for day in expired if day <= moved_until)
+        if report.before.first_day != first_day and in_the_way:
+            raise InputError(
+                f"Moving the first day from {report.before.first_day} to {first_day}",
+                f"retention removed the raw rows of {len(in_the_way)} days up to {moved_until}, the first"
+                f" {in_the_way[0]}, and the lake has them by the days of before",
+                f"Keep PROMPT_STATS_START_DATE={report.before.first_day}",
+            )
+        events = open_usage_events(lake)
+        make_own(database, events)
+        for table in (events, open_partials(lake, USAGE), open_partials(lake, USERS)):
+            _empty_before(table, first_day)
+        with database.engine.begin() as connection:
+            forget_comparison(connection, first_day, database.names)
+        return report
+
+
+def _empty_before(table: DailyTable, first_day: dt.date) -> None:
+    early = [day for day in table.days()["day"] if day < first_day]
+    if early:
+        table.replace(early, table.schema.empty_table())
+
+
+def _report(database: Database, remembered: Remembered | None, first_day: dt.date) -> AcceptanceReport:
+    return AcceptanceReport(
+        Settings(remembered.first_day, remembered.table_names) if remembered else None,
+        Settings(first_day, names_of_usage(database.names)),
+    )

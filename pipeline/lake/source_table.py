@@ -1,0 +1,332 @@
+"""Which table the raw events come from: that all of it is seen, and what changes it without a trigger.
+
+New rows are found by ``ingest_xid``, changed ones by triggers. Neither tells of another table under the
+name, of one that was rewritten, of rows written while the triggers were off. All that can be seen of the
+catalogs is remembered with the settings that must not change (``stats_source``); where it differs, every day
+is compared with the lake, and those that differ are noted for the sync as if a trigger had done it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+from sqlalchemy import Connection, select, text
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.exc import DBAPIError
+
+from pipeline.adoption.catalog import read_catalog
+from pipeline.adoption.triggers import TRIGGERS, are_current
+from pipeline.database import Database, Fault, fault_of
+from pipeline.errors import DatabaseError, SettingsError
+from pipeline.lake import source
+from pipeline.lake.contents import differences, in_lake, in_postgres
+from pipeline.lake.delta_table import DailyTable
+from pipeline.lake.ownership import Ownership, identify
+from pipeline.locks import Lock
+from pipeline.names import TableNames
+from pipeline.queries import query
+from pipeline.tables import prompt_usage, stats_day, stats_source
+
+logger = logging.getLogger(__name__)
+
+SOURCE_TABLE = text(query("postgres/source_table"))
+NUMBER_ROWS_TO_COME = text(query("postgres/number_rows_to_come"))
+NEXT_XID = text(query("postgres/next_xid"))
+HAS_ROWS_TO_COME = text(query("postgres/has_rows_to_come"))
+RAW_DAYS_BEFORE = text(query("postgres/raw_days_before"))
+
+USING = "Using the table of raw events"
+ACCEPT = "prompt-stats accept-settings"
+
+
+@dataclass(frozen=True)
+class SourceTable:
+    """What the catalogs say of the table: equal as long as rows can't have changed unnoticed.
+
+    ``relation``: its oid. ``file_node``: its file. ``columns``: number and type of each column that is read.
+    ``triggers``: ours on it, and when they were changed. ``unnoted``: why some changes fire none of them,
+    empty if all do.
+    """
+
+    relation: int
+    file_node: int
+    columns: str
+    triggers: str
+    unnoted: str
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """What ``stats_source`` holds. ``compared_as_of``: every commit before it is in the lake or noted."""
+
+    table: SourceTable
+    first_day: dt.date
+    table_names: str
+    is_watched: bool
+    compared_as_of: dt.datetime
+
+
+@dataclass(frozen=True)
+class Source:
+    """The table as it is, and as it was when it was last compared; None before that."""
+
+    table: SourceTable
+    remembered: Remembered | None
+
+    @property
+    def is_compared(self) -> bool:
+        """Whether nothing was changed since without a note."""
+        return self.remembered is not None and self.remembered.table == self.table
+
+    def as_of_limit(self) -> dt.datetime | None:
+        """The latest moment as of which the lake may be said to be complete; None: there is no limit."""
+        if self.remembered is None or (self.is_compared and self.remembered.is_watched):
+            return None
+        return self.remembered.compared_as_of
+
+
+def require_source(connection: Connection, names: TableNames, first_day: dt.date) -> Source:
+    """The table of raw events, after making sure that it is seen whole, and counted as before.
+
+    To be called wherever events are counted, compared or removed.
+
+    :raises DatabaseError: rows are hidden, or other tables inherit from it.
+    :raises SettingsError: the first day, or the table, is another one than the stats were made with.
+    """
+    table = _look(connection, names)
+    remembered = recall(connection)
+    if remembered:
+        _require_settings(remembered, table, names, first_day)
+    return Source(table, remembered)
+
+
+def require_first_day(connection: Connection, first_day: dt.date) -> None:
+    """Makes sure that the first day is the one that the stats were made with.
+
+    :raises SettingsError: it is another one.
+    """
+    remembered = recall(connection)
+    if remembered:
+        _require_first_day(remembered, first_day)
+
+
+def compare_source(database: Database, events: DailyTable, first_day: dt.date) -> dict[dt.date, str]:
+    """Compares every day with the lake where changes may be unnoticed; notes the days that differ, and why.
+
+    Rows with an id to come are given one first. Called with ``Lock.LAKE`` held, so that the lake stays as it
+    is; the sync that follows reads the noted days again.
+
+    :raises DatabaseError: rows are hidden, or have ids that the role may not change.
+    :raises SettingsError: a setting is another one than the stats were made with.
+    """
+    with database.engine.begin() as connection:
+        found = require_source(connection, database.names, first_day)
+        _number_rows_to_come(connection)
+    if found.is_compared and found.remembered and found.remembered.is_watched:
+        return {}
+    with database.engine.begin() as connection:
+        catalog = read_catalog(connection, database.names)
+        is_watched = are_current(catalog, database.names) and not found.table.unnoted
+        snapshot = source.take_snapshot(connection)
+        previous = source.latest_refresh(connection)
+        expired = source.expired_days(connection).keys()
+    different: dict[dt.date, str] = {}
+    # Before anything was read everything is new.
+    if (previous and previous["high"]) or set(events.days()["day"]) - expired:
+        logger.info("comparing every day with the lake: %s", _reason(found, is_watched=is_watched))
+        for part in _compared(database, events, snapshot, first_day):
+            different |= part
+    with database.engine.begin() as connection:
+        if different:
+            source.read_again(connection, different)
+        _remember(connection, found.table, database.names, first_day, snapshot.as_of, is_watched=is_watched)
+    for day, why in sorted(different.items()):
+        logger.warning("%s: %s; it is read again", day, why)
+    return different
+
+
+def compare_now(database: Database, events: DailyTable, first_day: dt.date) -> dict[dt.date, str]:
+    """:func:`compare_source` for who plans a refresh; takes ``Lock.LAKE`` where there is anything to do.
+
+    :raises LakeOwnerError: the lake is another database's.
+    """
+    with database.engine.connect() as connection:
+        ownership = identify(connection, events)
+        is_compared = require_source(connection, database.names, first_day).is_compared
+        # After a restore the sync reads everything anew, by ids of another server.
+        if is_compared or ownership is Ownership.UNKNOWN:
+            return {}
+    with database.locked(Lock.LAKE):
+        return compare_source(database, events, first_day)
+
+
+def raw_days(connection: Connection, first_day: dt.date, last_day: dt.date) -> set[dt.date]:
+    """The days of which Postgres has rows, up to ``last_day``. Reads the whole table."""
+    given = {"cutoff": last_day + dt.timedelta(days=1), "first_day": first_day}
+    return {row.day for row in connection.execute(RAW_DAYS_BEFORE, given)}
+
+
+def forget_comparison(connection: Connection, first_day: dt.date, names: TableNames) -> None:
+    """Has the next sync compare every day, with these settings."""
+    connection.execute(
+        stats_source.update().values(
+            first_day=first_day, table_names=names_of_usage(names), relation=0, is_watched=False
+        )
+    )
+
+
+def _look(connection: Connection, names: TableNames) -> SourceTable:
+    columns = prompt_usage.columns.keys()
+    row = connection.execute(
+        SOURCE_TABLE,
+        {
+            "table": names.qualified("prompt_usage"),
+            "ours": columns,
+            "theirs": [names.column("prompt_usage", column) for column in columns],
+            "triggers": list(TRIGGERS),
+        },
+    ).one_or_none()
+    name = names.qualified("prompt_usage")
+    if row is None or not row.is_read:
+        raise DatabaseError(
+            USING,
+            f"there is no table {name}" if row is None else f"prompt_usage is a view, and not over {name}",
+            "See that DATABASE_URL and PROMPT_STATS_TABLES name what they should, then run: prompt-stats"
+            " migrate" + ("" if row is None else ". If the view is an old one, drop it first"),
+        )
+    if row.is_filtered:
+        raise DatabaseError(
+            USING,
+            f"row level security may hide rows of {name} from this role, and a hidden row looks like a"
+            " deleted one. Nothing was changed",
+            Fault.HIDDEN_ROWS.value,
+        )
+    if row.is_inherited:
+        raise DatabaseError(
+            USING,
+            f"{name} has a parent or child table (INHERITS), whose rows would be counted and removed with"
+            " it. Nothing was changed",
+            f"As its owner: ALTER TABLE … NO INHERIT …, so that {name} stands alone",
+        )
+    return SourceTable(row.relation, row.file_node, row.columns or "", row.triggers or "", row.unnoted or "")
+
+
+def recall(connection: Connection) -> Remembered | None:
+    """What is remembered; None before the first refresh."""
+    row = connection.execute(select(stats_source)).one_or_none()
+    if row is None:
+        return None
+    return Remembered(
+        SourceTable(row.relation, row.file_node, row.columns, row.triggers, row.unnoted),
+        row.first_day,
+        row.table_names,
+        row.is_watched,
+        row.compared_as_of,
+    )
+
+
+def _require_first_day(remembered: Remembered, first_day: dt.date) -> None:
+    if remembered.first_day != first_day:
+        raise SettingsError(
+            "Counting by day",
+            f"PROMPT_STATS_START_DATE is {first_day} here, and the stats of this database were made with"
+            f" {remembered.first_day}",
+            f"Set PROMPT_STATS_START_DATE={remembered.first_day}. To change it on purpose, set the new value"
+            f" everywhere and run: {ACCEPT}",
+        )
+
+
+def _require_settings(
+    remembered: Remembered, table: SourceTable, names: TableNames, first_day: dt.date
+) -> None:
+    _require_first_day(remembered, first_day)
+    # A table that was renamed is the same one; one swapped in under the same name is read anew.
+    is_same = (remembered.table.relation, remembered.table.columns) == (table.relation, table.columns)
+    if remembered.table_names != names_of_usage(names) and not is_same:
+        raise SettingsError(
+            USING,
+            f"PROMPT_STATS_TABLES has it as {names_of_usage(names)} here, and the stats of this database were"
+            f" made from {remembered.table_names}",
+            f"Set PROMPT_STATS_TABLES as it was. To change it on purpose, set the new value everywhere and"
+            f" run: {ACCEPT}",
+        )
+
+
+def names_of_usage(names: TableNames) -> str:
+    """The names of the raw table and of its columns, where they are the app's own."""
+    columns = sorted(
+        f"{ours}={theirs}" for (table, ours), theirs in names.columns.items() if table == "prompt_usage"
+    )
+    return ", ".join([names.qualified("prompt_usage").replace('"', ""), *columns])
+
+
+def _number_rows_to_come(connection: Connection) -> None:
+    given = {"next_xid": connection.execute(NEXT_XID).scalar_one()}
+    if not connection.execute(HAS_ROWS_TO_COME, given).scalar_one():
+        return
+    try:
+        with connection.begin_nested():
+            count = connection.execute(NUMBER_ROWS_TO_COME, given).rowcount
+    except DBAPIError as error:
+        if fault_of(error) is not Fault.RIGHT:
+            raise
+        raise DatabaseError(
+            "Counting rows of prompt_usage with an ingest_xid that Postgres has yet to give out",
+            "this role may not give them another one",
+            "As the table's owner: GRANT UPDATE (ingest_xid) ON prompt_usage to it, as sql/roles/pipeline.sql"
+            " does; or run prompt-stats refresh once as the owner",
+        ) from error
+    logger.warning("%d rows had an ingest_xid that was still to come: they have one of now", count)
+
+
+def _reason(found: Source, *, is_watched: bool) -> str:
+    if found.remembered is None:
+        return "nothing is remembered of the table yet"
+    now, before = asdict(found.table), asdict(found.remembered.table)
+    changed = [name for name, value in now.items() if value != before[name]]
+    if changed:
+        return f"another {', '.join(changed)} of prompt_usage than before"
+    return "not all changes of prompt_usage are noted" if not is_watched else "its changes are noted again"
+
+
+def _compared(
+    database: Database, events: DailyTable, snapshot: source.Snapshot, first_day: dt.date
+) -> Iterator[dict[dt.date, str]]:
+    """The days that differ and why, month by month."""
+    with database.engine.connect() as connection:
+        in_raw = raw_days(connection, first_day, snapshot.open_until)
+        published = set(connection.scalars(select(stats_day.c.day)))
+        expired = source.expired_days(connection).keys()
+    days = {day for day in in_raw | published | set(events.days()["day"]) if first_day <= day} - expired
+    for month in sorted({day.replace(day=1) for day in days}):
+        part = {day for day in days if day.replace(day=1) == month}
+        with database.engine.connect() as connection:
+            there = in_postgres(connection, part, snapshot.high, first_day)
+        here, unreadable = in_lake(events, part, snapshot.high)
+        yield differences(there, here, part) | unreadable
+    # What the lake has of these is not compared: rows that it lacks are added by their ids.
+    yield dict.fromkeys(in_raw & expired, "raw rows of an expired day may be new")
+
+
+def _remember(
+    connection: Connection,
+    table: SourceTable,
+    names: TableNames,
+    first_day: dt.date,
+    as_of: dt.datetime,
+    *,
+    is_watched: bool,
+) -> None:
+    values = {
+        **asdict(table),
+        "first_day": first_day,
+        "table_names": names_of_usage(names),
+        "is_watched": is_watched,
+        "compared_as_of": as_of,
+        "compared_at": dt.datetime.now(dt.UTC),
+    }
+    statement = upsert(stats_source).values(id=1, **values)
+    connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=values))

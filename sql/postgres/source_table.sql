@@ -1,0 +1,78 @@
+-- Purpose: which table the raw events are in, and all that may change what it holds and fires no trigger.
+-- Grain:   one row, or none where the table is not there.
+-- Time:    now.
+-- :table is its name as the app has it; :ours are our names of its columns, :theirs the app's, in one order;
+-- :triggers are ours. What is read is the table, or the view over it that has our names.
+-- columns: numbers, since a column that was dropped and made again keeps its name. triggers: xmin, since those
+-- that were off for a while are as before otherwise; a changed function fires and may note nothing. unnoted: an
+-- apply worker of logical replication fires no statement triggers, and a crash empties a table that is not logged.
+WITH source AS (
+    SELECT
+        oid,
+        relpersistence
+    FROM pg_class
+    WHERE oid = to_regclass(:table)
+)
+
+SELECT
+    source.oid::bigint                                                              AS relation,
+    coalesce(pg_relation_filenode(source.oid)::bigint, 0)                           AS file_node,
+    row_security_active(to_regclass('prompt_usage'))                                AS is_filtered,
+    EXISTS (SELECT FROM pg_inherits WHERE source.oid IN (inhrelid, inhparent))      AS is_inherited,
+    CASE
+        WHEN EXISTS (SELECT FROM pg_subscription_rel WHERE srrelid = source.oid) THEN 'logical replication'
+        WHEN source.relpersistence <> 'p' THEN 'not logged'
+    END                                                                             AS unnoted,
+    source.oid = to_regclass('prompt_usage')
+    OR EXISTS (
+        SELECT
+        FROM pg_rewrite
+        INNER JOIN pg_depend ON pg_depend.classid = 'pg_rewrite'::regclass AND pg_depend.objid = pg_rewrite.oid
+        WHERE
+            pg_rewrite.ev_class = to_regclass('prompt_usage')
+            AND pg_depend.refclassid = 'pg_class'::regclass
+            AND pg_depend.refobjid = source.oid
+    )                                                                               AS is_read,
+    (
+        SELECT
+            string_agg(
+                pg_catalog.concat_ws(
+                    ' ',
+                    named.ours,
+                    attribute.attnum,
+                    attribute.atttypid,
+                    attribute.atttypmod,
+                    CASE
+                        WHEN attribute.attgenerated <> ''
+                            THEN pg_get_expr(attrdef.adbin, attrdef.adrelid)
+                    END,
+                    (
+                        SELECT string_agg(enum.enumlabel, ',' ORDER BY enum.enumsortorder)
+                        FROM pg_enum AS enum
+                        WHERE enum.enumtypid = coalesce(nullif(type.typbasetype, 0), type.oid)
+                    )
+                ),
+                E'\n'
+                ORDER BY named.ours
+            )
+        FROM unnest(CAST(:ours AS text[]), CAST(:theirs AS name[])) AS named (ours, theirs)
+        INNER JOIN pg_attribute AS attribute
+            ON attribute.attrelid = source.oid AND attribute.attname = named.theirs AND attribute.attnum > 0
+        INNER JOIN pg_type AS type ON type.oid = attribute.atttypid
+        LEFT JOIN pg_attrdef AS attrdef
+            ON attrdef.adrelid = attribute.attrelid AND attrdef.adnum = attribute.attnum
+    )                                                                               AS columns,
+    (
+        SELECT
+            string_agg(
+                pg_catalog.concat_ws(
+                    ' ', tgname, pg_trigger.oid, pg_trigger.xmin, tgenabled, pg_proc.oid, pg_proc.xmin
+                ),
+                E'\n'
+                ORDER BY tgname
+            )
+        FROM pg_trigger
+        INNER JOIN pg_proc ON pg_proc.oid = tgfoid
+        WHERE tgrelid = source.oid AND tgname = ANY (CAST(:triggers AS name[]))
+    )                                                                               AS triggers
+FROM source
