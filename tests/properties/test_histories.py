@@ -32,7 +32,9 @@ from psycopg.conninfo import conninfo_to_dict
 
 from pipeline.database import Database
 from pipeline.erasure import erase_user
+from pipeline.errors import DatabaseError, SettingsError
 from pipeline.lake import partials
+from pipeline.lake.acceptance import accept_settings
 from pipeline.lake.upkeep import keep_up, lake_tables
 from pipeline.lake.usage_events import TABLE
 from pipeline.reconcile import reconcile
@@ -44,6 +46,8 @@ from tests.lake import open_to_write
 from tests.lake_files import delete_files, scribble_on_files, truncate_files
 from tests.neighbour import Neighbour, contents, make_tables, named
 from tests.oracle import assert_equals_recount
+from tests.roles import as_role
+from tests.triggers import OFF, ON
 
 NOW = dt.datetime.now(dt.UTC)
 PROMPTS = [uuid.UUID(int=number) for number in range(1, 4)]
@@ -58,22 +62,53 @@ INSERT = """
 
 INSERT_USER = "INSERT INTO users (id, email) VALUES (%s, gen_random_uuid())"
 
-DAY = "greatest(coalesce(created_at::date, {first}), {first})".format(first=f"DATE '{FIRST_DAY}'")
+FIRST_DAYS = (FIRST_DAY, FIRST_DAY - dt.timedelta(days=300), NOW.date() - dt.timedelta(days=5))
+"""Those that the operator moves to: the one before, an earlier one, one after most events."""
+
+REWRITES = (
+    "VACUUM FULL prompt_usage",
+    "ALTER TABLE prompt_usage ALTER generation_time_ms TYPE bigint",
+    "ALTER TABLE prompt_usage ALTER generation_time_ms TYPE integer",
+    "ALTER TABLE prompt_usage SET UNLOGGED; ALTER TABLE prompt_usage SET LOGGED",
+)
+DAY = "greatest(coalesce(created_at::date, (SELECT * FROM first_day)), (SELECT * FROM first_day))"
 IS_EXPIRED = f"{DAY} IN (SELECT day FROM stats_expired_day)"
 COPIED = (
     "id, prompt_id, user_id, scene, environment, outfit, success, generation_time_ms, error_message,"
     " created_at::timestamptz AS created_at"
 )
+FORGED = f"""
+    INSERT INTO prompt_usage (id, prompt_id, scene, created_at, ingest_xid)
+    SELECT id, prompt_id, scene, created_at, xid FROM (
+        SELECT
+            %(id)s::uuid AS id,
+            %(prompt)s::uuid AS prompt_id,
+            %(scene)s::text AS scene,
+            %(at)s::timestamptz AS created_at,
+            CASE %(xid)s
+                WHEN 'NULL' THEN NULL
+                WHEN 'old' THEN 3
+                WHEN 'soon' THEN pg_snapshot_xmax(pg_current_snapshot())::text::bigint + 9
+                ELSE 10^12
+            END AS xid
+    ) AS forged
+    WHERE NOT ({IS_EXPIRED}) ON CONFLICT DO NOTHING
+"""
 # What the lake alone has: the copies are made at the moment when the lake has taken the rows.
-CREATE_COPIES = f"""
-    CREATE TABLE expired_rows AS SELECT {COPIED}, CURRENT_DATE AS day FROM prompt_usage;
-    CREATE UNIQUE INDEX ON expired_rows (id, day);
+COUNTED_ROWS = f"""
     CREATE VIEW counted_rows AS
     SELECT {COPIED} FROM prompt_usage WHERE NOT ({IS_EXPIRED}) UNION ALL SELECT {COPIED} FROM expired_rows
 """
+CREATE_COPIES = f"""
+    CREATE TABLE first_day AS SELECT DATE '{FIRST_DAY}' AS day;
+    CREATE TABLE expired_rows AS SELECT {COPIED}, CURRENT_DATE AS day FROM prompt_usage;
+    CREATE UNIQUE INDEX ON expired_rows (id, day);
+    {COUNTED_ROWS}
+"""
 COPY_TAKEN = f"""
     INSERT INTO expired_rows SELECT {COPIED}, {DAY} FROM prompt_usage
-    WHERE ingest_xid < (SELECT high FROM stats_expired_day WHERE day = {DAY}) ON CONFLICT DO NOTHING
+    WHERE coalesce(ingest_xid, 0) < (SELECT high FROM stats_expired_day WHERE day = {DAY})
+    ON CONFLICT DO NOTHING
 """
 COPY_ALL = f"INSERT INTO expired_rows SELECT {COPIED}, {DAY} FROM prompt_usage ON CONFLICT DO NOTHING"
 FORGET_KEPT = "DELETE FROM expired_rows WHERE day NOT IN (SELECT day FROM stats_expired_day)"
@@ -104,6 +139,8 @@ class History(RuleBasedStateMachine):
         super().__init__()
         self.open = ExitStack()
         self.slow: psycopg.Connection[Any] | None = None
+        self.first_day = FIRST_DAY
+        self.are_triggers_on = True
 
     @initialize(is_adopted=st.booleans())
     def the_app_begins(self, *, is_adopted: bool) -> None:
@@ -123,6 +160,7 @@ class History(RuleBasedStateMachine):
         if is_adopted:
             self.app.cursor().executemany(INSERT_USER, [(user,) for user in USERS])
         self.app.execute(CREATE_COPIES.encode())
+        self.as_pipeline = self.open.enter_context(as_role(self.database, "pipeline"))
         other_lake = self.open.enter_context(tempfile.TemporaryDirectory())
         self.neighbour = Neighbour(self.database.conninfo, other_lake, PROMPTS, USERS)
         self.open.callback(self.neighbour.close)
@@ -247,14 +285,14 @@ class History(RuleBasedStateMachine):
     @rule(users=st.booleans())
     def refresh(self, *, users: bool) -> None:
         """The schedule ticks; every hour with the stats of users."""
-        refresh(self.database, self.lake, FIRST_DAY, users=users)
+        refresh(self.database, self.lake, self.first_day, users=users)
 
     @precondition(lambda self: self.slow is None)
     @rule()
     def reconcile(self) -> None:
         """The night: nothing that a refresh left behind is wrong."""
-        refresh(self.database, self.lake, FIRST_DAY)
-        report = reconcile(self.database, self.lake, FIRST_DAY)
+        refresh(self.database, self.lake, self.first_day)
+        report = reconcile(self.database, self.lake, self.first_day)
         assert (report.repaired, report.rebuilt, report.lost, report.rows_corrected) == ({}, {}, {}, {})
 
     @rule(day=st.integers(0, 12))
@@ -265,7 +303,73 @@ class History(RuleBasedStateMachine):
         table = open_to_write(self.database, self.lake)
         if lost in set(table.days()["day"]) - expired:
             table.replace([lost], table.schema.empty_table())
-            reconcile(self.database, self.lake, FIRST_DAY)
+            reconcile(self.database, self.lake, self.first_day)
+
+    @precondition(lambda self: self.slow is None)
+    @rule(event=EVENT, xid=st.sampled_from(["NULL", "old", "soon", "to come"]))
+    def forge(self, event: dict[str, Any], xid: str) -> None:
+        """A row with an id of somebody else's, where no trigger sees it; none of a day that expired."""
+        forged = {**event, "xid": xid}
+        if self.are_triggers_on:
+            self.app.execute(OFF)
+        self.app.execute(FORGED.encode(), forged)
+        if self.are_triggers_on:
+            self.app.execute(ON)
+
+    @rule(xid=st.sampled_from(["NULL", "3", "10^12"]), scene=st.sampled_from(["", "studio"]))
+    def forge_by_update(self, xid: str, scene: str) -> None:
+        """Somebody writes the column."""
+        self.change(
+            f"UPDATE prompt_usage SET ingest_xid = {xid} WHERE scene = %s AND NOT ({IS_EXPIRED})", (scene,)
+        )
+
+    @precondition(lambda self: self.slow is None)
+    @rule()
+    def switch_triggers(self) -> None:
+        """They are off, until somebody switches them on again."""
+        self.app.execute((OFF if self.are_triggers_on else ON).encode())
+        self.are_triggers_on = not self.are_triggers_on
+
+    @precondition(lambda self: self.slow is None)
+    @rule(rewrite=st.sampled_from(REWRITES))
+    def rewrite_table(self, rewrite: str) -> None:
+        """The table's file is another one, with the same rows."""
+        self.app.execute("DROP VIEW counted_rows")
+        for statement in rewrite.split(";"):
+            self.app.execute(statement.encode())
+        self.app.execute(COUNTED_ROWS.encode())
+
+    @precondition(lambda self: self.slow is None)
+    @rule()
+    def hide_rows(self) -> None:
+        """Row level security applies to the pipeline for a while: nothing is published."""
+        before = self.published()
+        self.app.execute("ALTER TABLE prompt_usage ENABLE ROW LEVEL SECURITY")
+        for step in (plan_refresh, refresh, reconcile):
+            with pytest.raises(DatabaseError, match="row level security"):
+                step(self.as_pipeline, self.lake, self.first_day)
+        self.app.execute("ALTER TABLE prompt_usage DISABLE ROW LEVEL SECURITY")
+        assert self.published() == before
+
+    @rule(day=st.sampled_from(FIRST_DAYS))
+    def move_first_day(self, day: dt.date) -> None:
+        """One shell has another first day; then all, unless retention stands in the way."""
+        before = self.published()
+        if day != self.first_day and self.app.execute("SELECT 1 FROM stats_source").fetchone():
+            with pytest.raises(SettingsError, match="accept-settings"):
+                refresh(self.database, self.lake, day)
+        if not self.app.execute("SELECT 1 FROM stats_expired_day").fetchone():
+            accept_settings(self.database, self.lake, day)
+            self.first_day = day
+            self.app.execute("UPDATE first_day SET day = %s", (day,))
+        assert self.published() == before
+
+    def published(self) -> list[Any]:
+        """What was published when, and what it counts."""
+        return self.app.execute(
+            "SELECT (SELECT max(id) FROM stats_refresh), jsonb_agg(to_jsonb(stats) ORDER BY prompt_id)"
+            " FROM prompt_stats AS stats"
+        ).fetchall()
 
     @rule()
     def keep_up(self) -> None:
@@ -276,10 +380,10 @@ class History(RuleBasedStateMachine):
     @rule(days=st.integers(1, 12))
     def retain(self, days: int) -> None:
         """Raw rows expire."""
-        refresh(self.database, self.lake, FIRST_DAY)
+        refresh(self.database, self.lake, self.first_day)
         self.app.execute(COPY_TAKEN.encode())
         self.app.execute(COPY_ALL.encode())
-        assert retain(self.database, self.lake, FIRST_DAY, days).kept == {}
+        assert retain(self.database, self.lake, self.first_day, days).kept == {}
         self.app.execute(FORGET_KEPT.encode())
 
     @precondition(lambda self: self.slow is None)
@@ -288,7 +392,7 @@ class History(RuleBasedStateMachine):
         """A person asks to be forgotten."""
         self.app.execute(COPY_TAKEN.encode())
         self.app.execute("DELETE FROM expired_rows WHERE user_id = %s", (user,))
-        assert erase_user(self.database, self.lake, FIRST_DAY, str(user)).found == {}
+        assert erase_user(self.database, self.lake, self.first_day, str(user)).found == {}
 
     @precondition(lambda self: self.slow is None)
     @rule(user=st.sampled_from(USERS), late=EVENTS, users=st.booleans())
@@ -297,9 +401,9 @@ class History(RuleBasedStateMachine):
         self.erase(user)
         self.append(late)
         if users:
-            refresh(self.database, self.lake, FIRST_DAY, users=users)
+            refresh(self.database, self.lake, self.first_day, users=users)
         self.erase(user)
-        refresh(self.database, self.lake, FIRST_DAY)
+        refresh(self.database, self.lake, self.first_day)
         left = self.app.execute("SELECT count(*) FROM user_prompt_stats WHERE user_id = %s", (user,))
         assert left.fetchone() == (0,)
 
@@ -313,23 +417,23 @@ class History(RuleBasedStateMachine):
             harm(self.lake, table, day)
             # What only reading shows, of a day that nobody reads, is found at night.
             mend = reconcile if harm is scribble_on_files else refresh
-            mend(self.database, self.lake, FIRST_DAY)
+            mend(self.database, self.lake, self.first_day)
 
     @rule(first=st.integers(0, 12), length=st.integers(1, 5), replace=st.booleans())
     def refresh_some_days(self, first: int, length: int, *, replace: bool) -> None:
         """A backfill, or a run over one of several ranges."""
         days = [NOW.date() - dt.timedelta(days=first - number) for number in range(length)]
-        refresh(self.database, self.lake, FIRST_DAY, days, replace=replace)
+        refresh(self.database, self.lake, self.first_day, days, replace=replace)
 
     @precondition(lambda self: self.slow is None)
     @rule()
     def look(self) -> None:
         """A quiet point: after a refresh all is true, and nothing is left to do."""
-        report = refresh(self.database, self.lake, FIRST_DAY, values=True)
+        report = refresh(self.database, self.lake, self.first_day, values=True)
         self.app.execute(COPY_TAKEN.encode())
-        assert_equals_recount(self.database, FIRST_DAY, "counted_rows")
+        assert_equals_recount(self.database, self.first_day, "counted_rows")
         assert report.pending_days == []
-        assert plan_refresh(self.database, self.lake, FIRST_DAY).days == []
+        assert plan_refresh(self.database, self.lake, self.first_day).days == []
 
     @invariant()
     def as_of_never_goes_back(self) -> None:
