@@ -9,12 +9,10 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from psycopg.conninfo import make_conninfo
 
 from pipeline.alerts.evaluation import evaluate
 from pipeline.coverage import track_missing
 from pipeline.database import Database
-from pipeline.embedded.server import Server
 from pipeline.erasure import erase_user
 from pipeline.errors import LakeOwnerError
 from pipeline.lake.delta_table import WRITER, DailyTable
@@ -29,6 +27,7 @@ from pipeline.retention import retain
 from pipeline.schema import migrate, undo
 from pipeline.settings import Settings, settings
 from tests.cli import invoke
+from tests.clusters import Cluster, copy_of_cluster, running_cluster
 from tests.conftest import FIRST_DAY, NewDatabase
 from tests.oracle import assert_equals_recount
 
@@ -257,85 +256,10 @@ def test_the_command(database: Database, lake: str, monkeypatch: pytest.MonkeyPa
 # Physical copies, on servers of their own.
 
 
-class Cluster(Server):
-    """A server whose data folder can be copied and put back."""
-
-    def database(self) -> Database:
-        """Its database."""
-        return Database.from_url(self.conninfo())
-
-    def crash(self) -> None:
-        """Stops it hard."""
-        self._run("Stopping hard", ["pg_ctl", "stop", "-w", "-m", "immediate", "-D", str(self.data)])
-
-
-def new_cluster(root: Path, password: str | None = None) -> Cluster:
-    root.mkdir()
-    root.chmod(0o711)
-    cluster = Cluster(root)
-    if password is None:
-        cluster.initialise()
-    else:
-        cluster._make_area()
-        cluster._write_private(root / "password", password)
-    return cluster
-
-
 @pytest.fixture
 def primary(tmp_path: Path) -> Iterator[Cluster]:
-    tmp_path.chmod(0o711)
-    cluster = new_cluster(tmp_path / "primary")
-    cluster.start()
-    cluster.create_database()
-    database = cluster.database()
-    migrate(database)
-    database.close()
-    yield cluster
-    if cluster.is_running():
-        cluster.crash()
-
-
-@contextmanager
-def copied(primary: Cluster, root: Path, *, is_standby: bool) -> Iterator[Cluster]:
-    """A base backup, started."""
-    copy = new_cluster(root, (primary.root / "password").read_text())
-    command = [
-        "pg_basebackup",
-        "--pgdata",
-        str(copy.data),
-        "--dbname",
-        primary.conninfo(),
-        "--checkpoint=fast",
-    ]
-    primary._run(
-        "Copying",
-        [*command, "--checkpoint=fast", "--no-sync", *(["--write-recovery-conf"] if is_standby else [])],
-    )
-    copy.start()
-    try:
-        yield copy
-    finally:
-        if copy.is_running():
-            copy.crash()
-
-
-def promote(standby: Cluster) -> None:
-    with psycopg.connect(make_conninfo(standby.conninfo()), autocommit=True) as operator:
-        operator.execute("SELECT pg_promote(wait => true)")
-
-
-def caught_up(primary: Cluster, standby: Cluster) -> None:
-    """Waits until the standby has replayed what the primary has written."""
-    with (
-        psycopg.connect(primary.conninfo(), autocommit=True) as there,
-        psycopg.connect(standby.conninfo(), autocommit=True) as here,
-    ):
-        row = there.execute("SELECT pg_current_wal_lsn()::text").fetchone()
-        assert row
-        while here.execute(
-            "SELECT pg_wal_lsn_diff(pg_last_wal_replay_lsn(), %s::pg_lsn) >= 0", row
-        ).fetchone() != (True,):
-            pass
+    with running_cluster(tmp_path) as cluster:
+        yield cluster
 
 
 def test_a_data_folder_that_was_put_back(primary: Cluster, lake: str, tmp_path: Path) -> None:
@@ -345,19 +269,13 @@ def test_a_data_folder_that_was_put_back(primary: Cluster, lake: str, tmp_path: 
     refreshed(database, lake)
     retain(database, lake, FIRST_DAY, 3)
     database.close()
-    primary.stop()
     kept = tmp_path / "kept"
-    shutil.copytree(primary.data, kept, symlinks=True)
-    primary.start()
+    primary.keep(kept)
     database = primary.database()
     append(database, 4)
     refresh(database, lake, FIRST_DAY)
     database.close()
-    primary.stop()
-    shutil.rmtree(primary.data)
-    shutil.copytree(kept, primary.data, symlinks=True)
-    primary._give(primary.data, *primary.data.rglob("*"))
-    primary.start()
+    primary.put_back(kept)
     database = primary.database()
     append(database, 2)
     assert ownership(database, lake) is Ownership.UNKNOWN
@@ -373,13 +291,13 @@ def test_a_failover_that_lost_nothing_reads_nothing_anew(primary: Cluster, lake:
     append(database, 5)
     append(database, 2, days_ago=9)
     refreshed(database, lake)
-    with copied(primary, tmp_path / "standby", is_standby=True) as standby:
+    with copy_of_cluster(primary, tmp_path / "standby", is_standby=True) as standby:
         append(database, 1)
         refreshed(database, lake)
-        caught_up(primary, standby)
+        standby.catch_up_with(primary)
         database.close()
         primary.crash()
-        promote(standby)
+        standby.promote()
         database = standby.database()
         owner = open_usage_events(lake).transaction(OWNER)
         assert plan_refresh(database, lake, FIRST_DAY).days == []
@@ -395,21 +313,17 @@ def test_a_failover_that_lost_the_last_transactions(primary: Cluster, lake: str,
     database = primary.database()
     append(database, 5)
     refreshed(database, lake)
-    with copied(primary, tmp_path / "standby", is_standby=True) as standby:
-        caught_up(primary, standby)
-        with psycopg.connect(standby.conninfo(), autocommit=True) as operator:
-            operator.execute("SELECT pg_wal_replay_pause()")
-            operator.execute("ALTER SYSTEM SET primary_conninfo = ''")
-            operator.execute("SELECT pg_reload_conf()")
+    with copy_of_cluster(primary, tmp_path / "standby", is_standby=True) as standby:
+        standby.catch_up_with(primary)
+        standby.stop_following()
         append(database, 4)
         refreshed(database, lake)
         database.close()
         primary.crash()
         # Started anew it has what it replayed, and nothing comes after that.
         standby.crash()
-        shutil.rmtree(standby.data / "pg_wal" / "received", ignore_errors=True)
         standby.start()
-        promote(standby)
+        standby.promote()
         database = standby.database()
         append(database, 2)
         append(database, 1, days_ago=5)
@@ -424,7 +338,7 @@ def test_of_two_physical_copies_that_write_one_stops(primary: Cluster, lake: str
     original = primary.database()
     append(original, 5)
     refreshed(original, lake)
-    with copied(primary, tmp_path / "clone", is_standby=False) as server:
+    with copy_of_cluster(primary, tmp_path / "clone", is_standby=False) as server:
         clone = server.database()
         append(clone, 20)
         assert refreshed(clone, lake) == 25
