@@ -11,7 +11,7 @@ The tree::
     │   └── NotFoundError    what the caller asked for does not exist
     ├── NotificationError    a message could not be sent
     └── LakeError            the lake can't be read or written
-        ├── LakeConflictError    another process wrote to the lake first: run the step again
+        ├── LakeConflictError    another process wrote first: run the step again
         ├── LakeOwnerError       it is another database's, or this one's is elsewhere
         ├── LakeFlushError       what was written to the lake can't be flushed to disk
         └── LostDaysError        the lake lost days that Postgres has no more; all else was done
@@ -79,7 +79,7 @@ class LostDaysError(LakeError):
 
 
 class LakeConflictError(LakeError):
-    """Another process wrote to the lake first; running the step again is enough."""
+    """Another process wrote first; running the step again is enough."""
 
 
 class LakeOwnerError(LakeError):

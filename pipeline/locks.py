@@ -48,6 +48,8 @@ class Lock(IntEnum):
     """Held while the stats by value are counted and published."""
     ALERTS = 5
     """Held while alerts are evaluated and messages are sent."""
+    STATS = 6
+    """Held while the stats are computed and published: taken before ``PUBLISH`` and before ``LAKE``."""
 
 
 class _Key(NamedTuple):

@@ -134,15 +134,15 @@ def _expire(database: Database, lake: str, first_day: dt.date, days: list[dt.dat
         events = open_own_events(database, lake)
         here, reasons = in_lake(events, days, snapshot.high)
         reasons |= differences(there, here, [day for day in days if day not in reasons])
+        partials = open_partials(lake)
+        made = dict(partials.days().select("day", "events_version").iter_rows())
+        unmade = set(stale_days(partials, events))
         with database.engine.begin() as connection:
             _keep_writers_out(connection)
             # What was changed since it was compared is noted by now, and can't change any more.
             noted = source.invalidated_days(connection, first_day)
             rows = connection.execute(select(stats_day.c.day, stats_day.c.events_version))
             published = {row.day: row.events_version for row in rows}
-            partials = open_partials(lake)
-            made = dict(partials.days().select("day", "events_version").iter_rows())
-            unmade = set(stale_days(partials, events))
             for day in days:
                 if day in reasons:
                     continue

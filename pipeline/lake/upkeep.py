@@ -76,7 +76,7 @@ def clean(database: Database, lake: str, kept: dt.timedelta = KEPT) -> int:
 
     Nobody writes or publishes meanwhile. Readers of states older than ``kept`` find files missing.
     """
-    with database.locked(Lock.PUBLISH), database.locked(Lock.LAKE):
+    with database.locked(Lock.STATS), database.locked(Lock.LAKE):
         open_own_events(database, lake)
         return sum(table.clean(kept) for table in lake_tables(lake))
 

@@ -1,7 +1,9 @@
 """Writes the stats into Postgres: all tables of a refresh in one transaction, or none.
 
 ``publish``
-    The transaction: the stats of prompts, scenes and days, and what they are made from.
+    The stats of prompts, scenes and days, computed; then the transaction that compares and writes.
+``basis``
+    What is published when that begins: whether another publish came first.
 ``progress``
     How far the stats go: what the partials hold, against what Postgres holds.
 ``guard``

@@ -1,8 +1,9 @@
-"""The publish transaction.
+"""The publish: computes from one state of the lake, then compares and writes in a short transaction.
 
-It takes its own watermark, reads the partials, and derives from their ledger what they contain; what other
-runs do to the lake meanwhile can delay a number, never falsify one. Progress is part of the same commit:
-the watermark moves only past rows that the published numbers contain.
+The transaction takes its own watermark, and derives from the ledger of that state what the numbers contain;
+what other runs do to the lake meanwhile can delay a number, never falsify one. Progress is part of the same
+commit: the watermark moves only past rows that the published numbers contain. Publishes take turns; if
+somebody changes what is published all the same, the stats are computed anew.
 """
 
 from __future__ import annotations
@@ -11,29 +12,33 @@ import datetime as dt
 import logging
 import time
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import polars as pl
 import pyarrow.dataset as ds
 from adbc_driver_manager.dbapi import Connection as AdbcConnection
-from sqlalchemy import Connection, Table, func, insert, select, text
+from sqlalchemy import Connection, Table, func, insert, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from pipeline import tables
 from pipeline.database import Database
 from pipeline.days import ONE_DAY, DayRange
 from pipeline.engines import duckdb_engine
+from pipeline.errors import LakeConflictError
 from pipeline.lake import damage, source
 from pipeline.lake.partials import USAGE, stale_days
 from pipeline.lake.periods import State
 from pipeline.lake.source_table import require_source
 from pipeline.lake.usage_events import open_usage_events
 from pipeline.locks import Lock, lock_transaction
+from pipeline.publish.basis import Basis, read_basis
 from pipeline.publish.copy import frame_of, read_table, replace_groups
-from pipeline.publish.guard import require_known_lake, require_sums
+from pipeline.publish.guard import require_sums
 from pipeline.publish.progress import take_progress
-from pipeline.publish.users import publish_users
+from pipeline.publish.users import UserStats, compute_users, write_users
 from pipeline.publish.write_back import plan_write_back, write_back
 from pipeline.queries import query
 from pipeline.stats import frames
@@ -43,6 +48,9 @@ from pipeline.stats.drift import Drift, summary
 logger = logging.getLogger(__name__)
 
 FAVORITE_COUNTS = text(query("postgres/prompt_favorite_counts"))
+
+ATTEMPTS = 3
+"""How often the stats are computed, at most, while others change what is published: ``reconcile`` does."""
 
 WINDOW = 2 * max(frames.WINDOWS) * ONE_DAY
 """The longest of the windows that end with today, and the one before it."""
@@ -104,84 +112,27 @@ def publish(
         the published stats stay.
     """
     seconds: dict[str, float] = {}
-    with database.engine.begin() as connection:
+    with ExitStack() as turn:
         with _timed(seconds, "wait"):
-            lock_transaction(connection, Lock.PUBLISH)
-        with _timed(seconds, "progress"):
-            raw_table = require_source(connection, database.names, first_day)
-            snapshot = source.take_snapshot(connection)
-            previous = source.latest_refresh(connection)
-            state = State(lake, USAGE)
-            held = state.daily.days()
-            events = open_usage_events(lake)
-            require_known_lake(connection, events)
-            unmade = stale_days(state.daily, events)
-            progress = take_progress(connection, snapshot, held, unmade, first_day, raw_table.as_of_limit())
-        with _timed(seconds, "merge"):
-            changed = _changed_days(connection, held)
-            days = _days_of_prompts(state, changed)
-            totals = duckdb_engine.run("merged_partials", partials=state.read())
-            raw = dict(events.days().select("day", "usage_count").iter_rows())
-            require_sums(totals, _counts(connection, days, changed), raw, unmade)
-            wanted = _wanted(connection, state, totals, days, progress.as_of)
-            plan = None
-            if database.write_back:
-                begins = not (previous and previous["is_written_back"])
-                plan = plan_write_back(connection, database.names, wanted["prompt_stats"], with_drift=begins)
-                if plan.drift and progress.pending:
-                    # Counters that an app has kept so far are not replaced by half of what there is to count.
-                    plan = None
-        report = PublishReport(
-            high=progress.high,
-            as_of=progress.as_of,
-            lag_seconds=max((snapshot.taken_at - progress.as_of).total_seconds(), 0.0),
-            usage_count=int(wanted["scene_stats"]["usage_count"].sum()),
-            held_back_count=source.held_back_count(connection, snapshot),
-            pending_days=progress.pending,
-            user_stats_as_of=previous["user_stats_as_of"] if previous else None,
-            write_back_as_of=previous["write_back_as_of"] if previous else None,
-            seconds=seconds,
-            stats=wanted,
-        )
-        # The lock keeps others from writing these tables, so a second connection reads what we would.
-        with _timed(seconds, "write"), database.adbc() as reader:
-            for table in tables.STATS_TABLES:
-                report.rows_written[table.name] = _write(
-                    reader, connection, table, wanted[table.name], changed, progress.as_of
-                )
-            _write_days(connection, held, days, changed)
-        if users:
-            with _timed(seconds, "users"):
-                published = publish_users(connection, lake, held, progress.as_of)
-            report.rows_written[tables.user_prompt_stats.name] = published.rows
-            report.rows_written["prompt_stats"] += published.prompts
-            report.user_stats_as_of = published.as_of or report.user_stats_as_of
-        if plan:
-            # Last, since writers of these rows wait from here to the end.
-            with _timed(seconds, "write_back"):
-                report.rows_written["prompts"] = write_back(connection, plan, progress.as_of)
-            report.write_back_as_of, report.counter_drift = progress.as_of, plan.drift
-        connection.execute(
-            insert(tables.stats_refresh).values(
-                high=progress.high,
-                next_xid=snapshot.next_xid,
-                as_of=progress.as_of,
-                started_at=snapshot.taken_at,
-                published_at=func.clock_timestamp(),
-                open_until=progress.open_until,
-                usage_count=report.usage_count,
-                held_back_count=report.held_back_count,
-                pending_days=[day.isoformat() for day in progress.pending],
-                rows_written=report.rows_written,
-                seconds={name: round(value, 4) for name, value in seconds.items()},
-                run_id=run_id,
-                user_stats_as_of=report.user_stats_as_of,
-                # Counted apart, by pipeline.publish.values.
-                value_stats_as_of=previous["value_stats_as_of"] if previous else None,
-                write_back_as_of=report.write_back_as_of,
-                counter_drift=report.counter_drift,
+            turn.enter_context(database.locked(Lock.STATS))
+        for _ in range(ATTEMPTS):
+            with TemporaryDirectory(prefix="prompt-stats-") as spool:
+                with database.engine.connect() as connection:
+                    basis = read_basis(connection, lake)
+                computed = _compute(basis, lake, Path(spool), seconds, users=users)
+                with database.engine.begin() as connection:
+                    with _timed(seconds, "wait"):
+                        lock_transaction(connection, Lock.PUBLISH)
+                    if read_basis(connection, lake).equals(basis):
+                        report = _write_all(connection, database, computed, first_day, run_id, seconds)
+                        break
+            logger.info("what is published changed meanwhile: computing anew")
+        else:
+            raise LakeConflictError(
+                "Publishing the stats",
+                f"what is published was changed by others {ATTEMPTS} times while the stats were computed",
+                "The stats stay as they were; run it again",
             )
-        )
     figures = ("lag_seconds", "held_back_count", "pending_days", "rows_written", "seconds")
     logger.info(
         "published %d events as of %s",
@@ -194,6 +145,129 @@ def publish(
     return report
 
 
+@dataclass(frozen=True)
+class _Computed:
+    """What is made of one state of the lake, before any lock is taken.
+
+    ``held``: what the partials hold, day by day. ``unmade``: days whose partials are older than their raw
+    events. ``changed``: days whose partials are not those of the published stats; ``days``: their partials by
+    prompt. ``wanted``: the stats tables as they shall be, but for ``prompt_stats``, which depends on
+    favourites and on ``today`` too; ``recent``: the partials of its windows.
+    """
+
+    basis: Basis
+    state: State
+    held: pl.DataFrame
+    unmade: list[dt.date]
+    changed: list[dt.date]
+    days: pl.DataFrame
+    totals: pl.DataFrame
+    wanted: dict[str, pl.DataFrame]
+    today: dt.date
+    recent: pl.DataFrame
+    users: UserStats | None
+
+
+def _compute(basis: Basis, lake: str, spool: Path, seconds: dict[str, float], *, users: bool) -> _Computed:
+    with _timed(seconds, "merge"):
+        state = State(lake, USAGE)
+        held = state.daily.days()
+        events = open_usage_events(lake)
+        unmade = stale_days(state.daily, events)
+        changed = _changed_days(basis, held)
+        days = _days_of_prompts(state, changed)
+        totals = duckdb_engine.run("merged_partials", partials=state.read())
+        raw = dict(events.days().select("day", "usage_count").iter_rows())
+        require_sums(totals, _counts(basis, days, changed), raw, unmade)
+        today = dt.datetime.now(dt.UTC).date()
+        wanted = _wanted(totals, days)
+        recent = _recent(state, today)
+    computed_users = None
+    if users:
+        with _timed(seconds, "users"):
+            computed_users = compute_users(lake, basis.user_days, spool)
+    return _Computed(basis, state, held, unmade, changed, days, totals, wanted, today, recent, computed_users)
+
+
+def _write_all(
+    connection: Connection,
+    database: Database,
+    computed: _Computed,
+    first_day: dt.date,
+    run_id: str | None,
+    seconds: dict[str, float],
+) -> PublishReport:
+    """Compares with what is published, and writes; the watermark and the guard are of this transaction."""
+    with _timed(seconds, "progress"):
+        raw_table = require_source(connection, database.names, first_day)
+        snapshot = source.take_snapshot(connection)
+        previous = source.latest_refresh(connection)
+        progress = take_progress(
+            connection, snapshot, computed.held, computed.unmade, first_day, raw_table.as_of_limit()
+        )
+    with _timed(seconds, "merge"):
+        wanted = {"prompt_stats": _prompt_stats(connection, computed, progress.as_of), **computed.wanted}
+        plan = None
+        if database.write_back:
+            begins = not (previous and previous["is_written_back"])
+            plan = plan_write_back(connection, database.names, wanted["prompt_stats"], with_drift=begins)
+            if plan.drift and progress.pending:
+                # Counters that an app has kept so far are not replaced by half of what there is to count.
+                plan = None
+    report = PublishReport(
+        high=progress.high,
+        as_of=progress.as_of,
+        lag_seconds=max((snapshot.taken_at - progress.as_of).total_seconds(), 0.0),
+        usage_count=int(wanted["scene_stats"]["usage_count"].sum()),
+        held_back_count=source.held_back_count(connection, snapshot),
+        pending_days=progress.pending,
+        user_stats_as_of=previous["user_stats_as_of"] if previous else None,
+        write_back_as_of=previous["write_back_as_of"] if previous else None,
+        seconds=seconds,
+        stats=wanted,
+    )
+    # The lock keeps others from writing these tables, so a second connection reads what we would.
+    with _timed(seconds, "write"), database.adbc() as reader:
+        for table in tables.STATS_TABLES:
+            report.rows_written[table.name] = _write(
+                reader, connection, table, wanted[table.name], computed.changed, progress.as_of
+            )
+        _write_days(connection, computed)
+    if computed.users:
+        with _timed(seconds, "users"):
+            published = write_users(connection, computed.users, computed.held, progress.as_of)
+        report.rows_written[tables.user_prompt_stats.name] = published.rows
+        report.rows_written["prompt_stats"] += published.prompts
+        report.user_stats_as_of = published.as_of or report.user_stats_as_of
+    if plan:
+        # Last, since writers of these rows wait from here to the end.
+        with _timed(seconds, "write_back"):
+            report.rows_written["prompts"] = write_back(connection, plan, progress.as_of)
+        report.write_back_as_of, report.counter_drift = progress.as_of, plan.drift
+    connection.execute(
+        insert(tables.stats_refresh).values(
+            high=progress.high,
+            next_xid=snapshot.next_xid,
+            as_of=progress.as_of,
+            started_at=snapshot.taken_at,
+            published_at=func.clock_timestamp(),
+            open_until=progress.open_until,
+            usage_count=report.usage_count,
+            held_back_count=report.held_back_count,
+            pending_days=[day.isoformat() for day in progress.pending],
+            rows_written=report.rows_written,
+            seconds={name: round(value, 4) for name, value in seconds.items()},
+            run_id=run_id,
+            user_stats_as_of=report.user_stats_as_of,
+            # Counted apart, by pipeline.publish.values.
+            value_stats_as_of=previous["value_stats_as_of"] if previous else None,
+            write_back_as_of=report.write_back_as_of,
+            counter_drift=report.counter_drift,
+        )
+    )
+    return report
+
+
 def _days_of_prompts(
     state: State, days: Collection[dt.date], columns: list[str] | None = None
 ) -> pl.DataFrame:
@@ -203,26 +277,17 @@ def _days_of_prompts(
         return pl.DataFrame(rows.to_table(columns=columns))
 
 
-def _counts(connection: Connection, days: pl.DataFrame, changed: Collection[dt.date]) -> dict[dt.date, int]:
+def _counts(basis: Basis, days: pl.DataFrame, changed: Collection[dt.date]) -> dict[dt.date, int]:
     """The events of each day: of ``days``, the partials of those that changed, and as published."""
-    published = connection.execute(select(tables.stats_day.c.day, tables.stats_day.c.usage_count))
-    return {row.day: row.usage_count for row in published if row.day not in changed} | dict(
+    published = basis.days.select("day", "usage_count").iter_rows()
+    return {day: count for day, count in published if day not in changed} | dict(
         days.group_by("day").agg(pl.col("usage_count").sum()).iter_rows()
     )
 
 
-def _wanted(
-    connection: Connection, state: State, totals: pl.DataFrame, days: pl.DataFrame, as_of: dt.datetime
-) -> dict[str, pl.DataFrame]:
-    """Each stats table as it shall be, but for ``stats_as_of``; ``prompt_daily_stats`` only for ``days``."""
-    prompts = frame_of(
-        connection.execute(FAVORITE_COUNTS), {"prompt_id": pl.String, "favorite_count": pl.Int64}
-    )
-    today = as_of.astimezone(dt.UTC).date()
-    window = DayRange(today - WINDOW, today - ONE_DAY).days()
-    recent = _days_of_prompts(state, list(window), ["day", "prompt_id", "usage_count"])
+def _wanted(totals: pl.DataFrame, days: pl.DataFrame) -> dict[str, pl.DataFrame]:
+    """Each table but ``prompt_stats``, without ``stats_as_of``; ``prompt_daily_stats`` only for ``days``."""
     return {
-        "prompt_stats": frames.prompt_stats(totals, recent, prompts, today),
         **{
             f"prompt_{name}_stats": frames.value_stats(totals, name)
             for name in ("scene", "environment", "outfit")
@@ -235,12 +300,25 @@ def _wanted(
     }
 
 
-def _changed_days(connection: Connection, held: pl.DataFrame) -> list[dt.date]:
-    """The days whose partials are not those that the published stats were made from."""
-    published = frame_of(
-        connection.execute(select(tables.stats_day.c.day, tables.stats_day.c.events_version)),
-        {"day": pl.Date, "events_version": pl.Int64},
+def _recent(state: State, today: dt.date) -> pl.DataFrame:
+    window = DayRange(today - WINDOW, today - ONE_DAY).days()
+    return _days_of_prompts(state, list(window), ["day", "prompt_id", "usage_count"])
+
+
+def _prompt_stats(connection: Connection, computed: _Computed, as_of: dt.datetime) -> pl.DataFrame:
+    """``prompt_stats`` as it shall be, with the favourites that there are now."""
+    prompts = frame_of(
+        connection.execute(FAVORITE_COUNTS), {"prompt_id": pl.String, "favorite_count": pl.Int64}
     )
+    today = as_of.astimezone(dt.UTC).date()
+    # Another day only where the stats lag, or at midnight.
+    recent = computed.recent if today == computed.today else _recent(computed.state, today)
+    return frames.prompt_stats(computed.totals, recent, prompts, today)
+
+
+def _changed_days(basis: Basis, held: pl.DataFrame) -> list[dt.date]:
+    """The days whose partials are not those that the published stats were made from."""
+    published = basis.days.select("day", "events_version")
     now = held.select("day", "events_version")
     return sorted(changed_groups(published, now, "day").groups.to_list())
 
@@ -274,18 +352,16 @@ def _write(
     return replace_groups(connection, table, GROUP_COLUMNS[table.name], changes)
 
 
-def _write_days(
-    connection: Connection, held: pl.DataFrame, days: pl.DataFrame, changed: list[dt.date]
-) -> None:
-    counts = days.group_by("day").agg(pl.col("usage_count").sum())
+def _write_days(connection: Connection, computed: _Computed) -> None:
+    counts = computed.days.group_by("day").agg(pl.col("usage_count").sum())
     rows = (
-        held.drop("usage_count")
-        .filter(pl.col("day").is_in(changed))
+        computed.held.drop("usage_count")
+        .filter(pl.col("day").is_in(computed.changed))
         .join(counts, on="day")
         .select("day", "usage_count", ingest_xid="mark", events_version="events_version")
     )
     table = tables.stats_day
-    gone = set(changed) - set(rows["day"])
+    gone = set(computed.changed) - set(rows["day"])
     if gone:
         connection.execute(table.delete().where(table.c.day.in_(gone)))
     if rows.height:

@@ -7,9 +7,10 @@ only they are merged. Otherwise everything is, some prompts at a time, and compa
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from itertools import chain
+from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
@@ -22,7 +23,7 @@ from pipeline.lake.merge import merged
 from pipeline.lake.partials import SCHEMA, USERS
 from pipeline.lake.periods import State
 from pipeline.lake.usage_events import open_usage_events
-from pipeline.publish.copy import copy_frame, frame_of
+from pipeline.publish.copy import copy_frame
 from pipeline.queries import query
 from pipeline.stats import frames
 from pipeline.tables import user_prompt_stats, user_stats_day
@@ -38,7 +39,20 @@ COUNT_UNIQUE_USERS = text(query("postgres/count_unique_users"))
 
 KEYS = ["user_id", "prompt_id"]
 
-LEDGER = {"day": pl.Date, "ingest_xid": pl.Int64, "synced_high": pl.Int64, "events_version": pl.Int64}
+LEDGER = ["day", "ingest_xid", "synced_high", "events_version"]
+
+
+@dataclass(frozen=True)
+class UserStats:
+    """What the stats of users shall be, as far as they change.
+
+    ``parts``: their rows, some prompts in each; None where nothing changed. ``is_whole``: whether these are
+    all rows, so that others are to go. ``ledger``: what the partials of users hold, day by day.
+    """
+
+    ledger: pl.DataFrame
+    parts: Iterable[pl.DataFrame] | None = None
+    is_whole: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,30 +66,61 @@ class UsersReport:
     as_of: dt.datetime | None
 
 
-def publish_users(connection: Connection, lake: str, usage: pl.DataFrame, as_of: dt.datetime) -> UsersReport:
-    """Brings ``user_prompt_stats`` and ``prompt_stats.unique_users`` up to date with the partials of users.
+def compute_users(lake: str, published: pl.DataFrame, spool: Path) -> UserStats:
+    """What changes in ``user_prompt_stats``, from the partials of users.
 
-    ``usage``: what the partials of prompts hold, day by day.
+    ``published``: the rows of ``user_stats_day``. ``spool``: a folder for what should not be in memory.
+
+    :raises LakeError: the lake can't be read.
     """
     state = State(lake, USERS)
     ledger = state.daily.days()
-    held = ledger.select("day", "synced_high", "events_version", ingest_xid="mark").select(*LEDGER)
-    published = frame_of(connection.execute(select(user_stats_day)), {**LEDGER, "rollup_version": pl.Int64})
+    held = _held(ledger)
+    if published.select(LEDGER).sort("day").equals(held.sort("day")):
+        return UserStats(ledger)
+    grown = _grown_since(published, held)
+    if grown is None:
+        return UserStats(
+            ledger, _spooled(spool, map(frames.user_prompt_stats, merged(state.read()))), is_whole=True
+        )
+    return UserStats(ledger, [_rows_of(state, _pairs_of_new_events(lake, grown))])
+
+
+def write_users(
+    connection: Connection, stats: UserStats, usage: pl.DataFrame, as_of: dt.datetime
+) -> UsersReport:
+    """Brings ``user_prompt_stats`` and ``prompt_stats.unique_users`` up to date.
+
+    ``usage``: what the partials of prompts hold, day by day.
+    """
     rows = 0
-    if not published.drop("rollup_version").sort("day").equals(held.sort("day")):
-        grown = _grown_since(published, held)
-        if grown is None:
-            rows = _write_all(connection, state)
+    if stats.parts is not None:
+        if stats.is_whole:
+            rows = _write_whole(connection, stats.parts)
         else:
-            rows = _write_changed(connection, state, _pairs_of_new_events(lake, grown))
+            rows = sum(_write(connection, part) for part in stats.parts)
+        held = _held(stats.ledger).with_columns(rollup_version=pl.lit(USERS.version))
         connection.execute(user_stats_day.delete())
-        copy_frame(connection, user_stats_day.name, held.with_columns(rollup_version=pl.lit(USERS.version)))
+        copy_frame(connection, user_stats_day.name, held)
     rows += connection.execute(ADD_USER_FAVORITES).rowcount
     rows += connection.execute(REMOVE_USER_FAVORITES).rowcount
     prompts = connection.execute(COUNT_UNIQUE_USERS, {"as_of": as_of}).rowcount
     same = ["day", "mark", "synced_high"]
-    is_level = ledger.select(same).equals(usage.select(same))
+    is_level = stats.ledger.select(same).equals(usage.select(same))
     return UsersReport(rows, prompts, as_of if is_level else None)
+
+
+def _held(ledger: pl.DataFrame) -> pl.DataFrame:
+    return ledger.select("day", "synced_high", "events_version", ingest_xid="mark").select(LEDGER)
+
+
+def _spooled(spool: Path, parts: Iterable[pl.DataFrame]) -> Iterable[pl.DataFrame]:
+    """The same parts, computed now and kept in files until they are wanted."""
+    files = []
+    for number, part in enumerate(parts):
+        files.append(spool / f"{number}.arrow")
+        part.write_ipc(files[-1], compression="zstd")
+    return (pl.read_ipc(file) for file in files)
 
 
 def _grown_since(published: pl.DataFrame, held: pl.DataFrame) -> dict[dt.date, int] | None:
@@ -103,7 +148,8 @@ def _pairs_of_new_events(lake: str, since: dict[dt.date, int]) -> pl.DataFrame:
     return new.select(KEYS).drop_nulls().unique()
 
 
-def _write_changed(connection: Connection, state: State, pairs: pl.DataFrame) -> int:
+def _rows_of(state: State, pairs: pl.DataFrame) -> pl.DataFrame:
+    """The rows of these users and prompts."""
     users = pa.array(pairs["user_id"].unique().to_list(), pa.string())
     partials = state.read().filter(ds.field("value").isin(users))
     # Batch by batch: those who used one prompt have used others, for years.
@@ -113,17 +159,17 @@ def _write_changed(connection: Connection, state: State, pairs: pl.DataFrame) ->
             for batch in chain([SCHEMA.empty_table()], partials.to_batches())
         )
     totals = duckdb_engine.run("merged_partials", partials=ds.dataset(wanted.to_arrow()))
-    return _write(connection, frames.user_prompt_stats(totals))
+    return frames.user_prompt_stats(totals)
 
 
-def _write_all(connection: Connection, state: State) -> int:
+def _write_whole(connection: Connection, parts: Iterable[pl.DataFrame]) -> int:
     known = set(connection.scalars(select(cast(user_prompt_stats.c.prompt_id, Text)).distinct()))
     if not known:
-        return sum(_fill(connection, frames.user_prompt_stats(part)) for part in merged(state.read()))
+        return sum(_fill(connection, part) for part in parts)
     rows = 0
-    for part in merged(state.read()):
+    for part in parts:
         prompts = part["prompt_id"].drop_nulls().unique().to_list()
-        rows += _replace(connection, prompts, frames.user_prompt_stats(part))
+        rows += _replace(connection, prompts, part)
         known -= set(prompts)
     return rows + _replace(connection, known, pl.DataFrame())
 
