@@ -11,10 +11,15 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from pipeline.errors import DatabaseError
-from pipeline.names import DEFAULT_NAMES, TableNames
 
-IN_UTC = "-c TimeZone=UTC"
-"""The option that our sessions begin with."""
+KEEPALIVES = {
+    "keepalives": "1",
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "60000",
+}
+"""A server that vanished is noticed within a minute. libpq's own units: seconds, the last in milliseconds."""
 
 DATABASE_URL = "DATABASE_URL"
 READ_URL = "PROMPT_STATS_READ_URL"
@@ -30,12 +35,11 @@ INSTEAD = {DATABASE_URL: "the embedded server", READ_URL: "the database of DATAB
 def libpq_conninfo(
     url: str,
     application_name: str = "prompt-stats",
-    names: TableNames = DEFAULT_NAMES,
     variable: str = DATABASE_URL,
 ) -> str:
-    """The libpq form of any libpq or SQLAlchemy form of a database's address, with our session settings.
+    """The libpq form of any libpq or SQLAlchemy form of a database's address.
 
-    ``names``: sessions look for tables where they say.
+    What sessions have to be is set by ``pipeline.sessions``: poolers refuse or drop what is asked for here.
 
     :raises DatabaseError: it is neither. The text names ``variable``, and does not repeat the address, since
         that may hold a password.
@@ -52,10 +56,6 @@ def libpq_conninfo(
             "it is neither a URL such as postgresql://host/database nor a libpq connection string",
             f"Correct it, with %40 for @ and %2F for / in a password, or unset it to use {INSTEAD[variable]}",
         ) from None
-    options = f"{given.get('options') or ''} {IN_UTC}".strip()
-    if names.search_path:
-        path = ",".join('"{}"'.format(schema.replace('"', '""')) for schema in names.search_path)
-        options += " -c search_path=" + re.sub(r"([\\\s])", r"\\\1", path)
-    given.setdefault("application_name", application_name)
-    given.setdefault("connect_timeout", "10")
-    return make_conninfo("", **{**given, "options": options})
+    defaults = {"application_name": application_name, "connect_timeout": "10", **KEEPALIVES}
+    # An encoding of the environment that the server does not know would end the connection.
+    return make_conninfo("", **{**defaults, **given, "client_encoding": "UTF8"})

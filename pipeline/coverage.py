@@ -12,7 +12,6 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
-import psycopg
 import pyarrow as pa
 import pyarrow.dataset as ds
 from psycopg.rows import dict_row
@@ -94,7 +93,7 @@ def _go_through(database: Database, lake: str, grace: dt.timedelta, *, tracks: b
     post_count, missing = _not_in_the_lake(database, lake, grace)
     times: list[dt.datetime] = []
     rejected = 0
-    with psycopg.connect(database.conninfo, row_factory=dict_row) as connection:
+    with database.connect(row_factory=dict_row) as connection:
         for start in range(0, len(missing), POSTS_AT_ONCE):
             given = {
                 "post_ids": missing[start : start + POSTS_AT_ONCE],

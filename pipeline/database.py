@@ -1,4 +1,4 @@
-"""Connections to Postgres, each in UTC and with a name by which an operator finds them.
+"""Connections to Postgres, each with the settings of ``pipeline.sessions`` and a name to find it by.
 
 SQLAlchemy for statements and transactions, ADBC where many rows travel as Arrow.
 """
@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import psycopg
-from psycopg.conninfo import make_conninfo
-from sqlalchemy import Engine, create_engine
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
+from pipeline import sessions
 from pipeline.conninfo import DATABASE_URL, READ_URL, libpq_conninfo
 from pipeline.errors import DatabaseError, DatabaseUnavailableError, LakeConflictError, readable
 from pipeline.files import require_own_home
@@ -31,16 +32,22 @@ if TYPE_CHECKING:
 
 MINIMUM_VERSION = 13
 
-PASSING = ("08", "40", "53300", "55P03", "57P01", "57P02", "57P03")
-"""Beginnings of the SQLSTATE of what passes by itself: a lost connection, a transaction that another one
-crossed, too many connections, a lock that was not to be had, a server that stops or starts. A replica that
-cancels a read, since it could not replay otherwise, says 40001."""
+_OF_ALL = "-c quote_all_identifiers=off -c idle_in_transaction_session_timeout=0"
+STARTUP_OPTIONS = (f"{_OF_ALL} -c idle_session_timeout=0", _OF_ALL, "")
+"""What the bulk driver needs before anything can be set by statement: it reads the types, by the names
+of their functions, and takes its time. The first that is not refused."""
+
+PASSING = ("08", "25P03", "25P04", "40", "53300", "55P03", "57P01", "57P02", "57P03", "57P05")
+"""Beginnings of the SQLSTATE of what passes by itself: a lost connection, a session that was idle or a
+transaction that was open for too long, a transaction that another one crossed, too many connections, a lock
+that was not to be had, a server that stops or starts. A replica that cancels a read, since it could not
+replay otherwise, says 40001."""
 
 REFUSED = "42501"
 """The SQLSTATE of a right that is missing."""
 
 FILTERED = "row-level security"
-"""Part of an error's text, of that SQLSTATE, where policies would hide rows: see :func:`open_session`."""
+"""Part of an error's text, of that SQLSTATE, where policies would hide rows: see ``sessions.PIPELINE``."""
 
 NOT_THERE = ("42P01", "42703", "3F000")
 """Those of a table, a column or a schema that is missing."""
@@ -84,7 +91,7 @@ class Database:
 
         :raises DatabaseError: it does not answer, refuses us, or is older than version 13.
         """
-        database = cls(libpq_conninfo(url, application_name, names), names)
+        database = cls(libpq_conninfo(url, application_name), names)
         database.check()
         return database
 
@@ -103,7 +110,7 @@ class Database:
 
             url = client.start(settings.home)
         replica = settings.read_url and cls(
-            libpq_conninfo(settings.read_url, application_name, names, READ_URL), names
+            libpq_conninfo(settings.read_url, application_name, READ_URL), names
         )
         database = cls.from_url(url, application_name, names)
         return replace(database, write_back=settings.write_back, replica=replica or None)
@@ -119,13 +126,47 @@ class Database:
     @cached_property
     def engine(self) -> Engine:
         """The SQLAlchemy engine; its connections use psycopg."""
-        return create_engine(
-            "postgresql+psycopg://", creator=lambda: open_session(self.conninfo), pool_pre_ping=True
+        engine = create_engine(
+            "postgresql+psycopg://",
+            creator=self._connect,
+            pool_pre_ping=True,
+            isolation_level="READ COMMITTED",
         )
+        event.listen(engine, "begin", lambda connection: sessions.set_locally(driver_of(connection)))
+        return engine
+
+    def connect(self, **options: Any) -> psycopg.Connection[Any]:
+        """A connection of psycopg, with a session of its own. ``options``: those of ``psycopg.connect``.
+
+        :raises DatabaseError: a setting did not take, or a pooler gives each transaction another session.
+        """
+        connection = self._connect(**options)
+        try:
+            require_own_session(connection)
+        except DatabaseError:
+            connection.close()
+            raise
+        return connection
+
+    def _connect(self, **options: Any) -> psycopg.Connection[Any]:
+        connection = sessions.connect(self.conninfo, self._settings, psycopg.Connection, **options)
+        if sessions.is_shared(connection) and self._has_own_sessions:
+            sessions.keep(connection)
+        return connection
+
+    @property
+    def _settings(self) -> sessions.Settings:
+        return sessions.settings_for(self.names, sessions.PIPELINE)
+
+    @cached_property
+    def _has_own_sessions(self) -> bool:
+        return sessions.has_own_session(self.conninfo)
 
     @contextmanager
-    def adbc(self, attempted: str = "Reading the database") -> Iterator[AdbcConnection]:
+    def adbc(self, attempted: str = "Reading the database", isolation: str = "") -> Iterator[AdbcConnection]:
         """A connection for bulk reads as Arrow, in a transaction that ends with the block.
+
+        ``isolation``: the transaction's, as ``SET TRANSACTION`` has it; else read committed.
 
         :raises DatabaseError: an error of the driver, in the block too; ``attempted`` begins its text.
         """
@@ -134,7 +175,9 @@ class Database:
         try:
             with self._adbc_source.adbc_clone() as connection:
                 with connection.cursor() as cursor:
-                    cursor.execute(NO_FILTER)
+                    if isolation:
+                        cursor.execute(f"SET TRANSACTION {isolation}")
+                    sessions.pin_bulk(cursor, self._settings)
                 yield connection
         except adbc_driver_manager.Error as error:
             raise bulk_error(error, attempted) from error
@@ -143,10 +186,33 @@ class Database:
     def _adbc_source(self) -> AdbcConnection:
         # The driver reads the catalog of types when it first connects; clones share what it read.
         # Arrow takes half a second to import, and most commands read a few rows.
-        import adbc_driver_postgresql.dbapi
+        import adbc_driver_manager
+        from adbc_driver_postgresql.dbapi import connect
 
-        source: AdbcConnection = adbc_driver_postgresql.dbapi.connect(self.conninfo, autocommit=True)
-        return source
+        for options in STARTUP_OPTIONS:
+            try:
+                source = connect(self._with_options(options), autocommit=True)
+            except adbc_driver_manager.Error:
+                # An older server, or a pooler, refuses options. If it is anything else, it is said again.
+                if not options:
+                    raise
+            else:
+                break
+        with source.cursor() as cursor:
+            cursor.execute("SELECT 'a text'::text")
+            if cursor.fetchone() != ("a text",):
+                source.close()
+                raise DatabaseError(
+                    sessions.ATTEMPTED,
+                    "quote_all_identifiers is on for the role or the database, and a pooler drops the option"
+                    " that sets it aside, so that the types of the database can't be read",
+                    "ALTER ROLE … SET quote_all_identifiers = off, or have DATABASE_URL name the server",
+                )
+        return cast("AdbcConnection", source)
+
+    def _with_options(self, options: str) -> str:
+        given = str(conninfo_to_dict(self.conninfo).get("options") or "")
+        return make_conninfo(self.conninfo, options=f"{given} {options}".strip())
 
     def close(self) -> None:
         """Closes the connections that are kept for the next use."""
@@ -157,16 +223,21 @@ class Database:
         if self.replica:
             self.replica.close()
 
-    def locked(self, lock: Lock) -> AbstractContextManager[None]:
+    @contextmanager
+    def locked(self, lock: Lock) -> Iterator[None]:
         """Holds a lock for the block; waits for it first: :func:`pipeline.locks.locked`.
 
         :raises DatabaseUnavailableError: another session holds it for too long.
+        :raises DatabaseError: a pooler gives each transaction another session, which would lose the lock.
         """
-        return locked(self.engine, lock)
+        with self.engine.connect() as connection:
+            require_own_session(driver_of(connection))
+            with locked(connection, lock):
+                yield
 
     def address(self) -> str:
         """Which database answers, as an operator writes it: ``host:port/name``, never with a password."""
-        with psycopg.connect(self.conninfo) as connection:
+        with self._connect() as connection:
             return _address(connection)
 
     def check(self, variable: str = DATABASE_URL) -> None:
@@ -175,7 +246,7 @@ class Database:
         :raises DatabaseError: it does not answer, refuses us, or is older than version 13.
         """
         try:
-            with psycopg.connect(self.conninfo) as connection:
+            with self._connect() as connection:
                 version = connection.info.server_version // 10000
                 where = _address(connection)
         except psycopg.OperationalError as error:
@@ -196,20 +267,23 @@ def _address(connection: psycopg.Connection) -> str:
     return f"{connection.info.host}:{connection.info.port}/{connection.info.dbname}"
 
 
-NO_FILTER = "SET row_security = off"
-"""Has Postgres raise an error where a policy of row level security would hide rows. What is hidden would be
-taken for deleted."""
+def driver_of(connection: Connection) -> psycopg.Connection[Any]:
+    """Psycopg's own connection, of SQLAlchemy's."""
+    return cast("psycopg.Connection[Any]", connection.connection.driver_connection)
 
 
-def open_session(conninfo: str) -> psycopg.Connection:
-    """A connection that sees every row of a table, or gets an error.
+def require_own_session(connection: psycopg.Connection[Any]) -> None:
+    """Makes sure that the connection's session is no other client's between two transactions.
 
-    :raises psycopg.OperationalError: the database does not answer, or refuses us.
+    :raises DatabaseError: a pooler in transaction mode is between.
     """
-    connection = psycopg.connect(conninfo, autocommit=True)
-    connection.execute(NO_FILTER)
-    connection.autocommit = False
-    return connection
+    if sessions.is_shared(connection):
+        raise DatabaseError(
+            "Using a session of one's own",
+            "the address leads to a pooler in transaction mode, which gives each transaction another session:"
+            " the pipeline's locks would be lost, or held for ever",
+            f"Have {DATABASE_URL} name the server itself, or a pooler in session mode (docs/adoption.md)",
+        )
 
 
 def cause_of(error: BaseException) -> BaseException:
@@ -226,10 +300,8 @@ def is_transient(error: BaseException) -> bool:
     if isinstance(error, DatabaseUnavailableError | LakeConflictError):
         return True
     cause = cause_of(error)
-    if not _is_operational(cause):
-        return False
     state = _sqlstate(cause)
-    return not state or state.startswith(PASSING)
+    return state.startswith(PASSING) if state else _is_operational(cause)
 
 
 def fault_of(error: BaseException) -> Fault:
@@ -240,7 +312,8 @@ def fault_of(error: BaseException) -> Fault:
         return Fault.HIDDEN_ROWS if FILTERED in str(cause) else Fault.RIGHT
     if state in NOT_THERE:
         return Fault.SCHEMA
-    return Fault.OUTAGE if _is_operational(cause) or state == READ_ONLY else Fault.PROGRAM
+    is_outage = state == READ_ONLY or state.startswith(PASSING) or _is_operational(cause)
+    return Fault.OUTAGE if is_outage else Fault.PROGRAM
 
 
 def bulk_error(error: adbc_driver_manager.Error, attempted: str) -> DatabaseError:

@@ -31,13 +31,11 @@ if TYPE_CHECKING:
 
 FRESHNESS = query("api/freshness")
 
-ONE_SNAPSHOT = (
-    "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY",
+ONE_SNAPSHOT = "ISOLATION LEVEL REPEATABLE READ, READ ONLY"
+SETTINGS = (
     "SET LOCAL application_name = 'prompt-stats-export'",
     # A migration holds a table for a moment; whoever holds it longer is not waited for.
     "SET LOCAL lock_timeout = '5s'",
-    # All digits, whatever the database's default is.
-    "SET LOCAL extra_float_digits = 1",
 )
 
 TABLES = {
@@ -132,10 +130,10 @@ def open_export(database: Database, name: str, kind: Format, *, raw: bool = Fals
     table = TABLES[name]
     with ExitStack() as opened:
         with _explained(name):
-            connection = opened.enter_context(database.adbc())
+            connection = opened.enter_context(database.adbc(isolation=ONE_SNAPSHOT))
             cursor = opened.enter_context(connection.cursor())
             cursor.adbc_statement.set_options(**BATCHES)
-            for statement in ONE_SNAPSHOT:
+            for statement in SETTINGS:
                 cursor.execute(statement)
             _, as_of, user_stats_as_of, value_stats_as_of, lag_seconds = _row(cursor, FRESHNESS)
             slower = {

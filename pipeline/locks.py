@@ -14,7 +14,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from psycopg.errors import LockNotAvailable
-from sqlalchemy import Connection, Engine, Row, text
+from sqlalchemy import Connection, Row, text
 from sqlalchemy.exc import OperationalError
 
 from pipeline.errors import DatabaseUnavailableError
@@ -60,25 +60,26 @@ class _Key(NamedTuple):
 
 
 @contextmanager
-def locked(engine: Engine, lock: Lock, longest_seconds: float = LONGEST_WAIT_SECONDS) -> Iterator[None]:
-    """Holds a lock for the block, on a connection of its own; waits for it first.
+def locked(
+    connection: Connection, lock: Lock, longest_seconds: float = LONGEST_WAIT_SECONDS
+) -> Iterator[None]:
+    """Holds a lock for the block; waits for it first. ``connection`` is used for nothing else meanwhile.
 
     It spares concurrent runs useless work. What is correct does not rest on it: a lost connection
     loses the lock, and the lake's optimistic commits and the publish transaction still hold.
 
     :raises DatabaseUnavailableError: another session still holds it after ``longest_seconds``.
     """
-    with engine.connect() as connection:
-        with connection.begin():
-            key = _key(connection, lock)
-        _wait(connection, connection.begin, "pg_advisory_lock", lock, key, longest_seconds)
-        try:
-            yield
-        finally:
-            # The connection goes back to a pool, and a session's lock would go with it.
-            if not connection.closed and not connection.invalidated:
-                with connection.begin():
-                    connection.execute(text("SELECT pg_advisory_unlock(:lock, :installation)"), key._asdict())
+    with connection.begin():
+        key = _key(connection, lock)
+    _wait(connection, connection.begin, "pg_advisory_lock", lock, key, longest_seconds)
+    try:
+        yield
+    finally:
+        # The connection goes back to a pool, and a session's lock would go with it.
+        if not connection.closed and not connection.invalidated:
+            with connection.begin():
+                connection.execute(text("SELECT pg_advisory_unlock(:lock, :installation)"), key._asdict())
 
 
 def lock_transaction(

@@ -56,7 +56,7 @@ def replay(database: Database, ids: Sequence[int] | None = None) -> ReplayReport
     doubles nothing.
     """
     taken = rejected = 0
-    with psycopg.connect(database.conninfo) as connection:
+    with database.connect() as connection:
         for rows in _parts(connection, ids):
             rejected_now = len(append_events(connection, [_read(payload) for _, payload in rows]))
             connection.commit()
@@ -73,7 +73,7 @@ def _read(payload: Any) -> Record:
 def discard(database: Database, ids: Sequence[int] | None = None) -> int:
     """Deletes rejected events for good; returns how many."""
     discarded = 0
-    with psycopg.connect(database.conninfo) as connection:
+    with database.connect() as connection:
         for rows in _parts(connection, ids):
             connection.commit()
             discarded += len(rows)

@@ -21,13 +21,17 @@ from pipeline.adoption.catalog import foreign_views, quoted, read_catalog
 from pipeline.adoption.ids import Ids
 from pipeline.adoption.plan import Plan, Step, plan_adoption, views_problem
 from pipeline.adoption.steps import Hear, silent
-from pipeline.database import Database
+from pipeline.database import Database, driver_of
 from pipeline.errors import DatabaseError, readable
 from pipeline.locks import Lock
 from pipeline.queries import shipped
 
 VERSION_TABLE = "prompt_stats_schema_version"
 """Alembic's table, under a name that can't meet another Alembic in the same database."""
+
+SQL_ASCII = "SQL_ASCII"
+NO_ENCODING = "the database's encoding is SQL_ASCII: its texts are bytes of unknown encodings"
+CONVERT = "Dump it, and restore it into one made by: CREATE DATABASE name ENCODING 'UTF8' TEMPLATE template0"
 
 
 @dataclass(frozen=True)
@@ -84,8 +88,8 @@ def migrate(database: Database, hearer: Hearer = SILENT) -> MigrationReport:
 
     Doing it again does what is left, or nothing.
 
-    :raises DatabaseError: the app's tables can't be used as they are; or a step can't be taken, then those
-        before it stay.
+    :raises DatabaseError: the app's tables, or the database's encoding, can't be used as they are; or a step
+        can't be taken, then those before it stay.
     """
     with database.locked(Lock.SCHEMA):
         plan = _plan(database)
@@ -165,6 +169,8 @@ def is_current(database: Database) -> bool:
 
 def _plan(database: Database) -> Plan:
     with database.engine.connect() as connection:
+        if driver_of(connection).info.parameter_status("server_encoding") == SQL_ASCII:
+            raise DatabaseError("Looking at the database", NO_ENCODING, CONVERT)
         plan = plan_adoption(read_catalog(connection, database.names), database.names)
     if plan.problems:
         raise DatabaseError(

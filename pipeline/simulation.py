@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID
 
-import adbc_driver_postgresql.dbapi
 from adbc_driver_manager import Error as AdbcError
 from adbc_driver_manager.dbapi import Connection as BulkConnection
 from sqlalchemy import select
@@ -71,7 +70,7 @@ def simulate(
         raise _unusable(f"--seed is {seed}", "Give 0 or more")
     traffic = Traffic(_prompt_ids(database), events, days, seed, until)
     # Closed without a commit, this connection takes everything back.
-    with adbc_driver_postgresql.dbapi.connect(database.conninfo) as bulk:
+    with database.adbc() as bulk:
         _append(bulk, traffic, progress)
         with database.engine.begin() as connection:
             favorites = insert(prompt_favorites).values(traffic.favorites()).on_conflict_do_nothing()

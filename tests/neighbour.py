@@ -58,7 +58,7 @@ def make_tables(conninfo: str, schema: str = "shop") -> None:
 
 def named(conninfo: str, names: TableNames = NAMES) -> Database:
     """The database, with sessions that look for tables where the names say."""
-    return Database(libpq_conninfo(conninfo, names=names), names)
+    return Database(libpq_conninfo(conninfo), names)
 
 
 def contents(connection: psycopg.Connection[Any], schema: str) -> dict[str, tuple[Any, ...]]:

@@ -175,7 +175,7 @@ def assert_equals_recount(database: Database, first_day: dt.date, raw: str = "pr
     ``raw``: the table or view that holds the raw rows. Without write-back the counters in ``prompts`` are
     left out.
     """
-    with psycopg.connect(database.conninfo, row_factory=tuple_row) as connection:
+    with database.connect(row_factory=tuple_row) as connection:
         as_of = connection.execute("SELECT as_of FROM stats_refresh ORDER BY id DESC LIMIT 1").fetchone()
         assert as_of, "nothing was published"
         values = {"first_day": first_day, "today": as_of[0].astimezone(dt.UTC).date()}

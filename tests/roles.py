@@ -38,7 +38,7 @@ def as_role(database: Database, *files: str, schema: str = "public", views: str 
         owner.execute(sql.SQL("REVOKE ALL ON DATABASE {database} FROM PUBLIC").format(**names))
         owner.execute(sql.SQL("REVOKE ALL ON SCHEMA {schema} FROM PUBLIC").format(**names))
         owner.execute(sql.SQL("CREATE ROLE {role} LOGIN PASSWORD {0}").format(PASSWORD, **names))
-        seen = Database(make_conninfo(database.conninfo, user=role, password=PASSWORD))
+        seen = Database(make_conninfo(database.conninfo, user=role, password=PASSWORD), database.names)
         try:
             for file in files:
                 psql(database, *given, f"--file={FOLDER / f'{file}.sql'}")

@@ -54,8 +54,8 @@ async def known_parameters(request: Request) -> None:
 def build_app(settings: Settings, database: Database) -> FastAPI:
     """The API on one database; it opens its connections when it starts, and closes them when it ends."""
     conninfo = database.named("prompt-stats-api").conninfo
-    reader = Reader(conninfo)
-    writers = connections.writers(conninfo)
+    reader = Reader(conninfo, database.names)
+    writers = connections.writers(conninfo, database.names)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

@@ -7,24 +7,36 @@ side: a server that hangs keeps to no timeout of its own.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import psycopg
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, IsolationLevel
 from psycopg.abc import RV, PQGen
 from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
+from pipeline import sessions
 from pipeline.limits import ANSWER_SECONDS
+from pipeline.names import TableNames
 from pipeline.tracking.connection import ImpatientConnection
 
 READERS = 8
 WRITERS = 4
 INTERVAL_SECONDS = 0.1
 """As psycopg looks whether it was interrupted."""
+
+READING = {
+    "default_transaction_isolation": "repeatable read",
+    "default_transaction_read_only": "on",
+    "statement_timeout": f"{ANSWER_SECONDS:g}s",
+}
+"""Settings of sessions that only read."""
+
+Result = TypeVar("Result")
 
 
 class ReadingConnection(AsyncConnection[DictRow]):
@@ -59,13 +71,13 @@ Readers = AsyncConnectionPool[ReadingConnection]
 Writers = ConnectionPool[WritingConnection]
 
 
-def readers(conninfo: str) -> Readers:
+def readers(conninfo: str, names: TableNames) -> Readers:
     """A pool, to be opened."""
     return AsyncConnectionPool(
         conninfo,
         connection_class=ReadingConnection,
         kwargs={"row_factory": dict_row},
-        configure=_configure,
+        configure=partial(_configure, settings=sessions.settings_for(names, READING)),
         min_size=1,
         max_size=READERS,
         open=False,
@@ -73,12 +85,13 @@ def readers(conninfo: str) -> Readers:
     )
 
 
-def writers(conninfo: str) -> Writers:
+def writers(conninfo: str, names: TableNames) -> Writers:
     """A pool, to be opened."""
     return ConnectionPool(
         conninfo,
         connection_class=WritingConnection,
         kwargs={"autocommit": True, "prepare_threshold": None},
+        configure=partial(sessions.configure, settings=sessions.settings_for(names)),
         min_size=1,
         max_size=WRITERS,
         open=False,
@@ -86,14 +99,36 @@ def writers(conninfo: str) -> Writers:
     )
 
 
-@asynccontextmanager
-async def reading(pool: Readers) -> AsyncIterator[ReadingConnection]:
-    """A connection for the block, which has ``ANSWER_SECONDS`` from here on.
+async def read(pool: Readers, run: Callable[[ReadingConnection], Awaitable[Result]]) -> Result:
+    """Runs something on a connection, and once more on a fresh one if the connection was dead.
 
-    :raises psycopg.Error: none is free, or the database does not answer, in time.
+    Both together have ``ANSWER_SECONDS``.
+
+    :raises psycopg.Error: no connection is free, or the database does not answer, in time.
     """
     deadline = time.monotonic() + ANSWER_SECONDS
-    async with pool.connection(ANSWER_SECONDS) as connection:
+    connection: ReadingConnection | None = None
+    try:
+        async with _reading(pool, deadline) as connection:
+            return await run(connection)
+    except psycopg.Error:
+        if connection is None or not connection.broken:
+            raise
+    # As in sessions.run_on.
+    await pool.drain()
+    async with _reading(pool, deadline) as connection:
+        return await run(connection)
+
+
+def write(pool: Writers, run: Callable[[WritingConnection], Result]) -> Result:
+    """The same for something that writes, and may be repeated without harm (:func:`sessions.run_on`)."""
+    deadline = time.monotonic() + ANSWER_SECONDS
+    return sessions.run_on(pool, run, partial(_writing, pool, deadline))
+
+
+@asynccontextmanager
+async def _reading(pool: Readers, deadline: float) -> AsyncIterator[ReadingConnection]:
+    async with pool.connection(_left(deadline)) as connection:
         connection.deadline = deadline
         try:
             yield connection
@@ -102,10 +137,8 @@ async def reading(pool: Readers) -> AsyncIterator[ReadingConnection]:
 
 
 @contextmanager
-def writing(pool: Writers) -> Iterator[WritingConnection]:
-    """The same for a connection that writes."""
-    deadline = time.monotonic() + ANSWER_SECONDS
-    with pool.connection(ANSWER_SECONDS) as connection:
+def _writing(pool: Writers, deadline: float) -> Iterator[WritingConnection]:
+    with pool.connection(_left(deadline)) as connection:
         connection.deadline = deadline
         try:
             yield connection
@@ -117,8 +150,8 @@ def _left(deadline: float | None) -> float | None:
     return None if deadline is None else max(0.0, deadline - time.monotonic())
 
 
-async def _configure(connection: AsyncConnection[Any]) -> None:
-    await connection.set_autocommit(True)
-    await connection.execute("SET default_transaction_read_only = on")
-    await connection.execute("SET default_transaction_isolation = 'repeatable read'")
-    await connection.execute(f"SET statement_timeout = '{ANSWER_SECONDS}s'")
+async def _configure(connection: AsyncConnection[Any], settings: sessions.Settings) -> None:
+    await sessions.configure_async(connection, settings)
+    # Of transactions that are begun: behind a pooler no session can be relied on.
+    await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
+    await connection.set_read_only(True)

@@ -14,7 +14,7 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import Field
 
 from pipeline.api.answers import Answer
-from pipeline.api.connections import Writers, writing
+from pipeline.api.connections import Writers, write
 from pipeline.api.problems import Problem
 from pipeline.limits import EVENT_MAX_BYTES, EVENTS_MAX, MIB
 from pipeline.tracking.batches import append_events
@@ -115,8 +115,8 @@ def _append(writers: Writers, body: bytearray, *, is_lines: bool) -> EventsAnswe
         except ValueError as error:
             rejected[line] = str(error)
     if records:
-        with writing(writers) as connection:
-            reasons = append_events(connection, list(records.values()))
+        # Event ids make it safe to append them again.
+        reasons = write(writers, lambda connection: append_events(connection, list(records.values())))
         rejected |= {
             line: reasons[record.event_id] for line, record in records.items() if record.event_id in reasons
         }

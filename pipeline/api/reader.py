@@ -6,6 +6,7 @@ import hashlib
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Annotated, Any
 
 import msgspec
@@ -13,9 +14,11 @@ from fastapi import Depends, Path, Request, Response
 from psycopg.rows import DictRow
 from pydantic import Field
 
+from pipeline import sessions
 from pipeline.api.answers import in_camel_case
-from pipeline.api.connections import readers, reading
+from pipeline.api.connections import ReadingConnection, read, readers
 from pipeline.api.problems import Problem
+from pipeline.names import TableNames
 from pipeline.queries import query
 
 FRESHNESS = query("api/freshness")
@@ -38,9 +41,9 @@ class Found:
 class Reader:
     """Connections that only read, and give up after five seconds."""
 
-    def __init__(self, conninfo: str) -> None:
+    def __init__(self, conninfo: str, names: TableNames) -> None:
         """Nothing is opened before :meth:`open`."""
-        self._pool = readers(conninfo)
+        self._pool = readers(conninfo, names)
 
     async def open(self) -> None:
         """Opens the first connection, in the background."""
@@ -55,16 +58,25 @@ class Reader:
 
         :raises psycopg.Error: the database does not answer, or not in time.
         """
-        async with reading(self._pool) as connection, AsyncExitStack() as stack:
-            if len(queries) > 1:
-                await stack.enter_async_context(connection.pipeline())
-                await stack.enter_async_context(connection.transaction())
-            # How fresh comes first: a publish in between makes one query's rows newer than they say, never
-            # older. A transaction for it would take longer than both.
-            cursors = [await connection.execute(FRESHNESS)]
-            cursors += [await connection.execute(*each) for each in queries]
-            results = [await cursor.fetchall() for cursor in cursors]
-            return Found(results[0][0], results[1:])
+        return await read(self._pool, partial(_read, queries))
+
+
+async def _read(queries: Sequence[Query], connection: ReadingConnection) -> Found:
+    is_shared = sessions.is_shared(connection)
+    async with AsyncExitStack() as stack:
+        if len(queries) > 1 or is_shared:
+            pipeline = await stack.enter_async_context(connection.pipeline())
+            await stack.enter_async_context(connection.transaction())
+            if is_shared:
+                await sessions.set_locally_async(connection)
+                # The server tells the driver of formats when a pipeline is synced.
+                await pipeline.sync()
+        # How fresh comes first: a publish in between makes one query's rows newer than they say, never
+        # older. A transaction for it would take longer than both.
+        cursors = [await connection.execute(FRESHNESS)]
+        cursors += [await connection.execute(*each) for each in queries]
+        results = [await cursor.fetchall() for cursor in cursors]
+        return Found(results[0][0], results[1:])
 
 
 def answer(request: Request, found: Found, body: Mapping[str, object] | Rows) -> Response:

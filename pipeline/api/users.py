@@ -9,8 +9,9 @@ from fastapi import APIRouter, Body, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import Field
 
+from pipeline import sessions
 from pipeline.api.answers import Answer, StatsAnswer
-from pipeline.api.connections import writing
+from pipeline.api.connections import write
 from pipeline.api.reader import Id, Key, Stats, UserId, answer, as_text, by_key, no_prompt
 from pipeline.limits import FAVORITES_MAX
 from pipeline.queries import query
@@ -98,9 +99,8 @@ async def _run(request: Request, statement: str, values: dict[str, object]) -> b
     """Runs a statement that writes; its answer, true if it has none."""
 
     def run() -> bool:
-        with writing(request.app.state.writers) as connection:
-            cursor = connection.execute(statement, values)
-            row = cursor.fetchone() if cursor.description else None
-            return row is None or bool(row[0])
+        # Each of them leaves behind the same, however often it is run.
+        row = write(request.app.state.writers, lambda connection: sessions.run(connection, statement, values))
+        return row is None or bool(row[0])
 
     return await run_in_threadpool(run)

@@ -92,9 +92,8 @@ def reading(subject: Subject) -> Iterator[Connection]:
 
     What row level security would hide is an error: a check that sees less than there is would find nothing.
     """
-    with subject.database.engine.begin() as connection:
-        connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
-        connection.execute(text("SET LOCAL row_security = off"))
+    options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+    with subject.database.engine.connect().execution_options(**options) as connection, connection.begin():
         connection.execute(
             text("SELECT set_config('statement_timeout', :limit, true)"),
             {"limit": f"{LONGEST_QUERY.total_seconds():.0f}s"},

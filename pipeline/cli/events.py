@@ -93,9 +93,9 @@ def send_journal(
             f"it belongs to {owner}",
             f"Run it as {owner}, or give the folder and its files to the one user who runs the app and this",
         )
-    database = open_current_database()
+    open_current_database()
     damage = _rescued(journal_dir)
-    with working("sending"), PromptTracker(database.conninfo, journal_dir=journal_dir) as tracker:
+    with working("sending"), PromptTracker(journal_dir=journal_dir) as tracker:
         # As long as it gets on: a journal may hold millions.
         waiting = -1
         while not tracker.flush(LOOK_SECONDS) and waiting != (waiting := tracker.stats().waiting):

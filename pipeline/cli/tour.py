@@ -13,7 +13,7 @@ import typer
 from psycopg.pq import Conninfo
 from sqlalchemy import text
 
-from pipeline import reading, schema, seeding
+from pipeline import reading, schema, seeding, sessions
 from pipeline.cli import render
 from pipeline.cli.context import console, messages, open_database
 from pipeline.cli.terminal import literal
@@ -110,15 +110,22 @@ def execute(
 ) -> None:
     """Run a program, psql for example, with the database's address in its environment."""
     # Held open as for the UI: the embedded server runs as long as the program.
-    given = Conninfo.parse(open_database().conninfo.encode())
+    database = open_database()
+    given = Conninfo.parse(database.conninfo.encode())
     # All but our name: it is that program's session.
     libpq = {
         part.envvar.decode(): part.val.decode()
         for part in given
         if part.envvar and part.val and part.keyword != b"application_name"
     }
-    # The search path is among them. Of two options the last one counts: the caller's.
-    libpq["PGOPTIONS"] = f"{libpq['PGOPTIONS']} {os.environ.get('PGOPTIONS', '')}".strip()
+    libpq["PGTZ"] = "UTC"
+    # Of two options the last one counts: the caller's.
+    options = (
+        libpq.get("PGOPTIONS"),
+        sessions.search_path_option(database.names),
+        os.environ.get("PGOPTIONS"),
+    )
+    libpq["PGOPTIONS"] = " ".join(filter(None, options))
     environment = {**os.environ, **libpq}
     if not settings().database_url:
         # Without parameters, which are libpq's own and not every driver's; libpq takes PGREQUIREAUTH.
@@ -154,7 +161,7 @@ def _use_a_prompt(database: Database) -> None:
     """Tracks a few uses as an app does, and shows that a refresh counts them."""
     slug = "portrait-selfie-casual"
     before = reading.prompt(database, slug)["usage_count"]
-    with PromptTracker(database.conninfo) as tracker:
+    with PromptTracker() as tracker:
         for milliseconds in (4_200, 5_100, 3_900):
             tracker.track_post_creation(
                 prompt_id=slug, scene="studio", success=True, generation_time_ms=milliseconds

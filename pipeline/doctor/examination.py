@@ -32,6 +32,7 @@ STEPS = (
     Step("lake", folders.lake, ("environment",)),
     Step("journal", folders.journal, ("environment",)),
     Step("connection", server.connection, ("environment",)),
+    Step("sessions", server.sessions),
     Step("clock", server.clock),
     Step("time zone", server.time_zone),
     Step("transactions", server.transactions),

@@ -6,17 +6,18 @@ import datetime as dt
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import psycopg
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import RowMapping, text
 
 from pipeline.checks import clocks
 from pipeline.checks.report import WORST
-from pipeline.conninfo import IN_UTC
+from pipeline.database import driver_of, require_own_session
 from pipeline.doctor.findings import Finding, ok, warning, wrong
 from pipeline.doctor.setup import Setup
+from pipeline.errors import DatabaseError
 from pipeline.queries import query
-from pipeline.schema import VERSION_TABLE
+from pipeline.schema import CONVERT, NO_ENCODING, SQL_ASCII, VERSION_TABLE
+from pipeline.sessions import connect_plainly
 from pipeline.tables import prompt_usage
 
 SERVER = text(query("postgres/server"))
@@ -41,17 +42,27 @@ def connection(setup: Setup) -> Iterator[Finding]:
         yield ok("connection", f"{seen['role_name']} at {where}, PostgreSQL {seen['version']}")
 
 
+def sessions(setup: Setup) -> Iterator[Finding]:
+    """What our sessions are is set and verified when they are opened; but each has to stay ours."""
+    with setup.database.engine.connect() as opened:
+        driver = driver_of(opened)
+        try:
+            require_own_session(driver)
+        except DatabaseError as error:
+            yield wrong("sessions", error.wrong, error.remedy)
+            return
+        encoding = driver.info.parameter_status("server_encoding")
+    if encoding == SQL_ASCII:
+        yield wrong("sessions", NO_ENCODING, CONVERT)
+    else:
+        yield ok("sessions", f"in UTC and UTF-8, the database in {encoding}; no timeout ends one that waits")
+
+
 def time_zone(setup: Setup) -> Iterator[Finding]:
-    """Our sessions are in UTC; those of others have to be where the app's times have no zone."""
+    """The sessions of others have to be in UTC where the app's times have no zone."""
     seen = _server(setup)
     others = _zone_of_others(setup)
-    if seen["time_zone"] not in NAMES_OF_UTC:
-        yield wrong(
-            "time zone",
-            f"our sessions ask for UTC and are in {seen['time_zone']}: something between drops the options",
-            "Connect to the server itself, or by a pooler in session mode that passes `options` on",
-        )
-    elif others not in NAMES_OF_UTC and seen["created_at_type"] == WITHOUT_ZONE:
+    if others not in NAMES_OF_UTC and seen["created_at_type"] == WITHOUT_ZONE:
         yield warning(
             "time zone",
             f"created_at of prompt_usage has no zone and is taken as UTC, and other sessions are in {others}:"
@@ -64,9 +75,7 @@ def time_zone(setup: Setup) -> Iterator[Finding]:
 
 def _zone_of_others(setup: Setup) -> str:
     """The time zone of sessions that do not ask for one."""
-    given = conninfo_to_dict(setup.database.conninfo)
-    options = str(given.get("options") or "").replace(IN_UTC, "").strip()
-    with psycopg.connect(make_conninfo("", **{**given, "options": options})) as plain:
+    with connect_plainly(setup.database.conninfo) as plain:
         [(zone,)] = plain.execute("SHOW TimeZone").fetchall()
     return str(zone)
 

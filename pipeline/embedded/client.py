@@ -16,6 +16,7 @@ import psycopg
 from pipeline.embedded.server import START_SECONDS, Server, unprivileged_user
 from pipeline.errors import EmbeddedServerError
 from pipeline.files import PRIVATE_FOLDER, own_folder, private_file
+from pipeline.sessions import connect_plainly
 
 CLIENTS, LOG = "clients.lock", "supervisor.log"
 
@@ -71,7 +72,7 @@ def _wait_until_ready(root: Path) -> str:
         if (root / "password").exists() and (root / "port").exists():
             url = server.conninfo()
             try:
-                psycopg.connect(url, connect_timeout=5).close()
+                connect_plainly(url, connect_timeout=5).close()
             except psycopg.OperationalError:
                 pass  # not yet, or not any more: the supervisor sees to it
             else:

@@ -76,7 +76,7 @@ def delete_rows(database: Database, person: Person) -> Found:
 def vacuum(database: Database) -> Unread:
     """Removes dead rows, and their values from the planner's statistics; why it could not, by table."""
     said: dict[str, str] = {}
-    with psycopg.connect(database.conninfo, autocommit=True) as connection:
+    with database.connect(autocommit=True) as connection:
         for table in CLEANED:
             notices: list[str] = []
 

@@ -287,7 +287,7 @@ def usage_events(
     try:
         with database.adbc(attempted) as connection, connection.cursor() as cursor:
             for name, value in settings.items():
-                cursor.execute("SELECT set_config($1, $2, false)", (f"prompt_stats.{name}", value))
+                cursor.execute("SELECT set_config($1, $2, true)", (f"prompt_stats.{name}", value))
                 cursor.fetchall()
             if max_rows_per_second:
                 size = {"adbc.postgresql.batch_size_hint_bytes": str(batch_bytes(max_rows_per_second))}

@@ -8,7 +8,6 @@ would stay as they are for ever.
 import datetime as dt
 
 import dagster as dg
-import psycopg
 from dagster import DagsterRunStatus, RunsFilter
 
 from pipeline.database import Database
@@ -36,7 +35,7 @@ def dead_runs(
     before = dt.datetime.now(dt.UTC) - silent
     started = instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.STARTED]))
     quiet = {name_of_run(run.run_id): run for run in started if _last_event(instance, run) < before}
-    with psycopg.connect(database.conninfo) as connection:
+    with database.connect() as connection:
         names = connection.execute(CONNECTED_RUNS, {"names": list(quiet)}).fetchall()
     return [run for name, run in quiet.items() if (name,) not in names]
 

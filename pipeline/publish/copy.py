@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Row, Table, Text, bindparam, cast, delete, fu
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import NullType
 
+from pipeline.database import driver_of
 from pipeline.stats.changes import Changes
 
 ROWS_AT_ONCE = 50_000
@@ -71,8 +72,7 @@ def copy_frame(connection: Connection, table: str, rows: pl.DataFrame) -> None:
         psycopg.sql.Identifier(table),
         psycopg.sql.SQL(", ").join(map(psycopg.sql.Identifier, rows.columns)),
     )
-    driver = typed("psycopg.Connection[Any]", connection.connection.driver_connection)
-    with driver.cursor() as cursor, cursor.copy(statement) as copy:
+    with driver_of(connection).cursor() as cursor, cursor.copy(statement) as copy:
         for part in rows.iter_slices(ROWS_AT_ONCE):
             # Texts are quoted and nulls are not, so that a text of \N stays a text.
             copy.write(

@@ -21,6 +21,8 @@ business; the pipeline recounts them from the events. ``docs/write-path.md`` has
     The thread that sends what waits.
 ``batches``
     Many events at once, by COPY.
+``encodings``
+    Texts for databases in another encoding than UTF-8.
 ``calls``
     Calls that a signal's handler waits for.
 ``connection``

@@ -10,12 +10,14 @@ from weakref import WeakKeyDictionary
 
 import msgspec
 import psycopg
-from psycopg.errors import FeatureNotSupported, UniqueViolation
+from psycopg.errors import FeatureNotSupported, UniqueViolation, UntranslatableCharacter
 from psycopg.rows import tuple_row
 from psycopg.types.json import Jsonb
 
+from pipeline import sessions
 from pipeline.queries import query
 from pipeline.tracking.connection import is_outage
+from pipeline.tracking.encodings import fitted
 from pipeline.tracking.event import Event, Record
 
 COPY_EVENTS = query("postgres/copy_events")
@@ -59,10 +61,20 @@ def append_events(connection: psycopg.Connection[Any], records: Sequence[Record]
             middle = len(records) // 2
             return append_events(connection, records[:middle]) | append_events(connection, records[middle:])
         record = records[0]
+        fitting = _fitting(connection, record, error)
+        if fitting != record:
+            return append_events(connection, [fitting])
         if not isinstance(record, Event):
             raise
         reason = f"the database refused it: {error.diag.message_primary or error}"
     return append_events(connection, [record.rejected(reason)])
+
+
+def _fitting(connection: psycopg.Connection[Any], record: Record, error: psycopg.Error) -> Record:
+    """The record with texts that the database's encoding can hold, if that is what the error is about."""
+    if not isinstance(error, UntranslatableCharacter):
+        return record
+    return fitted(record, connection.info.parameter_status("server_encoding") or "")
 
 
 def _append_batch(connection: psycopg.Connection[Any], records: Sequence[Record]) -> Rejections:
@@ -73,7 +85,7 @@ def _append_batch(connection: psycopg.Connection[Any], records: Sequence[Record]
             _copy(connection, records)
             return {}
     # Some events are there already, or need a look at the prompts: COPY can do neither.
-    with connection.transaction(), connection.cursor(row_factory=tuple_row) as cursor:
+    with sessions.transaction(connection), connection.cursor(row_factory=tuple_row) as cursor:
         cursor.execute(CREATE_GIVEN_EVENTS)
         with cursor.copy(COPY_GIVEN_EVENTS if is_ours else COPY_GIVEN_EVENTS_AS_TEXT) as copy:
             if is_ours:
@@ -89,7 +101,7 @@ def _has_our_types(connection: psycopg.Connection[Any]) -> bool:
     :raises psycopg.Error: an event's id, which is a UUID, has no place in the app's table.
     """
     if connection not in _OURS:
-        with connection.cursor(row_factory=tuple_row) as cursor:
+        with sessions.transaction(connection), connection.cursor(row_factory=tuple_row) as cursor:
             is_our_own, id_type = cursor.execute(USAGE_TYPES).fetchone() or (False, None)
         if id_type not in ("uuid", "text", "character varying"):
             raise FeatureNotSupported(
@@ -102,7 +114,11 @@ def _has_our_types(connection: psycopg.Connection[Any]) -> bool:
 
 def _copy(connection: psycopg.Connection[Any], events: Sequence[Record]) -> None:
     """Half again as fast as by way of the temporary table, and all that most batches need."""
-    with connection.transaction(), connection.cursor() as cursor, cursor.copy(COPY_EVENTS) as copy:
+    with (
+        sessions.transaction(connection),
+        connection.cursor() as cursor,
+        cursor.copy(COPY_EVENTS) as copy,
+    ):
         copy.set_types(_COLUMN_TYPES)
         for event in events:
             row = msgspec.structs.astuple(event)

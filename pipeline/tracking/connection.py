@@ -13,6 +13,7 @@ from psycopg.rows import TupleRow
 
 from pipeline.conninfo import libpq_conninfo
 from pipeline.names import DEFAULT_NAMES
+from pipeline.sessions import Settings, settings_for
 
 APPLICATION_NAME = "prompt-stats-tracker"
 
@@ -52,8 +53,10 @@ def is_outage(error: Exception) -> bool:
     return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
 
 
-def address(database_url: str | None) -> Callable[[], str]:
-    """What finds the database's address: the embedded server is started by the first who needs it.
+def address(database_url: str | None) -> tuple[Callable[[], str], Settings]:
+    """What finds the database's address, and what sessions there have to be.
+
+    The embedded server is started by the first who needs its address.
 
     :raises DatabaseError: ``database_url`` can't be read as an address.
     :raises SettingsError: it is None, and the environment has a value that can't be used.
@@ -65,10 +68,10 @@ def address(database_url: str | None) -> Callable[[], str]:
 
         database_url, names = settings().database_url, settings().tables
     if database_url is not None:
-        conninfo = libpq_conninfo(database_url, APPLICATION_NAME, names)
-        return lambda: conninfo
+        conninfo = libpq_conninfo(database_url, APPLICATION_NAME)
+        return lambda: conninfo, settings_for(names)
 
     from pipeline.embedded import client
 
     home = settings().home
-    return lambda: libpq_conninfo(client.start(home), APPLICATION_NAME)
+    return lambda: libpq_conninfo(client.start(home), APPLICATION_NAME), settings_for()

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TypeVar, cast
 
 import msgspec
 import psycopg
+from psycopg.errors import UntranslatableCharacter
 from psycopg.rows import TupleRow
 from psycopg.types.json import Jsonb
 from psycopg_pool import ConnectionPool
 
+from pipeline import sessions
 from pipeline.queries import query
 from pipeline.tracking.connection import ImpatientConnection, is_outage
+from pipeline.tracking.encodings import fitted
 from pipeline.tracking.event import Event, Record, RejectedEvent
 
 INSERT_EVENT = query("postgres/insert_prompt_usage")
@@ -26,6 +31,10 @@ RECONNECT_SECONDS = 5.0
 """The pool's own attempts back off up to minutes; past this, the next event starts new ones."""
 
 
+Written = TypeVar("Written", Event, RejectedEvent)
+Result = TypeVar("Result")
+
+
 class _CallersConnection(ImpatientConnection):
     statement_seconds = 1.0
 
@@ -36,13 +45,14 @@ class Inserter:
     Nothing is opened before the first event.
     """
 
-    def __init__(self, address: Callable[[], str]) -> None:
-        """``address`` gives the database's."""
+    def __init__(self, address: Callable[[], str], settings: sessions.Settings) -> None:
+        """``address`` gives the database's; ``settings`` are what sessions there have to be."""
         self._pool = ConnectionPool(
             address,
             connection_class=_CallersConnection,
             # Prepared statements fail behind poolers that change the server connection between them.
             kwargs={"autocommit": True, "prepare_threshold": None},
+            configure=partial(sessions.configure, settings=settings),
             min_size=1,
             max_size=4,
             open=False,
@@ -59,12 +69,7 @@ class Inserter:
         """
         rejected = self._append(record) if isinstance(record, Event) else record
         if rejected is not None:
-            values = {
-                "event_id": rejected.event_id,
-                "reason": rejected.reason,
-                "payload": Jsonb(rejected.payload),
-            }
-            self._execute(INSERT_REJECTED, values)
+            self._fitting(self._keep, rejected)
         return rejected
 
     def close(self) -> None:
@@ -74,7 +79,7 @@ class Inserter:
     def _append(self, event: Event) -> RejectedEvent | None:
         statement = INSERT_EVENT if event.slug is None else INSERT_EVENT_BY_SLUG
         try:
-            row = self._execute(statement, _untyped(event))
+            row = self._fitting(lambda fitting: self._execute(statement, _untyped(fitting)), event)
         except psycopg.Error as error:
             if is_outage(error):
                 raise
@@ -83,30 +88,32 @@ class Inserter:
             return event.rejected(f"no prompt has the slug {event.slug!r}")
         return None
 
+    def _keep(self, rejected: RejectedEvent) -> None:
+        values = {
+            "event_id": rejected.event_id,
+            "reason": rejected.reason,
+            "payload": Jsonb(rejected.payload),
+        }
+        self._execute(INSERT_REJECTED, values)
+
+    def _fitting(self, write: Callable[[Written], Result], record: Written) -> Result:
+        """Writes a record; again if the database's encoding can't hold its texts, with those that it can."""
+        try:
+            return write(record)
+        except UntranslatableCharacter:
+            with self._pool.connection() as connection:
+                encoding = connection.info.parameter_status("server_encoding")
+            return write(cast("Written", fitted(record, encoding or "")))
+
     def _execute(self, statement: str, parameters: Mapping[str, object]) -> TupleRow | None:
         """Runs one statement in a transaction of its own; its first row, if it returns rows."""
         if self._pool.closed:
             self._pool.open()
-        connection: _CallersConnection | None = None
-        try:
-            with self._pool.connection() as connection:
-                return _run(connection, statement, parameters)
-        except psycopg.OperationalError:
-            if connection is None or not connection.broken:
-                raise
-        # The server was restarted: the pool's other connections are as dead. Event ids make it safe to
-        # repeat a statement whose answer was lost.
-        self._pool.drain()
-        with self._pool.connection() as connection:
-            return _run(connection, statement, parameters)
+        # Event ids make it safe to repeat a statement whose answer was lost.
+        return sessions.run_on(self._pool, lambda connection: sessions.run(connection, statement, parameters))
 
 
 def _untyped(event: Event) -> dict[str, object]:
     """The event as parameters, with ids as text: the app's columns may be of another type than UUID."""
     values = msgspec.structs.asdict(event)
     return {name: str(value) if isinstance(value, uuid.UUID) else value for name, value in values.items()}
-
-
-def _run(connection: _CallersConnection, statement: str, parameters: Mapping[str, object]) -> TupleRow | None:
-    cursor = connection.execute(statement, parameters)
-    return cursor.fetchone() if cursor.description else None

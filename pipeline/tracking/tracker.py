@@ -21,6 +21,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Literal, Self
 
+from pipeline.sessions import connect
 from pipeline.tracking.buffer import Buffer
 from pipeline.tracking.calls import calls
 from pipeline.tracking.connection import ImpatientConnection, address, is_outage
@@ -98,7 +99,7 @@ class PromptTracker:
             from pipeline.settings import settings
 
             journal_dir = settings().journal_dir
-        self._address = address(database_url)
+        self._address, self._settings = address(database_url)
         self._is_direct = mode == "direct"
         self._journal_dir = Path(journal_dir) if journal_dir else None
         # An app's own handler of a signal may run in the middle of a call of the same thread.
@@ -112,7 +113,7 @@ class PromptTracker:
         self._buffer = Buffer(BUFFER_BYTES)
         self._journal: Journal | None = None
         self._writer: Writer | None = None
-        self._inserter = Inserter(self._address) if self._is_direct else None
+        self._inserter = Inserter(self._address, self._settings) if self._is_direct else None
         self._down_until = 0.0
         self._complain_from = 0.0
         self._is_closed = False
@@ -336,7 +337,9 @@ class PromptTracker:
         return [self._buffer] if self._journal is None else [self._journal, self._buffer]
 
     def _connect(self) -> ImpatientConnection:
-        return ImpatientConnection.connect(self._address(), autocommit=True, prepare_threshold=None)
+        return connect(
+            self._address(), self._settings, ImpatientConnection, autocommit=True, prepare_threshold=None
+        )
 
     def _lose(self, record: Record, reason: str) -> None:
         self._count("failed", 1)

@@ -33,6 +33,7 @@ from pipeline.reconcile import reconcile
 from pipeline.refresh import plan_refresh, refresh
 from pipeline.retention import retain
 from pipeline.schema import Hearer, migrate, plan_migration, require_current, undo
+from pipeline.sessions import search_path_option
 from pipeline.settings import Settings
 from pipeline.tracking import PromptTracker
 from tests.api import served
@@ -90,9 +91,14 @@ def ids(kind: str, number: int) -> Any:
     return {"uuid": uuid.UUID(int=number), "text": f"id-{number}", "bigint": number}[kind]
 
 
+def address(database: Database) -> str:
+    """For programs that are told no names."""
+    return make_conninfo(database.conninfo, options=search_path_option(database.names))
+
+
 def connect(database: Database) -> App:
     """A connection as the app has it; each statement is a transaction."""
-    return psycopg.connect(database.conninfo, autocommit=True)
+    return database.connect(autocommit=True)
 
 
 def live(app: App, kind: str = "uuid") -> None:
@@ -375,7 +381,7 @@ def test_another_schema_and_other_names_work_the_same(
         assert ran.returncode == 0, ran.stderr
 
         # Late events, changed rows, retention, a restored dump: through the views.
-        with PromptTracker(database.conninfo) as tracker:
+        with PromptTracker(address(database)) as tracker:
             tracker.track_post_creation(prompt_id=ids("uuid", 1), user_id=ids("uuid", 1001), success=True)
             tracker.flush(10)
             assert tracker.stats().written == 1
@@ -406,7 +412,7 @@ def test_ids_may_be_texts_or_numbers(new_database: NewDatabase, lake: str, kind:
         migrate(database)
         assert_true(database, lake)
 
-        with PromptTracker(database.conninfo) as tracker:
+        with PromptTracker(address(database)) as tracker:
             tracker.track_post_creation(prompt_id=ids(kind, 1), success=True)
             tracker.track_post_creation(prompt_id="no-such-prompt", success=True)
         with connect(database) as app:

@@ -13,7 +13,6 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from pipeline import locks
-from pipeline.conninfo import libpq_conninfo
 from pipeline.database import Database, is_transient
 from pipeline.errors import DatabaseUnavailableError
 from pipeline.locks import Lock, lock_transaction, locked
@@ -30,7 +29,7 @@ Take = Callable[[Database, Lock], AbstractContextManager[None]]
 @contextmanager
 def by_session(database: Database, lock: Lock) -> Iterator[None]:
     """Held by a session."""
-    with locked(database.engine, lock, SHORT_SECONDS):
+    with database.engine.connect() as connection, locked(connection, lock, SHORT_SECONDS):
         yield
 
 
@@ -137,7 +136,7 @@ def two(empty_database: Database) -> Iterator[tuple[Database, Database]]:
     with psycopg.connect(empty_database.conninfo) as owner:
         owner.execute("CREATE SCHEMA a; CREATE SCHEMA b")
     names = [TableNames.parse(f"schema={schema}") for schema in "ab"]
-    a, b = (Database(libpq_conninfo(empty_database.conninfo, names=each), each) for each in names)
+    a, b = (Database(empty_database.conninfo, each) for each in names)
     yield a, b
     a.close()
     b.close()

@@ -127,7 +127,7 @@ def test_a_role_of_the_one_has_no_right_on_the_other(shop: Database) -> None:
     for database, schema, views in ((plain, "plain", ""), (salon, "salon", OWN_VIEWS.views)):
         with (
             as_role(database, "pipeline", schema=schema, views=views) as role,
-            psycopg.connect(role.conninfo) as connection,
+            role.connect() as connection,
         ):
             connection.execute("SELECT FROM prompt_usage, prompt_stats")
             for table in others:

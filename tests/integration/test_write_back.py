@@ -205,7 +205,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(
         database = Database.from_url(plain.conninfo, names=TableNames.parse(NAMES))
         opened.callback(database.close)
         migrate(database)
-        app = opened.enter_context(psycopg.connect(database.conninfo, autocommit=True))
+        app = opened.enter_context(database.connect(autocommit=True))
         app.execute(
             f"INSERT INTO prompts (id, name, template) VALUES ('{A}', '', ''), ('{B}', '', '')".encode()
         )

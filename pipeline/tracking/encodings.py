@@ -1,0 +1,40 @@
+"""Texts for databases in another encoding than UTF-8: what theirs can't hold is written as escapes."""
+
+from __future__ import annotations
+
+import codecs
+from functools import cache
+from typing import Any
+
+import msgspec
+
+from pipeline.tracking.event import Event, Record, RejectedEvent
+
+
+def fitted(record: Record, encoding: str) -> Record:
+    r"""The record as a database can hold it: ``café 🎉`` is ``café \U0001f389`` in LATIN1.
+
+    ``encoding``: the database's, by its name in Postgres. The same record if nothing has to change.
+    """
+    codec = _codec(encoding)
+
+    def fit(value: Any) -> Any:
+        if isinstance(value, str):
+            return value.encode(codec, "backslashreplace").decode(codec)
+        return {name: fit(part) for name, part in value.items()} if isinstance(value, dict) else value
+
+    if isinstance(record, Event):
+        return Event(**{name: fit(value) for name, value in msgspec.structs.asdict(record).items()})
+    payload = {fit(name): fit(value) for name, value in record.payload.items()}
+    return RejectedEvent(record.event_id, fit(record.reason), payload)
+
+
+@cache
+def _codec(encoding: str) -> str:
+    """Python's name; ASCII, which each encoding holds, where Python has none."""
+    for name in (encoding, encoding.replace("WIN", "cp"), encoding.replace("KOI8", "KOI8_")):
+        try:
+            return codecs.lookup(name).name
+        except LookupError:
+            pass
+    return "ascii"
