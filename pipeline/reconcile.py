@@ -125,14 +125,15 @@ def _compare_raw(
     report: ReconcileReport,
 ) -> None:
     """Compares the raw events of a month; the lake's writers wait so long."""
-    with database.locked(Lock.LAKE), database.engine.connect() as connection:
-        expired = source.expired_days(connection)
-        changed = source.invalidated_days(connection, first_day)
-        # Days of which the app has changed rows since are no fault: the refresh reads them again whole.
-        known = days if None in changed else changed.keys()
-        kept = [day for day in days if day not in expired and day not in known]
+    with database.locked(Lock.LAKE):
+        with database.engine.connect() as connection:
+            expired = source.expired_days(connection)
+            changed = source.invalidated_days(connection, first_day)
+            # Days of which the app has changed rows since are no fault: the refresh reads them again whole.
+            known = days if None in changed else changed.keys()
+            kept = [day for day in days if day not in expired and day not in known]
+            there = in_postgres(connection, kept, high, first_day) if kept else {}
         here, unreadable = in_lake(open_usage_events(lake), days, high)
-        there = in_postgres(connection, kept, high, first_day) if kept else {}
     report.days += len(kept)
     report.events += sum(contents.usage_count for contents in there.values())
     found = differences(there, here, kept) | {d: why for d, why in unreadable.items() if d in kept}
