@@ -31,6 +31,7 @@ CONCURRENTLY`` in the session of another ``migrate`` waits for that to go."""
 
 INSTALLATION = text(query("postgres/installation"))
 LOCK_HOLDERS = text(query("postgres/lock_holders"))
+SET_LOCK_TIMEOUT = text(query("postgres/set_lock_timeout"))
 
 logger = logging.getLogger(__name__)
 
@@ -141,8 +142,7 @@ def _wait(
 
 def _set_timeout(connection: Connection, value: str) -> str:
     """Sets how long statements of the transaction wait for a lock; returns what was set before."""
-    before: str = connection.execute(text("SELECT current_setting('lock_timeout')")).scalar_one()
-    connection.execute(text("SELECT set_config('lock_timeout', :value, true)"), {"value": value})
+    before: str = connection.execute(SET_LOCK_TIMEOUT, {"value": value}).scalar_one()
     return before
 
 
