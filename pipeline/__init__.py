@@ -30,15 +30,16 @@ The folders, in the order in which the data passes through them:
     The command line, ``prompt-stats``.
 
 Beside them: ``definitions`` (what Dagster loads), ``refresh`` (the steps in order, without Dagster),
-``repair`` (the steps again, after what can't be read was made anew),
-``reconcile`` (compares everything with what it was made from), ``retention`` (removes raw rows that the lake
-has), ``erasure`` (removes a person's events), ``rejected`` (events that could not be taken), ``coverage``
-(posts that no event is about), ``reading`` (what people ask of the published stats), ``export`` (a whole
-table as a file), ``formats`` (values as people read them), ``settings`` (the environment), ``errors`` (the
-error tree), ``days`` (which day an event belongs to), ``tables`` (the schema), ``schema`` (migrations),
-``database`` (connections), ``sessions`` (their settings), ``conninfo`` (their addresses), ``locks`` (who
-writes now), ``names`` (what the app calls its tables), ``files`` (who may read what we write), ``redaction``
-(texts without secrets), ``queries`` (the files of ``sql/``), ``embedded`` (the Postgres that starts by
-itself), ``seeding`` with ``data`` (the shipped prompts) and ``traffic`` and ``simulation`` (made-up events),
-``logs`` (the log as JSON), ``limits`` (how much of anything is taken).
+``repair`` (the steps again, after what can't be read was made anew), ``reconcile`` (compares everything
+with what it was made from), ``retention`` (removes raw rows that the lake has), ``erasure`` (removes a
+person's events), ``rejected`` (events that could not be taken), ``coverage`` (posts that no event is
+about), ``reading`` (what people ask of the published stats), ``prompt_keys`` (which prompt an id or a slug
+names), ``export`` (a whole table as a file), ``formats`` (values as people read them), ``settings`` (the
+environment), ``errors`` (the error tree), ``days`` (which day an event belongs to), ``tables`` (the
+schema), ``schema`` (migrations), ``database`` (connections), ``sessions`` (their settings), ``conninfo``
+(their addresses), ``locks`` (who writes now), ``names`` (what the app calls its tables), ``files`` (who may
+read what we write), ``redaction`` (texts without secrets), ``queries`` (the files of ``sql/``),
+``embedded`` (the Postgres that starts by itself), ``seeding`` with ``data`` (the shipped prompts) and
+``traffic`` and ``simulation`` (made-up events), ``logs`` (the log as JSON), ``limits`` (how much of
+anything is taken).
 """

@@ -8,7 +8,8 @@ The tree::
     │   ├── DatabaseUnavailableError   it does not answer now, or is a replica that is behind
     │   └── EmbeddedServerError   the embedded server can't be set up or started
     ├── InputError           what the caller gave can't be used: a file, a range, a prompt
-    │   └── NotFoundError    what the caller asked for does not exist
+    │   ├── NotFoundError    what the caller asked for does not exist
+    │   └── AmbiguousError   what the caller asked for may be one of several
     ├── NotificationError    a message could not be sent
     └── LakeError            the lake can't be read or written
         ├── LakeConflictError    another process wrote first: run the step again
@@ -64,6 +65,10 @@ class InputError(PromptStatsError):
 
 class NotFoundError(InputError):
     """What the caller asked for does not exist."""
+
+
+class AmbiguousError(InputError):
+    """What the caller asked for may be one of several."""
 
 
 class NotificationError(PromptStatsError):

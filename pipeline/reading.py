@@ -18,10 +18,11 @@ from pipeline.database import Database
 from pipeline.days import ONE_DAY
 from pipeline.errors import InputError, NotFoundError
 from pipeline.lake import source
+from pipeline.prompt_keys import NAMED_PROMPTS, askable, by_key, only_id
 from pipeline.queries import query
 
 TOP_PROMPTS = text(query("postgres/top_prompts"))
-PROMPT_BY_KEY = text(query("postgres/prompt_by_key"))
+PROMPT = text(query("postgres/prompt"))
 PROMPT_SCENES = text(query("postgres/prompt_scenes"))
 PROMPT_DAYS = text(query("postgres/prompt_days"))
 PROMPT_SLUGS = text(query("postgres/prompt_slugs"))
@@ -108,17 +109,22 @@ def prompt(database: Database, key: str) -> Answer:
     """One prompt by id or slug: its stats, ``scenes``, and the last 14 ``days``.
 
     :raises NotFoundError: there is no such prompt; the text suggests one that is spelt alike.
+    :raises AmbiguousError: it is the slug of several; the text lists their ids.
     """
     with database.engine.connect() as connection:
         latest = source.latest_refresh(connection)
-        found = connection.execute(PROMPT_BY_KEY, {"key": key}).mappings().one_or_none()
-        if found is None:
-            raise _unknown_prompt(connection, key)
+        # As the API has it: with the parameters of psycopg.
+        named = by_key(connection.exec_driver_sql(NAMED_PROMPTS, {"keys": askable([key])}))
+        try:
+            prompt_id = only_id(named, key)
+        except NotFoundError as error:
+            raise _with_a_hint(connection, key, error) from None
+        found = connection.execute(PROMPT, {"prompt_id": prompt_id}).mappings().one()
         return {
             **_freshness(latest),
             **found,
-            "scenes": _rows(connection, PROMPT_SCENES, {"prompt_id": found["id"]}),
-            "days": _rows(connection, PROMPT_DAYS, {**_last_days(latest), "prompt_id": found["id"]}),
+            "scenes": _rows(connection, PROMPT_SCENES, {"prompt_id": prompt_id}),
+            "days": _rows(connection, PROMPT_DAYS, {**_last_days(latest), "prompt_id": prompt_id}),
         }
 
 
@@ -222,10 +228,6 @@ def _rows(connection: Connection, statement: Any, values: Mapping[str, Any]) -> 
     return [dict(row) for row in connection.execute(statement, values).mappings()]
 
 
-def _unknown_prompt(connection: Connection, key: str) -> NotFoundError:
+def _with_a_hint(connection: Connection, key: str, error: NotFoundError) -> NotFoundError:
     alike = difflib.get_close_matches(key, connection.execute(PROMPT_SLUGS).scalars(), n=1)
-    return NotFoundError(
-        f"Looking for the prompt {key!r}",
-        "there is none with this id or slug",
-        f"Did you mean {alike[0]}" if alike else "List the prompts with: prompt-stats top",
-    )
+    return NotFoundError(error.attempted, error.wrong, f"Did you mean {alike[0]}") if alike else error

@@ -4,6 +4,8 @@
     Puts it together: routes, connections, errors.
 ``access``
     Who may do what: bearer tokens with scopes, or this machine alone.
+``addresses``
+    What a request's address names, read strictly.
 ``bodies``
     How large a request's body may be.
 ``headers``
@@ -16,6 +18,8 @@
     Errors as ``application/problem+json``.
 ``answers``
     What answers look like.
+``values``
+    What an app's columns hold, as JSON.
 ``reader``
     Reads the published stats, with as of when they are.
 ``prompts``

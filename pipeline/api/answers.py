@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 from sqlalchemy import Table
 
+from pipeline.names import APP_TABLES
 from pipeline.tracking.event import camel_case
 
 EXAMPLES: dict[str, object] = {
@@ -41,6 +43,10 @@ EXAMPLES: dict[str, object] = {
 }
 
 
+NEEDED = ("id", "name")
+"""What an app's ``prompts`` has to have in each row."""
+
+
 class Answer(BaseModel):
     """An object of an answer."""
 
@@ -54,6 +60,10 @@ class StatsAnswer(Answer):
         description="Every event committed before it is counted; null before the first refresh."
     )
     lag_seconds: float | None = Field(description="How long ago that is.", examples=[212.5])
+    notes: list[str] = Field(
+        default=[],
+        description="Which values are null though the database has one, and why; if any.",
+    )
 
 
 def model_of(
@@ -68,9 +78,12 @@ def model_of(
         if column.name in without:
             continue
         kind = column.type.python_type
-        kind = Any if kind in (dict, list) else kind
+        # Ids are of the app's type, and texts in JSON, whatever that is.
+        kind = {dict: Any, list: Any, uuid.UUID: str}.get(kind, kind)
+        # An app's own table may lack what ours has to have.
+        is_optional = column.nullable or (table.name in APP_TABLES and column.name not in NEEDED)
         fields[column.name] = (
-            kind | None if column.nullable else kind,
+            kind | None if is_optional else kind,
             Field(description=column.comment, examples=_examples(column.name)),
         )
     for field, (kind, meaning) in more.items():

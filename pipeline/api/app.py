@@ -12,6 +12,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from pipeline.api import alerts, connections, events, export, history, operation, overall, prompts, users
 from pipeline.api.access import PUBLIC, Access
+from pipeline.api.addresses import StrictAddresses
 from pipeline.api.bodies import BoundedBodies
 from pipeline.api.headers import SafeHeaders
 from pipeline.api.problems import PROBLEMS, Problem, answer_with_problems
@@ -77,6 +78,8 @@ def build_app(settings: Settings, database: Database) -> FastAPI:
         # Its scripts come from the internet, and the origin is that of the dashboard with its token.
         docs_url=None,
         redoc_url=None,
+        # Where they lead is made of the path, which may hold what no address may.
+        redirect_slashes=False,
     )
     app.state.writers = writers
     app.state.reader = reader
@@ -89,9 +92,10 @@ def build_app(settings: Settings, database: Database) -> FastAPI:
     app.add_middleware(BoundedBodies)
     app.add_middleware(Access, tokens=settings.api_tokens)
     app.add_middleware(operation.Measure, metrics=metrics)
+    app.add_middleware(StrictAddresses)
     app.add_middleware(SafeHeaders)
     answer_with_problems(app)
-    # The history first: /prompts/sparklines is no prompt's key.
+    # The history first: /prompts/sparklines is a prompt's key only where it has no parameter.
     for part in (history, prompts, overall, alerts, users, export, events, operation):
         app.include_router(part.router)
     add_dashboard(app)

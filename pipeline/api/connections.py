@@ -16,10 +16,11 @@ import psycopg
 from psycopg import AsyncConnection, IsolationLevel
 from psycopg.abc import RV, PQGen
 from psycopg.pq import TransactionStatus
-from psycopg.rows import DictRow, dict_row
+from psycopg.rows import DictRow
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
 from pipeline import sessions
+from pipeline.api.values import adapt, answer_row
 from pipeline.limits import ANSWER_SECONDS
 from pipeline.names import TableNames
 from pipeline.tracking.connection import ImpatientConnection
@@ -76,7 +77,7 @@ def readers(conninfo: str, names: TableNames) -> Readers:
     return AsyncConnectionPool(
         conninfo,
         connection_class=ReadingConnection,
-        kwargs={"row_factory": dict_row},
+        kwargs={"row_factory": answer_row},
         configure=partial(_configure, settings=sessions.settings_for(names, READING)),
         min_size=1,
         max_size=READERS,
@@ -151,6 +152,7 @@ def _left(deadline: float | None) -> float | None:
 
 
 async def _configure(connection: AsyncConnection[Any], settings: sessions.Settings) -> None:
+    adapt(connection.adapters)
     await sessions.configure_async(connection, settings)
     # Of transactions that are begun: behind a pooler no session can be relied on.
     await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)

@@ -12,10 +12,11 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import Field
 
+from pipeline.api.addresses import Key, Keys, asked_keys
 from pipeline.api.answers import Answer, StatsAnswer
 from pipeline.api.problems import Problem
-from pipeline.api.prompts import PROMPT_BY_KEY
-from pipeline.api.reader import Id, Key, Rows, Stats, answer, asked_keys, by_key, no_prompt, only
+from pipeline.api.prompts import PromptAnswer, prompt_named
+from pipeline.api.reader import Id, Rows, Stats, answer
 from pipeline.days import ONE_DAY, DayRange
 from pipeline.lake import prompt_partials, series
 from pipeline.queries import query
@@ -178,40 +179,31 @@ async def overview(
     return answer(request, found, body)
 
 
-@router.get("/prompts/sparklines", summary="Prompts day by day", response_model=SparklinesAnswer)
+@router.get(
+    "/prompts/sparklines", summary="Prompts day by day", response_model=SparklinesAnswer | PromptAnswer
+)
 async def sparklines(
     request: Request,
     stats: Stats,
-    ids: Annotated[
-        str,
-        Query(
-            description=f"Ids or slugs, separated by commas: {SPARKLINES_MAX} at most.",
-            examples=["portrait-selfie-casual,portrait-studio"],
-        ),
-    ],
+    ids: Keys = None,
     days: Annotated[
         int, Query(ge=2, le=SPARKLINES_MAX_DAYS, description="How many, up to that of `asOf` (UTC).")
     ] = 30,
 ) -> Response:
-    """How often each of several prompts was used on each of the last days."""
-    keys = asked_keys(ids, SPARKLINES_MAX)
-    pairs = [by_key(key) for key in keys]
+    """How often each of several prompts, 100 at most, was used on each of the last days.
+
+    Without `ids`: the prompt with the slug `sparklines`, as `GET /prompts/{key}` has it.
+    """
+    if ids is None:
+        return await prompt_named(request, stats, "sparklines")
+    prompt_ids = [str(each) for each in await stats.prompt_ids(asked_keys(ids, SPARKLINES_MAX))]
     last = await _last_day(stats, dt.UTC)
     first = last - (days - 1) * ONE_DAY
-    values = {
-        "ids": [pair["id"] for pair in pairs],
-        "slugs": [pair["slug"] for pair in pairs],
-        "from_day": first,
-        "to_day": last,
-    }
-    found = await stats.read((SPARKLINES, values))
-    for key, row in zip(keys, found[0], strict=True):
-        if row["prompt_id"] is None:
-            raise no_prompt(key)
+    found = await stats.read((SPARKLINES, {"prompt_ids": prompt_ids, "from_day": first, "to_day": last}))
     return answer(request, found, {"from": first, "to": last, "prompts": found[0]})
 
 
-@router.get("/prompts/{key}/series", summary="A prompt over time", response_model=SeriesAnswer)
+@router.get("/prompts/{key:segment}/series", summary="A prompt over time", response_model=SeriesAnswer)
 async def prompt_series(
     request: Request,
     stats: Stats,
@@ -229,13 +221,13 @@ async def prompt_series(
     """
     zone = _zone(timezone)
     days = _days(bucket, timezone, first, last or dt.datetime.now(zone).date())
-    found = await stats.read((PROMPT_BY_KEY, by_key(key)))
-    prompt_id = only(found[0], key)["id"]
+    prompt_id = await stats.prompt_id(key)
     if _is_published(bucket, timezone):
         values = {"prompt_id": prompt_id, "bucket": bucket.value, "from_day": days.first, "to_day": days.last}
         found = await stats.read((PROMPT_SERIES, values))
         rows = found[0]
     else:
+        found = await stats.read()
         counted = await run_in_threadpool(
             series.prompt_series,
             request.app.state.settings.lake,
@@ -250,7 +242,9 @@ async def prompt_series(
 
 
 @router.get(
-    "/prompts/{key}/scenes/series", summary="A prompt by scene over time", response_model=SceneSeriesAnswer
+    "/prompts/{key:segment}/scenes/series",
+    summary="A prompt by scene over time",
+    response_model=SceneSeriesAnswer,
 )
 async def scene_series(
     request: Request,
@@ -270,8 +264,8 @@ async def scene_series(
     """
     last = last or await _last_day(stats, dt.UTC)
     days = _days(bucket, UTC, first, last, PARTIALS_MAX_DAYS)
-    found = await stats.read((PROMPT_BY_KEY, by_key(key)))
-    prompt_id = str(only(found[0], key)["id"])
+    prompt_id = str(await stats.prompt_id(key))
+    found = await stats.read()
     counted = await run_in_threadpool(
         prompt_partials.scene_series, request.app.state.settings.lake, prompt_id, bucket.value, days, limit
     )

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
+import msgspec
 import psycopg
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -111,7 +112,7 @@ class Measure:
             await self._app(scope, receive, note)
         finally:
             # Paths as the routes have them: an id in each would be a series of its own.
-            route = getattr(scope.get("route"), "path", "none")
+            route = getattr(scope.get("route"), "path_format", "none")
             method = scope["method"] if scope["method"] in METHODS else "other"
             self._metrics.seconds.labels(route, method).observe(time.perf_counter() - start)
             self._metrics.answers.labels(route, method, str(status)).inc()
@@ -221,7 +222,7 @@ class _Published:
                     yield GaugeMetricFamily(name, meaning, value=row[column])
             for column, (name, meaning, label) in BY_KEY.items():
                 family = GaugeMetricFamily(name, meaning, labels=[label])
-                for key, value in (row[column] or {}).items():
+                for key, value in (msgspec.json.decode(row[column]) if row[column] else {}).items():
                     family.add_metric([key], value)
                 yield family
 

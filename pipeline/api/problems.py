@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect
 
 from pipeline.api.headers import SAFE_HEADERS
 from pipeline.database import Fault, fault_of
-from pipeline.errors import InputError, NotFoundError, PromptStatsError
+from pipeline.errors import AmbiguousError, InputError, NotFoundError, PromptStatsError
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ _DESCRIPTION = {
                 "type": "about:blank",
                 "title": "Not Found",
                 "status": 404,
-                "detail": "There is no prompt 'portait'; GET /prompts lists them",
+                "detail": "Looking for the prompt 'portait': there is none with this id or slug. …",
             },
         }
     }
@@ -56,6 +56,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         (401, "No known token."),
         (403, "The token may not do that."),
         (404, "There is no such thing."),
+        (409, "Several prompts have this slug; the detail lists their ids."),
         (413, "The body is too large."),
         (422, "A parameter can't be used."),
         (500, "A fault of the program."),
@@ -114,8 +115,13 @@ async def _of_parameters(_request: Request, error: RequestValidationError) -> JS
 
 
 async def _of_ours(_request: Request, error: PromptStatsError) -> JSONResponse:
-    if isinstance(error, InputError):
-        return problem(404 if isinstance(error, NotFoundError) else 400, str(error))
+    match error:
+        case NotFoundError():
+            return problem(404, str(error))
+        case AmbiguousError():
+            return problem(409, str(error))
+        case InputError():
+            return problem(400, str(error))
     logger.error("%s", error)
     return problem(503, "The stats can't be read now; the log says why", {"Retry-After": str(RETRY_SECONDS)})
 

@@ -11,14 +11,16 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import Field
 
 from pipeline import tables
+from pipeline.api.addresses import STORABLE, Key, Keys, asked_keys
 from pipeline.api.answers import Answer, StatsAnswer, model_of
 from pipeline.api.problems import Problem
-from pipeline.api.reader import Id, Key, Stats, answer, asked_keys, by_key, no_prompt, only
+from pipeline.api.reader import Id, Stats, answer, only
 from pipeline.days import ONE_DAY
+from pipeline.errors import NotFoundError
 from pipeline.lake import prompt_partials
 from pipeline.queries import query
 
-PROMPT_BY_KEY = query("api/prompt_by_key")
+PROMPT = query("api/prompt")
 PROMPT_STATS = query("api/prompt_stats")
 MOST_USED_PROMPTS = query("api/most_used_prompts")
 RANKED_PROMPTS = query("api/ranked_prompts")
@@ -36,7 +38,7 @@ COMPARED_MAX = 20
 router = APIRouter(tags=["prompts"])
 
 Limit = Annotated[int, Query(ge=1, le=200, description="How many, at most.")]
-Text = Annotated[str | None, Query(pattern=r"^[^\x00]*$")]
+Text = Annotated[str | None, Query(pattern=STORABLE)]
 
 
 class By(StrEnum):
@@ -194,7 +196,7 @@ async def list_prompts(
     tag: Text = None,
     search: Annotated[Text, Query(description="Part of the name, slug, description or template.")] = None,
     active: Annotated[bool | None, Query(description="Only active ones, or only the others.")] = True,
-    user_id: Annotated[str | None, Query(alias="userId", description="Whose favourites come first.")] = None,
+    user_id: Annotated[Text, Query(alias="userId", description="Whose favourites come first.")] = None,
     limit: Limit = 50,
     offset: Annotated[int, Query(ge=0, le=100_000)] = 0,
 ) -> Response:
@@ -232,6 +234,113 @@ async def top_used(request: Request, stats: Stats, limit: Limit = 10) -> Respons
     return answer(request, found, found[0])
 
 
+@router.get("/prompts/compare", summary="Compare prompts", response_model=CompareAnswer | PromptAnswer)
+async def compare(
+    request: Request,
+    stats: Stats,
+    ids: Keys = None,
+) -> Response:
+    """The stats of several prompts, 20 at most, beside each other.
+
+    Without `ids`: the prompt with the slug `compare`, as `GET /prompts/{key}` has it.
+    """
+    if ids is None:
+        return await prompt_named(request, stats, "compare")
+    prompt_ids = await stats.prompt_ids(asked_keys(ids, COMPARED_MAX))
+    found = await stats.read(*((PROMPT_STATS, {"prompt_id": prompt_id}) for prompt_id in prompt_ids))
+    return answer(request, found, {"prompts": [row for rows in found.results for row in rows]})
+
+
+@router.get("/prompts/{key:segment}", summary="One prompt", response_model=PromptAnswer)
+async def prompt(request: Request, stats: Stats, key: Key) -> Response:
+    """The prompt as the app has it, with its counters."""
+    found = await stats.read((PROMPT, {"prompt_id": await stats.prompt_id(key)}))
+    return answer(request, found, {"prompt": only(found[0], key)})
+
+
+@router.get("/prompts/{key:segment}/stats", summary="The stats of a prompt", response_model=PromptStats)
+async def prompt_stats(request: Request, stats: Stats, key: Key) -> Response:
+    """Counts, success rate with its interval, times, users, and how use has changed."""
+    found = await stats.read((PROMPT_STATS, {"prompt_id": await stats.prompt_id(key)}))
+    return answer(request, found, only(found[0], key))
+
+
+@router.get("/prompts/{key:segment}/scenes", summary="A prompt by scene", response_model=ScenesAnswer)
+async def prompt_scenes(request: Request, stats: Stats, key: Key) -> Response:
+    """How the prompt did in each scene, the most used first."""
+    return await _by_value(request, stats, key, "scenes")
+
+
+@router.get(
+    "/prompts/{key:segment}/environments",
+    summary="A prompt by environment",
+    response_model=EnvironmentsAnswer,
+)
+async def prompt_environments(request: Request, stats: Stats, key: Key) -> Response:
+    """How the prompt did in each environment, the most used first."""
+    return await _by_value(request, stats, key, "environments")
+
+
+@router.get("/prompts/{key:segment}/outfits", summary="A prompt by outfit", response_model=OutfitsAnswer)
+async def prompt_outfits(request: Request, stats: Stats, key: Key) -> Response:
+    """How the prompt did with each outfit, the most used first."""
+    return await _by_value(request, stats, key, "outfits")
+
+
+@router.get("/prompts/{key:segment}/errors", summary="A prompt's errors", response_model=ErrorsAnswer)
+async def prompt_errors(request: Request, stats: Stats, key: Key, limit: Limit = 50) -> Response:
+    """What went wrong, by kind, the most frequent first."""
+    wanted = {"prompt_id": await stats.prompt_id(key), "limit": limit}
+    found = await stats.read((PROMPT_ERRORS, wanted))
+    return answer(request, found, {"errors": found[0]})
+
+
+@router.get(
+    "/prompts/{key:segment}/errors/{by}",
+    summary="A prompt's errors by value",
+    response_model=ValueErrorsAnswer,
+)
+async def prompt_value_errors(
+    request: Request, stats: Stats, key: Key, by: By, limit: Limit = 50
+) -> Response:
+    """What went wrong in which scene, environment or outfit, by kind, the most frequent first.
+
+    Counted once a day, as of `valueStatsAsOf`.
+    """
+    prompt_id = await stats.prompt_id(key)
+    wanted = {"prompt_id": prompt_id, "dimension": by.removesuffix("s"), "limit": limit}
+    found = await stats.read((PROMPT_VALUE_ERRORS, wanted))
+    body = {"value_stats_as_of": found.freshness["value_stats_as_of"], "errors": found[0]}
+    return answer(request, found, body)
+
+
+@router.get("/prompts/{key:segment}/times", summary="How long a prompt takes", response_model=TimesAnswer)
+async def prompt_times(request: Request, stats: Stats, key: Key) -> Response:
+    """How many of its events took how long: a histogram whose buckets end 4 % above where they begin.
+
+    Of all days, and only buckets with use, the shortest first. Counted from the lake, so it may hold later
+    events than `asOf` says. Percentiles are in `/prompts/{key}/stats`.
+    """
+    prompt_id = str(await stats.prompt_id(key))
+    found = await stats.read()
+    times = await run_in_threadpool(
+        prompt_partials.generation_times, request.app.state.settings.lake, prompt_id
+    )
+    return answer(request, found, {"times": times.to_dicts()})
+
+
+async def prompt_named(request: Request, stats: Stats, name: str) -> Response:
+    """The prompt whose slug is the name of a question about several.
+
+    :raises Problem: 422, there is none, so the question was meant.
+    """
+    try:
+        return await prompt(request, stats, name)
+    except NotFoundError:
+        raise Problem(422, "ids is missing: give ids or slugs, separated by commas") from None
+
+
+# Last: /prompts/top/stats and its like are those of the prompt with the slug top.
 @router.get("/prompts/top/{ranking}", summary="Rank prompts", response_model=RankingAnswer)
 async def top(
     request: Request,
@@ -272,108 +381,9 @@ async def top(
     return answer(request, found, {"prompts": found[0]})
 
 
-@router.get("/prompts/compare", summary="Compare prompts", response_model=CompareAnswer)
-async def compare(
-    request: Request,
-    stats: Stats,
-    ids: Annotated[
-        str,
-        Query(
-            description=f"Ids or slugs, separated by commas: {COMPARED_MAX} at most.",
-            examples=["portrait-selfie-casual,portrait-studio"],
-        ),
-    ],
-) -> Response:
-    """The stats of several prompts beside each other."""
-    keys = asked_keys(ids, COMPARED_MAX)
-    found = await stats.read(*((PROMPT_STATS, by_key(key)) for key in keys))
-    for key, rows in zip(keys, found.results, strict=True):
-        if not rows:
-            raise no_prompt(key)
-    return answer(request, found, {"prompts": [rows[0] for rows in found.results]})
-
-
-@router.get("/prompts/{key}", summary="One prompt", response_model=PromptAnswer)
-async def prompt(request: Request, stats: Stats, key: Key) -> Response:
-    """The prompt as the app has it, with its counters."""
-    found = await stats.read((PROMPT_BY_KEY, by_key(key)))
-    return answer(request, found, {"prompt": only(found[0], key)})
-
-
-@router.get("/prompts/{key}/stats", summary="The stats of a prompt", response_model=PromptStats)
-async def prompt_stats(request: Request, stats: Stats, key: Key) -> Response:
-    """Counts, success rate with its interval, times, users, and how use has changed."""
-    found = await stats.read((PROMPT_STATS, by_key(key)))
-    return answer(request, found, only(found[0], key))
-
-
-@router.get("/prompts/{key}/scenes", summary="A prompt by scene", response_model=ScenesAnswer)
-async def prompt_scenes(request: Request, stats: Stats, key: Key) -> Response:
-    """How the prompt did in each scene, the most used first."""
-    return await _by_value(request, stats, key, "scenes")
-
-
-@router.get(
-    "/prompts/{key}/environments", summary="A prompt by environment", response_model=EnvironmentsAnswer
-)
-async def prompt_environments(request: Request, stats: Stats, key: Key) -> Response:
-    """How the prompt did in each environment, the most used first."""
-    return await _by_value(request, stats, key, "environments")
-
-
-@router.get("/prompts/{key}/outfits", summary="A prompt by outfit", response_model=OutfitsAnswer)
-async def prompt_outfits(request: Request, stats: Stats, key: Key) -> Response:
-    """How the prompt did with each outfit, the most used first."""
-    return await _by_value(request, stats, key, "outfits")
-
-
-@router.get("/prompts/{key}/errors", summary="A prompt's errors", response_model=ErrorsAnswer)
-async def prompt_errors(request: Request, stats: Stats, key: Key, limit: Limit = 50) -> Response:
-    """What went wrong, by kind, the most frequent first."""
-    values = by_key(key)
-    found = await stats.read((PROMPT_BY_KEY, values), (PROMPT_ERRORS, {**values, "limit": limit}))
-    only(found[0], key)
-    return answer(request, found, {"errors": found[1]})
-
-
-@router.get(
-    "/prompts/{key}/errors/{by}", summary="A prompt's errors by value", response_model=ValueErrorsAnswer
-)
-async def prompt_value_errors(
-    request: Request, stats: Stats, key: Key, by: By, limit: Limit = 50
-) -> Response:
-    """What went wrong in which scene, environment or outfit, by kind, the most frequent first.
-
-    Counted once a day, as of `valueStatsAsOf`.
-    """
-    values = by_key(key)
-    wanted = {**values, "dimension": by.removesuffix("s"), "limit": limit}
-    found = await stats.read((PROMPT_BY_KEY, values), (PROMPT_VALUE_ERRORS, wanted))
-    only(found[0], key)
-    body = {"value_stats_as_of": found.freshness["value_stats_as_of"], "errors": found[1]}
-    return answer(request, found, body)
-
-
-@router.get("/prompts/{key}/times", summary="How long a prompt takes", response_model=TimesAnswer)
-async def prompt_times(request: Request, stats: Stats, key: Key) -> Response:
-    """How many of its events took how long: a histogram whose buckets end 4 % above where they begin.
-
-    Of all days, and only buckets with use, the shortest first. Counted from the lake, so it may hold later
-    events than `asOf` says. Percentiles are in `/prompts/{key}/stats`.
-    """
-    found = await stats.read((PROMPT_BY_KEY, by_key(key)))
-    prompt_id = str(only(found[0], key)["id"])
-    times = await run_in_threadpool(
-        prompt_partials.generation_times, request.app.state.settings.lake, prompt_id
-    )
-    return answer(request, found, {"times": times.to_dicts()})
-
-
 async def _by_value(request: Request, stats: Stats, key: str, name: str) -> Response:
-    values = by_key(key)
-    found = await stats.read((PROMPT_BY_KEY, values), (BY_VALUE[name], values))
-    only(found[0], key)
-    for row in found[1]:
+    found = await stats.read((BY_VALUE[name], {"prompt_id": await stats.prompt_id(key)}))
+    for row in found[0]:
         del row["prompt_id"]
-    body = {"value_stats_as_of": found.freshness["value_stats_as_of"], name: found[1]}
+    body = {"value_stats_as_of": found.freshness["value_stats_as_of"], name: found[0]}
     return answer(request, found, body)

@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import hashlib
-import uuid
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import Depends, Path, Request, Response
+from fastapi import Depends, Request, Response
 from psycopg.rows import DictRow
 from pydantic import Field
 
 from pipeline import sessions
 from pipeline.api.answers import in_camel_case
 from pipeline.api.connections import ReadingConnection, read, readers
-from pipeline.api.problems import Problem
+from pipeline.api.values import Unheld, unheld
 from pipeline.names import TableNames
+from pipeline.prompt_keys import NAMED_PROMPTS, askable, by_key, no_prompt, only_id
 from pipeline.queries import query
 
 FRESHNESS = query("api/freshness")
 
+NOTES_MAX = 20
+"""Of an answer."""
+
 Rows = list[dict[str, Any]]
-Query = tuple[str, Mapping[str, Any]]
+Question = tuple[str, Mapping[str, Any]]
 
 
 class Found:
@@ -53,34 +57,54 @@ class Reader:
         """Closes the connections."""
         await self._pool.close()
 
-    async def read(self, *queries: Query) -> Found:
+    async def read(self, *queries: Question) -> Found:
         """The rows of each query, and as of when they are; those of several are from one snapshot.
 
         :raises psycopg.Error: the database does not answer, or not in time.
         """
-        return await read(self._pool, partial(_read, queries))
+        # How fresh comes first: a publish in between makes one query's rows newer than they say, never
+        # older. A transaction for it would take longer than both.
+        results = await read(
+            self._pool, partial(_read, [(FRESHNESS, {}), *queries], is_one=len(queries) <= 1)
+        )
+        return Found(results[0][0], results[1:])
+
+    async def prompt_ids(self, keys: Sequence[str]) -> list[Any]:
+        """The ids of the prompts that these ids or slugs name, in their order.
+
+        :raises NotFoundError: one names no prompt.
+        :raises AmbiguousError: one is the slug of several.
+        :raises psycopg.Error: the database does not answer, or not in time.
+        """
+        question = (NAMED_PROMPTS, {"keys": askable(keys)})
+        [rows] = await read(self._pool, partial(_read, [question], is_one=True))
+        named = by_key([(row["key"], row["id"]) for row in rows])
+        return [only_id(named, key) for key in keys]
+
+    async def prompt_id(self, key: str) -> Any:
+        """The same of one prompt."""
+        return (await self.prompt_ids([key]))[0]
 
 
-async def _read(queries: Sequence[Query], connection: ReadingConnection) -> Found:
+async def _read(questions: Sequence[Question], connection: ReadingConnection, *, is_one: bool) -> list[Rows]:
+    """The rows of each; of one snapshot, unless it is but one that matters."""
     is_shared = sessions.is_shared(connection)
     async with AsyncExitStack() as stack:
-        if len(queries) > 1 or is_shared:
+        if not is_one or is_shared:
             pipeline = await stack.enter_async_context(connection.pipeline())
             await stack.enter_async_context(connection.transaction())
             if is_shared:
                 await sessions.set_locally_async(connection)
                 # The server tells the driver of formats when a pipeline is synced.
                 await pipeline.sync()
-        # How fresh comes first: a publish in between makes one query's rows newer than they say, never
-        # older. A transaction for it would take longer than both.
-        cursors = [await connection.execute(FRESHNESS)]
-        cursors += [await connection.execute(*each) for each in queries]
-        results = [await cursor.fetchall() for cursor in cursors]
-        return Found(results[0][0], results[1:])
+        cursors = [await connection.execute(*each) for each in questions]
+        return [await cursor.fetchall() for cursor in cursors]
 
 
 def answer(request: Request, found: Found, body: Mapping[str, object] | Rows) -> Response:
     """The answer, or 304 if the asker has it already. As of when it is stands in its headers too.
+
+    A time that programs don't hold is null, as its ``notes`` say; of bare rows a header has their number.
 
     ``body`` is what it holds by name, where a value may be a row or rows of the database, or it is rows
     alone; their names are spelt as the app spells them. The ETag is that of the content but for
@@ -92,7 +116,14 @@ def answer(request: Request, found: Found, body: Mapping[str, object] | Rows) ->
         if isinstance(body, Mapping)
         else _spelt(body)
     )
-    encoded = msgspec.json.encode([found.freshness["refresh_id"], content])
+    missing: list[Unheld] = []
+
+    def as_null(value: object) -> None:
+        if not isinstance(value, Unheld):
+            raise TypeError(f"no JSON for {type(value).__name__}")
+        missing.append(value)
+
+    encoded = msgspec.json.encode([found.freshness["refresh_id"], content], enc_hook=as_null)
     tag = f'W/"{hashlib.blake2b(encoded, digest_size=8).hexdigest()}"'
     headers = {"ETag": tag, "Cache-Control": "private, no-cache", "Vary": "Authorization"}
     if as_of:
@@ -100,8 +131,22 @@ def answer(request: Request, found: Found, body: Mapping[str, object] | Rows) ->
     known = {each.strip() for each in request.headers.get("if-none-match", "").split(",")}
     if tag in known or "*" in known:
         return Response(status_code=304, headers=headers)
-    whole = {**content, "lagSeconds": lag_seconds} if isinstance(content, dict) else content
-    return Response(msgspec.json.encode(whole), media_type="application/json", headers=headers)
+    notes = _notes(content) if missing else []
+    if isinstance(content, dict):
+        content = {**content, "lagSeconds": lag_seconds, **({"notes": notes} if notes else {})}
+    elif notes:
+        headers["Stats-Notes"] = str(len(notes))
+    whole = msgspec.json.encode(content, enc_hook=as_null)
+    return Response(whole, media_type="application/json", headers=headers)
+
+
+def _notes(content: object) -> list[str]:
+    """What is null in an answer though the database has a value."""
+    counts = Counter(unheld(content))
+    return [
+        f"{name} is null {count} times for {printed}, which is beyond the times that programs hold"
+        for (name, printed), count in counts.most_common(NOTES_MAX)
+    ]
 
 
 def _spelt(value: object) -> object:
@@ -121,58 +166,13 @@ async def of_request(request: Request) -> Reader:
 
 Stats = Annotated[Reader, Depends(of_request)]
 
-Id = Annotated[str | int, Field(description="As the app has it: a UUID, another text, or a number.")]
-
-UserId = Annotated[str, Path(description="The user's id.", min_length=1)]
-
-Key = Annotated[
-    str,
-    Path(
-        description="The prompt's id or slug.",
-        min_length=1,
-        examples=["portrait-selfie-casual"],
-    ),
-]
-
-
-def by_key(key: str) -> dict[str, Any]:
-    """The parameters ``id`` and ``slug`` for a prompt's id or slug.
-
-    :raises Problem: no prompt can have it.
-    """
-    if "\0" in key:
-        raise no_prompt(key)
-    return {"id": as_text(key), "slug": key}
-
-
-def as_text(key: str) -> str:
-    """An id as the database writes it: UUIDs have several spellings."""
-    try:
-        return str(uuid.UUID(key))
-    except ValueError:
-        return key
-
-
-def no_prompt(key: str) -> Problem:
-    """The answer about a prompt that is not there."""
-    return Problem(404, f"There is no prompt {key!r}; GET /prompts lists them")
-
-
-def asked_keys(ids: str, longest: int) -> list[str]:
-    """The ids or slugs of a list that is separated by commas.
-
-    :raises Problem: 422, there are none, or too many.
-    """
-    keys = [key.strip() for key in ids.split(",") if key.strip()]
-    if not 1 <= len(keys) <= longest:
-        raise Problem(422, f"Give 1 to {longest} ids or slugs, not {len(keys)}")
-    return keys
+Id = Annotated[str, Field(description="As the app has it; a number as a string too.")]
 
 
 def only(rows: Rows, key: str) -> dict[str, Any]:
-    """The row of a prompt; an id goes before another prompt's slug that looks like it.
+    """The row of a prompt.
 
-    :raises Problem: 404, there is none.
+    :raises NotFoundError: there is none, any more.
     """
     if not rows:
         raise no_prompt(key)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Query, Request, Response
@@ -10,10 +12,14 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import Field
 
 from pipeline import sessions
+from pipeline.api.addresses import Key, UserId
 from pipeline.api.answers import Answer, StatsAnswer
+from pipeline.api.connections import WritingConnection as Connection
 from pipeline.api.connections import write
-from pipeline.api.reader import Id, Key, Stats, UserId, answer, as_text, by_key, no_prompt
+from pipeline.api.reader import Id, Stats, answer
+from pipeline.errors import NotFoundError
 from pipeline.limits import FAVORITES_MAX
+from pipeline.prompt_keys import NAMED_PROMPTS, Named, askable, by_key, only_id
 from pipeline.queries import query
 
 USER_PROMPTS = query("api/user_prompts")
@@ -49,7 +55,7 @@ class UserPromptsAnswer(StatsAnswer):
 
 
 @router.get(
-    "/users/{user_id}/prompts",
+    "/users/{user_id:segment}/prompts",
     summary="A user's prompts",
     response_model=UserPromptsAnswer,
 )
@@ -68,39 +74,69 @@ async def user_prompts(
     return answer(request, found, body)
 
 
-@router.put("/users/{user_id}/favorites/{key}", summary="Add a favourite", status_code=204)
+@router.put("/users/{user_id:segment}/favorites/{key:segment}", summary="Add a favourite", status_code=204)
 async def add_favorite(request: Request, user_id: UserId, key: Key) -> None:
     """Makes the prompt the last of the user's favourites; one that is there already stays where it is."""
-    if not await _run(request, ADD_FAVORITE, {"user_id": user_id, **by_key(key)}):
-        raise no_prompt(key)
+
+    def add(connection: Connection) -> None:
+        prompt_id = only_id(_named(connection, [key]), key)
+        row = connection.execute(ADD_FAVORITE, {"user_id": user_id, "prompt_id": prompt_id}).fetchone()
+        if not row or not row[0]:
+            raise NotFoundError(
+                f"Making the prompt {key!r} a favourite", "it is deleted", "Name one that GET /prompts lists"
+            )
+
+    await _write(request, add)
 
 
-@router.delete("/users/{user_id}/favorites/{key}", summary="Remove a favourite", status_code=204)
+@router.delete(
+    "/users/{user_id:segment}/favorites/{key:segment}", summary="Remove a favourite", status_code=204
+)
 async def remove_favorite(request: Request, user_id: UserId, key: Key) -> None:
     """Takes the prompt from the user's favourites; one that was none stays none."""
-    await _run(request, REMOVE_FAVORITE, {"user_id": user_id, **by_key(key)})
+
+    def remove(connection: Connection) -> None:
+        with suppress(NotFoundError):
+            prompt_id = only_id(_named(connection, [key]), key)
+            connection.execute(REMOVE_FAVORITE, {"user_id": user_id, "prompt_id": prompt_id})
+
+    await _write(request, remove)
 
 
-@router.put("/users/{user_id}/favorites", summary="Order the favourites", status_code=204)
+@router.put("/users/{user_id:segment}/favorites", summary="Order the favourites", status_code=204)
 async def order_favorites(
     request: Request,
     user_id: UserId,
-    prompt_ids: Annotated[
-        list[str], Body(alias="promptIds", embed=True, min_length=1, max_length=FAVORITES_MAX)
+    keys: Annotated[
+        list[str],
+        Body(
+            alias="promptIds",
+            description="Ids or slugs. What names no prompt is left out.",
+            embed=True,
+            min_length=1,
+            max_length=FAVORITES_MAX,
+        ),
     ],
 ) -> None:
     """Puts the user's favourites into this order; those that are not named follow, as they were."""
-    await _run(
-        request, ORDER_FAVORITES, {"user_id": user_id, "prompt_ids": [as_text(each) for each in prompt_ids]}
-    )
+
+    def order(connection: Connection) -> None:
+        named = _named(connection, keys)
+        prompt_ids = [str(only_id(named, key)) for key in keys if key in named]
+        connection.execute(ORDER_FAVORITES, {"user_id": user_id, "prompt_ids": prompt_ids})
+
+    await _write(request, order)
 
 
-async def _run(request: Request, statement: str, values: dict[str, object]) -> bool:
-    """Runs a statement that writes; its answer, true if it has none."""
+def _named(connection: Connection, keys: Sequence[str]) -> Named:
+    return by_key(connection.execute(NAMED_PROMPTS, {"keys": askable(keys)}))
 
-    def run() -> bool:
-        # Each of them leaves behind the same, however often it is run.
-        row = write(request.app.state.writers, lambda connection: sessions.run(connection, statement, values))
-        return row is None or bool(row[0])
 
-    return await run_in_threadpool(run)
+async def _write(request: Request, work: Callable[[Connection], None]) -> None:
+    """Has a connection that writes do some work, which leaves behind the same however often it is done."""
+
+    def run(connection: Connection) -> None:
+        with sessions.transaction(connection):
+            work(connection)
+
+    await run_in_threadpool(write, request.app.state.writers, run)

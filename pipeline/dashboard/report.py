@@ -166,6 +166,7 @@ async def _get(app: ASGIApp, address: str) -> tuple[int, Any]:
         "scheme": "http",
         "method": "GET",
         "path": unquote(path),
+        "raw_path": path.encode(),
         "query_string": parameters.encode(),
         "headers": [(b"host", b"localhost")],
     }

@@ -1,10 +1,10 @@
--- Purpose: makes a prompt the last of a user's favourites; answers whether there is such a prompt.
+-- Purpose: makes a prompt the last of a user's favourites; answers whether there is such a living prompt.
 -- Grain:   one row.
 -- Time:    created_at, now.
 WITH prompt AS (
     SELECT id
     FROM prompts
-    WHERE (id::text = %(id)s OR slug = %(slug)s) AND deleted_at IS NULL
+    WHERE id = %(prompt_id)s AND deleted_at IS NULL
 ),
 
 added AS (

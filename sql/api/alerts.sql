@@ -3,6 +3,7 @@
 -- Time:    recovered_at within the last :days days, or none.
 SELECT
     alerts.*,
+    alerts.prompt_id::text AS prompt_id,
     prompts.name AS prompt_name
 FROM stats_alerts AS alerts
 LEFT JOIN prompts ON prompts.id = alerts.prompt_id

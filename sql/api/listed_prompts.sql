@@ -1,8 +1,8 @@
 -- Purpose: prompts filtered and searched; a user's favourites first, in the user's order, then the most used.
 -- Grain:   one row a prompt that is not deleted.
 -- Time:    stats_as_of, of the counters.
--- The counters come twice: after those of prompts, which may be left alone, those of prompt_stats. A row by name
--- has the last.
+-- Some columns come twice, and a row by name has the last: after the counters of prompts, which may be left alone,
+-- those of prompt_stats; and ids as texts, since JSON has no numbers as large as an app's may be.
 WITH page AS (
     -- Sorted by themselves: whole prompts are wide.
     SELECT
@@ -41,6 +41,8 @@ WITH page AS (
 
 SELECT
     prompt.*,
+    prompt.id::text AS id,
+    prompt.created_by::text AS created_by,
     coalesce(stats.usage_count, 0)    AS usage_count,
     coalesce(stats.success_count, 0)  AS success_count,
     coalesce(stats.failure_count, 0)  AS failure_count,

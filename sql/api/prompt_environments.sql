@@ -15,11 +15,10 @@ SELECT
     counted.usage_count_previous_7d,
     counted.usage_count_previous_30d
 FROM prompt_environment_stats AS stats
-INNER JOIN prompts AS prompt ON prompt.id = stats.prompt_id
 LEFT JOIN prompt_value_stats AS counted
     ON
         counted.prompt_id = stats.prompt_id
         AND counted.dimension = 'environment'
         AND counted.value IS NOT DISTINCT FROM stats.environment
-WHERE prompt.id::text = %(id)s OR prompt.slug = %(slug)s
+WHERE stats.prompt_id = %(prompt_id)s
 ORDER BY stats.usage_count DESC, stats.environment

@@ -6,7 +6,6 @@ SELECT
     stats.error_count,
     stats.last_seen_at
 FROM prompt_error_stats AS stats
-INNER JOIN prompts AS prompt ON prompt.id = stats.prompt_id
-WHERE prompt.id::text = %(id)s OR prompt.slug = %(slug)s
+WHERE stats.prompt_id = %(prompt_id)s
 ORDER BY stats.error_count DESC, stats.error_kind
 LIMIT %(limit)s

@@ -1,9 +1,9 @@
--- Purpose: the stats of one prompt, by id or slug.
+-- Purpose: the stats of one prompt.
 -- Grain:   one row, or none where there is no such prompt.
 -- Time:    stats_as_of.
 -- success_rate is 0 for a prompt that was never used, as the app has it.
 SELECT
-    prompt.id                                   AS prompt_id,
+    prompt.id::text                             AS prompt_id,
     coalesce(stats.usage_count, 0)              AS total_usage,
     coalesce(stats.success_count, 0)            AS success_count,
     coalesce(stats.failure_count, 0)            AS failure_count,
@@ -30,4 +30,4 @@ SELECT
     coalesce(stats.usage_count_previous_30d, 0) AS usage_count_previous_30d
 FROM prompts AS prompt
 LEFT JOIN prompt_stats AS stats ON stats.prompt_id = prompt.id
-WHERE prompt.id::text = %(id)s OR prompt.slug = %(slug)s
+WHERE prompt.id = %(prompt_id)s

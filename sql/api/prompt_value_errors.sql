@@ -7,7 +7,6 @@ SELECT
     stats.error_count,
     stats.last_seen_at
 FROM prompt_value_error_stats AS stats
-INNER JOIN prompts AS prompt ON prompt.id = stats.prompt_id
-WHERE (prompt.id::text = %(id)s OR prompt.slug = %(slug)s) AND stats.dimension = %(dimension)s
+WHERE stats.prompt_id = %(prompt_id)s AND stats.dimension = %(dimension)s
 ORDER BY stats.error_count DESC, stats.value, stats.error_kind
 LIMIT %(limit)s

@@ -78,7 +78,7 @@ scored AS (
 )
 
 SELECT
-    prompt.id                                                            AS prompt_id,
+    prompt.id::text                                                      AS prompt_id,
     prompt.slug,
     prompt.name,
     prompt.category,

@@ -2,8 +2,4 @@
 -- Grain:   one row a favourite.
 -- Time:    none.
 DELETE FROM prompt_favorites
-USING prompts AS prompt
-WHERE
-    prompt_favorites.prompt_id = prompt.id
-    AND prompt_favorites.user_id = %(user_id)s
-    AND (prompt.id::text = %(id)s OR prompt.slug = %(slug)s)
+WHERE prompt_id = %(prompt_id)s AND user_id = %(user_id)s

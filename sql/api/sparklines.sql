@@ -1,18 +1,12 @@
 -- Purpose: usage of some prompts day by day, days without use included.
--- Grain:   one row a pair of :ids and :slugs, in their order; prompt_id NULL where there is no such prompt.
+-- Grain:   one row per id of :prompt_ids, in their order.
 -- Time:    day (UTC), from :from_day to :to_day, both included.
 WITH asked AS (
     SELECT
-        pair.place,
+        given.place,
         prompt.id AS prompt_id
-    FROM unnest(CAST(%(ids)s AS text []), CAST(%(slugs)s AS text [])) WITH ORDINALITY AS pair (id, slug, place)
-    LEFT JOIN LATERAL (
-        SELECT id
-        FROM prompts
-        WHERE id::text = pair.id OR slug = pair.slug
-        ORDER BY id::text = pair.id DESC
-        LIMIT 1
-    ) AS prompt ON true
+    FROM unnest(CAST(%(prompt_ids)s AS text [])) WITH ORDINALITY AS given (id, place)
+    INNER JOIN prompts AS prompt ON prompt.id::text = given.id
 ),
 
 used AS (
@@ -27,7 +21,7 @@ used AS (
 )
 
 SELECT
-    asked.prompt_id,
+    asked.prompt_id::text AS prompt_id,
     array_agg(coalesce(used.usage_count, 0) ORDER BY calendar.day) AS usage_counts
 FROM asked
 CROSS JOIN generate_series(

@@ -17,7 +17,7 @@ used AS (
 )
 
 SELECT
-    prompt.id                         AS prompt_id,
+    prompt.id::text                   AS prompt_id,
     prompt.slug,
     prompt.name,
     prompt.category,

@@ -2,7 +2,7 @@
 -- Grain:   one row a prompt that is active and not deleted; most used first, then most successes.
 -- Time:    stats_as_of. A prompt that is younger comes with the next refresh.
 SELECT
-    prompt.id,
+    prompt.id::text AS id,
     prompt.slug,
     prompt.name,
     prompt.category,

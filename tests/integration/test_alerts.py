@@ -121,7 +121,10 @@ def execute(database: Database, statement: str) -> None:
 
 
 def raised(done: Evaluation) -> set[tuple[Any, ...]]:
-    return {(alert["rule"], alert["scope"], alert["prompt_id"], alert["scene"]) for alert in done.alerts}
+    return {
+        (alert["rule"], alert["scope"], alert["prompt_id"] and uuid.UUID(alert["prompt_id"]), alert["scene"])
+        for alert in done.alerts
+    }
 
 
 EXPECTED = {

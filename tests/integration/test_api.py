@@ -296,7 +296,7 @@ def test_what_is_not_there_is_said(client: httpx.Client, path: str) -> None:
         answer = client.get(f"/prompts/{key}{path}")
         assert answer.status_code == 404
         assert answer.headers["content-type"] == "application/problem+json"
-        assert "GET /prompts lists them" in answer.json()["detail"]
+        assert "GET /prompts" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize(
@@ -390,7 +390,7 @@ def test_a_database_that_is_gone_is_an_outage(database: Database) -> None:
         assert client.get("/health").status_code == 200
         with psycopg.connect(database.conninfo, autocommit=True) as operator:
             operator.execute("ALTER TABLE prompt_stats RENAME TO elsewhere")
-        answer = client.get("/prompts/portrait/stats")
+        answer = client.get("/prompts/top/used")
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
         assert "elsewhere" not in answer.text
         with psycopg.connect(database.conninfo, autocommit=True) as operator:

@@ -1,10 +1,12 @@
--- Purpose: a prompt as the app has it, by id or slug.
+-- Purpose: a prompt as the app has it.
 -- Grain:   one row, or none.
 -- Time:    stats_as_of, of the counters.
--- The counters come twice: after those of prompts, which may be left alone, those of prompt_stats. A row by name
--- has the last.
+-- Some columns come twice, and a row by name has the last: after the counters of prompts, which may be left alone,
+-- those of prompt_stats; and ids as texts, since JSON has no numbers as large as an app's may be.
 SELECT
     prompt.*,
+    prompt.id::text AS id,
+    prompt.created_by::text AS created_by,
     coalesce(stats.usage_count, 0)    AS usage_count,
     coalesce(stats.success_count, 0)  AS success_count,
     coalesce(stats.failure_count, 0)  AS failure_count,
@@ -15,4 +17,4 @@ SELECT
     stats.stats_as_of
 FROM prompts AS prompt
 LEFT JOIN prompt_stats AS stats ON stats.prompt_id = prompt.id
-WHERE prompt.id::text = %(id)s OR prompt.slug = %(slug)s
+WHERE prompt.id = %(prompt_id)s

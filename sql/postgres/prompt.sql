@@ -1,8 +1,8 @@
--- Purpose: one prompt with its stats, by id or slug.
+-- Purpose: one prompt with its stats.
 -- Grain:   one row, or none.
 -- Time:    stats_as_of, of the stats.
 SELECT
-    prompt.id,
+    prompt.id::text AS id,
     prompt.slug,
     prompt.name,
     prompt.category,
@@ -24,4 +24,4 @@ SELECT
     coalesce(stats.favorite_count, 0)  AS favorite_count
 FROM prompts AS prompt
 LEFT JOIN prompt_stats AS stats ON stats.prompt_id = prompt.id
-WHERE prompt.id::text = :key OR prompt.slug = :key
+WHERE prompt.id = :prompt_id

@@ -1,0 +1,120 @@
+"""Values of an app's columns as JSON has them; one that is odd hides no other.
+
+What JSON has a form for is loaded as ever. JSON of the app is passed on as it stands. Anything else
+(addresses, ranges, intervals, composite types …) is a text, as Postgres prints it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from psycopg import DataError
+from psycopg.abc import Buffer
+from psycopg.adapt import AdaptersMap, Loader
+from psycopg.types.datetime import DateLoader, TimestampLoader, TimestamptzLoader
+from psycopg.types.string import TextLoader
+
+from pipeline import tables
+
+LOADED = frozenset(
+    {"bool", "int2", "int4", "int8", "float4", "float8", "text", "varchar", "bpchar", "name", "uuid"}
+)
+"""Types that are loaded as psycopg does, and lists of them."""
+
+INT8 = 20
+"""The only type of whole numbers that holds some beyond 2^53."""
+
+OURS = frozenset(column.name for table in tables.metadata.sorted_tables for column in table.columns)
+"""Names of columns that we know: counts are numbers, and ids are texts by their queries."""
+
+
+@dataclass(frozen=True)
+class Unheld:
+    """A time that is none in Python and most other languages: infinity, before the year 1, after 9999."""
+
+    printed: str
+
+
+class _Date(DateLoader):
+    def load(self, data: Buffer) -> Any:
+        return _held(super().load, data)
+
+
+class _Timestamp(TimestampLoader):
+    def load(self, data: Buffer) -> Any:
+        return _held(super().load, data)
+
+
+class _Timestamptz(TimestamptzLoader):
+    def load(self, data: Buffer) -> Any:
+        return _held(super().load, data)
+
+
+class _Raw(Loader):
+    def load(self, data: Buffer) -> msgspec.Raw:
+        return msgspec.Raw(bytes(data))
+
+
+def _held(load: Any, data: Buffer) -> Any:
+    try:
+        return load(data)
+    except DataError:
+        return Unheld(bytes(data).decode())
+
+
+LOADERS: dict[str, type[Loader]] = {
+    "date": _Date,
+    "timestamp": _Timestamp,
+    "timestamptz": _Timestamptz,
+    "json": _Raw,
+    "jsonb": _Raw,
+}
+
+
+def adapt(adapters: AdaptersMap) -> None:
+    """Has a connection load values so."""
+    for info in adapters.types:
+        if info.name in LOADERS:
+            adapters.register_loader(info.oid, LOADERS[info.name])
+        elif info.name not in LOADED:
+            adapters.register_loader(info.oid, TextLoader)
+            if info.array_oid:
+                adapters.register_loader(info.array_oid, TextLoader)
+
+
+def answer_row(cursor: Any) -> Any:
+    """Rows as dictionaries, in which whole numbers of an app's own wide columns are texts.
+
+    A row factory of psycopg.
+    """
+    result = cursor.pgresult
+    columns = range(result.nfields if result else 0)
+    names = [(result.fname(column) or b"").decode() for column in columns]
+    is_wide = [
+        result.ftype(column) == INT8 and bool(result.ftable(column)) and name not in OURS
+        for column, name in zip(columns, names, strict=True)
+    ]
+    wide = [name for name, is_one in zip(names, is_wide, strict=True) if is_one]
+
+    def row(values: Any) -> dict[str, Any]:
+        made = dict(zip(names, values, strict=True))
+        for name in wide:
+            made[name] = made[name] if made[name] is None else str(made[name])
+        return made
+
+    return row
+
+
+def unheld(content: object, name: str = "") -> Iterator[tuple[str, str]]:
+    """The name and the print of each time that is null in an answer."""
+    if isinstance(content, Unheld):
+        yield name, content.printed
+    elif isinstance(content, dict):
+        for each, value in content.items():
+            yield from unheld(value, each)
+    elif isinstance(content, list):
+        for value in content:
+            yield from unheld(value, name)

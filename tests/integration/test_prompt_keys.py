@@ -1,0 +1,190 @@
+"""Which prompt an id or a slug names: the same one over HTTP and on the command line."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import httpx
+import psycopg
+import pytest
+
+from pipeline import reading
+from pipeline.database import Database
+from pipeline.errors import AmbiguousError, NotFoundError
+from pipeline.refresh import refresh
+from tests.adopted import KINDS, adopted, id_of
+from tests.api import served
+from tests.conftest import FIRST_DAY, NewDatabase
+
+ODD_SLUGS = (
+    "marketing/hero",
+    "/",
+    "a/stats",
+    "v1.2",
+    "with space",
+    " padded ",
+    "100%",
+    "50%2F",
+    "naïve 日本 👩‍🎨",
+    "compare",
+    "top",
+    "sparklines",
+    "used",
+    "a,b",
+    "a+b",
+    "?q=1#f",
+    "[x]",
+    "back\\slash",
+    "‮reversed",
+    "x" * 2_000,
+)
+ROUTES = (
+    "",
+    "/stats",
+    "/scenes",
+    "/environments",
+    "/outfits",
+    "/errors",
+    "/errors/scenes",
+    "/times",
+    "/series",
+    "/series?bucket=hour",
+    "/scenes/series",
+)
+LIVING, DELETED, FIRST, SECOND, GONE, BURIED, OTHER = range(1, 8)
+FIRST_ODD = 100
+
+
+class App(NamedTuple):
+    """An app's database, refreshed, and the API on it; tests only read, or put back what they changed."""
+
+    kind: str
+    database: Database
+    client: httpx.Client
+
+    def id(self, number: int) -> str:
+        """The id of a prompt, as JSON has it."""
+        return str(id_of(self.kind, number))
+
+    def named(self, key: str) -> tuple[str, int]:
+        """The id of the prompt that a key names, and how often it was used; over HTTP and by command."""
+        answer = self.client.get(f"/prompts/{quote(key, safe='')}/stats")
+        assert answer.status_code == 200, answer.text
+        found = answer.json()
+        shown = reading.prompt(self.database, key)
+        assert (found["promptId"], found["totalUsage"]) == (shown["id"], shown["usage_count"])
+        return shown["id"], shown["usage_count"]
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def app(
+    request: pytest.FixtureRequest, new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[App]:
+    """One with ids of each kind. Each prompt was used as often as its number is above the last hundred."""
+    kind, lake = request.param, str(tmp_path_factory.mktemp("lake"))
+    prompts = [
+        (LIVING, "twice", False),
+        (DELETED, "twice", True),
+        (FIRST, "ambiguous", False),
+        (SECOND, "ambiguous", False),
+        (GONE, "all gone", True),
+        (BURIED, "all gone", True),
+        (OTHER, str(id_of(kind, LIVING)), False),
+        *((FIRST_ODD + number, slug, False) for number, slug in enumerate(ODD_SLUGS)),
+    ]
+    with adopted(new_database, kind) as database:
+        with psycopg.connect(database.conninfo) as writer:
+            for number, slug, is_deleted in prompts:
+                writer.execute(
+                    "INSERT INTO prompts (id, slug, name, deleted_at)"
+                    " VALUES (%s, %s, %s, CASE WHEN %s THEN now() END)",
+                    [id_of(kind, number), slug, f"prompt {number}", is_deleted],
+                )
+                writer.execute(
+                    "INSERT INTO prompt_usage (prompt_id) SELECT %s FROM generate_series(1, %s)",
+                    [id_of(kind, number), number % FIRST_ODD],
+                )
+        refresh(database, lake, FIRST_DAY, values=True)
+        with served(database, PROMPT_STATS_LAKE_URI=lake) as client:
+            yield App(kind, database, client)
+
+
+def test_an_id_goes_before_a_slug_and_the_living_before_the_dead(app: App) -> None:
+    for number in (LIVING, DELETED, OTHER):
+        assert app.named(app.id(number)) == (app.id(number), number)
+    assert app.named("twice") == (app.id(LIVING), LIVING)
+
+
+@pytest.mark.parametrize(
+    ("slug", "candidates"), [("ambiguous", (FIRST, SECOND)), ("all gone", (GONE, BURIED))]
+)
+def test_an_ambiguous_slug_is_an_error_that_lists_the_candidates(
+    app: App, slug: str, candidates: tuple[int, ...]
+) -> None:
+    ids = [app.id(number) for number in candidates]
+    favorite = f"/users/{uuid.UUID(int=1)}/favorites/{slug}"
+    answers = [
+        *(app.client.get(f"/prompts/{slug}{route}") for route in ROUTES),
+        app.client.get("/prompts/compare", params={"ids": f"twice,{slug}"}),
+        app.client.get("/prompts/sparklines", params={"ids": slug}),
+        app.client.put(favorite),
+        app.client.delete(favorite),
+    ]
+    assert {answer.status_code for answer in answers} == {409}
+    assert all(each in answer.json()["detail"] for answer in answers for each in ids)
+    with pytest.raises(AmbiguousError, match=rf"2 prompts .*{ids[0]}, {ids[1]}"):
+        reading.prompt(app.database, slug)
+
+
+@pytest.mark.parametrize("slug", ODD_SLUGS)
+def test_any_slug_works_in_every_route(app: App, slug: str) -> None:
+    number = FIRST_ODD + ODD_SLUGS.index(slug)
+    key = quote(slug, safe="")
+    assert app.named(slug) == (app.id(number), number % FIRST_ODD)
+    # The type of the ids is no matter to the others.
+    for route in ROUTES if app.kind == "text" else ():
+        answer = app.client.get(f"/prompts/{key}{route}")
+        assert answer.status_code == 200, (route, answer.text)
+    assert app.client.get(f"/prompts/{key}").json()["prompt"]["slug"] == slug
+    for question in ("compare", "sparklines"):
+        found = app.client.get(f"/prompts/{question}", params=[("ids", slug), ("ids", "twice")]).json()
+        assert [each["promptId"] for each in found["prompts"]] == [app.id(number), app.id(LIVING)]
+
+
+def test_any_spelling_is_the_same_uuid_and_no_other_id(app: App) -> None:
+    key = app.id(LIVING)
+    for spelling in {key.lower(), key.upper(), key.replace("-", ""), f"{{{key}}}", f"urn:uuid:{key}"} - {key}:
+        if app.kind == "uuid":
+            assert app.named(spelling) == (app.id(LIVING), LIVING)
+        else:
+            assert app.client.get(f"/prompts/{quote(spelling)}/stats").status_code == 404
+
+
+def test_a_favourite_is_the_prompt_that_is_named_and_no_other(app: App) -> None:
+    user = uuid.UUID(int=1)
+    path = f"/users/{user}/favorites"
+
+    def favorites() -> list[Any]:
+        with psycopg.connect(app.database.conninfo) as connection:
+            rows = connection.execute("SELECT prompt_id::text FROM prompt_favorites ORDER BY sort_order")
+            return [row[0] for row in rows]
+
+    for key in ("twice", app.id(OTHER), "marketing%2Fhero"):
+        assert app.client.put(f"{path}/{key}").status_code == 204
+    assert app.client.put(f"{path}/{app.id(DELETED)}").status_code == 404
+    assert favorites() == [app.id(LIVING), app.id(OTHER), app.id(FIRST_ODD)]
+    order = ["marketing/hero", app.id(LIVING), "nobody's", "\0"]
+    assert app.client.put(path, json={"promptIds": order}).status_code == 204
+    assert favorites() == [app.id(FIRST_ODD), app.id(LIVING), app.id(OTHER)]
+    for key in ("twice", app.id(OTHER), "marketing%2Fhero", "nobody's", "%00"):
+        assert app.client.delete(f"{path}/{key}").status_code == 204
+    assert favorites() == []
+
+
+@pytest.mark.parametrize("key", ["nobody's", "\0", "\udcff", "\ud800x", ""])
+def test_what_no_prompt_is_called_is_not_found(app: App, key: str) -> None:
+    with pytest.raises(NotFoundError, match="there is none with this id or slug"):
+        reading.prompt(app.database, key)
