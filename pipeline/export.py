@@ -17,7 +17,19 @@ from functools import partial
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import ColumnElement, DateTime, Select, Table, Text, case, cast, func, select
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    DateTime,
+    Select,
+    Table,
+    Text,
+    case,
+    cast,
+    func,
+    select,
+)
 from sqlalchemy.dialects import postgresql
 
 from pipeline import tables
@@ -61,6 +73,9 @@ https://owasp.org/www-community/attacks/CSV_Injection
 
 NUMBER = r"^-[0-9]+(\.[0-9]+)?$"
 """A negative number that is text in the file: an app's id or numeric. It is no more than it says."""
+
+COUNT = "^-?[0-9]{1,18}([.]|$)"
+"""How Postgres prints what a whole number of ours can hold, or a fraction that is rounded to one."""
 
 TIMES = "%Y-%m-%dT%H:%M:%S%.6f%:z"
 
@@ -188,26 +203,36 @@ def _select(table: Table, kind: Format) -> Select[Any]:
     if kind is not Format.JSON:
         return select(*map(_readable, table.c)).order_by(*key)
     # Postgres writes numbers with all their digits, times as ISO 8601, and JSON of the app as JSON.
-    rows = select(*map(_finite, table.c)).subquery("rows")
+    rows = select(*map(_as_ours, table.c)).subquery("rows")
     return select(cast(func.row_to_json(rows.table_valued()), Text)).order_by(*(rows.c[c.name] for c in key))
 
 
-def _readable(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Ids and JSON as text: not every reader of Parquet knows their types."""
-    if isinstance(column.type, postgresql.UUID | postgresql.JSONB):
+def _readable(column: Column[Any]) -> ColumnElement[Any]:
+    """JSON as text too: not every reader of Parquet knows its type."""
+    if isinstance(column.type, postgresql.JSONB):
         return cast(column, Text).label(column.name)
-    return _finite(column)
+    return _as_ours(column)
 
 
-def _finite(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Times with a zone, which an app's may lack, and none for Postgres's infinity, which no format has."""
+def _as_ours(column: Column[Any]) -> ColumnElement[Any]:
+    """A column whose type may be an app's, as ours would be. Ids are texts, whatever the app has.
+
+    Times get a zone, and none is Postgres's infinity, which no format has. A count that is none is NULL.
+    """
     if isinstance(column.type, DateTime):
         return case((func.isfinite(column), cast(column, column.type))).label(column.name)
-    return column
+    if isinstance(column.type, postgresql.UUID):
+        return cast(column, Text).label(column.name)
+    if column.table is not tables.prompts or isinstance(column.type, postgresql.JSONB):
+        return column
+    if isinstance(column.type, BigInteger):
+        is_count = cast(column, Text).regexp_match(COUNT)
+        return case((is_count, cast(column, BigInteger))).label(column.name)
+    return cast(column, column.type).label(column.name)
 
 
 def _sql(statement: Select[Any]) -> str:
-    return str(statement.compile(dialect=_DIALECT))
+    return str(statement.compile(dialect=_DIALECT, compile_kwargs={"literal_binds": True}))
 
 
 @contextmanager

@@ -7,7 +7,6 @@ What JSON has a form for is loaded as ever. JSON of the app is passed on as it s
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -31,11 +30,14 @@ OURS = frozenset(column.name for table in tables.metadata.sorted_tables for colu
 """Names of columns that we know: counts are numbers, and ids are texts by their queries."""
 
 
-@dataclass(frozen=True)
 class Unheld:
-    """A time that is none in Python and most other languages: infinity, before the year 1, after 9999."""
+    """A time that is none in Python and most other languages: infinity, before the year 1, after 9999.
 
-    printed: str
+    No dataclass, which msgspec would write as an object.
+    """
+
+    def __init__(self, printed: str) -> None:
+        self.printed = printed
 
 
 class _Date(DateLoader):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import json
+import logging
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,9 +24,11 @@ from pipeline.api import build_app
 from pipeline.dashboard import page
 from pipeline.database import Database
 from pipeline.days import ONE_DAY
-from pipeline.errors import PromptStatsError
+from pipeline.errors import DatabaseUnavailableError, PromptStatsError
 from pipeline.files import named_folder, private_folder, replaced
 from pipeline.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 NAME = "report.html"
 """In the home."""
@@ -74,9 +77,8 @@ def write_report(settings: Settings, database: Database, file: Path | None = Non
     """
     is_ours = file is None
     file = file or settings.home / NAME
-    today, answers = asyncio.run(_collected(settings, database))
+    today, pages, answers = asyncio.run(_collected(settings, database))
     ranking = answers[_ranking("usage")]["prompts"]
-    pages = [prompt["promptId"] for prompt in ranking]
     document = page.one_document({"today": today.isoformat(), "pages": pages, "answers": answers})
     try:
         (private_folder if is_ours else named_folder)(file.parent)
@@ -91,14 +93,17 @@ def write_report(settings: Settings, database: Database, file: Path | None = Non
     return Report(file, len(document.encode()), as_of, found["usageCount"], ranking)
 
 
-async def _collected(settings: Settings, database: Database) -> tuple[dt.date, Answers]:
-    """The day that periods end with, and every answer by its path; all of them of one refresh."""
+async def _collected(settings: Settings, database: Database) -> tuple[dt.date, list[str], Answers]:
+    """The day that periods end with, the prompts that have pages, and every answer by its path.
+
+    All of them are of one refresh.
+    """
     # Asked in this process, by nobody else: no token is needed.
     app = build_app(settings.model_copy(update={"api_tokens": ()}), database)
     async with app.router.lifespan_context(app):
         for _ in range(ATTEMPTS):
             answers = await _Collector(app).everything()
-            if len({each.get("asOf") for each in answers[1].values()}) == 1:
+            if len({each.get("asOf") for each in answers[2].values()}) == 1:
                 break
         return answers
 
@@ -111,27 +116,37 @@ class _Collector:
         self._answers: Answers = {}
         self._turn = asyncio.Semaphore(AT_ONCE)
 
-    async def everything(self) -> tuple[dt.date, Answers]:
+    async def everything(self) -> tuple[dt.date, list[str], Answers]:
         await self._ask(["/status", "/categories", *(f"/{name}" for name in VALUES), _ranking("usage")])
         as_of = self._answers["/status"]["asOf"]
         today = dt.datetime.fromisoformat(as_of).date() if as_of else dt.datetime.now(dt.UTC).date()
         await self._ask(self._overall(today))
-        pages = [prompt["promptId"] for prompt in self._answers[_ranking("usage")]["prompts"]]
+        pages = []
+        for prompt in self._answers[_ranking("usage")]["prompts"]:
+            try:
+                await self._ask(_of_prompt(prompt["promptId"], today))
+            except DatabaseUnavailableError:
+                raise
+            except PromptStatsError as error:
+                # One that is odd takes no page from the others, and stands in the rankings as it is.
+                logger.warning("The report has no page of the prompt %r: %s", prompt["promptId"], error.wrong)
+                continue
+            pages.append(prompt["promptId"])
         if pages:
-            ids = ",".join(map(str, pages))
-            await self._ask([_path("/prompts/sparklines", ids=ids, days=SPARKLINE_DAYS)])
-        for key in pages:
-            await self._ask(_of_prompt(key, today))
-        return today, self._answers
+            # Given several times, each is one: an id may have a comma.
+            await self._ask([_path("/prompts/sparklines", ids=[*pages, ""], days=SPARKLINE_DAYS)])
+        return today, pages, self._answers
 
     async def _ask(self, paths: Iterable[str]) -> None:
         async def ask(path: str) -> None:
             async with self._turn:
                 status, answer = await _get(self._app, path)
             if status != HTTPStatus.OK:
-                may_pass = status == HTTPStatus.SERVICE_UNAVAILABLE
-                remedy = "Write it again once that is mended" if may_pass else "Please report it"
-                raise PromptStatsError(f"Asking the API for {path}", answer["detail"], remedy)
+                attempted = f"Asking the API for {path}"
+                if status == HTTPStatus.SERVICE_UNAVAILABLE:
+                    remedy = "Write it again once that is mended"
+                    raise DatabaseUnavailableError(attempted, answer["detail"], remedy)
+                raise PromptStatsError(attempted, answer["detail"], "Please report it")
             self._answers[path] = answer
 
         await asyncio.gather(*(ask(path) for path in paths if path not in self._answers))
@@ -210,4 +225,4 @@ def _series(base: str, days: int, bucket: str, today: dt.date, **more: object) -
 
 def _path(base: str, **parameters: object) -> str:
     """As ``path`` of ``static/source.js`` spells it, where two characters are another's matter."""
-    return f"{base}?{urlencode(parameters).replace('~', '%7E').replace('%2A', '*')}"
+    return f"{base}?{urlencode(parameters, doseq=True).replace('~', '%7E').replace('%2A', '*')}"

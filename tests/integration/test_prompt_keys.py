@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import re
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -12,9 +15,11 @@ import psycopg
 import pytest
 
 from pipeline import reading
+from pipeline.dashboard.report import write_report
 from pipeline.database import Database
 from pipeline.errors import AmbiguousError, NotFoundError
 from pipeline.refresh import refresh
+from pipeline.settings import Settings
 from tests.adopted import KINDS, adopted, id_of
 from tests.api import served
 from tests.conftest import FIRST_DAY, NewDatabase
@@ -56,12 +61,15 @@ ROUTES = (
 )
 LIVING, DELETED, FIRST, SECOND, GONE, BURIED, OTHER = range(1, 8)
 FIRST_ODD = 100
+ODD_IDS = ("a,b/../%2F?c#é", "")
+"""Of an app whose ids are texts. The empty one can't be named in an address."""
 
 
 class App(NamedTuple):
     """An app's database, refreshed, and the API on it; tests only read, or put back what they changed."""
 
     kind: str
+    lake: str
     database: Database
     client: httpx.Client
 
@@ -107,9 +115,14 @@ def app(
                     "INSERT INTO prompt_usage (prompt_id) SELECT %s FROM generate_series(1, %s)",
                     [id_of(kind, number), number % FIRST_ODD],
                 )
+            for prompt_id in ODD_IDS if kind == "text" else ():
+                writer.execute("INSERT INTO prompts (id, name) VALUES (%s, 'odd')", [prompt_id])
+                writer.execute(
+                    "INSERT INTO prompt_usage (prompt_id) SELECT %s FROM generate_series(1, 50)", [prompt_id]
+                )
         refresh(database, lake, FIRST_DAY, values=True)
         with served(database, PROMPT_STATS_LAKE_URI=lake) as client:
-            yield App(kind, database, client)
+            yield App(kind, lake, database, client)
 
 
 def test_an_id_goes_before_a_slug_and_the_living_before_the_dead(app: App) -> None:
@@ -163,6 +176,21 @@ def test_any_spelling_is_the_same_uuid_and_no_other_id(app: App) -> None:
             assert app.client.get(f"/prompts/{quote(spelling)}/stats").status_code == 404
 
 
+def test_the_report_has_a_page_of_each_prompt_that_can_be_named(
+    app: App, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    odd = sorted(ODD_IDS) if app.kind == "text" else []
+    unnamed = [("", "Not Found")] if odd else []
+    settings = Settings.model_validate({"PROMPT_STATS_LAKE_URI": app.lake})
+    written = write_report(settings, app.database, tmp_path / "report.html")
+    assert [prompt["promptId"] for prompt in written.prompts[: len(odd)]] == odd
+    assert [record.args for record in caplog.records] == unnamed
+    held = json.loads(re.findall(r'id="answers">(.*?)</script>', written.file.read_text())[0])
+    assert len(held["pages"]) == len(written.prompts) - len(unnamed)
+    lines = next(answer for path, answer in held["answers"].items() if "sparklines" in path)
+    assert [line["promptId"] for line in lines["prompts"]] == held["pages"]
+
+
 def test_a_favourite_is_the_prompt_that_is_named_and_no_other(app: App) -> None:
     user = uuid.UUID(int=1)
     path = f"/users/{user}/favorites"
@@ -184,7 +212,7 @@ def test_a_favourite_is_the_prompt_that_is_named_and_no_other(app: App) -> None:
     assert favorites() == []
 
 
-@pytest.mark.parametrize("key", ["nobody's", "\0", "\udcff", "\ud800x", ""])
+@pytest.mark.parametrize("key", ["nobody's", "\0", "\udcff", "\ud800x"])
 def test_what_no_prompt_is_called_is_not_found(app: App, key: str) -> None:
     with pytest.raises(NotFoundError, match="there is none with this id or slug"):
         reading.prompt(app.database, key)

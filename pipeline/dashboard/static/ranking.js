@@ -97,7 +97,8 @@ function pickers(source, { ranking: chosen, scene, days, category }, categories,
 
 async function rows(state, source, { ranking: chosen, days }, prompts) {
   // A file has the lines of the prompts that it has pages of.
-  const ids = (source.offline ? source.pages : prompts.map((prompt) => prompt.promptId)).join(",");
+  // Given several times, each is one: an id may have a comma.
+  const ids = [...(source.offline ? source.pages : prompts.map((prompt) => prompt.promptId)), ""];
   const lines = await source.get(path("/prompts/sparklines", { ids, days: FULL_DAYS + 1 })).catch(() => ({ prompts: [] }));
   const uses = new Map(lines.prompts.map((line) => [line.promptId, line.usageCounts.slice(0, FULL_DAYS)]));
   const largest = Math.max(...prompts.map((prompt) => prompt.usageCount));

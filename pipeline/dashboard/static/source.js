@@ -15,10 +15,11 @@ export class Problem extends Error {
   }
 }
 
-/** A path with its parameters, those that are null left out. */
+/** A path with its parameters, those that are null left out; a list is given value by value. */
 export function path(base, parameters = {}) {
   const given = Object.entries(parameters).filter(([, value]) => value !== null && value !== undefined);
-  const query = new URLSearchParams(given.map(([name, value]) => [name, String(value)])).toString();
+  const pairs = given.flatMap(([name, value]) => [value].flat().map((each) => [name, String(each)]));
+  const query = new URLSearchParams(pairs).toString();
   return query ? `${base}?${query}` : base;
 }
 
@@ -72,7 +73,7 @@ class Embedded {
 
   /** The id of a prompt that is given by its id or slug: answers lie under ids. */
   idOf(key) {
-    return this.pages.find((id) => this.answers[`/prompts/${encodeURIComponent(id)}`].prompt.slug === key) ?? key;
+    return this.pages.find((id) => this.answers[`/prompts/${encodeURIComponent(id)}`]?.prompt.slug === key) ?? key;
   }
 
   async get(wanted) {
