@@ -45,7 +45,12 @@ class Access:
             try:
                 self._check(scope)
             except Problem as refused:
-                await problem(refused.status_code, refused.detail, refused.headers)(scope, receive, send)
+                headers = dict(refused.headers or {})
+                if not any(_header(scope, name) for name in (b"content-length", b"transfer-encoding")):
+                    # What else came on this connection is not looked at. With a body on its way the answer
+                    # would be lost.
+                    headers["Connection"] = "close"
+                await problem(refused.status_code, refused.detail, headers)(scope, receive, send)
                 return
         elif scope["type"] == "websocket":
             # There are none, and one would come by without the above.

@@ -7,6 +7,7 @@ keeps a request's head whatever its size. What keeps to a limit here notices not
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from typing import Any
 
@@ -22,8 +23,11 @@ LOOK_SECONDS = 5.0
 CHUNK_FRAME_BYTES = 16
 """Around a piece of a body that has no length; what it may take without counting as head."""
 
-PIPELINED_MAX = 16
+PIPELINED_MAX = 4
 """Requests that wait behind one that is being answered: each takes memory before it is looked at."""
+
+SAY_EVERY_SECONDS = 60.0
+"""How often the log has the same warning of what strangers send."""
 
 DESCRIPTORS_MAX = 10_240
 """As many as are of use, and as many as macOS grants."""
@@ -76,6 +80,7 @@ class BoundedProtocol(HttpToolsProtocol):
         :raises ValueError: there are too many; the parser makes it a 400.
         """
         if len(self.pipeline) >= PIPELINED_MAX:
+            self.pipeline.clear()
             raise ValueError("too many requests without waiting for an answer")
         if not self._arriving:
             self._begin()
@@ -149,8 +154,29 @@ class BoundedProtocol(HttpToolsProtocol):
         oldest.transport.abort()
 
 
+class SeldomSaid(logging.Filter):
+    """Lets the same warning pass once in a while: a stranger can have uvicorn repeat it for each request."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said_at: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether it passes; errors always do."""
+        if record.levelno != logging.WARNING:
+            return True
+        is_due = record.created - self._said_at.get(str(record.msg), 0.0) >= SAY_EVERY_SECONDS
+        if is_due:
+            self._said_at[str(record.msg)] = record.created
+        return is_due
+
+
+_seldom_said = SeldomSaid()
+
+
 def server_config(app: FastAPI, **options: Any) -> uvicorn.Config:
     """The configuration of uvicorn for the API, and what else it is to have."""
+    logging.getLogger("uvicorn.error").addFilter(_seldom_said)
     return uvicorn.Config(
         app,
         http=BoundedProtocol,

@@ -252,10 +252,28 @@ def test_who_sends_too_slowly_is_dropped(
 def test_who_takes_no_answer_is_dropped(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "STALLED_SECONDS", 0.4)
     monkeypatch.setattr(server, "LOOK_SECONDS", 0.1)
-    page = b"GET /dashboard/vega.js HTTP/1.1\r\nHost: localhost\r\n\r\n" * 12
+    page = b"GET /dashboard/vega.js HTTP/1.1\r\nHost: localhost\r\n\r\n" * (server.PIPELINED_MAX + 1)
     with served(database) as client:
         assert is_dropped(client, [page, *[b"\r\n"] * 200])
         assert client.get("/dashboard/vega.js").is_success
+
+
+def test_requests_behind_one_that_is_refused_are_not_looked_at(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    request = b"GET /status HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with served(database, PROMPT_STATS_API_TOKEN=TOKENS) as client:
+        for number, status in ((server.PIPELINED_MAX, b"401"), *[(server.PIPELINED_MAX + 2, b"400")] * 20):
+            with socket.create_connection(("127.0.0.1", client.base_url.port or 0), timeout=10) as connection:
+                connection.sendall(request * number)
+                said = b""
+                while piece := connection.recv(MIB):
+                    said += piece
+            assert (said.count(b"HTTP/1.1 "), said.count(b"HTTP/1.1 " + status)) == (1, 1)
+        # One of each connection.
+        refused = 'prompt_stats_requests_total{method="GET",route="none",status="401"} 21.0'
+        assert refused in client.get("/metrics", headers=READER).text
+    assert len([record for record in caplog.records if record.levelname == "WARNING"]) <= 1
 
 
 def is_dropped(client: httpx.Client, pieces: list[bytes]) -> bool:
