@@ -29,6 +29,10 @@ SHIPPED_FILE = Path(__file__).parent / "data" / "prompts.yaml"
 PROBLEMS_SHOWN = 10
 """How many problems of a file an error lists; it counts the others."""
 
+MERGE_TAG = "tag:yaml.org,2002:merge"
+MERGED_MAX = 100
+"""Fields that an entry may have from others by merge keys; a prompt has a tenth of that."""
+
 Category = Literal[
     "portrait",
     "fullbody",
@@ -164,7 +168,33 @@ def _write(connection: Connection, entry: SeedPrompt) -> bool:
 
 
 class _TextLoader(yaml.SafeLoader):
-    """Reads every scalar but null as text: plain YAML takes ``9:16`` for 556 and ``no`` for false."""
+    """Reads every scalar but null as text: plain YAML takes ``9:16`` for 556 and ``no`` for false.
+
+    Merge keys (``<<: *defaults``) copy what they name, so that a few lines could make a file of any size.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._merging: list[yaml.Node] = []
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """As PyYAML's, within :data:`MERGED_MAX`.
+
+        :raises ConstructorError: a mapping merges more, or itself.
+        """
+        merged = [value for key, value in node.value if key.tag == MERGE_TAG]
+        if not merged:
+            return
+        is_too_much = sum(len(each.value) for each in merged) > MERGED_MAX or node in self._merging
+        if not is_too_much:
+            self._merging.append(node)
+            super().flatten_mapping(node)
+            self._merging.pop()
+            is_too_much = len(node.value) > MERGED_MAX
+        if is_too_much:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"an entry merges itself, or more than {MERGED_MAX} fields", node.start_mark
+            )
 
 
 _TextLoader.yaml_implicit_resolvers = {

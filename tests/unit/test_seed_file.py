@@ -185,3 +185,41 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path, name: str, said: str)
         read_prompts(tmp_path / name)
 
     assert str(tmp_path) in str(caught.value)
+
+
+def test_merge_keys_copy_defaults(tmp_path: Path) -> None:
+    file = tmp_path / "prompts.yaml"
+    file.write_text(f"- &usual {json.dumps(GOOD)}\n- {{<<: *usual, slug: another}}\n")
+
+    assert read_prompts(file)[1] == SeedPrompt.model_validate({**GOOD, "slug": "another"})
+
+
+@pytest.mark.parametrize(
+    ("made_of", "step"),
+    [
+        ("{a: 1, b: 2}", "{<<: [%s]}"),
+        ("{a: 1, b: 2}", "{%s}"),
+        ("[a, b]", "[%s]"),
+    ],
+)
+def test_a_few_lines_do_not_become_a_file_without_end(tmp_path: Path, made_of: str, step: str) -> None:
+    lines = [f"- &level0 {made_of}"]
+    for level in range(1, 30):
+        each = [f"*level{level - 1}"] * 9
+        parts = [f"k{number}: {alias}" for number, alias in enumerate(each)] if step == "{%s}" else each
+        lines.append(f"- &level{level} {step % ', '.join(parts)}")
+    file = tmp_path / "prompts.yaml"
+    file.write_text("\n".join(lines))
+
+    with pytest.raises(InputError, match=r"merges itself, or more than|not every entry can be used"):
+        read_prompts(file)
+
+
+@pytest.mark.parametrize("name", ["prompts.json", "prompts.yaml"])
+@pytest.mark.parametrize("field", ["name", "template", "slug", "rating"])
+@pytest.mark.parametrize("odd", ["\ud800", "a\0b"])
+def test_what_no_text_can_hold_is_an_error_of_its_entry(
+    tmp_path: Path, name: str, field: str, odd: str
+) -> None:
+    with pytest.raises(InputError, match=rf"entry 1 .*{field}: "):
+        read_prompts(written(tmp_path / name, {**GOOD, field: odd}))
