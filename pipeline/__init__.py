@@ -37,9 +37,9 @@ about), ``reading`` (what people ask of the published stats), ``prompt_keys`` (w
 names), ``export`` (a whole table as a file), ``formats`` (values as people read them), ``settings`` (the
 environment), ``errors`` (the error tree), ``days`` (which day an event belongs to), ``tables`` (the
 schema), ``schema`` (migrations), ``database`` (connections), ``sessions`` (their settings), ``conninfo``
-(their addresses), ``locks`` (who writes now), ``names`` (what the app calls its tables), ``files`` (who may
-read what we write), ``redaction`` (texts without secrets), ``queries`` (the files of ``sql/``),
-``embedded`` (the Postgres that starts by itself), ``seeding`` with ``data`` (the shipped prompts) and
-``traffic`` and ``simulation`` (made-up events), ``logs`` (the log as JSON), ``limits`` (how much of
-anything is taken).
+(their addresses), ``url_parameters`` (what other tools put into these), ``locks`` (who writes now),
+``names`` (what the app calls its tables), ``files`` (who may read what we write), ``redaction`` (texts
+without secrets), ``queries`` (the files of ``sql/``), ``embedded`` (the Postgres that starts by itself),
+``seeding`` with ``data`` (the shipped prompts) and ``traffic`` and ``simulation`` (made-up events),
+``logs`` (the log as JSON), ``limits`` (how much of anything is taken).
 """

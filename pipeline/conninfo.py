@@ -6,11 +6,14 @@ Apart from :mod:`pipeline.database`, so that the write path need not import what
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from pipeline.errors import DatabaseError
+from pipeline.names import TableNames
+from pipeline.url_parameters import Read, read_parameters, say_ignored
 
 KEEPALIVES = {
     "keepalives": "1",
@@ -44,18 +47,31 @@ def libpq_conninfo(
     :raises DatabaseError: it is neither. The text names ``variable``, and does not repeat the address, since
         that may hold a password.
     """
-    plain = re.sub(r"^(postgres|postgresql)(\+\w+)?://", "postgresql://", url.strip())
+    read = _read(url)
     try:
-        if _AMBIGUOUS.match(plain):
+        if _AMBIGUOUS.match(read.url):
             raise psycopg.ProgrammingError
-        given = conninfo_to_dict(plain)
+        given = conninfo_to_dict(read.url)
     except psycopg.ProgrammingError:
+        named = f": nobody knows its parameter {', '.join(read.unknown)}" if read.unknown else ""
         # No cause: libpq's message quotes what it could not read, which may be the password.
         raise DatabaseError(
             f"Reading {variable}",
-            "it is neither a URL such as postgresql://host/database nor a libpq connection string",
+            f"it is neither a URL such as postgresql://host/database nor a libpq connection string{named}",
             f"Correct it, with %40 for @ and %2F for / in a password, or unset it to use {INSTEAD[variable]}",
         ) from None
+    say_ignored(variable, read.ignored)
     defaults = {"application_name": application_name, "connect_timeout": "10", **KEEPALIVES}
     # An encoding of the environment that the server does not know would end the connection.
     return make_conninfo("", **{**defaults, **given, "client_encoding": "UTF8"})
+
+
+def names_in(url: str, names: TableNames) -> TableNames:
+    """The names, with the schema that the address gives, unless they say where the tables are."""
+    schema = _read(url).schema
+    return replace(names, schema=schema) if schema and names.schema in (None, "public") else names
+
+
+def _read(url: str) -> Read:
+    plain = re.sub(r"^(postgres|postgresql)(\+\w+)?://", "postgresql://", url.strip())
+    return read_parameters(plain) if plain.startswith("postgresql://") else Read(plain)

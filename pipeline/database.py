@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
 from pipeline import sessions
-from pipeline.conninfo import DATABASE_URL, READ_URL, libpq_conninfo
+from pipeline.conninfo import DATABASE_URL, READ_URL, libpq_conninfo, names_in
 from pipeline.errors import DatabaseError, DatabaseUnavailableError, LakeConflictError, readable
 from pipeline.files import require_own_home
 from pipeline.locks import Lock, locked
@@ -91,7 +91,7 @@ class Database:
 
         :raises DatabaseError: it does not answer, refuses us, or is older than version 13.
         """
-        database = cls(libpq_conninfo(url, application_name), names)
+        database = cls(libpq_conninfo(url, application_name), names_in(url, names))
         database.check()
         return database
 
@@ -104,7 +104,8 @@ class Database:
         :raises SettingsError: another user can change what is in the home, with the lake.
         """
         require_own_home(settings.home)
-        url, names = settings.database_url, settings.tables
+        url = settings.database_url
+        names = names_in(url, settings.tables) if url else settings.tables
         if url is None:
             from pipeline.embedded import client
 

@@ -11,7 +11,7 @@ from psycopg.abc import RV, PQGen
 from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
-from pipeline.conninfo import libpq_conninfo
+from pipeline.conninfo import libpq_conninfo, names_in
 from pipeline.names import DEFAULT_NAMES
 from pipeline.sessions import Settings, settings_for
 
@@ -69,7 +69,7 @@ def address(database_url: str | None) -> tuple[Callable[[], str], Settings]:
         database_url, names = settings().database_url, settings().tables
     if database_url is not None:
         conninfo = libpq_conninfo(database_url, APPLICATION_NAME)
-        return lambda: conninfo, settings_for(names)
+        return lambda: conninfo, settings_for(names_in(database_url, names))
 
     from pipeline.embedded import client
 

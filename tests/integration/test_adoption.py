@@ -13,11 +13,12 @@ from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 import httpx
 import psycopg
 import pytest
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from pipeline import seeding
 from pipeline.adoption import steps
@@ -406,6 +407,24 @@ def test_another_schema_and_other_names_work_the_same(
         assert structure(database) == before
 
 
+def test_the_address_says_which_schema_the_tables_are_in(empty_database: Database) -> None:
+    given = conninfo_to_dict(empty_database.conninfo)
+    server = {name: str(given[name]) for name in ("host", "port", "user", "password") if name in given}
+    url = f"postgresql:///{given['dbname']}?{urlencode({**server, 'schema': 'shop', 'connection_limit': 5})}"
+    with connect(empty_database) as app:
+        app.execute("CREATE SCHEMA shop")
+
+    named = Database.from_url(url)
+    migrate(named)
+    with PromptTracker(url) as tracker:
+        tracker.track_post_creation(prompt_id=uuid.uuid4(), success=True)
+    named.close()
+
+    with connect(empty_database) as app:
+        assert app.execute("SELECT count(*) FROM shop.prompt_usage").fetchone() == (1,)
+        assert {table for table, _ in columns_of(empty_database)} == set()
+
+
 @pytest.mark.parametrize("kind", ["text", "bigint"])
 def test_ids_may_be_texts_or_numbers(new_database: NewDatabase, lake: str, kind: str) -> None:
     with made(new_database, script_of(kind), kind) as database:
@@ -421,13 +440,13 @@ def test_ids_may_be_texts_or_numbers(new_database: NewDatabase, lake: str, kind:
 
         with served(database, PROMPT_STATS_LAKE_URI=lake) as client:
             stats = client.get(f"/prompts/{ids(kind, 1)}/stats").json()
-            assert (stats["promptId"], stats["totalUsage"]) == (ids(kind, 1), 11)
+            assert (stats["promptId"], stats["totalUsage"]) == (str(ids(kind, 1)), 11)
             assert client.get(f"/prompts/sparklines?ids={ids(kind, 1)}").status_code == 200
             used = client.get(f"/users/{ids(kind, 1001)}/prompts").json()
-            assert [prompt["promptId"] for prompt in used["prompts"]] == [ids(kind, 1)]
+            assert [prompt["promptId"] for prompt in used["prompts"]] == [str(ids(kind, 1))]
             assert client.put(f"/users/{ids(kind, 1002)}/favorites/{ids(kind, 1)}").status_code == 204
             listed = client.get(f"/prompts?userId={ids(kind, 1001)}&category=portrait").json()
-            assert [prompt["id"] for prompt in listed["prompts"]] == [ids(kind, 1)]
+            assert [prompt["id"] for prompt in listed["prompts"]] == [str(ids(kind, 1))]
         with connect(database) as app:
             assert app.execute("SELECT count(*) FROM prompt_usage_rejected").fetchone() == (1,)
 

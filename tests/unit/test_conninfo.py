@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from pipeline.conninfo import libpq_conninfo
+from pipeline.conninfo import libpq_conninfo, names_in
 from pipeline.errors import DatabaseError
+from pipeline.names import DEFAULT_NAMES, TableNames
+from pipeline.url_parameters import say_ignored
 
 
 @pytest.mark.parametrize(
@@ -73,6 +75,57 @@ def test_reading_an_address_twice_changes_nothing_more() -> None:
     once = libpq_conninfo("postgresql://app@db.example/shop?options=-c%20work_mem%3D8MB")
 
     assert conninfo_to_dict(libpq_conninfo(once)) == conninfo_to_dict(once)
+
+
+OF_TOOLS = [
+    # as Prisma, Supabase, Neon, Heroku, SQLAlchemy and JDBC document them
+    ("?schema=shop&pgbouncer=true&connection_limit=5&pool_timeout=20", "shop", ["connection_limit"]),
+    ("?pgbouncer=true&workaround=supabase-pooler.vercel", None, ["pgbouncer", "workaround"]),
+    ("?sslmode=require&channel_binding=require&options=endpoint%3Dep-cool-1", None, []),
+    ("?ssl=true", None, []),
+    ("?sslmode=no-verify&uselibpqcompat=true", None, ["uselibpqcompat"]),
+    ("?prepared_statement_cache_size=0", None, ["prepared_statement_cache_size"]),
+    ("?currentSchema=shop,public&ApplicationName=checkout&prepareThreshold=0", "shop", ["prepareThreshold"]),
+    ("?search_path=shop&pool_max_conns=10", "shop", ["pool_max_conns"]),
+    ("?schema=", None, []),
+    ("?", None, []),
+]
+
+
+@pytest.mark.parametrize(("parameters", "schema", "ignored"), OF_TOOLS)
+def test_parameters_of_other_tools_are_understood_or_ignored_and_named(
+    parameters: str, schema: str | None, ignored: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    say_ignored.cache_clear()
+    address = f"postgresql://app:hunter2@db.example/shop{parameters}"
+
+    read = conninfo_to_dict(libpq_conninfo(address))
+
+    assert (read["host"], read["password"], read["dbname"]) == ("db.example", "hunter2", "shop")
+    assert names_in(address, DEFAULT_NAMES).schema == schema
+    assert read.get("sslmode") == ("require" if "ssl" in parameters else None)
+    assert all(name in caplog.text for name in ignored)
+    assert bool(caplog.records) == bool(ignored)
+    assert "hunter2" not in caplog.text
+
+
+def test_what_the_address_says_of_the_schema_is_overruled_by_the_names() -> None:
+    address = "postgresql://db.example/shop?schema=public"
+
+    assert names_in(address, TableNames.parse("schema=salon")).schema == "salon"
+    assert names_in(address, TableNames.parse("prompts=templates")).schema == "public"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "named"),
+    [("?nonsense=1&sslmode=require", "nonsense"), ("?a=1&b", "a, b"), ("?hunter2=x@db.example/shop", None)],
+)
+def test_other_parameters_are_named_but_no_part_of_a_password(parameters: str, named: str | None) -> None:
+    with pytest.raises(DatabaseError) as raised:
+        libpq_conninfo(f"postgresql://app:x@db.example/shop{parameters}")
+
+    assert (f"nobody knows its parameter {named}." in str(raised.value)) == bool(named)
+    assert "hunter2" not in str(raised.value)
 
 
 @pytest.mark.parametrize(

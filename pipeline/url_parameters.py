@@ -1,0 +1,107 @@
+"""What other tools put behind the ``?`` of a database's URL, and libpq does not know.
+
+An app shares its ``DATABASE_URL`` with us, in the form that its own tool documents. What means the same to
+us is translated, what is about that tool alone is left out and said, and anything else is an error.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import cache
+from typing import NamedTuple
+from urllib.parse import parse_qsl, quote
+
+from psycopg import pq
+
+logger = logging.getLogger(__name__)
+
+SCHEMA = frozenset({"schema", "currentschema", "search_path", "schema_search_path"})
+"""Where the tables are: of Prisma, JDBC, Go's drivers and postgres.js, and Rails. Of a list, the first."""
+
+RENAMED = {"applicationname": "application_name", "database": "dbname"}
+
+IGNORED = frozenset(
+    {
+        # Prisma, also for Supabase, Neon and Vercel
+        *("pgbouncer", "connection_limit", "pool_timeout", "socket_timeout", "statement_cache_size"),
+        *("sslidentity", "sslaccept", "workaround", "supa", "pool_mode", "single_use_connections"),
+        # Drizzle, postgres.js and node-postgres
+        *("max", "min", "idle_timeout", "max_lifetime", "prepare", "fetch_types", "uselibpqcompat", "ssl"),
+        *("statement_timeout", "query_timeout", "lock_timeout", "idle_in_transaction_session_timeout"),
+        # SQLAlchemy with asyncpg, and Django
+        *("prepared_statement_cache_size", "prepared_statement_name_func", "async_fallback", "timeout"),
+        *(
+            "command_timeout",
+            "max_cached_statement_lifetime",
+            "max_cacheable_statement_size",
+            "server_settings",
+        ),
+        *("conn_max_age", "conn_health_checks", "pool_size", "max_overflow", "pool_recycle", "pool_pre_ping"),
+        # Rails
+        *("pool", "checkout_timeout", "prepared_statements", "reaping_frequency", "reconnect", "encoding"),
+        # JDBC, and Go's drivers
+        *("preparethreshold", "preparedstatementcachequeries", "rewritebatchedinserts", "sslfactory"),
+        *("logintimeout", "sockettimeout", "tcpkeepalive", "stringtype", "binary_parameters", "timezone"),
+        *("pool_max_conns", "pool_min_conns", "pool_max_conn_lifetime", "pool_max_conn_idle_time"),
+        *("pool_health_check_period", "default_query_exec_mode", "statement_cache_capacity"),
+        *("statement_cache_mode", "description_cache_capacity"),
+    }
+)
+"""Parameters of pools, statement caches and timeouts of others; compared in lower case."""
+
+SSL = {"true": "require", "1": "require", "require": "require", "no-verify": "require", "false": "disable"}
+"""What ``ssl`` of node-postgres and asyncpg, and a ``sslmode`` of theirs, is to libpq."""
+
+
+class Read(NamedTuple):
+    """``url``: one that libpq knows. ``schema``: where the tables are, if it says. ``unknown``: what nobody
+    knows; empty where a password might be read as one.
+    """
+
+    url: str
+    schema: str | None = None
+    ignored: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+
+
+def read_parameters(url: str) -> Read:
+    """Takes out of a ``postgresql://`` URL what libpq does not know."""
+    base, mark, parameters = url.partition("?")
+    if not mark:
+        return Read(url)
+    known = _of_libpq()
+    kept: list[tuple[str, str]] = []
+    ignored, unknown, schema = [], [], None
+    for name, value in parse_qsl(parameters, keep_blank_values=True):
+        lower = name.lower()
+        if lower in SCHEMA:
+            schema = value.split(",")[0].strip().strip('"') or schema
+        elif (lower == "ssl" and value.lower() in SSL) or (lower == "sslmode" and value.lower() in SSL):
+            kept.append(("sslmode", SSL[value.lower()]))
+        elif RENAMED.get(lower, name) in known:
+            kept.append((RENAMED.get(lower, name), value))
+        elif lower in IGNORED:
+            ignored.append(name)
+        else:
+            unknown.append(name)
+    pairs = "&".join(f"{name}={quote(value, safe='')}" for name, value in kept)
+    # A ? in a password that is not encoded: nobody knows where it ends.
+    shown = () if "@" in parameters else tuple(unknown)
+    plain = url if unknown else f"{base}?{pairs}" if pairs else base
+    return Read(plain, schema, tuple(ignored), shown)
+
+
+@cache
+def say_ignored(variable: str, ignored: tuple[str, ...]) -> None:
+    """Logs what is left out, once."""
+    if ignored:
+        logger.warning("%s: %s not used here, which other tools read", variable, _listed(ignored))
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return f"{', '.join(names)} {'are' if len(names) > 1 else 'is'}"
+
+
+@cache
+def _of_libpq() -> frozenset[str]:
+    return frozenset(option.keyword.decode() for option in pq.Conninfo.get_defaults())
