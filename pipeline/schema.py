@@ -19,6 +19,7 @@ from sqlalchemy import Connection, text
 from pipeline.adoption import steps, triggers
 from pipeline.adoption.catalog import foreign_views, quoted, read_catalog
 from pipeline.adoption.ids import Ids
+from pipeline.adoption.offers import Offer, offers
 from pipeline.adoption.plan import Plan, Step, plan_adoption, views_problem
 from pipeline.adoption.steps import Hear, silent
 from pipeline.database import Database, driver_of
@@ -48,10 +49,14 @@ SILENT = Hearer()
 
 @dataclass(frozen=True)
 class MigrationPlan:
-    """What a migration would do: ``revisions`` of our own tables, then ``steps`` on the app's."""
+    """What a migration would do: ``revisions`` of our own tables, then ``steps`` on the app's.
+
+    ``offers``: what it would not do, since it is for the app to decide.
+    """
 
     revisions: Sequence[str]
     steps: Sequence[Step]
+    offers: Sequence[Offer] = ()
 
     def as_json(self) -> dict[str, object]:
         """For programs."""
@@ -61,6 +66,7 @@ class MigrationPlan:
                 {"what": step.what, "lock": step.lock.value, "statements": list(step.statements)}
                 for step in self.steps
             ],
+            "offers": [offer._asdict() for offer in self.offers],
         }
 
 
@@ -80,7 +86,12 @@ def plan_migration(database: Database) -> MigrationPlan:
     """
     adoption = _plan(database)
     with database.engine.connect() as connection:
-        return MigrationPlan(_revisions(_revision(connection), _head()), adoption.steps)
+        catalog = read_catalog(connection, database.names)
+        return MigrationPlan(
+            _revisions(_revision(connection), _head()),
+            adoption.steps,
+            offers(connection, catalog, database.names),
+        )
 
 
 def migrate(database: Database, hearer: Hearer = SILENT) -> MigrationReport:

@@ -8,14 +8,27 @@ from __future__ import annotations
 
 import json
 import reprlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationError
-from sqlalchemy import ARRAY, Connection, Text, any_, bindparam, func, literal, or_, select
-from sqlalchemy.dialects.postgresql import Insert, insert
+from sqlalchemy import (
+    ARRAY,
+    Connection,
+    Text,
+    any_,
+    bindparam,
+    cast,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.types import UserDefinedType
 
@@ -104,17 +117,20 @@ def seed_prompts(database: Database, file: Path | None = None) -> SeedReport:
     with database.engine.begin() as connection:
         # The publish updates prompts too, in an order of its own: at once, the two could deadlock.
         lock_transaction(connection, Lock.PUBLISH)
-        slugs = literal([entry.slug for entry in entries], ARRAY(Text))
-        known = set(connection.scalars(select(prompts.c.slug).where(prompts.c.slug == any_(slugs))))
+        known = _known(connection, entries)
         for number, entry in enumerate(entries, start=1):
+            found = known.get(entry.slug, [])
+            if len(found) > 1:
+                several = f"{_place(number, entry)}: the prompts {', '.join(found)} have this slug"
+                raise _rejection(file, len(entries), {number: [several]})
             try:
-                is_written = _write(connection, entry)
+                is_written = _write(connection, entry, *found)
             except (DataError, IntegrityError) as error:
                 refused = f"{_place(number, entry)}: {str(error.orig).splitlines()[0]}"
                 raise _rejection(file, len(entries), {number: [refused]}) from error
             if is_written:
                 written.append(entry.slug)
-    updated = len(known.intersection(written))
+    updated = len(known.keys() & written)
     return SeedReport(imported=len(written) - updated, updated=updated, unchanged=len(entries) - len(written))
 
 
@@ -149,22 +165,38 @@ class _Untyped(UserDefinedType[object]):
     cache_ok = True
 
 
-def _write(connection: Connection, entry: SeedPrompt) -> bool:
-    """Inserts or updates one prompt; False: it was already so, and its row was not written."""
+def _known(connection: Connection, entries: Sequence[SeedPrompt]) -> dict[str, list[str]]:
+    """The ids of the prompts that have the entries' slugs: of living ones, if there are any."""
+    slugs = literal([entry.slug for entry in entries], ARRAY(Text))
+    has_slug = cast(prompts.c.slug, Text) == any_(slugs)
+    is_living = prompts.c.deleted_at.is_(None)
+    key = cast(prompts.c.id, Text)
+    found: dict[bool, dict[str, list[str]]] = {True: {}, False: {}}
+    for slug, prompt_id, is_one in connection.execute(
+        select(prompts.c.slug, key, is_living).where(has_slug).order_by(key)
+    ):
+        found[is_one].setdefault(slug, []).append(prompt_id)
+    return found[False] | found[True]
+
+
+def _write(connection: Connection, entry: SeedPrompt, prompt_id: str | None = None) -> bool:
+    """Inserts one prompt, or updates that with the id; False: it was already so, and was not written."""
     # A text without a type fits an enum of the app too.
     values = {
         name: value if isinstance(value, list) else bindparam(name, value, _Untyped())
         for name, value in entry.model_dump().items()
     }
-    statement: Insert = insert(prompts).values(**values, is_system_prompt=True)
-    texts = [name for name in SeedPrompt.model_fields if name != "slug"]
-    changed = or_(*(prompts.c[name].is_distinct_from(statement.excluded[name]) for name in texts))
-    statement = statement.on_conflict_do_update(
-        index_elements=[prompts.c.slug],
-        set_={**{name: statement.excluded[name] for name in texts}, "updated_at": func.now()},
-        where=changed,
+    if prompt_id is None:
+        connection.execute(insert(prompts).values(**values, is_system_prompt=True))
+        return True
+    del values["slug"]
+    statement = (
+        update(prompts)
+        .where(cast(prompts.c.id, Text) == prompt_id)
+        .where(or_(*(prompts.c[name].is_distinct_from(value) for name, value in values.items())))
+        .values(**values, updated_at=func.now())
     )
-    return connection.scalar(statement.returning(prompts.c.id)) is not None
+    return connection.execute(statement).rowcount > 0
 
 
 class _TextLoader(yaml.SafeLoader):

@@ -120,14 +120,20 @@ def checks(made: Sequence[tuple[Check, Report]]) -> RenderableType:
 
 def migration_plan(plan: MigrationPlan) -> RenderableType:
     """What a migration would do, with the lock that each step takes, and its statements."""
+    lines: list[RenderableType] = []
     if not plan.revisions and not plan.steps:
-        return "Nothing to do: all that is needed is there."
-    lines: list[RenderableType] = [f"migrates tables of our own, {revision}" for revision in plan.revisions]
+        lines = ["Nothing to do: all that is needed is there."]
+    lines += [f"migrates tables of our own, {revision}" for revision in plan.revisions]
     for step in plan.steps:
         lines += [
             literal((step.what, "bold")),
             f"  lock on a table of the app: {step.lock.value}",
             *(literal((f"  {' '.join(statement.split())};", "dim")) for statement in step.statements),
+        ]
+    for offer in plan.offers:
+        lines += [
+            f"yours to decide, and not done by migrate: {offer.what}",
+            literal((f"  {offer.statement};", "dim")),
         ]
     return Group(*lines)
 

@@ -410,7 +410,8 @@ def test_another_schema_and_other_names_work_the_same(
 def test_the_address_says_which_schema_the_tables_are_in(empty_database: Database) -> None:
     given = conninfo_to_dict(empty_database.conninfo)
     server = {name: str(given[name]) for name in ("host", "port", "user", "password") if name in given}
-    url = f"postgresql:///{given['dbname']}?{urlencode({**server, 'schema': 'shop', 'connection_limit': 5})}"
+    parameters = server | {"schema": "shop", "connection_limit": "5"}
+    url = f"postgresql:///{given['dbname']}?{urlencode(parameters)}"
     with connect(empty_database) as app:
         app.execute("CREATE SCHEMA shop")
 

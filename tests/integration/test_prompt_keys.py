@@ -17,8 +17,10 @@ import pytest
 from pipeline import reading
 from pipeline.dashboard.report import write_report
 from pipeline.database import Database
-from pipeline.errors import AmbiguousError, NotFoundError
+from pipeline.errors import AmbiguousError, InputError, NotFoundError
 from pipeline.refresh import refresh
+from pipeline.schema import plan_migration
+from pipeline.seeding import seed_prompts
 from pipeline.settings import Settings
 from tests.adopted import KINDS, adopted, id_of
 from tests.api import served
@@ -216,3 +218,43 @@ def test_a_favourite_is_the_prompt_that_is_named_and_no_other(app: App) -> None:
 def test_what_no_prompt_is_called_is_not_found(app: App, key: str) -> None:
     with pytest.raises(NotFoundError, match="there is none with this id or slug"):
         reading.prompt(app.database, key)
+
+
+def test_seeding_updates_the_living_prompt_of_a_slug_that_is_not_unique(
+    new_database: NewDatabase, tmp_path: Path
+) -> None:
+    entry = {"slug": "a", "name": "new", "category": "portrait", "template": "t"}
+    file = tmp_path / "prompts.json"
+    file.write_text(json.dumps([entry]))
+    with adopted(new_database, "text") as database, psycopg.connect(database.conninfo) as app:
+        app.autocommit = True
+        app.execute(SLUGS.encode())
+        assert (seed_prompts(database, file).updated, seed_prompts(database, file).unchanged) == (1, 1)
+        assert app.execute("SELECT id FROM prompts WHERE name = 'new'").fetchall() == [("1",)]
+        app.execute("UPDATE prompts SET deleted_at = now(), name = ''")
+        with pytest.raises(InputError, match=r"entry 1 \(a\): the prompts 1, 2, 3 have this slug"):
+            seed_prompts(database, file)
+        app.execute("DELETE FROM prompts WHERE id IN ('2', '3')")
+        assert seed_prompts(database, file).updated == 1
+
+
+SLUGS = """
+    DELETE FROM prompts;
+    INSERT INTO prompts (id, slug, name, deleted_at) VALUES
+        ('1', 'a', '', NULL), ('2', 'a', '', now()), ('3', 'a', '', now()),
+        ('4', NULL, '', NULL), ('5', NULL, '', NULL)
+"""
+
+
+def test_unique_slugs_are_offered_where_the_data_allows_them(new_database: NewDatabase) -> None:
+    with adopted(new_database, "text") as database, psycopg.connect(database.conninfo) as app:
+        app.autocommit = True
+        app.execute(SLUGS.encode())
+        [offer] = plan_migration(database).offers
+        app.execute("INSERT INTO prompts (id, slug, name) VALUES ('6', 'a', '')")
+        assert plan_migration(database).offers == []
+        app.execute("DELETE FROM prompts WHERE id = '6'")
+        app.execute(offer.statement.encode())
+        assert plan_migration(database).offers == []
+        with pytest.raises(psycopg.errors.UniqueViolation):
+            app.execute("INSERT INTO prompts (id, slug, name) VALUES ('6', 'a', '')")
