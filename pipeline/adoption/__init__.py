@@ -6,6 +6,8 @@
     The types of ids: the stats tables take those of the app.
 ``plan``
     Pure: what there is in, the missing steps and what stands in their way out.
+``offers``
+    What would help and is the app's to decide: shown, and never done.
 ``triggers``
     Pure: the triggers on ``prompt_usage`` and their functions, as SQL.
 ``steps``
