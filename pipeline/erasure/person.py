@@ -19,6 +19,7 @@ from pipeline.adoption.catalog import read_catalog
 from pipeline.adoption.ids import group_of
 from pipeline.errors import InputError
 from pipeline.names import TableNames
+from pipeline.prompt_keys import askable
 
 _BIGINT = range(-(2**63), 2**63)
 
@@ -76,7 +77,7 @@ def read_person(connection: Connection, names: TableNames, given: str) -> Person
         # Any text may hold the number, so a mention is one that says what it is.
         of_user = _as_json(str(int(given)))
         return Person(str(int(given)), kind, of_user, of_user)
-    if not given.strip() or "\0" in given:
+    if not given.strip() or not askable([given]):
         raise _no_id(given, "an id")
     word = f"(^|[^0-9A-Za-z_-]){re.escape(given)}([^0-9A-Za-z_-]|$)"
     return Person(given, "text", any_spelling or word, _as_json(given))

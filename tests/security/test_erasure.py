@@ -236,9 +236,9 @@ def test_ids_of_other_types(
             left = app.execute("SELECT DISTINCT user_id FROM user_prompt_stats").fetchall()
         assert (person,) not in left
         assert (alike,) in left
-        if kind == "bigint":
-            with pytest.raises(InputError, match="not a whole number"):
-                erase_user(database, lake, FIRST_DAY, "1001; --")
+        for given in ("1001; --", "\udcff") if kind == "bigint" else ("\udcff", "a\0b", " "):
+            with pytest.raises(InputError, match=r"not a whole number|not an id"):
+                erase_user(database, lake, FIRST_DAY, given)
 
 
 @pytest.mark.parametrize("late", [OTHER, PERSON, None], ids=["another's", "the person's", "nobody's"])
