@@ -27,7 +27,9 @@ shows them. Moments are in UTC, rates are in percent. What the tables of the lak
 [The lake](lake.md), what a name means in [Names](naming.md).
 
 The tracker and `POST /events` refuse a negative generation time. One that an old row of `prompt_usage` has
-counts as it is: in the mean, and as the shortest.
+counts as it is: in the mean, and as the shortest. Of a column of another type, a mean keeps the fractions;
+shortest, longest and percentiles are of whole milliseconds. NaN, infinity and what an `integer` can't hold
+are no times: the event counts without one, and `prompt-stats status` and `check` say how many there are.
 
 <!-- Made from the comments of pipeline/tables.py: python docs/tables.py > docs/tables.md -->"""
 

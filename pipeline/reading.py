@@ -16,7 +16,7 @@ from sqlalchemy import Connection, func, select, text
 from pipeline.alerts.messages import sentence
 from pipeline.database import Database
 from pipeline.days import ONE_DAY
-from pipeline.errors import InputError, NotFoundError
+from pipeline.errors import InputError, LakeError, NotFoundError
 from pipeline.lake import source
 from pipeline.prompt_keys import NAMED_PROMPTS, askable, by_key, only_id
 from pipeline.queries import query
@@ -51,6 +51,7 @@ def status(database: Database, lake: str, first_day: dt.date) -> Answer:
     the pending days, as it was in the last refresh; None before the first.
     ``expired_day_count``: days that the lake alone has. ``damaged_days``: days of which a file of the lake is
     damaged, or that it no longer has in full; ``damage``: of which table each is, why, and what helps.
+    ``unusable_count``: events with a generation time that is none; None where a file can't be read.
     ``oldest_writer``: what holds ``as_of``
     back, the transaction that has written something and is open for longest; its ``open_seconds`` are None
     where the role may not see them.
@@ -58,7 +59,7 @@ def status(database: Database, lake: str, first_day: dt.date) -> Answer:
     # The lake's libraries take a second to import; the other questions need only Postgres.
     from pipeline.lake.partials import USAGE, USERS
     from pipeline.lake.upkeep import damage_of
-    from pipeline.lake.usage_events import TABLE
+    from pipeline.lake.usage_events import TABLE, unusable_values
     from pipeline.refresh import plan_refresh
 
     plan = plan_refresh(database, lake, first_day)
@@ -68,6 +69,11 @@ def status(database: Database, lake: str, first_day: dt.date) -> Answer:
         waiting = connection.execute(WAITING_COUNTS).mappings().one()
         held_back = source.held_back_count(connection, plan.snapshot)
         writer = connection.execute(OPEN_TRANSACTIONS).mappings().first()
+    try:
+        unusable_count, _ = unusable_values(lake)
+    except LakeError:
+        # Which file it is says the check; the other answers stand.
+        unusable_count = None
     return {
         **_freshness(latest),
         "user_stats_as_of": latest.get("user_stats_as_of"),
@@ -80,6 +86,7 @@ def status(database: Database, lake: str, first_day: dt.date) -> Answer:
         "stale_days": plan.days,
         "pending_days": latest.get("pending_days", []),
         "held_back_count": held_back,
+        "unusable_count": unusable_count,
         "oldest_writer": _writer(dict(writer)) if writer else None,
         **waiting,
         "damaged_days": sorted(

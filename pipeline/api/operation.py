@@ -159,6 +159,7 @@ class Status(StatsAnswer):
     stale_days: list[dt.date] = Field(description="Days that the next refresh will look at.")
     pending_days: list[dt.date] = Field(description="Days that the last one could not complete.")
     held_back_count: int
+    unusable_count: int | None
     rejected_count: int
     expired_day_count: int = Field(description="Days that the lake alone has.")
     damaged_days: list[dt.date] = Field(description="Days of which the lake has damaged files.")

@@ -11,7 +11,7 @@ from pipeline.api.answers import Answer, StatsAnswer, model_of
 from pipeline.api.prompts import Limit
 from pipeline.api.reader import Stats, answer
 from pipeline.queries import query
-from pipeline.stats.rates import avg_generation_time_ms, success_rate, success_rate_interval
+from pipeline.stats.rates import success_rate, success_rate_interval
 
 SCENES = query("api/scenes")
 ENVIRONMENTS = query("api/environments")
@@ -24,7 +24,7 @@ COLUMNS_OF_CATEGORIES = {
     "success_count": pl.Int64,
     "failure_count": pl.Int64,
     "timed_count": pl.Int64,
-    "generation_time_ms_sum": pl.Int64,
+    "generation_time_ms_sum": pl.Float64,
 }
 
 router = APIRouter(tags=["overall"])
@@ -98,6 +98,7 @@ async def categories(request: Request, stats: Stats, limit: Limit = 200) -> Resp
     Deleted prompts are left out, those that are not active are not.
     """
     found = await stats.read((CATEGORIES, {"limit": limit}))
+    timed = pl.col("timed_count")
     rows = pl.DataFrame(found[0], schema=COLUMNS_OF_CATEGORIES).select(
         "category",
         "prompt_count",
@@ -106,7 +107,7 @@ async def categories(request: Request, stats: Stats, limit: Limit = 200) -> Resp
         "failure_count",
         success_rate(),
         *success_rate_interval(),
-        avg_generation_time_ms(),
+        pl.when(timed > 0).then(pl.col("generation_time_ms_sum") / timed).alias("avg_generation_time_ms"),
         "timed_count",
     )
     return answer(request, found, {"categories": rows.to_dicts()})

@@ -132,6 +132,17 @@ CHECKS = (
         files.lake_can_be_read,
     ),
     Check(
+        "values_are_usable",
+        TABLE,
+        Severity.WARN,
+        Cadence.NIGHTLY,
+        "Counts the events with a generation time that is none: NaN, infinity, or more than an integer holds."
+        " They count, without a time.",
+        "Find what writes them, by the events named. Give these rows of `prompt_usage` a time, or NULL: the"
+        " stats follow.",
+        events.values_are_usable,
+    ),
+    Check(
         "posts_have_events",
         TABLE,
         Severity.WARN,

@@ -7,6 +7,7 @@ from sqlalchemy import text
 
 from pipeline import coverage, formats
 from pipeline.checks.report import MOMENT, WORST, Report, Subject, plural, rows
+from pipeline.lake.usage_events import unusable_values
 from pipeline.queries import query
 
 REJECTED_REASONS = text(query("postgres/rejected_reasons"))
@@ -74,6 +75,19 @@ def judge_held_back(days: pl.DataFrame) -> Report:
             {"day": day, "events": events, "prompts": prompts, "users": users}
             for day, events, prompts, users in days.head(WORST).iter_rows()
         ],
+    )
+
+
+def values_are_usable(subject: Subject) -> Report:
+    """No event has a generation time that is none."""
+    count, ids = unusable_values(subject.lake)
+    return Report(
+        passed=not count,
+        summary=f"{plural(count, 'event')} with a generation time that is none"
+        if count
+        else "Each value is usable",
+        figures={"events": count},
+        worst=[{"event": event_id, "column": "generation_time_ms"} for event_id in ids],
     )
 
 

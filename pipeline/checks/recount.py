@@ -27,6 +27,7 @@ from pipeline.publish.copy import frame_of
 from pipeline.queries import query
 from pipeline.stats.frames import windows
 from pipeline.stats.percentiles import PERCENTILES
+from pipeline.stats.rates import TIME_SUMS
 
 RECOUNT_SAMPLE = text(query("postgres/recount_sample"))
 PROMPT_RECOUNT = text(query("postgres/prompt_recount"))
@@ -46,7 +47,7 @@ RAW_SCHEMA: dict[str, Any] = {
     "value": pl.String,
     **dict.fromkeys(COUNTS, pl.Int64),
     **dict.fromkeys(
-        ["timed_count", "generation_time_ms_sum", "generation_time_ms_min", "generation_time_ms_max"],
+        ["timed_count", *TIME_SUMS, "generation_time_ms_min", "generation_time_ms_max"],
         pl.Int64,
     ),
     "first_used_at": MOMENT,

@@ -57,12 +57,17 @@ def status(answer: Mapping[str, Any]) -> RenderableType:
         "days not completed": _days([dt.date.fromisoformat(day) for day in answer["pending_days"]]),
         "events held back": count(answer["held_back_count"]),
         "events rejected": count(answer["rejected_count"]),
+        "times that are none": _unknown_or(answer["unusable_count"]),
         "days only in the lake": count(answer["expired_day_count"]),
         "damaged days": _damaged(answer["damage"]),
     }
     for name, value in rows.items():
         table.add_row(literal((name, "bold")), value)
     return table
+
+
+def _unknown_or(number: int | None) -> str:
+    return "unknown" if number is None else count(number)
 
 
 def _write_back(state: str | None, as_of: dt.datetime | None) -> str:

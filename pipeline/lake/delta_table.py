@@ -218,6 +218,8 @@ class DailyTable:
                 self._delta,
                 rows,
                 mode="append",
+                # So that a table of an older version gets the columns that it lacks.
+                schema_mode="merge",
                 writer_properties=self._properties,
                 commit_properties=self._commit(),
                 post_commithook_properties=CHECKPOINTS,
@@ -234,6 +236,7 @@ class DailyTable:
                 self._delta,
                 rows,
                 mode="overwrite",
+                schema_mode="merge",
                 predicate=predicate,
                 writer_properties=self._properties,
                 commit_properties=self._commit(),

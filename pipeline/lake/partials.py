@@ -47,6 +47,7 @@ SCHEMA = pa.schema(
         ("failure_count", pa.int64()),
         ("timed_count", pa.int64()),
         ("generation_time_ms_sum", pa.int64()),
+        ("generation_time_ps_sum", pa.int64()),
         ("generation_time_ms_min", pa.int64()),
         ("generation_time_ms_max", pa.int64()),
         ("first_used_at", pa.timestamp("us", tz="UTC")),

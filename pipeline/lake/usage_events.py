@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.dataset as ds
 
 from pipeline.database import Database
 from pipeline.days import chunks
@@ -43,6 +44,9 @@ removed from any table; a replica breaks off what stands in its way for 30 secon
 FILES_A_DAY = 24
 """Appends of a day that are left lying before they are joined: two hours of a refresh every five minutes."""
 
+EXAMPLES = 5
+"""Events that are named of those with a value that does not count."""
+
 TABLE = "usage_events"
 
 SCHEMA = pa.schema(
@@ -58,6 +62,8 @@ SCHEMA = pa.schema(
         ("outfit", pa.string()),
         ("success", pa.bool_()),
         ("generation_time_ms", pa.int64()),
+        ("generation_time_ps", pa.int64()),
+        ("unusable", pa.string()),
         ("error_message", pa.string()),
         ("created_at", pa.timestamp("us", tz="UTC")),
         ("ingest_xid", pa.int64()),
@@ -65,13 +71,29 @@ SCHEMA = pa.schema(
         ("day", pa.date32()),
     ]
 )
-"""``prompt_usage`` with ids as text, and: ``ingest_xid``, 0 for rows older than the pipeline;
+"""``prompt_usage`` with ids as text, and: ``generation_time_ps``, what ``generation_time_ms`` has beyond
+whole milliseconds, in billionths of one, null if nothing; ``unusable``: the column whose value is no time;
+``ingest_xid``, 0 for rows older than the pipeline;
 ``synced_high``: the watermark of the sync that wrote the row; ``day``: the partition."""
 
 
 def open_usage_events(lake: str) -> DailyTable:
     """The table, at its latest state."""
     return DailyTable(lake, TABLE, SCHEMA)
+
+
+def unusable_values(lake: str) -> tuple[int, list[str]]:
+    """The events with a value that does not count (``unusable``), and the ids of a few of them.
+
+    Reads one column, and little of it where there is none. Days of which a file is missing are left out.
+
+    :raises LakeError: a file can't be read.
+    """
+    table = open_usage_events(lake)
+    days = set(table.days()["day"]) - table.faults().keys()
+    with damage.reading("Looking for values that do not count"):
+        found = table.read(days).filter(ds.field("unusable").is_valid())
+        return found.count_rows(), found.head(EXAMPLES, columns=["id"])["id"].to_pylist()
 
 
 def open_own_events(database: Database, lake: str) -> DailyTable:

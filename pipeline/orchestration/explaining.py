@@ -35,7 +35,10 @@ OF_THE_LAKE = {
     "dimension": "What the prompt's events are grouped by: prompt (not at all), scene, environment, outfit,"
     " error, time; or user. Choose one: each counts the same events.",
     "value": "The value of the dimension; NULL is a group of its own. Of time: the logarithmic bucket.",
-    "generation_time_ms_sum": "Sum of the generation times, in milliseconds.",
+    "generation_time_ms_sum": "Sum of the generation times, in whole milliseconds.",
+    "generation_time_ps_sum": "Sum of what the times have beyond whole milliseconds, in billionths of one.",
+    "generation_time_ps": "What the time has beyond whole milliseconds, in billionths of one; or NULL.",
+    "unusable": "The column whose value is no time and does not count; NULL if there is none.",
     "generation_time_ms_min": "Shortest generation time in milliseconds; NULL if none was timed.",
     "generation_time_ms_max": "Longest generation time in milliseconds; NULL if none was timed.",
     "covered_until": "Last day that is merged into the period.",

@@ -21,6 +21,7 @@ from pipeline.orchestration.running import WRITERS, step
 from pipeline.orchestration.sources import observed_usage
 from pipeline.queries import query
 from pipeline.refresh import raise_failed
+from pipeline.stats.rates import TIME_SUMS
 from pipeline.tables import prompt_stats, prompt_usage
 
 EVENTS_GROUP = "events"
@@ -37,7 +38,7 @@ OF_EVENTS = {
     "success_count": ("success",),
     "failure_count": ("success",),
     **dict.fromkeys(
-        ["timed_count", "generation_time_ms_sum", "generation_time_ms_min", "generation_time_ms_max"],
+        ["timed_count", *TIME_SUMS, "generation_time_ms_min", "generation_time_ms_max"],
         ("generation_time_ms",),
     ),
     "first_used_at": ("created_at",),

@@ -21,6 +21,7 @@ from pipeline.queries import query
 from pipeline.stats import drift
 from pipeline.stats.frames import windows
 from pipeline.stats.percentiles import PERCENTILES
+from pipeline.stats.rates import TIME_SUMS
 
 STATS_GROUP = "stats"
 PUBLISH = "publish"
@@ -32,7 +33,7 @@ RATES = ["success_rate", "success_rate_lower", "success_rate_upper"]
 OF_PARTIALS = {
     **dict.fromkeys(RATES, ("success_count", "usage_count")),
     **dict.fromkeys(PERCENTILES, ("value", "usage_count")),
-    "avg_generation_time_ms": ("generation_time_ms_sum", "timed_count"),
+    "avg_generation_time_ms": (*TIME_SUMS, "timed_count"),
     "min_generation_time_ms": ("generation_time_ms_min",),
     "max_generation_time_ms": ("generation_time_ms_max",),
     **dict.fromkeys(["scene", "environment", "outfit", "error_kind"], ("value",)),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import polars as pl
 
+from pipeline.stats.rates import TIME_SUMS
+
 LONGEST_KIND = 200
 
 FOLDS = (
@@ -29,7 +31,7 @@ def fold_errors(partials: pl.DataFrame) -> pl.DataFrame:
     Messages may hold ids: kept as they are, a bad day would have as many partials as failures.
     """
     is_error = pl.col("dimension") == "error"
-    counts = ["usage_count", "success_count", "failure_count", "timed_count", "generation_time_ms_sum"]
+    counts = ["usage_count", "success_count", "failure_count", "timed_count", *TIME_SUMS]
     lowest = ["generation_time_ms_min", "first_used_at", "synced_high"]
     highest = ["generation_time_ms_max", "last_used_at", "ingest_xid"]
     kinds = (

@@ -13,7 +13,7 @@ import polars as pl
 
 from pipeline.stats.errors import error_kind
 from pipeline.stats.percentiles import PERCENTILES, percentiles
-from pipeline.stats.rates import avg_generation_time_ms, success_rate, success_rate_interval
+from pipeline.stats.rates import TIME_SUMS, avg_generation_time_ms, success_rate, success_rate_interval
 
 MEASURES = (
     pl.col("usage_count"),
@@ -58,7 +58,7 @@ def prompt_stats(
     )
     prompt_ids = pl.concat([prompts["prompt_id"], own["prompt_id"]]).unique().to_frame()
     counts = ["usage_count", "success_count", "failure_count", "timed_count"]
-    counts += ["generation_time_ms_sum", "favorite_count", *periods]
+    counts += [*TIME_SUMS, "favorite_count", *periods]
     joined = prompt_ids
     for part in (own, recent, times, prompts):
         joined = joined.join(part, on="prompt_id", how="left")
@@ -114,7 +114,7 @@ def prompt_value_error_stats(messages: pl.DataFrame) -> pl.DataFrame:
 
 def overall_stats(totals: pl.DataFrame, dimension: str) -> pl.DataFrame:
     """One row a value of ``dimension`` (scene, environment, outfit), over all prompts."""
-    counts = ("usage_count", "success_count", "failure_count", "timed_count", "generation_time_ms_sum")
+    counts = ("usage_count", "success_count", "failure_count", "timed_count", *TIME_SUMS)
     summed = (
         totals.filter(pl.col("dimension") == dimension)
         .group_by(pl.col("value").alias(dimension))

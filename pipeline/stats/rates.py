@@ -17,10 +17,15 @@ def success_rate() -> pl.Expr:
     return pl.when(count > 0).then(pl.col("success_count") / count * 100).alias("success_rate")
 
 
+TIME_SUMS = ("generation_time_ms_sum", "generation_time_ps_sum")
+"""Whole milliseconds, and what is beyond them in billionths of one: as integers, so that sums are exact."""
+
+
 def avg_generation_time_ms() -> pl.Expr:
     """Mean time in milliseconds over the events that have one; null where none has."""
     timed = pl.col("timed_count")
-    return pl.when(timed > 0).then(pl.col("generation_time_ms_sum") / timed).alias("avg_generation_time_ms")
+    whole, rest = (pl.col(name) for name in TIME_SUMS)
+    return pl.when(timed > 0).then((whole + rest / 1e9) / timed).alias("avg_generation_time_ms")
 
 
 def success_rate_interval() -> tuple[pl.Expr, pl.Expr]:

@@ -2,8 +2,8 @@
 -- Grain:   one row a category of prompts that are not deleted, NULL being one; most used first.
 -- Time:    as of the last refresh.
 -- prompt_stats keeps a prompt's mean time, and not the sum it was made from; the mean times its number is that
--- sum but for two roundings, together at most 1 part in 2^52. So the nearest whole number is the sum itself,
--- up to 2^51 ms a prompt, which is 71,000 years.
+-- sum but for two roundings, together at most 1 part in 2^52. So where a whole number is as near as that, it is
+-- the sum itself.
 SELECT
     prompt.category,
     count(*)                                          AS prompt_count,
@@ -11,8 +11,20 @@ SELECT
     coalesce(sum(stats.success_count), 0)::bigint     AS success_count,
     coalesce(sum(stats.failure_count), 0)::bigint     AS failure_count,
     coalesce(sum(stats.timed_count), 0)::bigint       AS timed_count,
-    coalesce(sum(round(stats.avg_generation_time_ms * stats.timed_count)::bigint), 0)::bigint
-        AS generation_time_ms_sum
+    coalesce(
+        sum(
+            CASE
+                WHEN
+                    abs(
+                        stats.avg_generation_time_ms * stats.timed_count
+                        - round(stats.avg_generation_time_ms * stats.timed_count)
+                    ) <= 1e-14 * stats.avg_generation_time_ms * stats.timed_count
+                    THEN round(stats.avg_generation_time_ms * stats.timed_count)
+                ELSE stats.avg_generation_time_ms * stats.timed_count
+            END
+        ),
+        0
+    )                                                 AS generation_time_ms_sum
 FROM prompts AS prompt
 LEFT JOIN prompt_stats AS stats ON stats.prompt_id = prompt.id
 WHERE prompt.deleted_at IS NULL

@@ -24,6 +24,7 @@ SELECT
                             coalesce(outfit, chr(1)),
                             coalesce(CAST(success AS VARCHAR), chr(1)),
                             coalesce(CAST(generation_time_ms AS VARCHAR), chr(1)),
+                            coalesce(CAST(generation_time_ps AS VARCHAR), chr(1)),
                             coalesce(error_message, chr(1)),
                             coalesce(CAST(epoch_us(created_at) AS VARCHAR), chr(1))
                         )

@@ -12,6 +12,7 @@ SELECT
     CAST(sum(failure_count) AS BIGINT)          AS failure_count,
     CAST(sum(timed_count) AS BIGINT)            AS timed_count,
     CAST(sum(generation_time_ms_sum) AS BIGINT) AS generation_time_ms_sum,
+    CAST(sum(generation_time_ps_sum) AS BIGINT) AS generation_time_ps_sum,
     min(generation_time_ms_min)                 AS generation_time_ms_min,
     max(generation_time_ms_max)                 AS generation_time_ms_max,
     min(first_used_at)                          AS first_used_at,

@@ -13,6 +13,7 @@ SELECT
     count(CASE WHEN NOT success THEN 1 END)                AS failure_count,
     count(generation_time_ms)                              AS timed_count,
     CAST(coalesce(sum(generation_time_ms), 0) AS BIGINT)   AS generation_time_ms_sum,
+    CAST(coalesce(sum(generation_time_ps), 0) AS BIGINT)   AS generation_time_ps_sum,
     min(generation_time_ms)                                AS generation_time_ms_min,
     max(generation_time_ms)                                AS generation_time_ms_max,
     min(created_at)                                        AS first_used_at,

@@ -2,7 +2,7 @@
 -- Grain:   one row a day, from :from_day to :to_day.
 -- Time:    ingest_xid, below :high.
 -- The checksum adds up 32 bits of each row's MD5, so it depends on every value and not on the order.
--- Times before the year 1 are undated in the lake.
+-- Times before the year 1 are undated in the lake, and generation times are as usage_events.sql makes them.
 WITH events AS (
     SELECT
         *,
@@ -35,7 +35,21 @@ SELECT
                     coalesce(environment::text, chr(1)),
                     coalesce(outfit::text, chr(1)),
                     coalesce(success::text, chr(1)),
-                    coalesce(generation_time_ms::text, chr(1)),
+                    CASE
+                        WHEN generation_time_ms BETWEEN -2147483648 AND 2147483647
+                            THEN floor(generation_time_ms)::bigint::text
+                        ELSE chr(1)
+                    END,
+                    CASE
+                        WHEN
+                            generation_time_ms BETWEEN -2147483648 AND 2147483647
+                            AND generation_time_ms <> floor(generation_time_ms)
+                            THEN
+                                round(
+                                    (generation_time_ms - floor(generation_time_ms))::double precision * 1000000000
+                                )::bigint::text
+                        ELSE chr(1)
+                    END,
                     coalesce(error_message::text, chr(1)),
                     CASE
                         WHEN created_at >= '0001-01-01'

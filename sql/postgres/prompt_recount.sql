@@ -41,7 +41,13 @@ event AS MATERIALIZED (
             environment,
             outfit,
             success,
-            generation_time_ms,
+            CASE
+                WHEN generation_time_ms BETWEEN -2147483648 AND 2147483647 THEN floor(generation_time_ms)::bigint
+            END                                                          AS generation_time_ms,
+            CASE
+                WHEN generation_time_ms BETWEEN -2147483648 AND 2147483647
+                    THEN round((generation_time_ms - floor(generation_time_ms))::double precision * 1000000000)::bigint
+            END                                                          AS generation_time_ps,
             error_message IS NOT NULL                                    AS has_error,
             CASE WHEN created_at >= '0001-01-01' THEN created_at END     AS created_at,
             coalesce(ingest_xid, 0)                                      AS ingest_xid,
@@ -79,6 +85,7 @@ grouped AS (
         count(*) FILTER (WHERE NOT success)                    AS failure_count,
         count(generation_time_ms)                              AS timed_count,
         coalesce(sum(generation_time_ms), 0)::bigint           AS generation_time_ms_sum,
+        coalesce(sum(generation_time_ps), 0)::bigint           AS generation_time_ps_sum,
         min(generation_time_ms)::bigint                        AS generation_time_ms_min,
         max(generation_time_ms)::bigint                        AS generation_time_ms_max,
         min(created_at)                                        AS first_used_at,
@@ -98,6 +105,7 @@ by_user AS (
         count(*) FILTER (WHERE NOT success)          AS failure_count,
         count(generation_time_ms)                    AS timed_count,
         coalesce(sum(generation_time_ms), 0)::bigint AS generation_time_ms_sum,
+        coalesce(sum(generation_time_ps), 0)::bigint AS generation_time_ps_sum,
         max(created_at)                              AS last_used_at
     FROM event
     WHERE is_of_users AND user_id IS NOT NULL AND prompt_id IS NOT NULL
@@ -138,6 +146,7 @@ SELECT
     failure_count,
     timed_count,
     generation_time_ms_sum,
+    generation_time_ps_sum,
     NULL,
     NULL,
     NULL,
@@ -159,22 +168,23 @@ SELECT
     NULL,
     NULL,
     NULL,
+    NULL,
     max(last_used_at),
     NULL,
     NULL
 FROM by_user
 GROUP BY prompt_id
 UNION ALL
-SELECT 'time', prompt_id, name, below_count, NULL, NULL, within_count, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+SELECT 'time', prompt_id, name, below_count, NULL, NULL, within_count, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
 FROM timed
 UNION ALL
-SELECT 'expired', NULL, day::text, events_version, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+SELECT 'expired', NULL, day::text, events_version, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
 FROM expired
 WHERE events_version IS NOT NULL
 UNION ALL
-SELECT 'changed', NULL, day::text, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+SELECT 'changed', NULL, day::text, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
 FROM changed
 UNION ALL
 SELECT
-    'synced', NULL, day::text, events_version, NULL, NULL, synced_high, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+    'synced', NULL, day::text, events_version, NULL, NULL, synced_high, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
 FROM user_stats_day

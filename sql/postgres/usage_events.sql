@@ -4,6 +4,8 @@
 -- Run as COPY through ADBC, which takes no parameters: they are the session's settings, set with bound
 -- values before: prompt_stats.high, .first_day, .from_day, .to_day, .lowest_mark, and .days, a JSON list
 -- of {day, mark}. A mark of -1 takes all of the day, rows older than the pipeline included.
+-- generation_time_ms are whole milliseconds, generation_time_ps what is left of one, in billionths of it. A
+-- value that an integer can't hold, as NaN or infinity, is no time: unusable names the column.
 -- Times before the year 1, which no client can read, are taken as undated.
 -- Each setting is read in a subquery, so once and not for each row. Two branches, so that days other than
 -- the first don't look for undated rows.
@@ -41,7 +43,22 @@ SELECT
     events.environment::text,
     events.outfit::text,
     events.success,
-    events.generation_time_ms::bigint,
+    CASE
+        WHEN events.generation_time_ms BETWEEN -2147483648 AND 2147483647
+            THEN floor(events.generation_time_ms)::bigint
+    END                                                   AS generation_time_ms,
+    CASE
+        WHEN
+            events.generation_time_ms BETWEEN -2147483648 AND 2147483647
+            AND events.generation_time_ms <> floor(events.generation_time_ms)
+            THEN
+                round(
+                    (events.generation_time_ms - floor(events.generation_time_ms))::double precision * 1000000000
+                )::bigint
+    END                                                   AS generation_time_ps,
+    CASE
+        WHEN NOT events.generation_time_ms BETWEEN -2147483648 AND 2147483647 THEN 'generation_time_ms'
+    END                                                   AS unusable,
     events.error_message::text,
     CASE WHEN events.created_at >= '0001-01-01' THEN events.created_at::timestamptz END AS created_at,
     coalesce(events.ingest_xid, 0)                        AS ingest_xid,

@@ -28,6 +28,7 @@ def totals(dimension: str, samples: list[tuple[int, int]]) -> pl.DataFrame:
                 "failure_count": [events - successes],
                 "timed_count": [events],
                 "generation_time_ms_sum": [successes * 37],
+                "generation_time_ps_sum": [0],
                 "generation_time_ms_min": [0],
                 "generation_time_ms_max": [37],
                 "first_used_at": [AT],

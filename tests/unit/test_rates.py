@@ -41,9 +41,24 @@ def test_what_was_never_used_has_no_rate() -> None:
     assert upper(0, 0) is None
 
 
+def mean(timed_count: int, ms: int, ps: int = 0) -> object:
+    return value(
+        avg_generation_time_ms(),
+        timed_count=timed_count,
+        generation_time_ms_sum=ms,
+        generation_time_ps_sum=ps,
+    )
+
+
 def test_what_was_never_timed_has_no_mean() -> None:
-    assert value(avg_generation_time_ms(), timed_count=0, generation_time_ms_sum=0) is None
-    assert value(avg_generation_time_ms(), timed_count=4, generation_time_ms_sum=10) == 2.5
+    assert mean(0, 0) is None
+    assert mean(4, 10) == 2.5
+
+
+def test_a_mean_keeps_fractions_of_milliseconds() -> None:
+    assert mean(1, 5012, 400_000_000) == 5012.4
+    # What is beyond whole milliseconds adds up to more than one.
+    assert mean(2, 3, 1_000_000_000) == 2.0
 
 
 def test_the_rate_is_over_all_uses_decided_or_not() -> None:
