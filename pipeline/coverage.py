@@ -103,7 +103,8 @@ def _go_through(database: Database, lake: str, grace: dt.timedelta, *, tracks: b
             posts = connection.execute(UNTRACKED_POSTS, given).fetchall()
             times += [post["created_at"] for post in posts]
             if tracks:
-                rejected += len(append_events(connection, [read_event(_event_of(post)) for post in posts]))
+                events = [read_event(_event_of(post)) for post in posts]
+                rejected += len(append_events(connection, events).rejected)
                 connection.commit()
                 logger.info("%d of %d posts are tracked", len(times) - rejected, len(missing))
     tracked = len(times) - rejected if tracks else 0

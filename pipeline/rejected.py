@@ -58,7 +58,8 @@ def replay(database: Database, ids: Sequence[int] | None = None) -> ReplayReport
     taken = rejected = 0
     with database.connect() as connection:
         for rows in _parts(connection, ids):
-            rejected_now = len(append_events(connection, [_read(payload) for _, payload in rows]))
+            appended = append_events(connection, [_read(payload) for _, payload in rows])
+            rejected_now = len(appended.rejected)
             connection.commit()
             rejected += rejected_now
             taken += len(rows) - rejected_now

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import codecs
+import logging
 import re
-import uuid
 from collections.abc import Mapping
 from typing import Annotated, Any
 
 import msgspec
+import psycopg
 from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 from pydantic import Field
 
 from pipeline.api.answers import Answer
-from pipeline.api.connections import Writers, write
-from pipeline.api.problems import Problem
+from pipeline.api.connections import Writers, WritingConnection, write
+from pipeline.api.problems import RETRY_SECONDS, Problem
 from pipeline.limits import EVENT_MAX_BYTES, EVENTS_MAX, MIB
-from pipeline.tracking.batches import append_events
-from pipeline.tracking.event import IGNORED_FIELDS, READERS, camel_case, read_given
+from pipeline.tracking.batches import Appended, append_events, fault_on
+from pipeline.tracking.event import IGNORED_FIELDS, READERS, Record, camel_case, read_given
+from pipeline.tracking.faults import Fault
+
+logger = logging.getLogger(__name__)
 
 JSON = "application/json"
 LINES = ("application/x-ndjson", "application/ndjson", "application/jsonl")
@@ -49,8 +53,16 @@ class RejectedEvent(Answer):
     """An event that was not taken."""
 
     line: Annotated[int, Field(description="Its place in the request, from 1.", examples=[2])]
-    event_id: Annotated[uuid.UUID | None, Field(description="null if it can't be read")]
+    event_id: Annotated[str | None, Field(description="As it was given; null if it can't be read")]
     reason: Annotated[str, Field(examples=["no prompt has the slug 'portait-selfie'"])]
+
+
+class EventWarning(Answer):
+    """A detail of an event that was taken, which could not be used as it was given."""
+
+    line: Annotated[int, Field(description="The event's place in the request, from 1.", examples=[3])]
+    event_id: Annotated[str, Field(description="As it was given.")]
+    warning: Annotated[str, Field(examples=["error_message has 12,000 characters, more than 10,000: cut"])]
 
 
 class EventsAnswer(Answer):
@@ -58,6 +70,9 @@ class EventsAnswer(Answer):
 
     taken: Annotated[int, Field(description="Events in the database, those that were there before included.")]
     rejected: list[RejectedEvent]
+    warnings: Annotated[
+        list[EventWarning], Field(description="Of the taken ones: what was mended or left out, and why.")
+    ]
 
 
 EXAMPLE = {
@@ -87,11 +102,14 @@ async def post_events(request: Request) -> EventsAnswer:
     """Appends up to 10,000 events: a JSON array of them, one alone, or one a line.
 
     Names are those of `PromptTracker.track_post_creation`, in snake_case or camelCase. `eventId` is required:
-    a UUID, chosen before the first attempt. The same id again changes nothing, so a request without an answer
-    can be sent again.
+    chosen before the first attempt, a UUID, or what the app has as ids. The same id again changes nothing, so
+    a request without an answer can be sent again.
 
     The answer is 200 once each event is in the database, or refused: `rejected` says which ones, and why.
-    An event that has an id is kept in `prompt_usage_rejected` too.
+    An event that has an id is kept in `prompt_usage_rejected` too. A detail that can't be used does not keep
+    an event out: it is mended or left out, and `warnings` says so.
+
+    503 says that no event was taken, since the database does not answer or its table takes none.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in (JSON, *LINES):
@@ -116,10 +134,14 @@ def _append(writers: Writers, body: bytearray, *, is_lines: bool) -> EventsAnswe
             rejected[line] = str(error)
     if records:
         # Event ids make it safe to append them again.
-        reasons = write(writers, lambda connection: append_events(connection, list(records.values())))
+        appended = write(writers, lambda connection: _appended(connection, list(records.values())))
         rejected |= {
-            line: reasons[record.event_id] for line, record in records.items() if record.event_id in reasons
+            line: appended.rejected[record.event_id]
+            for line, record in records.items()
+            if record.event_id in appended.rejected
         }
+    else:
+        appended = Appended()
     return EventsAnswer(
         taken=len(given) - len(rejected),
         rejected=[
@@ -128,7 +150,33 @@ def _append(writers: Writers, body: bytearray, *, is_lines: bool) -> EventsAnswe
             )
             for line, reason in sorted(rejected.items())
         ],
+        warnings=[
+            EventWarning(line=line, event_id=record.event_id, warning=note)
+            for line, record in records.items()
+            if line not in rejected
+            for note in appended.notes.get(record.event_id, ())
+        ],
     )
+
+
+def _appended(connection: WritingConnection, records: list[Record]) -> Appended:
+    """Appends them.
+
+    :raises Problem: 503, the table takes no event.
+    """
+    try:
+        return append_events(connection, records)
+    except psycopg.Error as error:
+        if fault_on(connection, error) is not Fault.TABLE:
+            raise
+        logger.error("The table takes no events: %s", error)
+        # The next attempt looks at the table anew.
+        connection.close()
+        raise Problem(
+            503,
+            "No event was taken: the table takes none. The log says why, and prompt-stats doctor what to do",
+            {"Retry-After": str(RETRY_SECONDS)},
+        ) from error
 
 
 def _too_many() -> Problem:
@@ -188,7 +236,7 @@ def _named(text: Text) -> Values:
     try:
         READERS["event_id"](named.get("event_id"))
     except ValueError:
-        raise ValueError("event_id is missing or no UUID: a repeated request would count twice") from None
+        raise ValueError("event_id is missing or no id: a repeated request would count twice") from None
     for name in IGNORED_FIELDS:
         named.pop(name, None)
     return named

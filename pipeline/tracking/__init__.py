@@ -7,6 +7,12 @@ business; the pipeline recounts them from the events. ``docs/write-path.md`` has
     What the app calls.
 ``event``
     Reads what the app gave, into an event or a rejected one.
+``faults``
+    Whose fault it is that an event could not be written.
+``usage_table``
+    What the app's table takes, and the statements that write to it.
+``fitting``
+    Makes an event fit it.
 ``direct``
     One event, one INSERT.
 ``buffer``
@@ -26,7 +32,7 @@ business; the pipeline recounts them from the events. ``docs/write-path.md`` has
 ``calls``
     Calls that a signal's handler waits for.
 ``connection``
-    Connections that give up in time, and whose fault an error is.
+    Connections that give up in time.
 """
 
 from pipeline.tracking.tracker import PromptTracker, TrackerStats

@@ -2,130 +2,229 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Sequence
+import random
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any
-from weakref import WeakKeyDictionary
 
-import msgspec
 import psycopg
-from psycopg.errors import FeatureNotSupported, UniqueViolation, UntranslatableCharacter
+from psycopg.errors import UniqueViolation, UntranslatableCharacter
 from psycopg.rows import tuple_row
 from psycopg.types.json import Jsonb
 
 from pipeline import sessions
+from pipeline.prompt_keys import NAMED_PROMPTS, Named, by_key
 from pipeline.queries import query
-from pipeline.tracking.connection import is_outage
-from pipeline.tracking.encodings import fitted
-from pipeline.tracking.event import Event, Record
+from pipeline.tracking import encodings
+from pipeline.tracking.event import Event, Record, RejectedEvent, no_prompt
+from pipeline.tracking.faults import Fault, fault_of, said_by
+from pipeline.tracking.fitting import Fitted, fitted
+from pipeline.tracking.usage_table import usage_table
 
-COPY_EVENTS = query("postgres/copy_events")
-CREATE_GIVEN_EVENTS = query("postgres/create_given_events")
-COPY_GIVEN_EVENTS = query("postgres/copy_given_events")
-COPY_GIVEN_EVENTS_AS_TEXT = query("postgres/copy_given_events_as_text")
-USAGE_TYPES = query("postgres/usage_types")
-APPEND_GIVEN_EVENTS = query("postgres/append_given_events")
-
-# Of the columns of create_given_events.sql: those of an event, then a rejected event's.
-_EVENT_TYPES = ("uuid", "uuid", "text", *["uuid"] * 4, *["text"] * 3, "bool", "int4", "text", "timestamptz")
-_SLUG = 2
-_COLUMN_TYPES = (*_EVENT_TYPES[:_SLUG], *_EVENT_TYPES[_SLUG + 1 :])
-_TYPES = (*_EVENT_TYPES, "text", "jsonb")
-_NOT_REJECTED = (None, None)
-_NO_EVENT = (None,) * (len(_EVENT_TYPES) - 1)
+INSERT_REJECTED = query("postgres/insert_prompt_usage_rejected")
 
 
-_OURS: WeakKeyDictionary[psycopg.Connection[Any], bool] = WeakKeyDictionary()
+@dataclass(frozen=True)
+class Appended:
+    """What was not taken as it was given, by event id.
 
-Rejections = dict[uuid.UUID, str]
-"""The reasons of the events that could not be taken, by event id."""
+    ``rejected``: why an event was not taken. ``notes``: what of one that was taken was mended or left out.
+    """
+
+    rejected: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def __or__(self, other: Appended) -> Appended:
+        return Appended(self.rejected | other.rejected, self.notes | other.notes)
 
 
-def append_events(connection: psycopg.Connection[Any], records: Sequence[Record]) -> Rejections:
-    """Appends events, and keeps rejected ones; returns those that are rejected now.
+def append_events(connection: psycopg.Connection[Any], records: Sequence[Record]) -> Appended:
+    """Appends events, and keeps rejected ones.
 
     What is there already, by its event id, changes nothing. An event whose slug no prompt has, or that the
     database refuses, is kept as a rejected one.
 
-    :raises psycopg.Error: the database is out of reach, or takes an event not even as a rejected one; some
-        may have been appended.
+    :raises psycopg.Error: the database is out of reach, or takes no event, or takes one not even as a
+        rejected one (:func:`fault_on` says which); some may have been appended.
     """
+    return _append(connection, records, takes_others=False)
+
+
+def _append(
+    connection: psycopg.Connection[Any], records: Sequence[Record], *, takes_others: bool
+) -> Appended:
+    """``takes_others``: the table takes events, so that what it does not take is at fault itself."""
     try:
         return _append_batch(connection, records)
-    except psycopg.Error as error:
-        if is_outage(error):
+    except Exception as error:
+        fault = fault_on(connection, error)
+        if fault is Fault.OUTAGE:
             raise
+        if fault is Fault.TABLE and not takes_others:
+            takes_others = len(records) > 1 and _takes(connection, random.choice(records))  # noqa: S311  # any
+            if not takes_others:
+                raise
         if len(records) > 1:
             # One of them is at fault: the halves are tried, down to that one.
             middle = len(records) // 2
-            return append_events(connection, records[:middle]) | append_events(connection, records[middle:])
+            halves = records[:middle], records[middle:]
+            first, second = (_append(connection, half, takes_others=takes_others) for half in halves)
+            return first | second
         record = records[0]
-        fitting = _fitting(connection, record, error)
-        if fitting != record:
-            return append_events(connection, [fitting])
+        if (encoded := encodable(connection, record, error)) != record:
+            return _append(connection, [encoded], takes_others=takes_others)
         if not isinstance(record, Event):
             raise
-        reason = f"the database refused it: {error.diag.message_primary or error}"
-    return append_events(connection, [record.rejected(reason)])
+        rejected = record.rejected(refusal(error))
+    return _append(connection, [rejected], takes_others=False)
 
 
-def _fitting(connection: psycopg.Connection[Any], record: Record, error: psycopg.Error) -> Record:
+def _takes(connection: psycopg.Connection[Any], record: Record) -> bool:
+    """Whether the table takes an event, any one: then it is not the table that is in the way of all."""
+    try:
+        _append_batch(connection, [record])
+    except Exception:  # whatever it is: that it failed is the answer
+        return False
+    return True
+
+
+def fault_on(connection: psycopg.Connection[Any], error: Exception) -> Fault:
+    """Whose fault it is that events could not be appended on a connection."""
+    try:
+        foreign = usage_table(connection).foreign
+    except Exception:  # the connection is lost, or there is no such table
+        foreign = frozenset()
+    return fault_of(error, foreign)
+
+
+def encodable(connection: psycopg.Connection[Any], record: Record, error: Exception) -> Record:
     """The record with texts that the database's encoding can hold, if that is what the error is about."""
     if not isinstance(error, UntranslatableCharacter):
         return record
-    return fitted(record, connection.info.parameter_status("server_encoding") or "")
+    return encodings.fitted(record, connection.info.parameter_status("server_encoding") or "")
 
 
-def _append_batch(connection: psycopg.Connection[Any], records: Sequence[Record]) -> Rejections:
+def refusal(error: Exception) -> str:
+    """Why an event was rejected that the database refused."""
+    return f"the database refused it: {said_by(error)}"
+
+
+def _append_batch(connection: psycopg.Connection[Any], records: Sequence[Record]) -> Appended:
     """The same in one transaction, or savepoint: all or nothing."""
-    is_ours = _has_our_types(connection)
-    if is_ours and all(isinstance(record, Event) and record.slug is None for record in records):
-        with suppress(UniqueViolation):
-            _copy(connection, records)
-            return {}
-    # Some events are there already, or need a look at the prompts: COPY can do neither.
-    with sessions.transaction(connection), connection.cursor(row_factory=tuple_row) as cursor:
-        cursor.execute(CREATE_GIVEN_EVENTS)
-        with cursor.copy(COPY_GIVEN_EVENTS if is_ours else COPY_GIVEN_EVENTS_AS_TEXT) as copy:
-            if is_ours:
-                copy.set_types(_TYPES)
-            for record in records:
-                copy.write_row(_row(record))
-        return dict(cursor.execute(APPEND_GIVEN_EVENTS).fetchall())
+    with sessions.transaction(connection):
+        events, rejected = prepared(connection, records)
+        _append_fitted(connection, [each for _, each in events])
+        keep_rejected(connection, rejected)
+    reasons = {each.event_id: each.reason for each in rejected}
+    return Appended(reasons, {event.event_id: each.notes for event, each in events if each.notes})
 
 
-def _has_our_types(connection: psycopg.Connection[Any]) -> bool:
-    """Whether values can be sent in binary form; looked up once a connection.
+Prepared = list[tuple[Event, Fitted]]
 
-    :raises psycopg.Error: an event's id, which is a UUID, has no place in the app's table.
+
+def prepared(
+    connection: psycopg.Connection[Any], records: Sequence[Record]
+) -> tuple[Prepared, list[RejectedEvent]]:
+    """The events as the table takes them, with the ids of their prompts; and those that can't be taken.
+
+    One that can't, but is there already, is neither.
     """
-    if connection not in _OURS:
-        with sessions.transaction(connection), connection.cursor(row_factory=tuple_row) as cursor:
-            is_our_own, id_type = cursor.execute(USAGE_TYPES).fetchone() or (False, None)
-        if id_type not in ("uuid", "text", "character varying"):
-            raise FeatureNotSupported(
-                f"prompt_usage.id is of type {id_type}, and this writes UUIDs:"
-                " have the app insert its events itself (docs/adoption.md)"
-            )
-        _OURS[connection] = is_our_own
-    return _OURS[connection]
+    events, rejected = Prepared(), list[RejectedEvent]()
+    for record in records:
+        if isinstance(record, RejectedEvent):
+            rejected.append(record)
+            continue
+        try:
+            events.append((record, fitted(record, usage_table(connection))))
+        except ValueError as error:
+            rejected.append(record.rejected(str(error)))
+    named, unknown = _named(connection, events)
+    places = {record.event_id: place for place, record in enumerate(records)}
+    return named, sorted(rejected + unknown, key=lambda each: places[each.event_id])
 
 
-def _copy(connection: psycopg.Connection[Any], events: Sequence[Record]) -> None:
-    """Half again as fast as by way of the temporary table, and all that most batches need."""
-    with (
-        sessions.transaction(connection),
-        connection.cursor() as cursor,
-        cursor.copy(COPY_EVENTS) as copy,
-    ):
-        copy.set_types(_COLUMN_TYPES)
-        for event in events:
-            row = msgspec.structs.astuple(event)
-            copy.write_row(row[:_SLUG] + row[_SLUG + 1 :])
+def _named(connection: psycopg.Connection[Any], events: Prepared) -> tuple[Prepared, list[RejectedEvent]]:
+    """The events with the ids of their prompts; and those of no prompt, or of none for certain.
+
+    One that is there already counts as it did, whatever became of its prompt since.
+    """
+    slugs = {each.slug for _, each in events if each.slug is not None}
+    found = prompts_named(connection, slugs) if slugs else {}
+    named, unknown = Prepared(), Prepared()
+    for event, each in events:
+        prompts = found.get(each.slug or "", ())
+        if each.slug is None:
+            named.append((event, each))
+        elif len(prompts) == 1:
+            named.append((event, each.of_prompt(prompts[0])))
+        else:
+            unknown.append((event, each))
+    are_there = _are_there(connection, [each for _, each in unknown])
+    return named, [
+        event.rejected(no_prompt(each.slug, found.get(each.slug or "", ())))
+        for (event, each), is_there in zip(unknown, are_there, strict=True)
+        if not is_there
+    ]
 
 
-def _row(record: Record) -> tuple[object, ...]:
-    if isinstance(record, Event):
-        return msgspec.structs.astuple(record) + _NOT_REJECTED
-    return (record.event_id, *_NO_EVENT, record.reason, Jsonb(record.payload))
+def prompts_named(connection: psycopg.Connection[Any], slugs: Iterable[str]) -> Named:
+    """The ids of the prompts that each of some texts names equally well."""
+    with connection.cursor(row_factory=tuple_row) as cursor:
+        return by_key(cursor.execute(NAMED_PROMPTS, {"keys": list(slugs)}).fetchall())
+
+
+def _are_there(connection: psycopg.Connection[Any], events: Sequence[Fitted]) -> list[bool]:
+    if not events:
+        return []
+    with connection.cursor(row_factory=tuple_row) as cursor:
+        statement = usage_table(connection).is_there
+        cursor.executemany(statement, [each.values for each in events], returning=True)
+        answers = [bool(is_there) for (is_there,) in cursor.fetchall()]
+        while cursor.nextset():
+            answers += [bool(is_there) for (is_there,) in cursor.fetchall()]
+    return answers
+
+
+def _append_fitted(connection: psycopg.Connection[Any], events: Sequence[Fitted]) -> None:
+    """Appends events; those that leave the same columns to their defaults go together."""
+    groups: dict[tuple[str, ...], list[tuple[object, ...]]] = {}
+    for event in events:
+        groups.setdefault(tuple(event.values), []).append(tuple(event.values.values()))
+    for columns, rows in groups.items():
+        _append_rows(connection, columns, rows)
+
+
+def _append_rows(
+    connection: psycopg.Connection[Any], columns: tuple[str, ...], rows: Sequence[tuple[object, ...]]
+) -> None:
+    table = usage_table(connection)
+    statements = table.statements(columns)
+    if table.is_table:
+        # Half again as fast as by way of the temporary table, and all that most batches need.
+        with suppress(UniqueViolation):
+            _copy(connection, statements.copy, rows)
+            return
+    # Some events are there already, which COPY can't skip.
+    connection.execute(table.create_given)
+    connection.execute(table.empty_given)
+    _copy(connection, statements.copy_given, rows)
+    connection.execute(statements.append_given)
+
+
+def _copy(connection: psycopg.Connection[Any], statement: str, rows: Sequence[tuple[object, ...]]) -> None:
+    with connection.transaction(), connection.cursor() as cursor, cursor.copy(statement) as copy:
+        for row in rows:
+            copy.write_row(row)
+
+
+def keep_rejected(connection: psycopg.Connection[Any], rejected: Sequence[RejectedEvent]) -> None:
+    """Keeps events that can't be taken, each once."""
+    if rejected:
+        with connection.cursor() as cursor:
+            cursor.executemany(INSERT_REJECTED, [values_of_rejected(each) for each in rejected])
+
+
+def values_of_rejected(rejected: RejectedEvent) -> dict[str, object]:
+    """The parameters of ``insert_prompt_usage_rejected.sql``."""
+    return {"event_id": rejected.key, "reason": rejected.reason, "payload": Jsonb(rejected.payload)}

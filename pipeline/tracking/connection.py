@@ -20,10 +20,6 @@ APPLICATION_NAME = "prompt-stats-tracker"
 CANCEL_SECONDS = 0.5
 """Longest wait for the server to hear that a statement was given up."""
 
-# Bad data, a violated constraint, a view's check, a trigger that raises. Anything else, a table that is not
-# there or may not be written included, is put right elsewhere.
-_FAULTS_OF_THE_EVENT = frozenset({"22", "23", "44", "P0"})
-
 
 class ImpatientConnection(psycopg.Connection[TupleRow]):
     """Gives a statement up after ``statement_seconds``: a lock or a stalled server must not hold a thread.
@@ -44,13 +40,6 @@ class ImpatientConnection(psycopg.Connection[TupleRow]):
                     self.cancel_safe(timeout=CANCEL_SECONDS)
                 self.close()
             raise
-
-
-def is_outage(error: Exception) -> bool:
-    """Whether the same statement may succeed later: the database is at fault, not the event."""
-    if isinstance(error, psycopg.Error) and error.sqlstate:
-        return error.sqlstate[:2] not in _FAULTS_OF_THE_EVENT
-    return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
 
 
 def address(database_url: str | None) -> tuple[Callable[[], str], Settings]:

@@ -2,37 +2,31 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
-from typing import TypeVar, cast
 
-import msgspec
-import psycopg
-from psycopg.errors import UntranslatableCharacter
-from psycopg.rows import TupleRow
-from psycopg.types.json import Jsonb
 from psycopg_pool import ConnectionPool
 
 from pipeline import sessions
-from pipeline.queries import query
-from pipeline.tracking.connection import ImpatientConnection, is_outage
-from pipeline.tracking.encodings import fitted
+from pipeline.tracking.batches import (
+    INSERT_REJECTED,
+    encodable,
+    fault_on,
+    prepared,
+    refusal,
+    values_of_rejected,
+)
+from pipeline.tracking.connection import ImpatientConnection
 from pipeline.tracking.event import Event, Record, RejectedEvent
-
-INSERT_EVENT = query("postgres/insert_prompt_usage")
-INSERT_EVENT_BY_SLUG = query("postgres/insert_prompt_usage_by_slug")
-INSERT_REJECTED = query("postgres/insert_prompt_usage_rejected")
+from pipeline.tracking.faults import Fault
+from pipeline.tracking.usage_table import forget_table, usage_table
 
 CONNECT_SECONDS = 0.5
 """Longest wait for a connection; one that takes longer is made in the background, for the next event."""
 
 RECONNECT_SECONDS = 5.0
 """The pool's own attempts back off up to minutes; past this, the next event starts new ones."""
-
-
-Written = TypeVar("Written", Event, RejectedEvent)
-Result = TypeVar("Result")
 
 
 class _CallersConnection(ImpatientConnection):
@@ -61,59 +55,57 @@ class Inserter:
             reconnect_timeout=RECONNECT_SECONDS,
         )
 
-    def insert(self, record: Record) -> RejectedEvent | None:
-        """Writes a record where it belongs. An event that the database refuses becomes a rejected one, and
-        is returned.
+    def insert(self, record: Record) -> tuple[RejectedEvent | None, tuple[str, ...]]:
+        """Writes a record where it belongs. An event that the database refuses becomes a rejected one, and is
+        returned; else the notes on what was mended or left out.
 
-        :raises psycopg.Error: the database is out of reach, locked or stalled.
+        :raises psycopg.Error: the database is out of reach, locked or stalled, or takes no event.
         """
-        rejected = self._append(record) if isinstance(record, Event) else record
+        if self._pool.closed:
+            self._pool.open()
+        # Event ids make it safe to repeat what was done, if only the answer was lost.
+        rejected, notes = sessions.run_on(self._pool, lambda connection: _append(connection, record))
         if rejected is not None:
-            self._fitting(self._keep, rejected)
-        return rejected
+            sessions.run_on(self._pool, lambda connection: _keep(connection, rejected))
+        return rejected, notes
 
     def close(self) -> None:
         """Closes the connections."""
         self._pool.close(timeout=1.0)
 
-    def _append(self, event: Event) -> RejectedEvent | None:
-        statement = INSERT_EVENT if event.slug is None else INSERT_EVENT_BY_SLUG
-        try:
-            row = self._fitting(lambda fitting: self._execute(statement, _untyped(fitting)), event)
-        except psycopg.Error as error:
-            if is_outage(error):
-                raise
-            return event.rejected(f"the database refused it: {error.diag.message_primary or error}")
-        if row is not None and not row[0]:
-            return event.rejected(f"no prompt has the slug {event.slug!r}")
-        return None
 
-    def _keep(self, rejected: RejectedEvent) -> None:
-        values = {
-            "event_id": rejected.event_id,
-            "reason": rejected.reason,
-            "payload": Jsonb(rejected.payload),
-        }
-        self._execute(INSERT_REJECTED, values)
-
-    def _fitting(self, write: Callable[[Written], Result], record: Written) -> Result:
-        """Writes a record; again if the database's encoding can't hold its texts, with those that it can."""
-        try:
-            return write(record)
-        except UntranslatableCharacter:
-            with self._pool.connection() as connection:
-                encoding = connection.info.parameter_status("server_encoding")
-            return write(cast("Written", fitted(record, encoding or "")))
-
-    def _execute(self, statement: str, parameters: Mapping[str, object]) -> TupleRow | None:
-        """Runs one statement in a transaction of its own; its first row, if it returns rows."""
-        if self._pool.closed:
-            self._pool.open()
-        # Event ids make it safe to repeat a statement whose answer was lost.
-        return sessions.run_on(self._pool, lambda connection: sessions.run(connection, statement, parameters))
+def _append(connection: _CallersConnection, record: Record) -> tuple[RejectedEvent | None, tuple[str, ...]]:
+    if not isinstance(record, Event):
+        return record, ()
+    try:
+        return _insert(connection, record)
+    except Exception as error:
+        if fault_on(connection, error) is not Fault.EVENT:
+            forget_table(connection)
+            raise
+        if (encoded := encodable(connection, record, error)) != record:
+            return _append(connection, encoded)
+        return record.rejected(refusal(error)), ()
 
 
-def _untyped(event: Event) -> dict[str, object]:
-    """The event as parameters, with ids as text: the app's columns may be of another type than UUID."""
-    values = msgspec.structs.asdict(event)
-    return {name: str(value) if isinstance(value, uuid.UUID) else value for name, value in values.items()}
+def _insert(connection: _CallersConnection, record: Event) -> tuple[RejectedEvent | None, tuple[str, ...]]:
+    table = usage_table(connection)
+    # Behind a pooler a look at the prompts needs a transaction to know where they are.
+    is_alone = record.slug is None and table.has_uuid_prompts
+    with (
+        nullcontext() if is_alone or not sessions.is_shared(connection) else sessions.transaction(connection)
+    ):
+        events, rejected = prepared(connection, [record])
+        for _, event in events:
+            sessions.run(connection, table.statements(event.values).insert, event.values)
+    return next(iter(rejected), None), tuple(note for _, event in events for note in event.notes)
+
+
+def _keep(connection: _CallersConnection, rejected: RejectedEvent) -> None:
+    try:
+        sessions.run(connection, INSERT_REJECTED, values_of_rejected(rejected))
+    except Exception as error:
+        encoded = encodable(connection, rejected, error)
+        if encoded == rejected or not isinstance(encoded, RejectedEvent):
+            raise
+        _keep(connection, encoded)

@@ -10,6 +10,8 @@ import msgspec
 
 from pipeline.tracking.event import Event, Record, RejectedEvent
 
+NOTE = "has characters that the database's encoding can't hold: written as escapes"
+
 
 def fitted(record: Record, encoding: str) -> Record:
     r"""The record as a database can hold it: ``café 🎉`` is ``café \U0001f389`` in LATIN1.
@@ -24,7 +26,8 @@ def fitted(record: Record, encoding: str) -> Record:
         return {name: fit(part) for name, part in value.items()} if isinstance(value, dict) else value
 
     if isinstance(record, Event):
-        return Event(**{name: fit(value) for name, value in msgspec.structs.asdict(record).items()})
+        event = Event(**{name: fit(value) for name, value in msgspec.structs.asdict(record).items()})
+        return event if event == record else msgspec.structs.replace(event, notes=(*event.notes, NOTE))
     payload = {fit(name): fit(value) for name, value in record.payload.items()}
     return RejectedEvent(record.event_id, fit(record.reason), payload)
 

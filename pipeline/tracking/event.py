@@ -1,7 +1,9 @@
 """One use of a prompt, read from whatever the caller gave: an event, or a rejected event with the reason.
 
-Reading never raises and does no I/O. Names are those of ``PromptTracker.track_post_creation``, so a
-payload can be tracked again with its keys as keywords.
+An event whose prompt and id can be read is an event: a detail that can't be used is mended or left out, and
+noted. Ids are texts, as they were spelled: what type the app's columns have is known where they are written
+(``pipeline.tracking.fitting``). Reading never raises and does no I/O. Names are those of
+``PromptTracker.track_post_creation``, so a payload can be tracked again with its keys as keywords.
 """
 
 from __future__ import annotations
@@ -12,7 +14,9 @@ import re
 import reprlib
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from functools import lru_cache
+from numbers import Real
 from typing import Annotated, Any
 
 import msgspec
@@ -29,57 +33,75 @@ LARGEST_ID = 2**63
 # uuid.UUID() also reads braces, underscores and digits of other scripts, which a slug may have.
 _UUID = re.compile(r"[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 
+_NOT_STORABLE = re.compile("[\0\ud800-\udfff]")
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+CUT_MARK = "\N{HORIZONTAL ELLIPSIS}"
+"""The last character of a text that was cut."""
+
 # Reasons quote what was given, but not pages of it.
 _shown = reprlib.Repr()
 _shown.maxstring = _shown.maxother = 200
 
+NO_PROBLEMS: Mapping[str, str] = {}
+
 EPOCH = dt.datetime.fromtimestamp(0, dt.UTC)
 
 Line = Annotated[str, msgspec.Meta(max_length=TEXT_MAX_LENGTH)]
+Id = Annotated[str, msgspec.Meta(min_length=1, max_length=TEXT_MAX_LENGTH)]
+_OF_TIME = msgspec.Meta(ge=0, le=GENERATION_TIME_MAX_MS)
 
 Payload = dict[str, object]
 """An event as JSON: what ``track_post_creation`` was given, absent values left out."""
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag="event", omit_defaults=True):
-    """One use of a prompt, with values that fit their columns. Made by :func:`read_event`.
+    """One use of a prompt, with values that Postgres can store. Made by :func:`read_event`.
 
-    The prompt has either a UUID or a slug, for which an id that is no UUID goes too. ``generation_time_ms``
-    is in milliseconds. ``created_at`` is when the prompt was used, in UTC.
+    Ids are spelled as they were given. The prompt has either a UUID or a slug, for which an id that is no
+    UUID goes too. ``generation_time_ms`` is in milliseconds. ``created_at`` is when the prompt was used, in
+    UTC. ``notes``: what was mended or left out, and why.
     """
 
-    event_id: uuid.UUID
-    prompt_id: uuid.UUID | None = None
+    event_id: Id
+    prompt_id: Id | None = None
     slug: Line | None = None
-    user_id: uuid.UUID | None = None
-    character_id: uuid.UUID | None = None
-    post_id: uuid.UUID | None = None
-    job_id: uuid.UUID | None = None
+    user_id: Id | None = None
+    character_id: Id | None = None
+    post_id: Id | None = None
+    job_id: Id | None = None
     scene: Line | None = None
     environment: Line | None = None
     outfit: Line | None = None
     success: bool | None = None
-    generation_time_ms: Annotated[int, msgspec.Meta(ge=0, le=GENERATION_TIME_MAX_MS)] | None = None
+    generation_time_ms: Annotated[int, _OF_TIME] | Annotated[float, _OF_TIME] | None = None
     error_message: Line | None = None
     created_at: dt.datetime
+    notes: tuple[str, ...] = ()
 
     def rejected(self, reason: str) -> RejectedEvent:
         """The event as one that can't be taken, for a reason that only the database knows."""
-        values = msgspec.structs.asdict(self)
-        values["prompt_id"] = values.pop("slug") or self.prompt_id
-        return _rejected(values, self.event_id, self.created_at, reason)
+        return _rejected(_values_of(self), self.event_id, self.created_at, reason)
 
 
 class RejectedEvent(msgspec.Struct, frozen=True, tag="rejected"):
     """An event that can't be taken, why, and what is needed to track it again once that is put right.
 
-    The payload's ``event_id`` is always a UUID, the one that the caller was told; its ``created_at`` is
-    the caller's, else the time at which the event was handed to us, in ISO 8601.
+    The payload's ``event_id`` is the one that the caller was told; its ``created_at`` is the caller's, else
+    the time at which the event was handed to us, in ISO 8601.
     """
 
-    event_id: uuid.UUID
+    event_id: str
     reason: str
     payload: Payload
+
+    @property
+    def key(self) -> uuid.UUID:
+        """By which it is kept once: another spelling may be another event."""
+        if _UUID.fullmatch(self.event_id):
+            as_uuid = uuid.UUID(self.event_id)
+            if str(as_uuid) == self.event_id:
+                return as_uuid
+        return uuid.uuid5(uuid.NAMESPACE_OID, self.event_id.encode("utf-8", "backslashreplace").decode())
 
 
 Record = Event | RejectedEvent
@@ -93,13 +115,31 @@ def mended(record: Record) -> Record:
             storable(name): _json(value) for name, value in record.payload.items() if value is not None
         }
         return RejectedEvent(record.event_id, storable(record.reason), payload)
-    texts = (record.slug, record.scene, record.environment, record.outfit, record.error_message)
     is_utc = record.created_at.utcoffset() == dt.timedelta()
-    if (record.prompt_id or record.slug) and is_utc and all(_is_storable(each or "") for each in texts):
+    if (record.prompt_id or record.slug) and is_utc and _has_storable_texts(record):
         return record
-    values = msgspec.structs.asdict(record)
-    values["prompt_id"] = values.pop("slug") or record.prompt_id
-    return read_event(values)
+    return read_event(_values_of(record))
+
+
+def _values_of(event: Event) -> dict[str, object]:
+    """What :func:`read_event` makes an event of."""
+    values = msgspec.structs.asdict(event)
+    del values["notes"]
+    values["prompt_id"] = values.pop("slug") or event.prompt_id
+    return values
+
+
+def _has_storable_texts(event: Event) -> bool:
+    texts = (
+        *(event.event_id, event.prompt_id, event.user_id, event.character_id, event.post_id, event.job_id),
+        *(event.slug, event.scene, event.environment, event.outfit, event.error_message),
+    )
+    return all(text is None or _is_storable(text) for text in texts)
+
+
+def as_told(record: Record) -> uuid.UUID | str:
+    """The id that the caller is told."""
+    return uuid.UUID(record.event_id) if _UUID.fullmatch(record.event_id) else record.event_id
 
 
 def payload_of(record: Record) -> Payload:
@@ -107,12 +147,12 @@ def payload_of(record: Record) -> Payload:
     return record.payload if isinstance(record, RejectedEvent) else record.rejected("").payload
 
 
-def read_event(values: Mapping[str, object], problems: Sequence[str] = ()) -> Record:
-    """The event that ``values`` describe, or a rejected one that names everything wrong with them.
+def read_event(values: Mapping[str, object], problems: Mapping[str, str] = NO_PROBLEMS) -> Record:
+    """The event that ``values`` describe; a rejected one, if its id or its prompt can't be read.
 
-    ``problems`` are those that the caller met already. An event without ``event_id`` gets a new one,
-    which sorts by time. One without ``created_at`` is as old as its id, if that is a UUIDv7, so that a call
-    which is repeated means the same day; else it is dated now.
+    ``problems`` are those that the caller met already, by the name of the value. An event without
+    ``event_id`` gets a new one, which sorts by time. One without ``created_at`` is as old as its id, if that
+    is a UUIDv7, so that a call which is repeated means the same day; else it is dated now.
     """
     event = None if problems else _read_quickly(values)
     return event or _read_carefully(values, problems)
@@ -120,22 +160,31 @@ def read_event(values: Mapping[str, object], problems: Sequence[str] = ()) -> Re
 
 def read_given(values: Mapping[str, object]) -> Record:
     """The same for what somebody else put together: names that an event does not have are problems."""
-    return read_event(
-        values, [f"{name} is not a field of an event" for name in values if name not in READERS]
-    )
+    problems = {name: "is not a field of an event" for name in values if name not in READERS}
+    # Given twice: nobody knows which one was meant.
+    problems |= {
+        name: "is given twice" for name in NEEDED if problems.pop(f"another {name}", None) is not None
+    }
+    return read_event(values, problems)
 
 
 def _read_quickly(values: Mapping[str, object]) -> Event | None:
     """The event, if nothing is unusual about it. Some microseconds; says nothing of what is wrong."""
     given = dict(values)
+    if given.get("generation_time_ms").__class__ is float:
+        return None
+    for name in ID_FIELDS:
+        value = given.get(name)
+        if value.__class__ is uuid.UUID:
+            given[name] = str(value)
     prompt, event_id, created_at = given.get("prompt_id"), given.get("event_id"), given.get("created_at")
     if prompt.__class__ is str and not _UUID.fullmatch(prompt):
         given["slug"], given["prompt_id"] = prompt, None
     try:
         if event_id is None:
-            given["event_id"] = uuid_utils.compat.uuid7()
+            given["event_id"] = new_id()
         if created_at is None:
-            given["created_at"] = dt.datetime.now(dt.UTC) if event_id is None else _age(_uuid(event_id))
+            given["created_at"] = dt.datetime.now(dt.UTC) if event_id is None else _age(event_id)
         else:
             given["created_at"] = _time(created_at)
         event = msgspec.convert(given, Event)
@@ -143,57 +192,74 @@ def _read_quickly(values: Mapping[str, object]) -> Event | None:
         return None
     if event.prompt_id is None and not event.slug:
         return None
-    texts = (event.slug, event.scene, event.environment, event.outfit, event.error_message)
-    return event if all(text is None or _is_storable(text) for text in texts) else None
+    return event if _has_storable_texts(event) else None
 
 
-def _read_carefully(values: Mapping[str, object], problems: Sequence[str]) -> Record:
+def _read_carefully(values: Mapping[str, object], problems: Mapping[str, str]) -> Record:
     accepted_at = dt.datetime.now(dt.UTC)
     read: dict[str, Any] = {}
-    found = list(problems)
-    if is_absent(values.get("prompt_id")):
+    notes = [f"{name} {said}" for name, said in problems.items() if name not in NEEDED]
+    found = [f"{name} {said}" for name, said in problems.items() if name in NEEDED]
+    if is_absent(values.get("prompt_id")) and "prompt_id" not in problems:
         found.append("prompt_id is missing")
     for name, reader in READERS.items():
-        value = values.get(name)
+        value = read[name] = values.get(name)
+        if value is None:
+            continue
         try:
-            read[name] = None if value is None else reader(value)
+            read[name] = reader(value)
+            continue
+        except Mended as mended_:
+            read[name] = mended_.value
+            notes.append(f"{name} {mended_}")
+            continue
         except ValueError as error:
-            found.append(f"{name} {error}")
+            said = f"{name} {error}"
         except Exception as error:  # a value of a foreign class may raise anything
-            found.append(f"{name} can't be read: {_shown.repr(error)}")
-    event_id = read.get("event_id")
+            said = f"{name} can't be read: {_shown.repr(error)}"
+        read[name] = None
+        found.append(said) if name in NEEDED else notes.append(f"{said}: left out")
+    event_id = read["event_id"]
     if found:
-        return _rejected(values, event_id or uuid_utils.compat.uuid7(), accepted_at, "; ".join(found))
-    if isinstance(read["prompt_id"], str):
+        return _rejected(values, event_id or new_id(), accepted_at, "; ".join([*found, *notes]))
+    if not _UUID.fullmatch(read["prompt_id"]):
         read["slug"], read["prompt_id"] = read["prompt_id"], None
     read["created_at"] = read["created_at"] or (_age(event_id) if event_id else accepted_at)
-    read["event_id"] = event_id or uuid_utils.compat.uuid7()
-    return Event(**read)
+    read["event_id"] = event_id or new_id()
+    return Event(**read, notes=tuple(map(storable, notes)))
 
 
-def _age(event_id: uuid.UUID) -> dt.datetime:
+def new_id() -> str:
+    """The id of a new event, which sorts by time."""
+    return str(uuid_utils.compat.uuid7())
+
+
+def _age(event_id: object) -> dt.datetime:
     """When an event with that id happened: the id's own time, if it has one in the past, else now."""
     now = dt.datetime.now(dt.UTC)
-    milliseconds = event_id.int >> 80
-    if event_id.version != 7 or milliseconds > now.timestamp() * 1000:
+    if not (isinstance(event_id, str) and _UUID.fullmatch(event_id)):
+        return now
+    as_uuid = uuid.UUID(event_id)
+    milliseconds = as_uuid.int >> 80
+    if as_uuid.version != 7 or milliseconds > now.timestamp() * 1000:
         return now
     return EPOCH + dt.timedelta(milliseconds=milliseconds)
 
 
-def read_post(post: object) -> tuple[dict[str, object], list[str]]:
-    """What a post says about its event, and what went wrong while reading it.
+def read_post(post: object) -> tuple[dict[str, object], dict[str, str]]:
+    """What a post says about its event, and what went wrong while reading it, by the name of the value.
 
     The post is a mapping or an object; names are in snake_case or camelCase; what is missing is None.
     """
     values: dict[str, object] = {}
-    problems = []
+    problems = {}
     for name, field in _POST_FIELDS.items():
         try:
             value = _get(post, field)
             values[name] = _get(post, camel_case(field)) if value is None else value
         except Exception as error:  # an attribute may load from a database
             values[name] = None
-            problems.append(f"{field} of the post can't be read: {_shown.repr(error)}")
+            problems[name] = f"can't be read from the post: {_shown.repr(error)}"
     return values, problems
 
 
@@ -202,34 +268,52 @@ def is_absent(prompt_id: object) -> bool:
     return prompt_id is None or (isinstance(prompt_id, str) and not prompt_id)
 
 
-def _uuid(value: object) -> uuid.UUID:
-    if isinstance(value, uuid.UUID):
-        return value
-    if isinstance(value, uuid_utils.UUID):
-        return uuid.UUID(int=value.int)
-    if isinstance(value, str) and _UUID.fullmatch(value):
-        return uuid.UUID(value)
-    if isinstance(value, bytes) and len(value) == UUID_BYTES:
-        return uuid.UUID(bytes=value)
-    raise ValueError(f"is not a UUID: {_shown.repr(value)}")
+class Mended(ValueError):  # noqa: N818  # it is no error to the caller
+    """A value that can be used once it is changed to ``value``; the text says how."""
+
+    def __init__(self, value: object, said: str) -> None:
+        super().__init__(said)
+        self.value = value
 
 
-def _uuid_or_slug(value: object) -> uuid.UUID | str:
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < LARGEST_ID:
+def _id(value: object) -> str:
+    if isinstance(value, uuid.UUID | uuid_utils.UUID):
         return str(value)
-    if isinstance(value, str) and not _UUID.fullmatch(value):
-        return _text(value)
-    return _uuid(value)
+    if isinstance(value, bytes) and len(value) == UUID_BYTES:
+        return str(uuid.UUID(bytes=value))
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < LARGEST_ID:
+        return str(int(value))
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"is not an id: {_shown.repr(value)}")
+    if len(value) > TEXT_MAX_LENGTH:
+        raise ValueError(f"has {len(value):,} characters, more than {TEXT_MAX_LENGTH:,}")
+    if not _is_storable(value):
+        raise ValueError(_HAS_NOT_STORABLE)
+    return str.__str__(value)
+
+
+_HAS_NOT_STORABLE = "has a NUL character or half a surrogate pair, which Postgres can't store"
 
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError(f"is not a text: {_shown.repr(value)}")
-    if len(value) > TEXT_MAX_LENGTH:
-        raise ValueError(f"has {len(value):,} characters, more than {TEXT_MAX_LENGTH:,}")
-    if not _is_storable(value):
-        raise ValueError("has a NUL character or half a surrogate pair, which Postgres can't store")
-    return str.__str__(value)
+    text = str.__str__(value)
+    said = []
+    if not _is_storable(text):
+        text = _NOT_STORABLE.sub(REPLACEMENT, text)
+        said.append(f"{_HAS_NOT_STORABLE}: replaced by {REPLACEMENT}")
+    if len(text) > TEXT_MAX_LENGTH:
+        said.append(f"has {len(text):,} characters, more than {TEXT_MAX_LENGTH:,}: cut")
+        text = cut(text, TEXT_MAX_LENGTH)
+    if said:
+        raise Mended(text, ", and ".join(said))
+    return text
+
+
+def cut(text: str, length: int) -> str:
+    """The beginning of a longer text, with a mark at its end."""
+    return text[: length - 1] + CUT_MARK
 
 
 def _boolean(value: object) -> bool:
@@ -238,12 +322,14 @@ def _boolean(value: object) -> bool:
     return value
 
 
-def _milliseconds(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError(f"is not a whole number of milliseconds: {_shown.repr(value)}")
-    if not 0 <= value <= GENERATION_TIME_MAX_MS:
+def _milliseconds(value: object) -> int | float:
+    if isinstance(value, bool) or not isinstance(value, int | Real | Decimal):
+        raise ValueError(f"is not a number of milliseconds: {_shown.repr(value)}")
+    # An integer may be larger than any float; NaN is not between any two numbers.
+    milliseconds: float = value if isinstance(value, int) else float(value)
+    if not 0 <= milliseconds <= GENERATION_TIME_MAX_MS:
         raise ValueError(f"is not between 0 and {GENERATION_TIME_MAX_MS:,} ms: {_shown.repr(value)}")
-    return value
+    return int(milliseconds) if milliseconds == int(milliseconds) else milliseconds
 
 
 def _time(value: object) -> dt.datetime:
@@ -260,12 +346,12 @@ def _time(value: object) -> dt.datetime:
 
 
 READERS: dict[str, Callable[[object], object]] = {
-    "event_id": _uuid,
-    "prompt_id": _uuid_or_slug,
-    "user_id": _uuid,
-    "character_id": _uuid,
-    "post_id": _uuid,
-    "job_id": _uuid,
+    "event_id": _id,
+    "prompt_id": _id,
+    "user_id": _id,
+    "character_id": _id,
+    "post_id": _id,
+    "job_id": _id,
     "scene": _text,
     "environment": _text,
     "outfit": _text,
@@ -274,7 +360,12 @@ READERS: dict[str, Callable[[object], object]] = {
     "error_message": _text,
     "created_at": _time,
 }
-"""What an event may have, and what reads it or raises a ValueError."""
+"""What an event may have, and what reads it, or raises a ValueError: :class:`Mended` if it can be used."""
+
+ID_FIELDS = tuple(name for name, reader in READERS.items() if reader is _id)
+
+NEEDED = frozenset({"event_id", "prompt_id"})
+"""What has to be readable: nobody could say what happened, or know it when it comes again."""
 
 IGNORED_FIELDS = ("prompt", "negative_prompt")
 """What callers have at hand and ``posts`` has already: accepted, and not stored."""
@@ -303,10 +394,10 @@ def camel_case(name: str) -> str:
 
 
 def _rejected(
-    values: Mapping[str, object], event_id: uuid.UUID, accepted_at: dt.datetime, reason: str
+    values: Mapping[str, object], event_id: str, accepted_at: dt.datetime, reason: str
 ) -> RejectedEvent:
     payload: Payload = {storable(name): _json(value) for name, value in values.items() if value is not None}
-    payload["event_id"] = str(event_id)
+    payload["event_id"] = event_id
     payload.setdefault("created_at", accepted_at.isoformat())
     return RejectedEvent(event_id, storable(reason), payload)
 
@@ -335,6 +426,13 @@ def _is_storable(text: str) -> bool:
     if "\0" in text:
         return False
     return text.isascii() or storable(text) == text
+
+
+def no_prompt(slug: str | None, found: Sequence[object]) -> str:
+    """Why an event was rejected whose prompt is none, or one of several."""
+    if found:
+        return f"{len(found)} prompts have the slug {_shown.repr(slug)}: {', '.join(map(str, found[:5]))}"
+    return f"no prompt has the slug {_shown.repr(slug)}"
 
 
 def storable(text: str) -> str:

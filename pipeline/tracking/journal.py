@@ -95,15 +95,15 @@ class Journal:
         self._taking = self._connect()
         self._last: int | None = None
 
-    def add(self, record: Record) -> None:
-        """Adds an event; when this returns it is on disk.
+    def add(self, *records: Record) -> None:
+        """Adds events; when this returns they are on disk.
 
-        :raises sqlite3.Error: also if the disk or the file is full.
+        :raises sqlite3.Error: also if the disk or the file is full; then none is added.
         """
-        row = (dt.datetime.now(dt.UTC).timestamp(), _encode(record))
+        rows = [(dt.datetime.now(dt.UTC).timestamp(), _encode(record)) for record in records]
         with self._gathering:
             group = self._group
-            group.rows.append(row)
+            group.rows += rows
         with self._committing:
             # The first of a group commits for all that came while the group before it was committed.
             if not group.is_over:
@@ -269,7 +269,7 @@ def _read(encoded: object) -> Record:
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         payload: Payload = {"record": storable(given.decode("utf-8", "backslashreplace"))}
         event_id = uuid.uuid5(uuid.NAMESPACE_OID, given.hex())
-        return RejectedEvent(event_id, storable(f"the journal's entry can't be read: {error}"), payload)
+        return RejectedEvent(str(event_id), storable(f"the journal's entry can't be read: {error}"), payload)
     return mended(record)
 
 

@@ -9,11 +9,13 @@ import multiprocessing.util
 import os
 import signal
 import sqlite3
+import tempfile
 import threading
 import time
 import uuid
 import weakref
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -21,14 +23,26 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Literal, Self
 
-from pipeline.sessions import connect
+import psycopg
+
+from pipeline import sessions
+from pipeline.tracking.batches import keep_rejected
 from pipeline.tracking.buffer import Buffer
 from pipeline.tracking.calls import calls
-from pipeline.tracking.connection import ImpatientConnection, address, is_outage
+from pipeline.tracking.connection import ImpatientConnection, address
 from pipeline.tracking.direct import Inserter
-from pipeline.tracking.event import Record, is_absent, payload_of, read_event, read_post
+from pipeline.tracking.event import (
+    Event,
+    Record,
+    as_told,
+    is_absent,
+    payload_of,
+    read_event,
+    read_post,
+)
+from pipeline.tracking.faults import Fault, fault_of
 from pipeline.tracking.journal import Journal
-from pipeline.tracking.writer import Writer
+from pipeline.tracking.writer import NOTED, SAY_EVERY_SECONDS, Writer
 
 logger = logging.getLogger(__name__)
 
@@ -43,13 +57,17 @@ DOWN_SECONDS = 5.0
 
 COMPLAIN_EVERY_SECONDS = 5.0
 
+Id = uuid.UUID | str | int
+"""What the app has as ids."""
+
 
 @dataclass(frozen=True)
 class TrackerStats:
     """What became of the events handed to a tracker, as counts.
 
-    Without a journal, ``accepted`` is the sum of the others, calls in progress aside. Processes that share a
-    journal write each other's events, and each counts what it wrote.
+    Without a journal, ``accepted`` is the sum of ``written``, ``rejected``, ``failed`` and ``waiting``, calls
+    in progress aside. Processes that share a journal write each other's events, and each counts what it
+    wrote.
     """
 
     accepted: int
@@ -61,7 +79,10 @@ class TrackerStats:
     failed: int
     """Lost, for want of room or because the tracker was closed."""
     waiting: int
-    """Waiting for the database, in memory or in the journal."""
+    """Waiting for the database: in memory, in the journal, or in the one that :meth:`PromptTracker.close`
+    made."""
+    mended: int
+    """Of those written: with a detail that could not be used as it was given, and was mended or left out."""
     oldest_waiting_at: dt.datetime | None
     """Since when the oldest of them waits."""
 
@@ -116,32 +137,35 @@ class PromptTracker:
         self._inserter = Inserter(self._address, self._settings) if self._is_direct else None
         self._down_until = 0.0
         self._complain_from = 0.0
+        self._note_again_from = 0.0
         self._is_closed = False
 
     def track_post_creation(
         self,
         *,
-        post_id: uuid.UUID | str | None = None,
-        user_id: uuid.UUID | str | None = None,
-        character_id: uuid.UUID | str | None = None,
-        job_id: uuid.UUID | str | None = None,
-        prompt_id: uuid.UUID | str | int | None = None,
+        post_id: Id | None = None,
+        user_id: Id | None = None,
+        character_id: Id | None = None,
+        job_id: Id | None = None,
+        prompt_id: Id | None = None,
         scene: str | None = None,
         environment: str | None = None,
         outfit: str | None = None,
         prompt: str | None = None,  # noqa: ARG002  # see the docstring
         negative_prompt: str | None = None,  # noqa: ARG002
         success: bool | None = None,
-        generation_time_ms: int | None = None,
+        generation_time_ms: float | None = None,
         error_message: str | None = None,
-        event_id: uuid.UUID | str | None = None,
+        event_id: Id | None = None,
         created_at: dt.datetime | None = None,
-    ) -> uuid.UUID | None:
+    ) -> uuid.UUID | str | None:
         """Tracks one use of a prompt, successful or not; the event's id, or None if no prompt was used.
 
-        ``prompt_id`` is the prompt's id or its slug. ``success`` None is neither success nor failure.
-        ``generation_time_ms`` is in milliseconds, a day at most. ``event_id`` makes a call safe to repeat:
-        the same id counts once; without it every call is a new event. ``created_at`` is when the prompt
+        Ids are those of the app: UUIDs, texts or numbers, which are kept as they are spelled. ``prompt_id``
+        is the prompt's id or its slug. ``success`` None is neither success nor failure.
+        ``generation_time_ms`` is in milliseconds, a day at most. A detail that can't be used is mended or
+        left out, and counted in ``stats().mended``. ``event_id`` makes a call safe to repeat: the same id
+        counts once; without it every call is a new event. ``created_at`` is when the prompt
         was used, by default now; without a time zone it is taken as UTC.
 
         ``prompt`` and ``negative_prompt`` are accepted because callers have them at hand, and not stored:
@@ -169,11 +193,11 @@ class PromptTracker:
         post: object,
         *,
         success: bool | None = None,
-        generation_time_ms: int | None = None,
+        generation_time_ms: float | None = None,
         error_message: str | None = None,
-        event_id: uuid.UUID | str | None = None,
+        event_id: Id | None = None,
         created_at: dt.datetime | None = None,
-    ) -> uuid.UUID | None:
+    ) -> uuid.UUID | str | None:
         """Tracks the use of a prompt for a post: the ids and the context are the post's.
 
         The post is a mapping or an object with ``id``, ``prompt_id``, ``user_id`` and so on, or the same in
@@ -208,7 +232,8 @@ class PromptTracker:
             written=counts.get("written", 0),
             rejected=counts.get("rejected", 0),
             failed=counts.get("failed", 0),
-            waiting=waiting,
+            waiting=waiting + counts.get("left", 0),
+            mended=counts.get("mended", 0),
             oldest_waiting_at=min(filter(None, oldest_at), default=None),
         )
 
@@ -225,8 +250,9 @@ class PromptTracker:
     def close(self, timeout_seconds: float = 5.0) -> None:
         """Writes the events that wait, for ``timeout_seconds`` at most, and closes the connections.
 
-        What can't be written stays in the journal, or else goes into the log. Called at the end of the
-        process if nobody has before.
+        What can't be written stays in the journal. Without one, what the table does not take goes to
+        ``prompt_usage_rejected``, and anything else into a new journal, which the log names. Called at the
+        end of the process if nobody has before.
         """
         with self._lock:
             if self._is_closed:
@@ -236,8 +262,9 @@ class PromptTracker:
             self._writer.close(timeout_seconds)
         if self._inserter is not None:
             self._inserter.close()
-        for record in self._buffer.take(self._buffer.count()):
-            self._lose(record, "the tracker was closed before the database took it")
+        left = self._buffer.take(self._buffer.count())
+        if left and not self._is_handed_over(left):
+            self._leave_behind(left)
         self._buffer.done()
         if self._journal is not None:
             self._journal.close()
@@ -253,8 +280,42 @@ class PromptTracker:
     ) -> None:
         self.close()
 
+    def _is_handed_over(self, left: Sequence[Record]) -> bool:
+        """Whether ``prompt_usage_rejected`` has what ``prompt_usage`` does not take, whatever it is."""
+        why = self._writer and self._writer.refusal
+        if not why:
+            return False
+        reason = f"prompt_usage took no event when the tracker was closed: {why}"
+        rejected = [each.rejected(reason) if isinstance(each, Event) else each for each in left]
+        try:
+            with self._connect() as connection, sessions.transaction(connection):
+                keep_rejected(connection, rejected)
+        except psycopg.Error:
+            return False
+        self._count("rejected", len(rejected))
+        logger.error("%d prompt usage events were rejected: %s", len(rejected), reason)
+        return True
+
+    def _leave_behind(self, left: Sequence[Record]) -> None:
+        """Leaves events in a journal of their own."""
+        try:
+            folder = tempfile.mkdtemp(prefix="prompt-usage-events-")
+            with closing(Journal(Path(folder), JOURNAL_BYTES)) as journal:
+                journal.add(*left)
+        except (OSError, sqlite3.Error):
+            for record in left:
+                self._lose(record, "the tracker was closed before the database took it")
+            return
+        self._count("left", len(left))
+        logger.error(
+            "The tracker was closed before the database took %d prompt usage events. They are kept: run"
+            " prompt-stats send-journal %s",
+            len(left),
+            folder,
+        )
+
     @calls
-    def _track(self, record: Record) -> uuid.UUID:
+    def _track(self, record: Record) -> uuid.UUID | str:
         self._count("accepted", 1)
         try:
             if self._is_closed:
@@ -265,7 +326,7 @@ class PromptTracker:
             # Whatever it is, ours or the disk's, it is none of the app's business.
             self._count("failed", 1)
             logger.exception("Prompt usage event %s is lost: %s", record.event_id, payload_of(record))
-        return record.event_id
+        return as_told(record)
 
     def _leave(self, record: Record) -> None:
         """After the end: the next process that uses the journal sends it."""
@@ -280,18 +341,25 @@ class PromptTracker:
         if time.monotonic() < self._down_until:
             return False
         try:
-            rejected = inserter.insert(record)
+            rejected, notes = inserter.insert(record)
         except Exception as error:
-            if is_outage(error):
-                self._down_until = time.monotonic() + DOWN_SECONDS
+            self._down_until = time.monotonic() + DOWN_SECONDS
+            if fault_of(error) is Fault.OUTAGE:
                 logger.warning("Prompt usage event %s waits: %s", record.event_id, error)
-            else:
-                logger.exception("Prompt usage event %s waits", record.event_id)
+            # Of anything else the thread says what to do, once a minute.
             return False
         self._count("rejected" if rejected else "written", 1)
+        if notes:
+            self._note(record, notes)
         if rejected:
             logger.warning("Prompt usage event %s was rejected: %s", rejected.event_id, rejected.reason)
         return True
+
+    def _note(self, record: Record, notes: Sequence[str]) -> None:
+        self._count("mended", 1)
+        if time.monotonic() >= self._note_again_from:
+            self._note_again_from = time.monotonic() + SAY_EVERY_SECONDS
+            logger.warning(NOTED, 1, record.event_id, "; ".join(notes))
 
     def _keep(self, record: Record) -> None:
         if self._writer is None:
@@ -337,7 +405,7 @@ class PromptTracker:
         return [self._buffer] if self._journal is None else [self._journal, self._buffer]
 
     def _connect(self) -> ImpatientConnection:
-        return connect(
+        return sessions.connect(
             self._address(), self._settings, ImpatientConnection, autocommit=True, prepare_threshold=None
         )
 

@@ -12,10 +12,11 @@ from typing import Protocol
 
 import psycopg
 
-from pipeline.tracking.batches import append_events
+from pipeline.tracking.batches import append_events, fault_on
 from pipeline.tracking.calls import calls
-from pipeline.tracking.connection import ImpatientConnection, is_outage
+from pipeline.tracking.connection import ImpatientConnection
 from pipeline.tracking.event import Record, payload_of
+from pipeline.tracking.faults import Fault, fault_of, said_by
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +35,8 @@ SAY_EVERY_SECONDS = 60.0
 LOOK_EVERY_SECONDS = 5.0
 """How often a journal is looked at for what another process left there."""
 
+
+NOTED = "%d prompt usage events were taken with details mended or left out, such as of %s: %s"
 
 FLUSH_LOOKS_SECONDS = 0.01
 
@@ -73,6 +76,9 @@ class Writer:
         self._pause_seconds = 0.0
         self._said = ""
         self._say_again_from = 0.0
+        self._note_again_from = 0.0
+        self.refusal: str | None = None
+        """Why the table takes no event, if it is the table that is in the way."""
         self._thread = threading.Thread(target=self._run, name="prompt-stats-tracker", daemon=True)
         self._thread.start()
 
@@ -122,7 +128,7 @@ class Writer:
             self._added_count = 0
             is_closing = self._closing.is_set()
             is_done = self._write_all()
-            if self._is_over or (is_closing and is_done):
+            if self._is_over or (is_closing and (is_done or self.refusal)):
                 break
             if not is_done:
                 self._rest()
@@ -151,11 +157,13 @@ class Writer:
                 raise damaged
         except Exception as error:
             # Whatever it is, the events still wait.
+            is_refused = isinstance(error, psycopg.Error) and self._fault(error) is Fault.TABLE
+            self.refusal = said_by(error) if is_refused else None
             if not self._is_over:
                 self._say(error)
             self._disconnect()
             return False
-        self._said = ""
+        self._said, self.refusal = "", None
         return True
 
     def _write_store(self, store: Store) -> None:
@@ -165,28 +173,48 @@ class Writer:
             self._pause_seconds = 0.0
 
     def _say(self, error: Exception) -> None:
-        """Logs what is in the way: of an outage or a damaged journal a line, of anything else all of it."""
-        if str(error) == self._said and time.monotonic() < self._say_again_from:
+        """Logs what is in the way: a line for the database or a damaged journal, else all of it."""
+        said = said_by(error)
+        if said == self._said and time.monotonic() < self._say_again_from:
             return
-        self._said, self._say_again_from = str(error), time.monotonic() + SAY_EVERY_SECONDS
-        is_outage_of_database = isinstance(error, psycopg.Error) and is_outage(error)
-        is_expected = is_outage_of_database or isinstance(error, sqlite3.Error)
+        self._said, self._say_again_from = said, time.monotonic() + SAY_EVERY_SECONDS
+        if self.refusal:
+            logger.error(
+                "Prompt usage events wait, since prompt_usage takes none: %s. Put it right, as prompt-stats"
+                " doctor says; they are sent again every few seconds",
+                said,
+            )
+            return
+        is_expected = isinstance(error, psycopg.Error | sqlite3.Error)
         logger.warning("Prompt usage events wait: %s", error, exc_info=not is_expected)
+
+    def _note(self, notes: dict[str, tuple[str, ...]]) -> None:
+        """Logs what was mended or left out, of one event."""
+        if notes and time.monotonic() >= self._note_again_from:
+            self._note_again_from = time.monotonic() + SAY_EVERY_SECONDS
+            event_id, said = next(iter(notes.items()))
+            logger.warning(NOTED, len(notes), event_id, "; ".join(said))
 
     def _write(self, records: Sequence[Record]) -> None:
         if self._connection is None:
             self._connection = self._connect()
         try:
-            rejected_count = len(append_events(self._connection, records))
+            appended = append_events(self._connection, records)
         except psycopg.Error as error:
-            if is_outage(error):
+            if self._fault(error) is not Fault.EVENT:
                 raise
             self._write_what_is_taken(records, error)
             return
+        rejected_count = len(appended.rejected)
         self._count("rejected", rejected_count)
         self._count("written", len(records) - rejected_count)
+        self._count("mended", len(appended.notes))
+        self._note(appended.notes)
         if rejected_count:
             logger.warning("%d prompt usage events were rejected: see prompt_usage_rejected", rejected_count)
+
+    def _fault(self, error: Exception) -> Fault:
+        return fault_of(error) if self._connection is None else fault_on(self._connection, error)
 
     def _write_what_is_taken(self, records: Sequence[Record], error: psycopg.Error) -> None:
         """One at a time, since there is one that can be kept nowhere."""

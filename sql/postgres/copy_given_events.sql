@@ -1,4 +1,4 @@
 -- Purpose: receives a batch of events from a tracker.
--- Grain:   one row an event, or an event that its reader rejected.
+-- Grain:   one row an event.
 -- Time:    created_at.
-COPY prompt_usage_given FROM STDIN (FORMAT binary)
+COPY {given} ({columns}) FROM STDIN

@@ -28,5 +28,5 @@ SET search_path TO :"views", :"schema";
 GRANT CONNECT, TEMPORARY ON DATABASE :"DBNAME" TO :"role";
 GRANT USAGE ON SCHEMA :"schema" TO :"role";
 GRANT INSERT, SELECT (id) ON prompt_usage TO :"role";
-GRANT SELECT (id, slug) ON prompts TO :"role";
+GRANT SELECT (id, slug, deleted_at) ON prompts TO :"role";
 GRANT INSERT (event_id, reason, payload), SELECT (event_id) ON prompt_usage_rejected TO :"role";

@@ -77,7 +77,7 @@ def test_an_event_is_appended_as_it_was_given(client: httpx.Client, app: psycopg
         **{name.replace("_id", "Id"): str(value) for name, value in ids.items()},
     )
     answer = client.post("/events", json=given)
-    assert (answer.status_code, answer.json()) == (200, {"taken": 1, "rejected": []})
+    assert (answer.status_code, answer.json()) == (200, {"taken": 1, "rejected": [], "warnings": []})
     row = app.execute("SELECT * FROM prompt_usage").fetchone()
     assert row is not None
     assert row.pop("ingest_xid") > 0
@@ -101,6 +101,7 @@ def test_a_repeated_request_counts_once(
 
 
 def test_what_is_wrong_is_said_line_by_line(client: httpx.Client, app: psycopg.Connection[Any]) -> None:
+    named = event(eventId="one")
     good, unknown, late = event(), event(promptId="nobody's"), event(generationTimeMs=-1)
     typo, twice = event(sene="cafe"), event(prompt_id=SLUG)
     latin = b'{"scene": "caf\xe9"}'
@@ -116,38 +117,68 @@ def test_what_is_wrong_is_said_line_by_line(client: httpx.Client, app: psycopg.C
             late,
             typo,
             twice,
-            event(eventId="one"),
+            named,
             good,
             latin,
             "[" * 100_000,
         ),
     ).json()
-    assert answer["taken"] == 2
+    assert answer["taken"] == 4
     reasons = {wrong["line"]: wrong["reason"] for wrong in answer["rejected"]}
     assert {line: reason.partition(":")[0] for line, reason in reasons.items()} == {
         2: "not JSON",
         4: "not an object",
-        5: "event_id is missing or no UUID",
-        6: "no prompt has the slug 'nobody''s'",
-        7: "generation_time_ms is not between 0 and 86,400,000 ms",
-        8: "sene is not a field of an event",
-        9: "another prompt_id is not a field of an event",
-        10: "event_id is missing or no UUID",
+        5: "event_id is missing or no id",
+        6: 'no prompt has the slug "nobody\'s"',
+        9: "prompt_id is given twice",
+        10: "event_id is not a UUID",
         12: "not JSON",
         13: "not JSON",
     }
     assert "utf-8" in reasons[12]
-    assert count(app, "prompt_usage") == 1
-    kept = app.execute("SELECT event_id::text, reason FROM prompt_usage_rejected ORDER BY id").fetchall()
-    expected = [
-        (given["eventId"], reasons[line]) for line, given in ((6, unknown), (7, late), (8, typo), (9, twice))
+    assert answer["warnings"] == [
+        {
+            "line": 7,
+            "eventId": late["eventId"],
+            "warning": "generation_time_ms is not between 0 and 86,400,000 ms: -1: left out",
+        },
+        {"line": 8, "eventId": typo["eventId"], "warning": "sene is not a field of an event"},
     ]
+    assert count(app, "prompt_usage") == 3
+    kept = app.execute("SELECT payload ->> 'event_id' AS event_id, reason FROM prompt_usage_rejected")
+    expected = [(given["eventId"], reasons[line]) for line, given in ((6, unknown), (9, twice), (10, named))]
     assert sorted((row["event_id"], row["reason"]) for row in kept) == sorted(expected)
+
+
+FLAWS: dict[str, tuple[dict[str, Any], str]] = {
+    "NUL": ({"scene": "stu\0dio"}, "scene has a NUL character"),
+    "long text": (
+        {"errorMessage": "x" * 10_001},
+        "error_message has 10,001 characters, more than 10,000: cut",
+    ),
+    "fraction": ({"generationTimeMs": 5479.99}, "generation_time_ms is 5479.99, and its column is integer"),
+    "no time": ({"generationTimeMs": "soon"}, "generation_time_ms is not a number of milliseconds"),
+    "no user": ({"userId": "ada"}, "user_id is not a UUID: 'ada': left out"),
+    "no date": ({"createdAt": "noon"}, "created_at is not a time in ISO 8601: 'noon': left out"),
+}
+
+
+def test_a_flaw_is_a_warning_and_as_likely_on_a_failure_as_on_a_success(
+    client: httpx.Client, app: psycopg.Connection[Any]
+) -> None:
+    events = [event(success=success, **values) for values, _ in FLAWS.values() for success in (True, False)]
+    answer = client.post("/events", json=[*events, event(generationTimeMs=5000.0)]).json()
+    assert (answer["taken"], answer["rejected"]) == (len(events) + 1, [])
+    said = [warning["warning"] for warning in answer["warnings"]]
+    expected = [text for _, text in FLAWS.values() for _ in (True, False)]
+    assert [text.startswith(start) for text, start in zip(said, expected, strict=True)] == [True] * len(said)
+    outcomes = app.execute("SELECT success, count(*) FROM prompt_usage GROUP BY success").fetchall()
+    assert {row["success"]: row["count"] for row in outcomes} == {True: 6, False: 6, None: 1}
 
 
 def test_as_many_as_allowed_are_taken_at_once(client: httpx.Client, app: psycopg.Connection[Any]) -> None:
     answer = client.post("/events", **as_lines(*(event(scene=str(n)) for n in range(EVENTS_MAX))), timeout=60)
-    assert answer.json() == {"taken": EVENTS_MAX, "rejected": []}
+    assert answer.json() == {"taken": EVENTS_MAX, "rejected": [], "warnings": []}
     assert count(app, "prompt_usage") == EVENTS_MAX
 
 
@@ -174,8 +205,9 @@ def test_a_request_that_can_not_be_read_is_a_problem(
 
 
 def test_an_empty_request_takes_nothing(client: httpx.Client) -> None:
-    assert client.post("/events", json=[]).json() == {"taken": 0, "rejected": []}
-    assert client.post("/events", **as_lines()).json() == {"taken": 0, "rejected": []}
+    nothing: dict[str, Any] = {"taken": 0, "rejected": [], "warnings": []}
+    assert client.post("/events", json=[]).json() == nothing
+    assert client.post("/events", **as_lines()).json() == nothing
 
 
 def test_without_a_database_the_writer_is_told_to_come_again(
@@ -187,6 +219,11 @@ def test_without_a_database_the_writer_is_told_to_come_again(
     assert answer.headers["retry-after"] == "5"
     assert database.conninfo not in answer.text
     app.execute("ALTER TABLE elsewhere RENAME TO prompt_usage")
+    app.execute("ALTER TABLE prompt_usage ADD tenant text NOT NULL")
+    answer = client.post("/events", json=event())
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+    assert "the table takes none" in answer.text
+    app.execute("ALTER TABLE prompt_usage DROP tenant")
     assert client.post("/events", json=event()).json()["taken"] == 1
 
 

@@ -16,6 +16,7 @@ from tests.command import answer, prompt_stats
 
 PROMPT_ID = uuid.UUID("0198c2a6-0000-7000-8000-000000000001")
 EVENTS = 12
+UNREADABLE = 7.5
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def refused(database: Database) -> Database:
     with PromptTracker(database.conninfo) as tracker:
         for number in range(EVENTS):
             tracker.track_post_creation(prompt_id="later", generation_time_ms=number, success=True)
-        tracker.track_post_creation(prompt_id="later", generation_time_ms=-1)
+        tracker.track_post_creation(prompt_id=UNREADABLE)  # type: ignore[arg-type]  # wrong
     return database
 
 
@@ -75,11 +76,12 @@ def test_a_replayed_event_keeps_its_id_and_its_time(refused: Database) -> None:
 
 def test_what_was_of_no_use_is_of_no_use_when_replayed(database: Database) -> None:
     with PromptTracker(database.conninfo, mode="direct") as tracker:
-        for scene in (b"x", object(), "a\0b", {"type": "str"}):
-            tracker.track_post_creation(prompt_id=uuid.UUID(int=1), scene=scene)  # type: ignore[arg-type]  # wrong
+        for prompt_id in (b"x", object(), "a\0b", {"type": "str"}):
+            tracker.track_post_creation(prompt_id=prompt_id)  # type: ignore[arg-type]  # wrong
     shown = [{"type": "bytes", "text": "b'x'"}, {"type": "str", "text": r"a\x00b"}]
     for _ in range(3):
-        payloads = [row[0]["scene"] for row in rows(database, "SELECT payload FROM prompt_usage_rejected")]
+        kept = rows(database, "SELECT payload FROM prompt_usage_rejected")
+        payloads = [payload["prompt_id"] for (payload,) in kept]
         assert all(each in payloads for each in shown)
         assert rejected.replay(database) == rejected.ReplayReport(taken=0, rejected=4)
 

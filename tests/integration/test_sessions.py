@@ -307,7 +307,7 @@ def test_a_pooler_in_transaction_mode_serves_tracker_and_api(database: Database,
         behind = Database.from_url(address)
         with served(behind) as client:
             event = {"eventId": str(uuid4()), "promptId": "portrait", "createdAt": LATE.isoformat()}
-            assert client.post("/events", json=[event]).json() == {"taken": 1, "rejected": []}
+            assert client.post("/events", json=[event]).json() == {"taken": 1, "rejected": [], "warnings": []}
             for _ in range(10):
                 # More often than the driver waits before it prepares a statement.
                 assert client.get("/prompts/portrait/stats").json()["totalUsage"] == 2
@@ -378,7 +378,10 @@ def test_a_database_in_latin1_works(server_url: str, new_database: NewDatabase, 
         refresh(database, lake, FIRST_DAY, values=True)
         with served(database) as client:
             event = {"eventId": str(uuid4()), "promptId": "portrait", "scene": "été ✨"}
-            assert client.post("/events", json=[event]).json() == {"taken": 1, "rejected": []}
+            answer = client.post("/events", json=[event]).json()
+            assert (answer["taken"], answer["rejected"]) == (1, [])
+            [warning] = answer["warnings"]
+            assert "can't hold: written as escapes" in warning["warning"]
             scenes = client.get("/prompts/portrait/scenes").json()["scenes"]
         assert {scene["scene"]: scene["usageCount"] for scene in scenes} == {"café": 2, r"café \U0001f389": 2}
         refresh(database, lake, FIRST_DAY)

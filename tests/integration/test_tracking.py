@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -94,13 +95,13 @@ def postgres(database: Database) -> Postgres:
 class PatientTracker(PromptTracker):
     """Sends each event at once, so that a test can look at it."""
 
-    def track_post_creation(self, **values: Any) -> uuid.UUID | None:
+    def track_post_creation(self, **values: Any) -> uuid.UUID | str | None:
         """As its base's."""
         event_id = super().track_post_creation(**values)
         assert self.flush()
         return event_id
 
-    def track_from_post(self, post: object, **values: Any) -> uuid.UUID | None:
+    def track_from_post(self, post: object, **values: Any) -> uuid.UUID | str | None:
         """As its base's."""
         event_id = super().track_from_post(post, **values)
         assert self.flush()
@@ -123,8 +124,9 @@ def direct(postgres: Postgres) -> Iterator[PromptTracker]:
 
 
 @pytest.fixture
-def closed_port() -> str:
-    """The address of a server that is not there."""
+def closed_port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The address of a server that is not there. What can't be sent is left in the test's folder."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return f"postgresql://app:hidden@127.0.0.1:{free.getsockname()[1]}/app"
@@ -292,35 +294,16 @@ def test_an_unknown_slug_is_rejected_and_can_be_tracked_again(
     assert row.items() >= {**IDS, **CONTEXT, "success": True, "generation_time_ms": 5}.items()
 
 
-BAD_VALUES: dict[str, tuple[dict[str, Any], str]] = {
-    "number as prompt": ({"prompt_id": 7.5}, "prompt_id is not a UUID: 7.5"),
+UNREADABLE: dict[str, tuple[dict[str, Any], str]] = {
+    "fraction as prompt": ({"prompt_id": 7.5}, "prompt_id is not an id: 7.5"),
     "long slug": ({"prompt_id": "x" * 10_001}, "prompt_id has 10,001 characters, more than 10,000"),
-    "text as user": ({"user_id": "ada"}, "user_id is not a UUID: 'ada'"),
-    "number as character": ({"character_id": 1}, "character_id is not a UUID: 1"),
-    "short uuid": ({"post_id": str(PROMPT_ID)[:-1]}, "post_id is not a UUID: "),
-    "bytes as job": ({"job_id": b"1"}, "job_id is not a UUID: "),
+    "boolean as event": ({"event_id": True}, "event_id is not an id: True"),
     "text as event": ({"event_id": "first"}, "event_id is not a UUID: 'first'"),
-    "number as scene": ({"scene": 1}, "scene is not a text: 1"),
-    "NUL": ({"environment": "stu\0dio"}, "environment has a NUL character"),
-    "half a surrogate pair": ({"outfit": "\ud83d"}, "outfit has a NUL character or half a surrogate pair"),
-    "long text": ({"error_message": "x" * 10_001}, "error_message has 10,001 characters"),
-    "text as success": ({"success": "true"}, "success is not True, False or None: 'true'"),
-    "number as success": ({"success": 1}, "success is not True, False or None: 1"),
-    "negative time": (
-        {"generation_time_ms": -1},
-        "generation_time_ms is not between 0 and 86,400,000 ms: -1",
-    ),
-    "more than a day": ({"generation_time_ms": 86_400_001}, "generation_time_ms is not between 0 and"),
-    "fraction": ({"generation_time_ms": 1.5}, "generation_time_ms is not a whole number"),
-    "boolean as time": ({"generation_time_ms": True}, "generation_time_ms is not a whole number"),
-    "infinite": ({"generation_time_ms": float("inf")}, "generation_time_ms is not a whole number"),
-    "text as date": ({"created_at": "noon"}, "created_at is not a time in ISO 8601: 'noon'"),
-    "date alone": ({"created_at": dt.date(2025, 3, 1)}, "created_at is not a datetime: "),
 }
 
 
-@pytest.mark.parametrize(("values", "reason"), BAD_VALUES.values(), ids=BAD_VALUES)
-def test_a_bad_value_is_rejected_with_its_reason(
+@pytest.mark.parametrize(("values", "reason"), UNREADABLE.values(), ids=UNREADABLE)
+def test_an_event_without_a_readable_prompt_or_id_is_rejected_with_its_reason(
     direct: PromptTracker, postgres: Postgres, values: dict[str, Any], reason: str
 ) -> None:
     tracker = direct
@@ -331,6 +314,36 @@ def test_a_bad_value_is_rejected_with_its_reason(
     assert values.keys() <= rejected["payload"].keys()
     assert postgres.events() == []
     assert counts(tracker) == {"accepted": 1, "rejected": 1}
+
+
+FLAWS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
+    "text as user": ({"user_id": "ada"}, {"user_id": None}, "user_id is not a UUID: 'ada': left out"),
+    "number as post": ({"post_id": 7}, {"post_id": None}, "post_id is not a UUID: '7': left out"),
+    "NUL": ({"scene": "stu\0dio"}, {"scene": "stu\ufffddio"}, "scene has a NUL character"),
+    "surrogate": ({"outfit": "\ud83d"}, {"outfit": "\ufffd"}, "outfit has a NUL character or half a sur"),
+    "long": ({"error_message": "x" * 10_001}, {"error_message": "x" * 9_999 + "…"}, "error_message has 10,"),
+    "fraction": ({"generation_time_ms": 5479.99}, {"generation_time_ms": 5480}, "generation_time_ms is 5479"),
+    "not a time": ({"generation_time_ms": -1}, {"generation_time_ms": None}, "generation_time_ms is not bet"),
+    "text as date": ({"created_at": "noon"}, {}, "created_at is not a time in ISO 8601: 'noon'"),
+}
+
+
+@pytest.mark.parametrize("success", [True, False])
+def test_a_flawed_detail_is_noted_and_the_event_counts(
+    tracker: PromptTracker, postgres: Postgres, caplog: pytest.LogCaptureFixture, *, success: bool
+) -> None:
+    ids = [
+        tracker.track_post_creation(prompt_id=SLUG, success=success, **values)
+        for values, _, _ in FLAWS.values()
+    ]
+    rows = {row["id"]: row for row in postgres.events()}
+    for event_id, (_, expected, _) in zip(ids, FLAWS.values(), strict=True):
+        assert rows[event_id].items() >= {"success": success, **expected}.items()
+    assert counts(tracker) == {"accepted": len(FLAWS), "written": len(FLAWS), "mended": len(FLAWS)}
+    # Only the first within a minute.
+    noted = [record.getMessage() for record in caplog.records if "mended" in record.getMessage()]
+    assert len(noted) == 1
+    assert f"such as of {ids[0]}: {FLAWS['text as user'][2]}" in noted[0]
 
 
 def test_a_post_that_cannot_be_read_is_rejected_with_what_could_be(
@@ -346,7 +359,8 @@ def test_a_post_that_cannot_be_read_is_rejected_with_what_could_be(
 
     tracker.track_from_post(Detached(), success=True)
     [rejected] = postgres.rejected()
-    assert "prompt_id of the post can't be read: RuntimeError('the session is closed')" in rejected["reason"]
+    said = "prompt_id can't be read from the post: RuntimeError('the session is closed')"
+    assert said in rejected["reason"]
     assert rejected["payload"]["user_id"] == str(IDS["user_id"])
 
 
@@ -384,7 +398,7 @@ def test_a_server_that_is_not_there_costs_one_short_wait(
         assert not tracker.flush(timeout_seconds=1)
         assert caplog.text.count("Prompt usage events wait: ") == 1
         tracker.close(timeout_seconds=0)
-    assert counts(tracker) == {"accepted": 101, "failed": 101}
+    assert counts(tracker) == {"accepted": 101, "waiting": 101}
     assert "hidden" not in caplog.text
 
 
@@ -470,10 +484,24 @@ def test_an_event_that_nothing_takes_is_logged_whole(
 ) -> None:
     postgres.rows("ALTER TABLE prompt_usage_rejected ADD CHECK (reason = '')")
     with PromptTracker(postgres.conninfo) as tracker:
-        tracker.track_post_creation(prompt_id=PROMPT_ID, user_id="nobody", scene="the last trace")
+        tracker.track_post_creation(prompt_id="nobody's", scene="the last trace")
         tracker.track_post_creation(prompt_id=PROMPT_ID)
     assert counts(tracker) == {"accepted": 2, "written": 1, "failed": 1}
     assert "the last trace" in caplog.text
+
+
+def test_what_a_closed_tracker_could_not_send_is_kept_in_a_journal(
+    closed_port: str, postgres: Postgres, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tracker = PromptTracker(closed_port)
+    event_id = tracker.track_post_creation(prompt_id=SLUG, scene="kept")
+    tracker.close(timeout_seconds=0)
+    [folder] = tmp_path.iterdir()
+    assert f"run prompt-stats send-journal {folder}" in caplog.text
+    assert folder.stat().st_mode & 0o077 == 0
+    with PromptTracker(postgres.conninfo, journal_dir=folder) as sender:
+        assert sender.flush()
+    assert [(row["id"], row["scene"]) for row in postgres.events()] == [(event_id, "kept")]
 
 
 def test_memory_is_bounded(closed_port: str, caplog: pytest.LogCaptureFixture) -> None:

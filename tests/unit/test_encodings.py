@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
-
 import pytest
 
 from pipeline.tracking.encodings import fitted
@@ -14,7 +12,7 @@ OUTSIDE = "🎉"
 
 def texts_in(encoding: str, scene: str) -> tuple[str, object]:
     """The reason and the scene of a rejected event, as that encoding can hold them."""
-    record = fitted(RejectedEvent(uuid.UUID(int=1), scene, {"scene": scene, "success": True}), encoding)
+    record = fitted(RejectedEvent("an id", scene, {"scene": scene, "success": True}), encoding)
     assert isinstance(record, RejectedEvent)
     assert record.payload["success"] is True
     return record.reason, record.payload["scene"]

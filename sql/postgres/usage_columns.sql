@@ -1,0 +1,73 @@
+-- Purpose: the columns of the table to which events are written, and what each can take.
+-- Grain:   one row per column of the table prompt_usage, or of that below the view of this name.
+-- Time:    now.
+-- name: ours, of the table's or the view's column; NULL for one that the view does not show.
+-- column_name: in the table. type: that beneath a domain. max_length: of varchar(n) and char(n).
+-- is_required: it can't be NULL. is_generated: nothing can be written there. is_key: ON CONFLICT can name the column alone; is_partial_key: where
+-- it is not NULL. is_table: COPY can write to it, as to no view, nor where policies check what is written.
+WITH relation AS (
+    SELECT
+        oid,
+        relkind
+    FROM pg_class
+    WHERE oid = 'prompt_usage'::regclass
+),
+
+shown AS (
+    SELECT
+        attribute.attname::text AS name,
+        attribute.attrelid      AS table_oid,
+        attribute.attnum
+    FROM relation
+    INNER JOIN pg_attribute AS attribute ON attribute.attrelid = relation.oid
+    WHERE relation.relkind <> 'v' AND attribute.attnum > 0 AND NOT attribute.attisdropped
+    UNION ALL
+    SELECT
+        target.parts[1],
+        target.parts[2]::oid,
+        target.parts[3]::smallint
+    FROM relation
+    INNER JOIN pg_rewrite ON pg_rewrite.ev_class = relation.oid AND pg_rewrite.ev_type = '1'
+    -- The list of what the view selects, with the table's column that each is.
+    CROSS JOIN regexp_matches(
+        pg_rewrite.ev_action::text,
+        ':resname (\S+) :ressortgroupref \d+ :resorigtbl (\d+) :resorigcol (\d+)',
+        'g'
+    ) AS target (parts)
+    WHERE relation.relkind = 'v'
+)
+
+SELECT
+    shown.name,
+    attribute.attname::text                                                             AS column_name,
+    format_type(coalesce(nullif(type.typbasetype, 0), type.oid), NULL)                  AS type,
+    CASE
+        WHEN type.oid IN ('varchar'::regtype, 'bpchar'::regtype) THEN nullif(attribute.atttypmod, -1) - 4
+    END                                                                                 AS max_length,
+    attribute.attnotnull OR type.typnotnull                                             AS is_required,
+    attribute.attgenerated <> '' OR attribute.attidentity = 'a'                         AS is_generated,
+    attribute.atthasdef OR attribute.attidentity <> '' OR type.typdefault IS NOT NULL   AS has_default,
+    EXISTS (
+        SELECT FROM pg_index AS index
+        WHERE
+            index.indrelid = attribute.attrelid
+            AND index.indisunique AND index.indimmediate AND index.indisvalid
+            AND index.indnkeyatts = 1 AND index.indkey[0] = attribute.attnum
+            AND index.indexprs IS NULL AND index.indpred IS NULL
+    )                                                                                   AS is_key,
+    EXISTS (
+        SELECT FROM pg_index AS index
+        WHERE
+            index.indrelid = attribute.attrelid
+            AND index.indisunique AND index.indimmediate AND index.indisvalid
+            AND index.indnkeyatts = 1 AND index.indkey[0] = attribute.attnum
+            AND pg_get_expr(index.indpred, index.indrelid) = pg_catalog.format('(%I IS NOT NULL)', attribute.attname)
+    )                                                                                   AS is_partial_key,
+    (SELECT relation.relkind = 'r' AND NOT row_security_active(relation.oid) FROM relation)                                       AS is_table
+FROM pg_attribute AS attribute
+INNER JOIN pg_type AS type ON type.oid = attribute.atttypid
+LEFT JOIN shown ON shown.table_oid = attribute.attrelid AND shown.attnum = attribute.attnum
+WHERE
+    attribute.attrelid = (SELECT max(shown.table_oid) FROM shown)
+    AND attribute.attnum > 0
+    AND NOT attribute.attisdropped
