@@ -199,11 +199,13 @@ def _chunks(
 
 def _select(table: Table, kind: Format) -> Select[Any]:
     """All rows, in the order of the primary key, or of the columns that tell groups apart."""
-    key = list(table.primary_key) or list(takewhile(lambda column: column.name != "usage_count", table.c))
+    columns = tables.told(table)
+    key = [column for column in columns if column.primary_key]
+    key = key or list(takewhile(lambda column: column.name != "usage_count", columns))
     if kind is not Format.JSON:
-        return select(*map(_readable, table.c)).order_by(*key)
+        return select(*map(_readable, columns)).order_by(*key)
     # Postgres writes numbers with all their digits, times as ISO 8601, and JSON of the app as JSON.
-    rows = select(*map(_as_ours, table.c)).subquery("rows")
+    rows = select(*map(_as_ours, columns)).subquery("rows")
     return select(cast(func.row_to_json(rows.table_valued()), Text)).order_by(*(rows.c[c.name] for c in key))
 
 

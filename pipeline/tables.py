@@ -10,6 +10,8 @@ The trigger that notes changed days (``prompt_usage_invalidation``) is not expre
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -34,6 +36,20 @@ metadata = MetaData()
 TIMESTAMP = DateTime(timezone=True)
 RANDOM_UUID = text("gen_random_uuid()")
 NOW = text("now()")
+
+
+ROW_ID = "row_id"
+"""The key of tables whose groups have none, since NULL is one of them: for replication, not for readers."""
+
+
+def _row_id() -> Column[int]:
+    return Column(
+        ROW_ID,
+        BigInteger,
+        Identity(always=True),
+        primary_key=True,
+        comment="By which logical replication knows the row; another one whenever the row is written.",
+    )
 
 
 def _context() -> list[Column[str]]:
@@ -344,7 +360,7 @@ prompt_usage_rejected = Table(
     ),
     Column("reason", Text, nullable=False, comment="What is wrong with it."),
     Column("payload", JSONB, nullable=False, comment="The event as it was given, replayable."),
-    Column("event_id", UUID, comment="The event's id, by which it is kept once; NULL on older rows."),
+    Column("event_id", UUID, comment="By which it is kept once: its id, or a UUID made of it; NULL if old."),
     UniqueConstraint("event_id", name="prompt_usage_rejected_event_id_key"),
     comment="One row an event that could not be taken. In no statistic until it is replayed.",
 )
@@ -403,6 +419,7 @@ def _value_stats(name: str, column: str) -> Table:
         Column(column, Text, comment="NULL is a group of its own, the empty text is another."),
         *_measures(),
         *_details(),
+        _row_id(),
         Index(f"{name}_prompt_id_idx", "prompt_id"),
         comment=f"One row a prompt and {column}. Replaced by the pipeline alone.",
     )
@@ -420,6 +437,7 @@ def _overall_stats(column: str) -> Table:
         Column(column, Text, comment="NULL is a group of its own, the empty text is another."),
         *_measures(),
         *_details(),
+        _row_id(),
         comment=f"One row for each {column}, over all prompts. Replaced by the pipeline alone.",
     )
 
@@ -476,6 +494,7 @@ prompt_value_stats = Table(
     *_percentiles(),
     Column("unique_users", BigInteger, nullable=False, comment="Distinct users."),
     *_windows(),
+    _row_id(),
     Index("prompt_value_stats_prompt_id_idx", "prompt_id"),
     comment="One row a prompt, dimension and value: what is counted once a day from all raw events, as of"
     " value_stats_as_of. Replaced by the pipeline alone.",
@@ -488,6 +507,7 @@ prompt_value_error_stats = Table(
     Column("error_kind", Text, nullable=False, comment="Message with numbers, ids and URLs folded."),
     Column("error_count", BigInteger, nullable=False, comment="Events with such a message."),
     Column("last_seen_at", TIMESTAMP, comment="Time of the latest dated one; NULL without one."),
+    _row_id(),
     Index("prompt_value_error_stats_prompt_id_idx", "prompt_id"),
     comment="One row a prompt, dimension, value and kind of error, as of value_stats_as_of. Replaced by"
     " the pipeline alone.",
@@ -732,3 +752,8 @@ STATS_TABLES = (
 
 VALUE_TABLES = (prompt_value_stats, prompt_value_error_stats)
 """The tables that are counted once a day from all raw events."""
+
+
+def told(table: Table) -> list[Column[Any]]:
+    """The columns that tell readers something: all but the key for replication."""
+    return [column for column in table.c if column.name != ROW_ID]

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from sqlalchemy import Table
 
 from pipeline.names import APP_TABLES
+from pipeline.tables import ROW_ID, told
 from pipeline.tracking.event import camel_case
 
 EXAMPLES: dict[str, object] = {
@@ -74,7 +75,7 @@ def model_of(
     ``more``: fields beside them, each with its type and what it means.
     """
     fields: dict[str, Any] = {}
-    for column in table.c:
+    for column in told(table):
         if column.name in without:
             continue
         kind = column.type.python_type
@@ -97,5 +98,5 @@ def _examples(name: str) -> list[object] | None:
 
 
 def in_camel_case(row: Mapping[str, object]) -> dict[str, object]:
-    """A row with its names as the app spells them."""
-    return {camel_case(name): value for name, value in row.items()}
+    """A row with its names as the app spells them, without the key for replication."""
+    return {camel_case(name): value for name, value in row.items() if name != ROW_ID}

@@ -2,6 +2,7 @@
 
 ``person`` is who is meant and how the id may be spelled, ``removal`` takes the person out of what other
 modules do not look after, ``search`` looks for what is left, and ``erasing`` does it all in order.
+``account`` says what was done if it fails half-way.
 """
 
 from pipeline.erasure.erasing import ErasureReport, erase_user

@@ -22,6 +22,7 @@ from sqlalchemy import update
 from pipeline import tables
 from pipeline.database import Database
 from pipeline.erasure import removal, search
+from pipeline.erasure.account import Account, Step
 from pipeline.erasure.person import Person, read_person
 from pipeline.errors import LakeError, LostDaysError
 from pipeline.lake import source
@@ -85,47 +86,73 @@ def erase_user(
 
     :raises InputError: ``prompt_usage.user_id`` can't hold such an id.
     :raises LakeOwnerError: the lake is another database's; nothing was erased.
-    :raises DatabaseError: the raw table is not seen whole; nothing was erased.
     :raises SettingsError: a setting is another one than the stats were made with; nothing was erased.
-    :raises LakeError: a day could not be processed, or the lake can't be written: run it again.
+    :raises DatabaseError: the raw table is not seen whole, and nothing was erased; or the database failed.
+    :raises LakeError: a day could not be processed, or the lake can't be written. An error that comes later
+        says what was done by then, and what was not.
     """
     with database.engine.connect() as connection:
         require_source(connection, database.names, first_day)
         person = read_person(connection, database.names, user_id)
     open_own_events(database, lake)
-    folders = [folder for folder in (home, journal_dir) if folder and folder.is_dir()]
-    waiting, unread = removal.delete_waiting(journal_dir, person)
-    rows = removal.delete_rows(database, person)
-    days, unreadable = _days_of(lake, person)
-    removed = _remove_expired(database, lake, days, person)
-    with database.engine.connect() as connection:
-        noted = source.invalidated_days(connection, first_day)
-    # Days of which Postgres has nothing of the user, though the lake has, are not noted as changed.
-    # Those that can't be read are made anew, so that what was in them is known.
-    suspects = days.keys() | unreadable.keys()
-    unnoted = [day for day in suspects if day not in removed and day not in noted]
-    # A day that is lost is named by the search, and does not keep the others from being erased.
-    with suppress(LostDaysError):
-        raise_failed(sync_days(database, lake, first_day, unnoted, replace=True).failed)
-    with suppress(LostDaysError):
-        refresh(database, lake, first_day)
-    files = clean(database, lake, NOTHING_KEPT)
+    account = Account()
     try:
-        publish_values(database, lake)
-    except LakeError as error:
-        # Without a day that can't be read there is nothing to count anew; the counts name nobody.
-        unread |= {table.name: str(error) for table in tables.VALUE_TABLES}
-    dead = removal.vacuum(database)
-    blanked = removal.blank_logs(folders, lake, person)
-    found = search.search_tables(database, person)
-    for places, why in (
-        search.search_lake(lake, person),
-        search.search_folders(folders, lake, person),
-        *(look(person) for look in searches),
-    ):
-        found |= places
-        unread |= why
-    unread |= {f"{day} of usage_events": why for day, why in _days_of(lake, person)[1].items()}
+        return _erase(database, lake, first_day, person, home, journal_dir, searches, account)
+    except Exception as error:
+        raise account.half_way(error) from error
+
+
+def _erase(
+    database: Database,
+    lake: str,
+    first_day: dt.date,
+    person: Person,
+    home: Path | None,
+    journal_dir: Path | None,
+    searches: Collection[Search],
+    account: Account,
+) -> ErasureReport:
+    folders = [folder for folder in (home, journal_dir) if folder and folder.is_dir()]
+    with account.step(Step.JOURNAL):
+        waiting, unread = removal.delete_waiting(journal_dir, person)
+    with account.step(Step.ROWS):
+        rows = removal.delete_rows(database, person)
+    with account.step(Step.LAKE):
+        days, unreadable = _days_of(lake, person)
+        removed = _remove_expired(database, lake, days, person)
+        with database.engine.connect() as connection:
+            noted = source.invalidated_days(connection, first_day)
+        # Days of which Postgres has nothing of the user, though the lake has, are not noted as changed.
+        # Those that can't be read are made anew, so that what was in them is known.
+        suspects = days.keys() | unreadable.keys()
+        unnoted = [day for day in suspects if day not in removed and day not in noted]
+        # A day that is lost is named by the search, and does not keep the others from being erased.
+        with suppress(LostDaysError):
+            raise_failed(sync_days(database, lake, first_day, unnoted, replace=True).failed)
+    with account.step(Step.STATS), suppress(LostDaysError):
+        refresh(database, lake, first_day)
+    with account.step(Step.FILES):
+        files = clean(database, lake, NOTHING_KEPT)
+    with account.step(Step.VALUES):
+        try:
+            publish_values(database, lake)
+        except LakeError as error:
+            # Without a day that can't be read there is nothing to count anew; the counts name nobody.
+            unread |= {table.name: str(error) for table in tables.VALUE_TABLES}
+    with account.step(Step.DEAD_ROWS):
+        dead = removal.vacuum(database)
+    with account.step(Step.LOGS):
+        blanked = removal.blank_logs(folders, lake, person)
+    with account.step(Step.SEARCH):
+        found = search.search_tables(database, person)
+        for places, why in (
+            search.search_lake(lake, person),
+            search.search_folders(folders, lake, person),
+            *(look(person) for look in searches),
+        ):
+            found |= places
+            unread |= why
+        unread |= {f"{day} of usage_events": why for day, why in _days_of(lake, person)[1].items()}
     left = {name: found.pop(name) for name in APP_TABLES if name in found}
     logger.info("erased a user from %d days; %d files deleted", len(days), files)
     return ErasureReport(rows, sum(days.values()), files, found, left, unread, waiting, blanked, dead)

@@ -124,7 +124,7 @@ def _columns(name: str) -> dict[str, tuple[str, str | None, bool, bool]]:
             bool(column.nullable),
             bool(column.unique or (column.primary_key and alone)),
         )
-        for column in table.c
+        for column in tables.told(table)
     }
 
 

@@ -338,7 +338,9 @@ def _write(
             return 0
         where = table.c.day.in_(changed)
         wanted = wanted.filter(pl.col("day").is_in(changed))
-    published = read_table(reader, table, [c.name for c in table.c if c.name != "stats_as_of"], where)
+    published = read_table(
+        reader, table, [c.name for c in tables.told(table) if c.name != "stats_as_of"], where
+    )
     if table is tables.prompt_stats:
         # Counted with the stats of users, at their pace.
         users = published.select("prompt_id", "unique_users")

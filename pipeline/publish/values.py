@@ -101,7 +101,7 @@ def _publish(
         # The lock keeps others from writing the tables, so a second connection reads what we would.
         with database.adbc() as reader:
             for table in tables.VALUE_TABLES:
-                published = read_table(reader, table, table.c.keys())
+                published = read_table(reader, table, [column.name for column in tables.told(table)])
                 wanted = pl.concat(part[table] for part in parts)
                 changes = changed_groups(
                     published, wanted.select(published.columns).cast(published.schema), "prompt_id"

@@ -12,7 +12,8 @@ import pytest
 
 from pipeline.database import Database
 from pipeline.erasure import erase_user
-from pipeline.errors import InputError
+from pipeline.erasure.account import Step, listed
+from pipeline.errors import DatabaseError, InputError
 from pipeline.lake.upkeep import compact
 from pipeline.refresh import refresh
 from pipeline.retention import retain
@@ -55,6 +56,29 @@ def test_erased_user_is_nowhere(database: Database, lake: str) -> None:
     assert_equals_recount(database, FIRST_DAY)
     again = erase_user(database, lake, FIRST_DAY, str(PERSON))
     assert (set(again.rows.values()), again.events, again.found) == ({0}, 0, {})
+
+
+def test_an_erasure_that_fails_half_way_says_what_was_done(database: Database, lake: str) -> None:
+    append(database, lake)
+    with psycopg.connect(database.conninfo, autocommit=True) as app:
+        app.execute("ALTER TABLE prompt_stats RENAME TO elsewhere")
+        with pytest.raises(DatabaseError) as caught:
+            erase_user(database, lake, FIRST_DAY, str(PERSON))
+        count = app.execute("SELECT count(*) FROM prompt_usage WHERE user_id = %s", [PERSON]).fetchone()
+        app.execute("ALTER TABLE elsewhere RENAME TO prompt_stats")
+    done = [Step.JOURNAL, Step.ROWS, Step.LAKE]
+    left = [step for step in Step if step not in {*done, Step.STATS}]
+    said = caught.value.wrong
+    assert 'relation "prompt_stats" does not exist' in said
+    assert (
+        f"this may be done in part: {Step.STATS.value}; done: {listed(done)}; not done: {listed(left)}"
+        in said
+    )
+    assert count == (0,)
+    # What was done stays done, and the rest is made up for.
+    report = erase_user(database, lake, FIRST_DAY, str(PERSON))
+    assert (set(report.rows.values()), report.found) == ({0}, {})
+    assert_equals_recount(database, FIRST_DAY)
 
 
 def test_the_search_finds_what_is_left(database: Database, lake: str) -> None:

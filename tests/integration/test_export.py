@@ -161,7 +161,7 @@ def rows_of(database: Database, table: str) -> list[dict[str, Any]]:
             else f"{column.name}::text AS {column.name}"
             if isinstance(column.type, UUID_TYPE)
             else column.name
-            for column in tables.metadata.tables[table].c
+            for column in tables.told(tables.metadata.tables[table])
         ]
         statement = f"SELECT {', '.join(finite)} FROM {table} ORDER BY {ORDERS[table]}"
         return reader.execute(statement.encode()).fetchall()
