@@ -7,7 +7,7 @@ migrated by Alembic; ``migrations/`` holds the revisions.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from alembic import command
 from alembic.config import Config
@@ -20,7 +20,7 @@ from pipeline.adoption import steps, triggers
 from pipeline.adoption.catalog import foreign_views, quoted, read_catalog
 from pipeline.adoption.ids import Ids
 from pipeline.adoption.offers import Offer, offers
-from pipeline.adoption.plan import Plan, Step, plan_adoption, views_problem
+from pipeline.adoption.plan import Plan, Problem, Step, plan_adoption, views_problem
 from pipeline.adoption.steps import Hear, silent
 from pipeline.database import Database, driver_of
 from pipeline.errors import DatabaseError, readable
@@ -51,12 +51,14 @@ SILENT = Hearer()
 class MigrationPlan:
     """What a migration would do: ``revisions`` of our own tables, then ``steps`` on the app's.
 
-    ``offers``: what it would not do, since it is for the app to decide.
+    ``offers``: what it would not do, since it is for the app to decide. ``warnings``: what keeps events out
+    that are tracked, then too.
     """
 
     revisions: Sequence[str]
     steps: Sequence[Step]
     offers: Sequence[Offer] = ()
+    warnings: Sequence[Problem] = ()
 
     def as_json(self) -> dict[str, object]:
         """For programs."""
@@ -67,16 +69,20 @@ class MigrationPlan:
                 for step in self.steps
             ],
             "offers": [offer._asdict() for offer in self.offers],
+            "warnings": [{"what": each.what, "remedy": each.remedy} for each in self.warnings],
         }
 
 
 @dataclass(frozen=True)
 class MigrationReport:
-    """Where the schema was and is, and what was done. ``before`` is None on a database without our tables."""
+    """Where the schema was and is, and what was done. ``before`` is None on a database without our tables.
+    ``warnings``: what keeps events out that are tracked.
+    """
 
     before: str | None
     after: str | None
     steps: list[str]
+    warnings: list[str] = field(default_factory=list)
 
 
 def plan_migration(database: Database) -> MigrationPlan:
@@ -91,6 +97,7 @@ def plan_migration(database: Database) -> MigrationPlan:
             _revisions(_revision(connection), _head()),
             adoption.steps,
             offers(connection, catalog, database.names),
+            adoption.warnings,
         )
 
 
@@ -113,7 +120,7 @@ def migrate(database: Database, hearer: Hearer = SILENT) -> MigrationReport:
             steps.take(database, step, hearer.waits)
             hearer.did(step.what)
             done.append(step.what)
-    return MigrationReport(before, after, done)
+    return MigrationReport(before, after, done, [f"{what}. {remedy}" for what, remedy in plan.warnings])
 
 
 def undo(database: Database, hearer: Hearer = SILENT) -> MigrationReport:

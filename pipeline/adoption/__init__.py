@@ -6,6 +6,8 @@
     The types of ids: the stats tables take those of the app.
 ``plan``
     Pure: what there is in, the missing steps and what stands in their way out.
+``writing``
+    Pure: what ``prompt_usage`` does with events that are tracked.
 ``offers``
     What would help and is the app's to decide: shown, and never done.
 ``triggers``

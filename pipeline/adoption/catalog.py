@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from sqlalchemy import Connection, text
 from sqlalchemy.dialects import postgresql
@@ -31,10 +32,15 @@ def literal(value: str) -> str:
 
 @dataclass(frozen=True)
 class FoundColumn:
-    """``type`` as :mod:`pipeline.adoption.plan` compares it; ``default``: an expression, or None."""
+    """``type`` as :mod:`pipeline.adoption.plan` compares it; ``default``: an expression, or None.
+
+    ``is_generated``: no value can be written there.
+    """
 
     type: str
     default: str | None = None
+    is_nullable: bool = True
+    is_generated: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,8 @@ class FoundTable:
 
     ``relkind``: of ``pg_class``. ``is_ours``: whether this role may alter it. ``indexes``: whether each is
     valid. ``triggers``: whether, and when, each fires (``pg_trigger.tgenabled``). ``relatives``: tables
-    that it inherits from or that inherit from it.
+    that it inherits from or that inherit from it. ``keys``: the columns that are unique by themselves.
+    ``constraints``: checks, foreign keys and exclusions, as SQL.
     """
 
     relkind: str = "r"
@@ -55,6 +62,8 @@ class FoundTable:
     parameters: Mapping[str, str] = field(default_factory=dict)
     comment: str | None = None
     relatives: tuple[str, ...] = ()
+    keys: frozenset[str] = frozenset()
+    constraints: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -121,7 +130,7 @@ def _functions(connection: Connection, schema: str) -> dict[str, FoundFunction]:
 
 def found_tables(connection: Connection, wanted: Mapping[str, str]) -> dict[str, FoundTable]:
     """What there is of some tables. ``wanted``: their names as SQL, by how the answer names them."""
-    found: dict[str, dict[str, list[tuple[str, str, str]]]] = {}
+    found: dict[str, dict[str, list[tuple[str, str, Any]]]] = {}
     ours = list(wanted)
     for row in connection.execute(APP_TABLES_SQL, {"tables": list(wanted.values())}):
         things = found.setdefault(ours[row.place - 1], {})
@@ -129,17 +138,30 @@ def found_tables(connection: Connection, wanted: Mapping[str, str]) -> dict[str,
     return {name: _table(things) for name, things in found.items()}
 
 
-def _table(things: Mapping[str, list[tuple[str, str, str]]]) -> FoundTable:
+def _table(things: Mapping[str, list[tuple[str, str, Any]]]) -> FoundTable:
     [(relkind, is_ours, rows_estimated)] = things["relation"]
     [(_, _, comment)] = things["comment"]
+    required = {name for name, _, _ in things.get("required", ())}
+    generated = {name: when for name, when, _ in things.get("generated", ())}
     return FoundTable(
         relkind,
         is_ours == "true",
         int(rows_estimated),
-        {name: FoundColumn(type_, default) for name, type_, default in things.get("column", ())},
+        {
+            name: FoundColumn(
+                type_,
+                # Numbers of the database's are a default that can be overridden.
+                "nextval" if default is None and generated.get(name) == "by default" else default,
+                name not in required,
+                generated.get(name) == "always",
+            )
+            for name, type_, default in things.get("column", ())
+        },
         {name: is_valid == "true" for name, is_valid, _ in things.get("index", ())},
         {name: enabled for name, _, enabled in things.get("trigger", ())},
         {name: value for name, _, value in things.get("parameter", ())},
         comment,
         tuple(name for name, _, _ in things.get("relative", ())),
+        frozenset(name for name, _, _ in things.get("key", ())),
+        {name: definition for name, _, definition in things.get("constraint", ())},
     )

@@ -17,10 +17,11 @@ from sqlalchemy.dialects.postgresql import JSONB, UUID
 from sqlalchemy.schema import DDLElement
 from sqlalchemy.types import Boolean, DateTime, Double, Integer, Text, TypeEngine
 
-from pipeline.adoption import triggers
+from pipeline.adoption import triggers, writing
 from pipeline.adoption.catalog import Catalog, FoundColumn, FoundTable, literal, quoted
 from pipeline.adoption.ids import TEXTS, WHOLE, Ids, group_of, ids_of, kind_of_id, tables_with
 from pipeline.names import APP_TABLES, VIEWS_SCHEMA, TableNames
+from pipeline.tracking.usage_table import EVENT_KEY
 
 _NUMBERS = {*WHOLE, "double precision", "real", "numeric"}
 KINDS: dict[type[TypeEngine[Any]], set[str]] = {
@@ -101,18 +102,21 @@ class Problem(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """``steps`` in order; none can be taken while there are ``problems``."""
+    """``steps`` in order; none can be taken while there are ``problems``. ``warnings``: what keeps events out
+    that are tracked, and not those that the app inserts itself.
+    """
 
     steps: Sequence[Step]
     problems: Sequence[Problem]
     ids: Ids
+    warnings: Sequence[Problem] = ()
 
 
 def plan_adoption(catalog: Catalog, names: TableNames) -> Plan:
     """What is missing of the app's tables, all of them for an empty database."""
     ids = ids_of(catalog, names)
     adoption = _Adoption(catalog, names, ids)
-    return Plan(list(adoption.steps()), list(adoption.problems()), ids)
+    return Plan(list(adoption.steps()), list(adoption.problems()), ids, list(adoption.warnings()))
 
 
 class _Adoption:
@@ -175,6 +179,13 @@ class _Adoption:
                     "Correct the name or its schema, or leave it out and a table is made",
                 )
         yield from self._unlike_ids()
+
+    def warnings(self) -> Iterator[Problem]:
+        """What keeps events out."""
+        found = self._catalog.tables.get(writing.TABLE)
+        if found and self._names.column(writing.TABLE, "id") in found.columns:
+            for each in writing.obstacles(found, self._names, self._qualified(writing.TABLE)):
+                yield Problem(*each)
 
     def _qualified(self, table: str) -> str:
         return quoted(self._catalog.schema, self._names.table(table))
@@ -239,6 +250,7 @@ class _Adoption:
         yield from self._columns(table, found)
         if table.name == "prompt_usage":
             yield from self._watermark(table, found)
+            yield from self._event_key(found)
             yield from self._parameters(table, found)
         yield from self._indexes(table.name, found)
 
@@ -288,6 +300,26 @@ class _Adoption:
                 (f"ALTER TABLE {qualified} ALTER COLUMN {name} SET DEFAULT {default_of(column)}",),
                 (),
             )
+
+    def _event_key(self, found: FoundTable) -> Iterator[Step]:
+        if not has_event_key(found, self._names):
+            return
+        qualified, name = self._qualified(writing.TABLE), quoted(EVENT_KEY)
+        if EVENT_KEY not in found.columns:
+            yield Step(
+                f"adds the column {qualified}.{name}, by which an event is known again",
+                Lock.ACCESS_EXCLUSIVE,
+                (
+                    f"ALTER TABLE {qualified} ADD COLUMN {name} text",
+                    f"COMMENT ON COLUMN {qualified}.{name} IS {literal(writing.KEY_COMMENT)}",
+                ),
+                (f"ALTER TABLE {qualified} DROP COLUMN IF EXISTS {name}",),
+            )
+        if not found.indexes.get(writing.KEY_INDEX):
+            # Of the events that have one: rows of the app's own cost it nothing.
+            definition = f"{qualified} ({name}) WHERE {name} IS NOT NULL"
+            statement = f"CREATE UNIQUE INDEX CONCURRENTLY {writing.KEY_INDEX} ON {definition}"
+            yield self._index(writing.KEY_INDEX, statement)
 
     def _indexes(self, table: str, found: FoundTable) -> Iterator[Step]:
         columns = {column.name: self._column(table, column.name) for column in self._metadata.tables[table].c}
@@ -393,6 +425,11 @@ class View:
         )
 
 
+def has_event_key(found: FoundTable, names: TableNames) -> bool:
+    """Whether a table that is there has, or is given, a column of ours by which an event is known again."""
+    return names.column(writing.TABLE, "id") in found.columns and writing.needs_event_key(found, names)
+
+
 def view_of(catalog: Catalog, names: TableNames, table: Table) -> View:
     """The view of one table: its columns and nothing else, so Postgres can write through it.
 
@@ -404,6 +441,8 @@ def view_of(catalog: Catalog, names: TableNames, table: Table) -> View:
         theirs = names.column(table.name, column.name)
         if found is None or theirs in found.columns or (table.name, column.name) not in SPARE:
             columns.append(f"{quoted(theirs)} AS {quoted(column.name)}")
+    if found and table.name == writing.TABLE and has_event_key(found, names):
+        columns.append(f"{quoted(EVENT_KEY)} AS {quoted(EVENT_KEY)}")
     source = quoted(catalog.schema, names.table(table.name))
     listed = ", ".join(["ctid AS ctid", *columns])
     return View(names.views, table.name, f"SELECT {listed} FROM {source}")  # noqa: S608  # quoted

@@ -7,6 +7,7 @@ from pipeline.adoption.plan import plan_adoption
 from pipeline.checks.report import Report, Subject, plural
 from pipeline.names import APP_TABLES, TableNames
 from pipeline.tables import metadata
+from pipeline.tracking.usage_table import EVENT_KEY
 
 
 def source_fits(subject: Subject) -> Report:
@@ -26,7 +27,7 @@ def judge(catalog: Catalog, names: TableNames) -> Report:
         (name, names.column(name, column.name))
         for name in APP_TABLES
         for column in metadata.tables[name].columns
-    }
+    } | {("prompt_usage", EVENT_KEY)}
     there = {(name, column) for name, found in catalog.tables.items() for column in found.columns}
     new = [f"{table}.{column} is new, which is fine" for table, column in sorted(there - known)]
     return Report(

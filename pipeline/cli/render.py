@@ -140,7 +140,8 @@ def migration_plan(plan: MigrationPlan) -> RenderableType:
             f"yours to decide, and not done by migrate: {offer.what}",
             literal((f"  {offer.statement};", "dim")),
         ]
-    return Group(*lines)
+    warnings = [literal((f"warning: {each.what}. {each.remedy}.", "yellow")) for each in plan.warnings]
+    return Group(*lines, *warnings)
 
 
 def findings(found: Sequence[Finding]) -> RenderableType:

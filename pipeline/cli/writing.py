@@ -84,6 +84,8 @@ def migrate(
 
         hearer = schema.Hearer(spinner.update, did, waits)
         report = (schema.undo if undo else schema.migrate)(database, hearer)
+    for warning in report.warnings:
+        messages.print(f"warning: {warning}.", soft_wrap=True)
     if as_json:
         print_json(asdict(report))
     elif not report.steps:

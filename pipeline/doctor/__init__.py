@@ -16,6 +16,8 @@
     Tables, columns, triggers and indexes, and how old what is published is.
 ``source``
     The table of raw events: what of it is not seen, or not noted.
+``trial``
+    Tries what a write-back would change besides the counters.
 ``folders``
     Home, lake and journal: that they can be read and written, have room, and are private.
 

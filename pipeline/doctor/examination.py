@@ -9,7 +9,7 @@ import psycopg
 from sqlalchemy.exc import DBAPIError
 
 from pipeline.database import Fault, cause_of, fault_of
-from pipeline.doctor import folders, rights, schema, server, source, variables
+from pipeline.doctor import folders, rights, schema, server, source, trial, variables
 from pipeline.doctor.findings import Finding, Status, unchecked, wrong
 from pipeline.doctor.setup import Setup
 from pipeline.errors import PromptStatsError, readable
@@ -42,7 +42,8 @@ STEPS = (
     Step("open tables", rights.open_relations, ("revision",)),
     Step("tables", schema.tables, ("search path",)),
     Step("indexes", schema.indexes, ("revision",)),
-    Step("the app's triggers", schema.triggers, ("revision",)),
+    Step("writing", schema.writing, ("revision",)),
+    Step("the app's triggers", trial.triggers, ("revision", "rights")),
     Step("changes", source.changes, ("revision", "rights")),
     Step("lag", schema.lag, ("revision",)),
     Step("events", folders.events, ("revision", "lake")),

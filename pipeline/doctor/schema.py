@@ -1,27 +1,24 @@
-"""What is in the database: tables, columns, triggers, indexes; and how old what is published is."""
+"""What is in the database: tables, columns, indexes, what events meet; and how old what is published is."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sqlalchemy import Index, text
+from sqlalchemy import Index
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex
 
+from pipeline.adoption import writing as usage
 from pipeline.adoption.catalog import FoundTable, found_tables, quoted, read_catalog
 from pipeline.adoption.plan import INDEXES, Plan, plan_adoption
 from pipeline.adoption.triggers import TRIGGERS
 from pipeline.checks import clocks
 from pipeline.checks.report import plural
 from pipeline.doctor.findings import Finding, ok, unchecked, warning, wrong
-from pipeline.doctor.rights import written_back
 from pipeline.doctor.setup import Setup
 from pipeline.names import APP_TABLES
-from pipeline.queries import query
 from pipeline.schema import is_current, require_current
 from pipeline.tables import metadata
-
-TOUCHING_TRIGGERS = text(query("postgres/touching_triggers"))
 
 OUR_TABLES = [table for table in metadata.sorted_tables if table.name not in APP_TABLES]
 
@@ -103,21 +100,19 @@ def _missing(index: Index) -> Finding:
     )
 
 
-def triggers(setup: Setup) -> Iterator[Finding]:
-    """Triggers of the app that take a write-back for an edit of the prompt."""
+def writing(setup: Setup) -> Iterator[Finding]:
+    """What keeps out events that are tracked; those that the app inserts itself are its own business."""
     names = setup.database.names
-    columns = [names.column("prompts", column) for column in written_back()]
     with setup.database.engine.connect() as connection:
-        named = {"table": names.qualified("prompts"), "columns": columns}
-        found = connection.execute(TOUCHING_TRIGGERS, named).scalars().all()
-    for name in found:
-        yield warning(
-            "the app's triggers",
-            f"{name} sets updated_at of a prompt whenever its counters are written back",
-            f"Have {name} fire for the app's columns alone: BEFORE UPDATE OF name, template, …",
-        )
-    if not found:
-        yield ok("the app's triggers", "none sets updated_at when counters are written back")
+        catalog = read_catalog(connection, names)
+    warnings = plan_adoption(catalog, names).warnings
+    for each in warnings:
+        yield warning("writing", each.what, each.remedy)
+    found = catalog.tables.get(usage.TABLE)
+    if found is None or names.column(usage.TABLE, "id") not in found.columns:
+        yield unchecked("writing", "tables")
+    elif not warnings:
+        yield ok("writing", usage.described(found, names))
 
 
 def lag(setup: Setup) -> Iterator[Finding]:

@@ -2,8 +2,10 @@
 -- Grain:   one row a thing.
 -- Time:    now.
 -- By kind: relation: pg_class.relkind, whether this role may alter it, rows as estimated; column: its type,
--- and its default; comment: that of the relation; relative: one that it inherits from, or is inherited by; index: whether it is valid, and what it is; trigger:
--- pg_trigger.tgenabled; parameter: its value.
+-- and its default; comment: that of the relation; relative: one that it inherits from, or is inherited by; index:
+-- whether it is valid, and what it is; trigger: pg_trigger.tgenabled; parameter: its value; required: a column that
+-- can't be NULL; generated: one that takes no value, or that the database numbers; key: one that is unique by itself,
+-- as ON CONFLICT needs it; constraint: a check, a foreign key or an exclusion.
 -- A type is that beneath a domain; enum and ARRAY stand for all of them.
 WITH source AS (
     SELECT
@@ -79,6 +81,48 @@ SELECT
 FROM source
 INNER JOIN pg_trigger ON pg_trigger.tgrelid = source.oid
 WHERE NOT tgisinternal
+UNION ALL
+SELECT
+    source.place,
+    fact.kind,
+    attribute.attname::text,
+    CASE
+        WHEN fact.kind <> 'generated' THEN NULL
+        WHEN attribute.attidentity = 'd' THEN 'by default'
+        ELSE 'always'
+    END,
+    NULL
+FROM source
+INNER JOIN pg_attribute AS attribute ON attribute.attrelid = source.oid
+INNER JOIN pg_type AS type ON type.oid = attribute.atttypid
+CROSS JOIN LATERAL (
+    VALUES
+    ('required', attribute.attnotnull OR type.typnotnull),
+    ('generated', attribute.attgenerated <> '' OR attribute.attidentity <> ''),
+    (
+        'key',
+        EXISTS (
+            SELECT
+            FROM pg_index AS index
+            WHERE
+                index.indrelid = attribute.attrelid
+                AND index.indisunique AND index.indimmediate AND index.indisvalid
+                AND index.indnkeyatts = 1 AND index.indkey[0] = attribute.attnum
+                AND index.indexprs IS NULL AND index.indpred IS NULL
+        )
+    )
+) AS fact (kind, is_so)
+WHERE attribute.attnum > 0 AND NOT attribute.attisdropped AND fact.is_so
+UNION ALL
+SELECT
+    source.place,
+    'constraint',
+    conname::text,
+    contype::text,
+    pg_get_constraintdef(pg_constraint.oid)
+FROM source
+INNER JOIN pg_constraint ON pg_constraint.conrelid = source.oid
+WHERE contype IN ('c', 'f', 'x')
 UNION ALL
 SELECT
     source.place,

@@ -147,11 +147,7 @@ def script_of(kind: str) -> str:
     """What makes an app's tables with ids of a kind."""
     script = APP_SCHEMA.read_text().replace("uuid", kind)
     script = script.replace("gen_random_bigint()", "(random() * 1e15)::bigint")
-    script = script.replace("gen_random_text()", "gen_random_uuid()::text")
-    if kind == "bigint":
-        # Events of a tracker have UUIDs, whatever the prompts have.
-        script += "ALTER TABLE prompt_usage DROP id, ADD id uuid PRIMARY KEY DEFAULT gen_random_uuid();"
-    return script
+    return script.replace("gen_random_text()", "gen_random_uuid()::text")
 
 
 @contextmanager

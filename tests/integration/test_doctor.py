@@ -111,6 +111,7 @@ def installation(
         made.set(DAGSTER_HOME=None)
         with made.dagster() as opened:
             opened.add_daemon_heartbeat(DaemonHeartbeat(time(), "SCHEDULER", "a daemon"))
+        made.execute("INSERT INTO prompts (name, template) VALUES ('a name', 'a text')")
         made.execute("INSERT INTO prompt_usage (prompt_id) VALUES (gen_random_uuid()), (gen_random_uuid())")
         refresh(database, settings().lake, FIRST_DAY)
         yield made
@@ -157,10 +158,11 @@ def test_the_pipelines_role_is_told_what_it_can_not_see(installation: Installati
         assert "GRANT pg_read_all_stats" in str(hidden.remedy)
         plant = "ALTER TABLE prompts ENABLE ROW LEVEL SECURITY"
         with installation.fault(plant, "ALTER TABLE prompts DISABLE ROW LEVEL SECURITY"):
-            _, secured, changes = faults()
+            _, secured, tried, changes = faults()
         assert (secured.name, secured.status) == ("rights", WRONG)
         assert secured.summary.startswith("prompts has row level security")
-        assert (changes.name, changes.status) == ("changes", UNCHECKED)
+        for after in (tried, changes):
+            assert (after.status, after.summary) == (UNCHECKED, "rights has to be right first")
 
 
 TOUCH = """
@@ -169,6 +171,8 @@ TOUCH = """
     CREATE TRIGGER touch BEFORE UPDATE {} ON prompts FOR EACH ROW EXECUTE FUNCTION touch()
 """
 UNTOUCH = "DROP FUNCTION touch CASCADE"
+STAMP = """(prompt prompts) RETURNS prompts LANGUAGE plpgsql
+    AS $$ BEGIN prompt.updated_at := now(); prompt.template := 'another'; RETURN prompt; END $$"""
 OF_DATABASE = "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I {}', current_database()); END $$"
 
 FAULTS = {
@@ -215,13 +219,14 @@ FAULTS = {
     ),
     "old revision": (
         "UPDATE prompt_stats_schema_version SET version_num = '2026_11_22_older'",
-        "UPDATE prompt_stats_schema_version SET version_num = '2026_11_30_source'",
+        "UPDATE prompt_stats_schema_version SET version_num = '2026_12_01_replica_identity'",
         [
             ("revision", WRONG, "it is at revision 2026_11_22_older"),
             ("rights", UNCHECKED, "revision has to be right first"),
             ("open tables", UNCHECKED, "revision has to be right first"),
             ("tables", UNCHECKED, "revision has to be right first"),
             ("indexes", UNCHECKED, "revision"),
+            ("writing", UNCHECKED, "revision"),
             ("the app's triggers", UNCHECKED, "revision"),
             ("changes", UNCHECKED, "revision"),
             ("lag", UNCHECKED, "revision"),
@@ -232,14 +237,50 @@ FAULTS = {
     "trigger of the app": (
         TOUCH.format(""),
         UNTOUCH,
-        [("the app's triggers", WARNING, "touch sets updated_at")],
+        [("the app's triggers", WARNING, "also changes updated_at of the prompt: touch did it")],
     ),
     "trigger of the app, on a counter": (
         TOUCH.format("OF name, usage_count"),
         UNTOUCH,
-        [("the app's triggers", WARNING, "touch sets updated_at")],
+        [("the app's triggers", WARNING, "also changes updated_at of the prompt: touch did it")],
     ),
     "trigger of the app, on its own columns": (TOUCH.format("OF name, template"), UNTOUCH, []),
+    "function of a function": (
+        TOUCH.format("") + f"; CREATE FUNCTION now_of_app{STAMP};"
+        "CREATE OR REPLACE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql"
+        " AS $$ BEGIN NEW := now_of_app(NEW); RETURN NEW; END $$",
+        UNTOUCH + "; DROP FUNCTION now_of_app",
+        [("the app's triggers", WARNING, "also changes template, updated_at of the prompt: touch did it")],
+    ),
+    "trigger that writes elsewhere, at the end": (
+        (
+            "CREATE TABLE audit (prompt_id uuid);"
+            "CREATE FUNCTION audit() RETURNS trigger LANGUAGE plpgsql"
+            " AS $$ BEGIN INSERT INTO audit VALUES (NEW.id); RETURN NULL; END $$;"
+            "CREATE CONSTRAINT TRIGGER audit AFTER UPDATE ON prompts DEFERRABLE INITIALLY DEFERRED"
+            " FOR EACH ROW EXECUTE FUNCTION audit()"
+        ),
+        "DROP FUNCTION audit CASCADE; DROP TABLE audit",
+        [("the app's triggers", WARNING, "also writes to audit: audit did it")],
+    ),
+    "trigger that keeps the counters": (
+        (
+            "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql"
+            " AS $$ BEGIN NEW.usage_count := OLD.usage_count; RETURN NEW; END $$;"
+            "CREATE TRIGGER keep BEFORE UPDATE ON prompts FOR EACH ROW EXECUTE FUNCTION keep()"
+        ),
+        "DROP FUNCTION keep CASCADE",
+        [("the app's triggers", WARNING, "also leaves usage_count as it was: keep did it")],
+    ),
+    "trigger that refuses": (
+        (
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql"
+            " AS $$ BEGIN RAISE EXCEPTION 'read only'; END $$;"
+            "CREATE TRIGGER refuse BEFORE UPDATE ON prompts FOR EACH ROW EXECUTE FUNCTION refuse()"
+        ),
+        "DROP FUNCTION refuse CASCADE",
+        [("the app's triggers", WARNING, "a write-back of one prompt's counters failed: read only")],
+    ),
     "lag": (
         "UPDATE stats_refresh SET as_of = as_of - interval '1 hour'",
         "UPDATE stats_refresh SET as_of = as_of + interval '1 hour'",
@@ -264,7 +305,7 @@ FAULTS = {
         OF_DATABASE.format("RESET search_path") + "; DROP SCHEMA elsewhere",
         [
             ("search path", WRONG, "the tables are in the schema public, which is not looked into"),
-            *((step.name, UNCHECKED, "search path") for step in STEPS[-10:]),
+            *((step.name, UNCHECKED, "search path") for step in STEPS[-11:]),
         ],
     ),
     "standby": (

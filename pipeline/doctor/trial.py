@@ -1,0 +1,114 @@
+"""Tries a write-back in a transaction that is rolled back, to see what else it would change.
+
+A trigger may call functions that call others, so nobody can tell by reading. Its effects outside of the
+transaction, such as numbers taken from a sequence, stay.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import polars as pl
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+
+from pipeline.adoption.catalog import quoted
+from pipeline.checks.report import plural
+from pipeline.database import cause_of
+from pipeline.doctor.findings import Finding, ok, warning
+from pipeline.doctor.rights import written_back
+from pipeline.doctor.setup import Setup
+from pipeline.errors import readable
+from pipeline.names import TableNames
+from pipeline.publish.write_back import COLUMNS, WriteBack, write_back
+from pipeline.queries import query
+
+UPDATE_TRIGGERS = text(query("postgres/update_triggers"))
+PROMPT_TO_TRY = text(query("postgres/prompt_to_try"))
+CHANGED_TABLES = text(query("postgres/changed_tables"))
+
+NAME = "the app's triggers"
+LIMITS = "SET LOCAL lock_timeout = '500ms'", "SET LOCAL statement_timeout = '5s'"
+
+Row = Mapping[str, Any]
+
+
+def triggers(setup: Setup) -> Iterator[Finding]:
+    """What a write-back changes besides the counters, or keeps from being written."""
+    if not setup.database.write_back:
+        yield ok(NAME, "nothing is written back (PROMPT_STATS_WRITE_BACK=off)")
+        return
+    names = setup.database.names
+    counters = {names.column("prompts", column) for column in written_back()}
+    with setup.database.engine.connect() as connection:
+        given = {"table": names.qualified("prompts"), "columns": sorted(counters)}
+        found = connection.execute(UPDATE_TRIGGERS, given).scalars().all()
+        connection.rollback()
+        try:
+            tried = _try(connection, names)
+        except DBAPIError as error:
+            yield warning(
+                NAME,
+                f"a write-back of one prompt's counters failed: {readable(cause_of(error))}",
+                f"Put that right, or no refresh can publish; it fires {', '.join(found) or 'no trigger'}",
+            )
+            return
+        finally:
+            connection.rollback()
+    if tried is None:
+        yield ok(NAME, "there is no prompt to try a write-back with; see again when there is one")
+        return
+    before, after, tables = tried
+    others = sorted(name for name in before if before[name] != after.get(name) and name not in counters)
+    kept = sorted(name for name in counters & before.keys() if before[name] == after.get(name))
+    said = [
+        *([f"changes {', '.join(others)} of the prompt"] if others else ()),
+        *([f"leaves {', '.join(kept)} as it was"] if kept else ()),
+        *([f"writes to {', '.join(tables)}"] if tables else ()),
+    ]
+    if said:
+        yield warning(
+            NAME,
+            f"a write-back of counters also {' and '.join(said)}: {', '.join(found) or 'a rule'} did it",
+            "Have them fire for the app's columns alone: BEFORE UPDATE OF name, template, …",
+        )
+    else:
+        yield ok(
+            NAME, f"a write-back changes nothing else: tried with one prompt, {plural(len(found), 'trigger')}"
+        )
+
+
+def _try(connection: Connection, names: TableNames) -> tuple[Row, Row, list[str]] | None:
+    """The row of a prompt before and after a write-back, and the other tables with changed rows."""
+    for limit in LIMITS:
+        connection.execute(text(limit))
+    prompt = connection.execute(PROMPT_TO_TRY).one_or_none()
+    if prompt is None:
+        return None
+    table = names.qualified("prompts")
+    is_readable = "SELECT has_table_privilege(:table, 'SELECT')"
+    if not connection.execute(text(is_readable), {"table": table}).scalar_one():
+        # The role has rights on our view of it alone.
+        names, table = TableNames(), quoted("prompts")
+    key = quoted(names.column("prompts", "id"))
+    row = text(f"SELECT to_jsonb(prompt) FROM {table} AS prompt WHERE prompt.{key}::text = :id")  # noqa: S608  # quoted
+    given = {"id": prompt.prompt_id}
+    before: Row = connection.execute(row, given).scalar_one()
+    as_of: dt.datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+    values = {name: _another(value) for name, value in prompt._mapping.items() if name in COLUMNS}
+    values |= {"prompt_id": prompt.prompt_id, "last_used_at": as_of}
+    changed = pl.DataFrame([values], schema={"prompt_id": pl.String(), **COLUMNS})
+    write_back(connection, WriteBack(changed, None), as_of)
+    # Those that are deferred fire too.
+    connection.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
+    after: Row = connection.execute(row, given).scalar_one()
+    own = connection.execute(text("SELECT to_regclass(:table)::text"), {"table": table}).scalar_one()
+    tables = [name for name in connection.execute(CHANGED_TABLES).scalars() if name != own]
+    return before, after, tables
+
+
+def _another(value: Any) -> Any:
+    """A counter that differs, and fits wherever this one did."""
+    return value - 1 if isinstance(value, int | float) and value else 1
