@@ -14,6 +14,7 @@ from pipeline.names import TableNames
 from pipeline.reconcile import reconcile
 from pipeline.refresh import refresh
 from pipeline.retention import retain
+from pipeline.sessions import search_path_option
 from tests.conftest import APP_SCHEMA, FIRST_DAY
 from tests.oracle import assert_equals_recount
 
@@ -78,7 +79,8 @@ class Neighbour:
     def __init__(self, conninfo: str, lake: str, prompts: Iterable[Any], users: Iterable[Any]) -> None:
         self.database = named(conninfo)
         self.lake = lake
-        self.app = psycopg.connect(self.database.conninfo, autocommit=True)
+        options = search_path_option(self.database.names)
+        self.app = psycopg.connect(self.database.conninfo, autocommit=True, options=options)
         insert_user = "INSERT INTO shop.users (id, email) VALUES (%s, gen_random_uuid())"
         self.app.cursor().executemany(insert_user, [(user,) for user in users])
         insert_prompt = "INSERT INTO prompts (id, name, template) VALUES (%s, 'name', 'template')"
