@@ -177,6 +177,7 @@ def _take_over(database: Database, table: DailyTable) -> None:
     else:
         # To have the new identity in the log.
         table.append(table.schema.empty_table())
+    _forget_other_tokens(database, table)
 
 
 def _sign_commits(database: Database, table: DailyTable, lake_id: int) -> None:
@@ -192,11 +193,14 @@ def _sign_commits(database: Database, table: DailyTable, lake_id: int) -> None:
 
 
 def _forget_other_tokens(database: Database, table: DailyTable) -> None:
-    """Forgets all tokens but the lake's latest: older commits, and those that were never made."""
+    """Forgets all tokens but the lake's latest: older commits, those that were never made, other lakes.
+
+    What is published from this lake settles notes that another one would still need.
+    """
+    others = delete(stats_lake_token)
     token = table.transaction(WRITER)
-    if token is not None:
-        with database.engine.begin() as connection:
-            connection.execute(delete(stats_lake_token).where(stats_lake_token.c.token != token))
+    with database.engine.begin() as connection:
+        connection.execute(others if token is None else others.where(stats_lake_token.c.token != token))
 
 
 def _random() -> int:

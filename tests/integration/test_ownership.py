@@ -193,6 +193,27 @@ def test_a_lost_lake_without_expired_days_is_filled_again(
     assert refreshed(database, str(tmp_path / "another")) == 5
 
 
+@pytest.mark.parametrize("is_copy", [False, True], ids=["an empty folder", "a copy of before"])
+def test_of_two_lakes_of_one_database_the_last_that_was_used_is_its_own(
+    database: Database, lake: str, tmp_path: Path, *, is_copy: bool
+) -> None:
+    other = str(tmp_path / "other")
+    append(database, 5)
+    append(database, 2, days_ago=9)
+    refreshed(database, lake)
+    if is_copy:
+        shutil.copytree(lake, other)
+        append(database, 1)
+        refreshed(database, lake)
+    with psycopg.connect(database.conninfo) as app:
+        app.execute("DELETE FROM prompt_usage WHERE created_at < now() - interval '5 days'")
+    # What is published from the other settles the note of the deletion, of which the first knows nothing.
+    counted = refreshed(database, other)
+    with untouched(lake, database), pytest.raises(LakeOwnerError, match="another database"):
+        refresh(database, lake, FIRST_DAY)
+    assert published(database) == counted == refreshed(database, other)
+
+
 def test_a_lake_of_before_undo_is_refused(database: Database, lake: str) -> None:
     append(database, 5)
     refreshed(database, lake)
