@@ -25,10 +25,12 @@ from pipeline.adoption.steps import Hear, silent
 from pipeline.database import Database, driver_of
 from pipeline.errors import DatabaseError, readable
 from pipeline.locks import Lock
-from pipeline.queries import shipped
+from pipeline.queries import query, shipped
 
 VERSION_TABLE = "prompt_stats_schema_version"
 """Alembic's table, under a name that can't meet another Alembic in the same database."""
+
+SCHEMA_OF_STATS = text(query("postgres/schema_of_stats"))
 
 SQL_ASCII = "SQL_ASCII"
 NO_ENCODING = "the database's encoding is SQL_ASCII: its texts are bytes of unknown encodings"
@@ -189,7 +191,16 @@ def _plan(database: Database) -> Plan:
     with database.engine.connect() as connection:
         if driver_of(connection).info.parameter_status("server_encoding") == SQL_ASCII:
             raise DatabaseError("Looking at the database", NO_ENCODING, CONVERT)
-        plan = plan_adoption(read_catalog(connection, database.names), database.names)
+        catalog = read_catalog(connection, database.names)
+        schema = database.names.schema or connection.execute(SCHEMA_OF_STATS).scalar_one()
+    if catalog.schema != schema:
+        # The triggers on the app's tables look for ours beside them.
+        raise DatabaseError(
+            "Looking at the app's tables",
+            f"the search path of this role has them in the schema {catalog.schema}, and ours in {schema}",
+            f"Set PROMPT_STATS_TABLES=schema={catalog.schema}, for every command and service",
+        )
+    plan = plan_adoption(catalog, database.names)
     if plan.problems:
         raise DatabaseError(
             "Looking at the app's tables",

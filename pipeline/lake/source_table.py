@@ -197,6 +197,13 @@ def _look(connection: Connection, names: TableNames) -> SourceTable:
             "See that DATABASE_URL and PROMPT_STATS_TABLES name what they should, then run: prompt-stats"
             " migrate" + ("" if row is None else ". If the view is an old one, drop it first"),
         )
+    if row.schema != row.schema_of_stats:
+        raise DatabaseError(
+            USING,
+            f"the sessions of this role find {name} in the schema {row.schema}, and the stats in"
+            f" {row.schema_of_stats}, where those of another table may be. Nothing was changed",
+            f"Set PROMPT_STATS_TABLES=schema={row.schema_of_stats}, or the role's search_path to that schema",
+        )
     if row.is_filtered:
         raise DatabaseError(
             USING,

@@ -9,6 +9,7 @@
 WITH source AS (
     SELECT
         oid,
+        relnamespace,
         relpersistence
     FROM pg_class
     WHERE oid = to_regclass(:table)
@@ -16,6 +17,7 @@ WITH source AS (
 
 SELECT
     source.oid::bigint                                                              AS relation,
+    source.relnamespace::regnamespace::text                                         AS schema,
     coalesce(pg_relation_filenode(source.oid)::bigint, 0)                           AS file_node,
     row_security_active(to_regclass('prompt_usage'))                                AS is_filtered,
     EXISTS (SELECT FROM pg_inherits WHERE source.oid IN (inhrelid, inhparent))      AS is_inherited,
@@ -23,6 +25,9 @@ SELECT
         WHEN EXISTS (SELECT FROM pg_subscription_rel WHERE srrelid = source.oid) THEN 'logical replication'
         WHEN source.relpersistence <> 'p' THEN 'not logged'
     END                                                                             AS unnoted,
+    (
+        SELECT relnamespace::regnamespace::text FROM pg_class WHERE oid = to_regclass('stats_source')
+    )                                                                               AS schema_of_stats,
     source.oid = to_regclass('prompt_usage')
     OR EXISTS (
         SELECT
@@ -47,9 +52,17 @@ SELECT
                             THEN pg_get_expr(attrdef.adbin, attrdef.adrelid)
                     END,
                     (
+                        WITH RECURSIVE based_on AS (
+                            SELECT attribute.atttypid AS oid
+                            UNION ALL
+                            SELECT type.typbasetype
+                            FROM based_on
+                            INNER JOIN pg_type AS type ON type.oid = based_on.oid AND type.typtype = 'd'
+                        )
+
                         SELECT string_agg(enum.enumlabel, ',' ORDER BY enum.enumsortorder)
                         FROM pg_enum AS enum
-                        WHERE enum.enumtypid = coalesce(nullif(type.typbasetype, 0), type.oid)
+                        INNER JOIN based_on ON based_on.oid = enum.enumtypid
                     )
                 ),
                 E'\n'
@@ -58,7 +71,6 @@ SELECT
         FROM unnest(CAST(:ours AS text[]), CAST(:theirs AS name[])) AS named (ours, theirs)
         INNER JOIN pg_attribute AS attribute
             ON attribute.attrelid = source.oid AND attribute.attname = named.theirs AND attribute.attnum > 0
-        INNER JOIN pg_type AS type ON type.oid = attribute.atttypid
         LEFT JOIN pg_attrdef AS attrdef
             ON attrdef.adrelid = attribute.attrelid AND attrdef.adnum = attribute.attnum
     )                                                                               AS columns,

@@ -333,6 +333,24 @@ def test_what_can_not_be_used_is_said_before_anything_is_done(
     assert structure(field) == before
 
 
+def test_a_search_path_that_would_part_our_tables_from_the_apps_is_refused(field: Database) -> None:
+    with connect(field) as app:
+        app.execute("CREATE SCHEMA stats")
+    before = structure(field)
+    parted = Database(make_conninfo(field.conninfo, options="-c search_path=stats,public"))
+
+    with pytest.raises(DatabaseError, match="schema public, and ours in stats"):
+        migrate(parted)
+    parted.close()
+
+    assert structure(field) == before
+    together = Database(parted.conninfo, TableNames.parse("schema=public"))
+    migrate(together)
+    with connect(field) as app:
+        app.execute("DELETE FROM prompt_usage")
+    together.close()
+
+
 def test_names_that_nobody_has_are_said(field: Database) -> None:
     names = TableNames.parse("prompts=templates, prompt_usage.made_at=created_at")
     named = Database(field.conninfo, names)

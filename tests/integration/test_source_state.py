@@ -193,11 +193,13 @@ def test_a_change_that_fires_nothing_is_counted_at_the_next_refresh(
     assert_true(history, lake)
 
 
-def test_renamed_values_of_an_enum_are_counted_anew(history: Database, lake: str) -> None:
+@pytest.mark.parametrize("kind", ["scenes", "domain_of_it", "domain_of_that"])
+def test_renamed_values_of_an_enum_are_counted_anew(history: Database, lake: str, kind: str) -> None:
     run(
         history,
         "CREATE TYPE scenes AS ENUM ('studio', 'beach');"
-        "ALTER TABLE prompt_usage ALTER scene TYPE scenes USING scene::scenes",
+        "CREATE DOMAIN domain_of_it AS scenes; CREATE DOMAIN domain_of_that AS domain_of_it;"
+        f"ALTER TABLE prompt_usage ALTER scene TYPE {kind} USING scene::scenes",
     )
     assert_true(history, lake)
     before = versions(lake)
@@ -599,6 +601,17 @@ def test_another_table_by_its_setting_is_refused_and_one_that_was_renamed_is_not
         migrate(renamed)
         run(history, "INSERT INTO events (prompt_id) VALUES (gen_random_uuid())")
         assert refresh(renamed, lake, FIRST_DAY).usage_count == 1
+
+
+def test_another_table_by_the_search_path_is_refused(history: Database, lake: str) -> None:
+    before = published(history)
+    run(history, "CREATE SCHEMA staging; CREATE TABLE staging.prompt_usage (LIKE prompt_usage INCLUDING ALL)")
+    elsewhere = Database(make_conninfo(history.conninfo, options="-c search_path=staging,public"))
+    for step in (refresh, reconcile):
+        with pytest.raises(DatabaseError, match="in the schema staging, and the stats in public"):
+            step(elsewhere, lake, FIRST_DAY)
+    elsewhere.close()
+    assert published(history) == before
 
 
 def test_a_view_over_another_table_than_named_is_refused(history: Database, lake: str) -> None:
