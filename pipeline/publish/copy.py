@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 from typing import cast as typed
 
 import polars as pl
 import psycopg
 from adbc_driver_manager.dbapi import Connection as AdbcConnection
-from sqlalchemy import Connection, Row, Table, Text, bindparam, cast, delete, func, select
+from sqlalchemy import Connection, Row, Table, Text, bindparam, cast, delete, func, select, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import NullType
 
-from pipeline.database import driver_of
+from pipeline.database import Database, driver_of
 from pipeline.stats.changes import Changes
 
 ROWS_AT_ONCE = 50_000
+
+READER_WAITS = "1s"
+"""As long as a lock is waited for by a connection that reads beside another."""
 
 _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
 
@@ -36,6 +40,25 @@ def read_table(
     with connection.cursor() as cursor:
         cursor.execute(sql)
         return typed("pl.DataFrame", pl.from_arrow(cursor.fetch_arrow_table()))
+
+
+@contextmanager
+def reading(database: Database, connection: Connection, tables: Iterable[Table]) -> Iterator[AdbcConnection]:
+    """A second connection, which reads what the transaction of ``connection`` is about to write.
+
+    Whoever waits for one of the tables (``VACUUM FULL``, a migration) would stand between the two for ever:
+    Postgres does not see that the writer waits for the reader. So the writer takes all its locks before, and
+    the reader gives up where it has to wait.
+
+    :raises DatabaseUnavailableError: somebody waits for one of the tables.
+    """
+    names = ", ".join(table.name for table in tables)
+    connection.execute(text(f"LOCK TABLE {names} IN ROW EXCLUSIVE MODE"))
+    with database.adbc("Reading the stats that are published") as reader:
+        with reader.cursor() as cursor:
+            cursor.execute("SELECT set_config('lock_timeout', $1, true)", (READER_WAITS,))
+            cursor.fetchall()
+        yield reader
 
 
 def frame_of(rows: Iterable[Row[Any]], schema: Mapping[str, Any]) -> pl.DataFrame:

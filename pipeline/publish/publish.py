@@ -35,7 +35,7 @@ from pipeline.lake.source_table import require_source
 from pipeline.lake.usage_events import open_usage_events
 from pipeline.locks import Lock, lock_transaction
 from pipeline.publish.basis import Basis, read_basis
-from pipeline.publish.copy import frame_of, read_table, replace_groups
+from pipeline.publish.copy import frame_of, read_table, reading, replace_groups
 from pipeline.publish.guard import require_sums
 from pipeline.publish.progress import take_progress
 from pipeline.publish.users import UserStats, compute_users, write_users
@@ -226,8 +226,7 @@ def _write_all(
         seconds=seconds,
         stats=wanted,
     )
-    # The lock keeps others from writing these tables, so a second connection reads what we would.
-    with _timed(seconds, "write"), database.adbc() as reader:
+    with _timed(seconds, "write"), reading(database, connection, tables.STATS_TABLES) as reader:
         for table in tables.STATS_TABLES:
             report.rows_written[table.name] = _write(
                 reader, connection, table, wanted[table.name], computed.changed, progress.as_of

@@ -28,7 +28,7 @@ from pipeline.lake import source
 from pipeline.lake.delta_table import DailyTable
 from pipeline.lake.usage_events import open_own_events
 from pipeline.locks import Lock, lock_transaction
-from pipeline.publish.copy import read_table, replace_groups
+from pipeline.publish.copy import read_table, reading, replace_groups
 from pipeline.stats import frames
 from pipeline.stats.changes import changed_groups
 
@@ -98,8 +98,7 @@ def _publish(
     rows_written = {}
     with database.engine.begin() as connection:
         lock_transaction(connection, Lock.PUBLISH)
-        # The lock keeps others from writing the tables, so a second connection reads what we would.
-        with database.adbc() as reader:
+        with reading(database, connection, tables.VALUE_TABLES) as reader:
             for table in tables.VALUE_TABLES:
                 published = read_table(reader, table, [column.name for column in tables.told(table)])
                 wanted = pl.concat(part[table] for part in parts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
 import psycopg
@@ -12,14 +12,15 @@ import pytest
 from sqlalchemy import Connection, insert, select
 
 from pipeline.database import Database
-from pipeline.errors import LakeConflictError, LakeError
+from pipeline.errors import DatabaseUnavailableError, LakeConflictError, LakeError
 from pipeline.lake.partials import USAGE, USERS, roll_up_days
 from pipeline.lake.usage_events import claim_lake, sync_days
 from pipeline.locks import LOCK_SPACE, Lock, lock_transaction
 from pipeline.publish.basis import read_basis
+from pipeline.publish.copy import read_table, reading
 from pipeline.publish.publish import ATTEMPTS, publish
 from pipeline.refresh import plan_refresh, refresh
-from pipeline.tables import stats_lake_token, stats_refresh
+from pipeline.tables import STATS_TABLES, prompt_stats, stats_lake_token, stats_refresh
 from tests.conftest import FIRST_DAY
 from tests.oracle import assert_equals_recount
 
@@ -177,6 +178,36 @@ def test_a_database_that_goes_back_while_a_publish_computes_is_seen(database: Da
         with pytest.raises(LakeError, match="does not know"):
             report.result()
     assert publish_count(database) == 1
+
+
+LOCK = "LOCK TABLE prompt_stats IN ACCESS EXCLUSIVE MODE"
+WAITS_FOR_A_TABLE = """
+SELECT count(*) FROM pg_locks WHERE relation = 'prompt_stats'::regclass AND NOT granted
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+
+
+def test_nobody_who_waits_for_a_table_stands_between_its_writer_and_its_reader(database: Database) -> None:
+    with (
+        ThreadPoolExecutor() as pool,
+        psycopg.connect(database.conninfo) as other,
+        psycopg.connect(database.conninfo, autocommit=True) as looking,
+    ):
+
+        def read_while_somebody_waits() -> None:
+            with (
+                database.engine.begin() as connection,
+                reading(database, connection, STATS_TABLES) as reader,
+            ):
+                waiting.append(pool.submit(other.execute, LOCK))
+                while looking.execute(WAITS_FOR_A_TABLE).fetchone() != (1,):
+                    assert not waiting[0].done()
+                read_table(reader, prompt_stats, ["prompt_id"])
+
+        waiting: list[Future[object]] = []
+        with pytest.raises(DatabaseUnavailableError, match="lock timeout"):
+            read_while_somebody_waits()
+        waiting[0].result()
 
 
 def publish_count(database: Database) -> int:
