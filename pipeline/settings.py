@@ -154,6 +154,13 @@ class Settings(BaseSettings):
     def _absolute(cls, folder: Path | None) -> Path | None:
         return folder and folder.expanduser().absolute()
 
+    @field_validator("start_date")
+    @classmethod
+    def _begun(cls, given: dt.date) -> dt.date:
+        if given > dt.datetime.now(dt.UTC).date():
+            raise ValueError("it is still to come, and nothing would be counted until then")
+        return given
+
     @field_validator("lake_uri")
     @classmethod
     def _without_credentials(cls, given: str | None) -> str | None:

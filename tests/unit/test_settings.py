@@ -89,6 +89,17 @@ def test_a_bad_value_is_answered_with_its_name_and_itself(monkeypatch: pytest.Mo
         settings()
 
 
+def test_a_first_day_that_is_to_come_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    today = dt.datetime.now(dt.UTC).date()
+    monkeypatch.setenv("PROMPT_STATS_START_DATE", str(today))
+    assert settings().start_date == today
+
+    settings.cache_clear()
+    monkeypatch.setenv("PROMPT_STATS_START_DATE", str(today + dt.timedelta(days=2)))
+    with pytest.raises(SettingsError, match="it is still to come"):
+        settings()
+
+
 def test_the_address_is_in_no_log(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://app:hunter2@db.example/app")
 
