@@ -115,7 +115,7 @@ def make_own(database: Database, table: DailyTable) -> None:
     else:
         lake_id = table.transaction(OWNER) if ownership is Ownership.KNOWN else None
         _sign_commits(database, table, lake_id or _random())
-        _forget_other_tokens(database, table)
+        forget_other_tokens(database, table)
 
 
 def claim(database: Database, table: DailyTable, *, discard: bool = False) -> bool:
@@ -177,7 +177,7 @@ def _take_over(database: Database, table: DailyTable) -> None:
     else:
         # To have the new identity in the log.
         table.append(table.schema.empty_table())
-    _forget_other_tokens(database, table)
+    forget_other_tokens(database, table)
 
 
 def _sign_commits(database: Database, table: DailyTable, lake_id: int) -> None:
@@ -192,7 +192,7 @@ def _sign_commits(database: Database, table: DailyTable, lake_id: int) -> None:
     table.sign = sign
 
 
-def _forget_other_tokens(database: Database, table: DailyTable) -> None:
+def forget_other_tokens(database: Database, table: DailyTable) -> None:
     """Forgets all tokens but the lake's latest: older commits, those that were never made, other lakes.
 
     What is published from this lake settles notes that another one would still need.

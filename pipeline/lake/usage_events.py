@@ -24,7 +24,7 @@ from pipeline.lake import damage, source
 from pipeline.lake.delta_table import DailyTable
 from pipeline.lake.flow import Hearer, Progress, now_and_then
 from pipeline.lake.isolation import each_apart
-from pipeline.lake.ownership import claim, identify, make_own
+from pipeline.lake.ownership import claim, forget_other_tokens, identify, make_own
 from pipeline.lake.replica import wait_for_replica, written_position
 from pipeline.lake.source_table import compare_source, require_source
 from pipeline.locks import Lock
@@ -238,6 +238,8 @@ def sync_days(
         report.failed |= damage.note_unreadable(database, table.damaged_days(report.failed))
         report.failed |= damage.note_lost_days(database, table)
         report.held = table.days()
+        # Before a publish settles notes of changes that the lake as it was has not read.
+        forget_other_tokens(database, table)
     return report
 
 
