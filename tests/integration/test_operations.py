@@ -272,7 +272,7 @@ def rejected_events(deployment: Deployment) -> Iterator[list[str]]:
     deployment.execute("DELETE FROM prompts WHERE slug = 'fitness-yoga-sunrise'")
     with PromptTracker(deployment.database.conninfo) as tracker:
         tracker.track_post_creation(prompt_id="fitness-yoga-sunrise", success=True)
-        tracker.track_post_creation(prompt_id="fitness-yoga-sunrise", generation_time_ms=-1)
+        tracker.track_post_creation(prompt_id="no-such-prompt", success=True)
     deployment.events += 1
     yield ["no prompt has the slug", "1 imported", "1 events taken, 1 rejected again", "1 discarded"]
     deployment.refresh()
