@@ -114,9 +114,9 @@ def _wait(
         left = max(until - time.monotonic(), 0.001)
         try:
             with begin():
-                before = _set_timeout(connection, f"{min(left, ATTEMPT_SECONDS) * 1000:.0f}ms")
+                before = set_lock_timeout(connection, f"{min(left, ATTEMPT_SECONDS) * 1000:.0f}ms")
                 connection.execute(take, key._asdict())
-                _set_timeout(connection, before)
+                set_lock_timeout(connection, before)
         except OperationalError as error:
             if not isinstance(error.orig, LockNotAvailable):
                 raise
@@ -140,7 +140,7 @@ def _wait(
             is_told = True
 
 
-def _set_timeout(connection: Connection, value: str) -> str:
+def set_lock_timeout(connection: Connection, value: str) -> str:
     """Sets how long statements of the transaction wait for a lock; returns what was set before."""
     before: str = connection.execute(SET_LOCK_TIMEOUT, {"value": value}).scalar_one()
     return before

@@ -10,11 +10,15 @@ from typing import cast as typed
 import polars as pl
 import psycopg
 from adbc_driver_manager.dbapi import Connection as AdbcConnection
+from psycopg.errors import LockNotAvailable
 from sqlalchemy import Connection, Row, Table, Text, bindparam, cast, delete, func, select, text
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.types import NullType
 
 from pipeline.database import Database, driver_of
+from pipeline.errors import DatabaseUnavailableError
+from pipeline.locks import LONGEST_WAIT_SECONDS, set_lock_timeout
 from pipeline.stats.changes import Changes
 
 ROWS_AT_ONCE = 50_000
@@ -50,10 +54,22 @@ def reading(database: Database, connection: Connection, tables: Iterable[Table])
     Postgres does not see that the writer waits for the reader. So the writer takes all its locks before, and
     the reader gives up where it has to wait.
 
-    :raises DatabaseUnavailableError: somebody waits for one of the tables.
+    :raises DatabaseUnavailableError: somebody holds one of the tables, or waits for it.
     """
     names = ", ".join(table.name for table in tables)
-    connection.execute(text(f"LOCK TABLE {names} IN ROW EXCLUSIVE MODE"))
+    try:
+        with connection.begin_nested():
+            before = set_lock_timeout(connection, f"{LONGEST_WAIT_SECONDS * 1000:.0f}ms")
+            connection.execute(text(f"LOCK TABLE {names} IN ROW EXCLUSIVE MODE"))
+            set_lock_timeout(connection, before)
+    except OperationalError as error:
+        if not isinstance(error.orig, LockNotAvailable):
+            raise
+        raise DatabaseUnavailableError(
+            "Writing the stats",
+            f"after {LONGEST_WAIT_SECONDS:.0f} s another session still holds one of the tables {names}",
+            "The stats stay as they were. See who holds it in pg_locks, and run it again once that has ended",
+        ) from error
     with database.adbc("Reading the stats that are published") as reader:
         with reader.cursor() as cursor:
             cursor.execute("SELECT set_config('lock_timeout', $1, true)", (READER_WAITS,))

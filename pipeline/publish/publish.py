@@ -241,8 +241,10 @@ def _write_all(
     if plan:
         # Last, since writers of these rows wait from here to the end.
         with _timed(seconds, "write_back"):
-            report.rows_written["prompts"] = write_back(connection, plan, progress.as_of)
-        report.write_back_as_of, report.counter_drift = progress.as_of, plan.drift
+            written = report.rows_written["prompts"] = write_back(connection, plan, progress.as_of)
+        report.counter_drift = plan.drift
+        if written == plan.changed.height:
+            report.write_back_as_of = progress.as_of
     connection.execute(
         insert(tables.stats_refresh).values(
             high=progress.high,

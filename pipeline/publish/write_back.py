@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
 from dataclasses import dataclass
 
 import polars as pl
+from psycopg.errors import LockNotAvailable
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import OperationalError
 
 from pipeline.adoption.catalog import quoted
 from pipeline.errors import DatabaseError
+from pipeline.locks import set_lock_timeout
 from pipeline.names import TableNames
 from pipeline.publish.copy import copy_frame, frame_of
 from pipeline.publish.fitting import Column, misfits
@@ -21,6 +25,11 @@ WRITE_BACK_COLUMNS = text(query("postgres/write_back_columns"))
 PROMPTS_WRITE_BACK = text(query("postgres/prompts_write_back"))
 CREATE_PROMPTS_CHANGED = text(query("postgres/create_prompts_changed"))
 WRITE_BACK_PROMPTS = text(query("postgres/write_back_prompts"))
+
+logger = logging.getLogger(__name__)
+
+LONGEST_WAIT = "2s"
+"""As long as a lock on the whole table is waited for, while the stats tables are locked."""
 
 MOMENT = pl.Datetime("us", "UTC")
 COLUMNS = {
@@ -73,12 +82,32 @@ def plan_write_back(
 
 
 def write_back(connection: Connection, plan: WriteBack, as_of: dt.datetime) -> int:
-    """Updates the counters that differ; returns the number of prompts updated."""
+    """Updates the counters that differ; returns the number of prompts updated.
+
+    Fewer than are to be changed, where the app holds their rows, or one of its triggers keeps them as they
+    are: nobody waits, and the next refresh tries again.
+    """
     if plan.changed.is_empty():
         return 0
     connection.execute(CREATE_PROMPTS_CHANGED)
     copy_frame(connection, "prompts_changed", plan.changed)
-    return connection.execute(WRITE_BACK_PROMPTS, {"as_of": as_of}).rowcount
+    try:
+        with connection.begin_nested():
+            before = set_lock_timeout(connection, LONGEST_WAIT)
+            written = connection.execute(WRITE_BACK_PROMPTS, {"as_of": as_of}).rowcount
+            set_lock_timeout(connection, before)
+    except OperationalError as error:
+        if not isinstance(error.orig, LockNotAvailable):
+            raise
+        written = 0
+    if written < plan.changed.height:
+        logger.warning(
+            "%d of %d prompts keep the counters that they have: the app holds their rows, or a trigger keeps"
+            " them so; the next refresh tries again",
+            plan.changed.height - written,
+            plan.changed.height,
+        )
+    return written
 
 
 def _require_fit(names: TableNames, columns: dict[str, Column], wanted: pl.DataFrame) -> None:

@@ -20,11 +20,12 @@ from pipeline.checks.report import Subject
 from pipeline.checks.sums import stats_add_up
 from pipeline.database import Database
 from pipeline.definitions import build_definitions
-from pipeline.errors import DatabaseError
+from pipeline.errors import DatabaseError, DatabaseUnavailableError
 from pipeline.names import TableNames
 from pipeline.orchestration.instance import run_refresh
 from pipeline.orchestration.jobs import stale_ranges
 from pipeline.orchestration.resources import Stores
+from pipeline.publish import copy, write_back
 from pipeline.publish.publish import publish
 from pipeline.refresh import plan_refresh, refresh
 from pipeline.schema import migrate
@@ -137,6 +138,59 @@ def test_a_team_looks_first_and_takes_over_then(
     assert reading.drift(database) == taken
     status = reading.status(database, lake, FIRST_DAY)
     assert (status["write_back"], status["write_back_as_of"]) == ("on", status["as_of"])
+
+
+@pytest.mark.usefixtures("app")
+def test_a_row_that_the_app_holds_is_written_by_the_next_refresh(database: Database, lake: str) -> None:
+    """Who waited for it would keep the app from the others, or be deadlocked with it."""
+    with psycopg.connect(database.conninfo) as busy:
+        busy.execute("UPDATE prompts SET name = 'other' WHERE id = %s", [A])
+        report = refresh(database, lake, FIRST_DAY)
+        assert (report.rows_written["prompts"], report.write_back_as_of) == (2, None)
+        # The app goes on with another row, which a refresh holds no longer.
+        busy.execute("UPDATE prompts SET name = 'other' WHERE id = %s", [B])
+    report = refresh(database, lake, FIRST_DAY)
+    assert (report.rows_written["prompts"], report.write_back_as_of) == (1, report.as_of)
+    assert_equals_recount(database, FIRST_DAY)
+
+
+@pytest.mark.usefixtures("app")
+def test_a_table_that_the_app_holds_is_written_by_the_next_refresh(
+    database: Database, lake: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(write_back, "LONGEST_WAIT", "10ms")
+    with psycopg.connect(database.conninfo) as busy:
+        busy.execute("LOCK TABLE prompts IN SHARE MODE")
+        report = refresh(database, lake, FIRST_DAY)
+        assert (report.usage_count, report.rows_written["prompts"], report.write_back_as_of) == (9, 0, None)
+    assert refresh(database, lake, FIRST_DAY).rows_written["prompts"] == 3
+    assert_equals_recount(database, FIRST_DAY)
+
+
+def test_a_trigger_that_keeps_counters_as_they_are_is_said(
+    database: Database, app: psycopg.Connection[Any], lake: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    app.execute(
+        """
+        CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+        CREATE TRIGGER keep BEFORE UPDATE ON prompts FOR EACH ROW EXECUTE FUNCTION keep()"""
+    )
+    report = refresh(database, lake, FIRST_DAY)
+    assert (report.usage_count, report.rows_written["prompts"], report.write_back_as_of) == (9, 0, None)
+    assert "3 of 3 prompts keep the counters that they have" in caplog.text
+
+
+def test_a_stats_table_that_somebody_holds_is_waited_for_so_long(
+    database: Database, app: psycopg.Connection[Any], lake: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(copy, "LONGEST_WAIT_SECONDS", 0.01)
+    refresh(database, lake, FIRST_DAY)
+    before = everything(app)
+    with psycopg.connect(database.conninfo) as busy:
+        busy.execute("LOCK TABLE prompt_stats IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(DatabaseUnavailableError, match="still holds one of the tables"):
+            publish(database, lake, FIRST_DAY)
+    assert everything(app) == before
 
 
 def test_what_was_written_stays_when_it_is_switched_off(
