@@ -299,7 +299,7 @@ def test_an_alert_recovers_when_the_events_are_fine_again(
     assert "2 recovered" in receivers[1].letters[1]["Subject"]
     over = [alert for alert in reading.alerts(database, 1)["alerts"] if alert["recovered_at"]]
     assert {(alert["prompt_id"], alert["scene"], alert["state"]) for alert in over} == {
-        (FAILING, None, "OK"),
+        (str(FAILING), None, "OK"),
         (None, "cafe", "OK"),
     }
 

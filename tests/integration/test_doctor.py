@@ -284,7 +284,7 @@ FAULTS = {
     "lag": (
         "UPDATE stats_refresh SET as_of = as_of - interval '1 hour'",
         "UPDATE stats_refresh SET as_of = as_of + interval '1 hour'",
-        [("lag", WARNING, "the stats are 1:00:")],
+        [("lag", WARNING, "the stats are 1:")],
     ),
     "time zone": (
         "ALTER TABLE prompt_usage ALTER created_at TYPE timestamp;"
