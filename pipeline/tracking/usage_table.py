@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 import psycopg
 from psycopg.errors import FeatureNotSupported
-from psycopg.rows import namedtuple_row
+from psycopg.rows import class_row
 
 from pipeline import sessions
 from pipeline.queries import query
@@ -58,6 +58,25 @@ class ColumnType(NamedTuple):
     name: str
     max_length: int | None = None
     is_defaulted: bool = False
+
+
+class _Found(NamedTuple):
+    """A row of ``sql/postgres/usage_columns.sql``.
+
+    Not psycopg's ``namedtuple_row``, which evaluates text: at the end of a process that a signal ends, Python
+    would forget that it did.
+    """
+
+    name: str | None
+    column_name: str
+    type: str
+    max_length: int | None
+    is_required: bool
+    is_generated: bool
+    has_default: bool
+    is_key: bool
+    is_partial_key: bool
+    is_table: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,7 +159,7 @@ def usage_table(connection: psycopg.Connection[Any]) -> UsageTable:
     """
     table = _KNOWN.get(connection)
     if table is None:
-        with sessions.transaction(connection), connection.cursor(row_factory=namedtuple_row) as cursor:
+        with sessions.transaction(connection), connection.cursor(row_factory=class_row(_Found)) as cursor:
             table = _KNOWN[connection] = _table_of(cursor.execute(USAGE_COLUMNS).fetchall())
     return table
 
@@ -155,7 +174,7 @@ def is_made_by_database(type_: str, *, is_generated: bool, has_default: bool) ->
     return is_generated or (type_ in WHOLE and has_default)
 
 
-def _table_of(rows: Sequence[Any]) -> UsageTable:
+def _table_of(rows: Sequence[_Found]) -> UsageTable:
     ours = {row.name: row for row in rows if row.name in FIELDS}
     if not {"id", "prompt_id"} <= ours.keys():
         raise FeatureNotSupported("prompt_usage is no table, or plain view of one, with id and prompt_id")
