@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -135,7 +136,7 @@ def test_a_cell_in_dagsters_ui_shows_a_text_and_nothing_else(text: str) -> None:
 
 
 def test_labels_of_metrics_are_ours_or_escaped() -> None:
-    row: Any = {"rows_written": {NAME: 1}, "seconds": None}
+    row: Any = {"rows_written": msgspec.json.encode({NAME: 1}), "seconds": None}
     collector = _Published([{**dict.fromkeys([*GAUGES, *BY_KEY]), **row}])
     metrics = Metrics()
     metrics.registry.register(collector)
