@@ -80,7 +80,7 @@ class LakeError(PromptStatsError):
 
 
 class LostDaysError(LakeError):
-    """The lake lost days that Postgres does not have any more; all else was done."""
+    """The lake lost days that Postgres does not have any more; what can be done without them was done."""
 
 
 class LakeConflictError(LakeError):

@@ -19,7 +19,7 @@ from sqlalchemy import select, update
 from pipeline.database import Database
 from pipeline.errors import LakeError
 from pipeline.lake import damage, source
-from pipeline.lake.contents import differences, in_lake, in_postgres
+from pipeline.lake.contents import NOTHING, differences, in_lake, in_postgres
 from pipeline.lake.delta_table import DailyTable
 from pipeline.lake.ownership import Ownership, identify
 from pipeline.lake.partials import USAGE, USERS, Rollup, open_partials, stale_days
@@ -133,25 +133,33 @@ def _compare_raw(
             known = days if None in changed else changed.keys()
             kept = [day for day in days if day not in expired and day not in known]
             there = in_postgres(connection, kept, high, first_day) if kept else {}
-        here, unreadable = in_lake(open_usage_events(lake), days, high)
+        events = open_usage_events(lake)
+        here, unreadable = in_lake(events, kept, high)
+        alone = sorted(expired.keys() & set(days))
+        # Their ingest_xid may be another server's.
+        in_lake_alone, lost = in_lake(events, alone)
+        for day in alone:
+            contents = in_lake_alone.get(day, NOTHING)
+            if day not in lost and (why := damage.difference(day, expired[day], contents)):
+                lost[day] = why
+            report.expired_events += contents.usage_count
+        unsure = {
+            day: (contents.usage_count, contents.checksum)
+            for day, contents in in_lake_alone.items()
+            if expired[day].checksum is None and expired[day].usage_count == contents.usage_count
+        }
+        with database.engine.begin() as connection:
+            source.record_contents(connection, unsure)
+            if alone:
+                source.record_damage(connection, alone, lost.keys())
+    report.expired_days += len(alone)
+    report.lost |= lost
     report.days += len(kept)
     report.events += sum(contents.usage_count for contents in there.values())
-    found = differences(there, here, kept) | {d: why for d, why in unreadable.items() if d in kept}
+    found = differences(there, here, kept) | unreadable
     for day, why in sorted(found.items()):
         logger.warning("%s: %s; it is read again", day, why)
     report.repaired |= found
-    alone = sorted(expired.keys() & set(days))
-    for day in alone:
-        count = here[day].usage_count if day in here else 0
-        if day in unreadable:
-            report.lost[day] = unreadable[day]
-        elif count < expired[day].usage_count:
-            report.lost[day] = f"the lake has {count} events, and had {expired[day].usage_count}"
-        report.expired_events += count
-    report.expired_days += len(alone)
-    if alone:
-        with database.engine.begin() as connection:
-            source.record_damage(connection, alone, report.lost.keys() & set(alone))
 
 
 def _compare_partials(database: Database, lake: str, rollup: Rollup, report: ReconcileReport) -> None:

@@ -169,7 +169,10 @@ def _keep_writers_out(connection: Connection) -> None:
 
 
 def _record(connection: Connection, contents: Iterable[tuple[dt.date, Contents]], high: int) -> None:
-    rows = [{"day": day, "usage_count": held.usage_count, "high": high} for day, held in contents]
+    rows = [
+        {"day": day, "usage_count": held.usage_count, "checksum": held.checksum, "high": high}
+        for day, held in contents
+    ]
     if rows:
         connection.execute(insert(stats_expired_day), rows)
 

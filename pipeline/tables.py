@@ -606,8 +606,9 @@ stats_expired_day = Table(
     Column(
         "damaged_at",
         TIMESTAMP,
-        comment="When reconcile found that the lake has not all of them any more; NULL while it has.",
+        comment="When it was found that the lake does not hold them as it should; NULL while it does.",
     ),
+    Column("checksum", BigInteger, comment="Checksum of all values of these events; NULL: not known."),
     comment="One row a day whose raw rows retention removes from prompt_usage: the lake alone has them.",
 )
 

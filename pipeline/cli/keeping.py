@@ -108,7 +108,11 @@ def keep_up(*, as_json: AsJson = False) -> None:
 def claim_lake(
     *,
     discard: Annotated[
-        bool, typer.Option("--discard", help="Give up what a lake holds that was never this database's.")
+        bool,
+        typer.Option(
+            "--discard",
+            help="Give up what a lake holds that was never this database's, or expired days as they were.",
+        ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:

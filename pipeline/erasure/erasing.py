@@ -17,7 +17,6 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
-from sqlalchemy import update
 
 from pipeline import tables
 from pipeline.database import Database
@@ -25,7 +24,8 @@ from pipeline.erasure import removal, search
 from pipeline.erasure.account import Account, Step
 from pipeline.erasure.person import Person, read_person
 from pipeline.errors import LakeError, LostDaysError
-from pipeline.lake import source
+from pipeline.lake import damage, source
+from pipeline.lake.contents import checksums
 from pipeline.lake.isolation import each_apart
 from pipeline.lake.ownership import make_own
 from pipeline.lake.source_table import require_source
@@ -178,6 +178,7 @@ def _remove_expired(database: Database, lake: str, days: dict[dt.date, int], per
             expired = source.expired_days(connection)
         table = open_usage_events(lake)
         make_own(database, table)
+        lost = damage.note_lost_days(database, table, expired.keys() & days)
         for day in expired.keys() & days:
             is_other = ~ds.field("user_id").isin(person.spellings)
             others: pa.Table = table.read([day]).filter(is_other).to_table()
@@ -187,9 +188,14 @@ def _remove_expired(database: Database, lake: str, days: dict[dt.date, int], per
             others = others.set_column(
                 others.schema.get_field_index("synced_high"), "synced_high", read_again
             )
-            with database.engine.begin() as connection:
-                # The smaller number first: after a crash in between the day is not taken for a damaged one.
-                statement = update(tables.stats_expired_day).where(tables.stats_expired_day.c.day == day)
-                connection.execute(statement.values(usage_count=others.num_rows))
+            if day not in lost:
+                with database.engine.begin() as connection:
+                    # The smaller number first: after a crash in between the day is not taken for a wrong one.
+                    source.record_contents(connection, {day: (others.num_rows, None)})
             table.replace([day], others.select(SCHEMA.names).cast(SCHEMA))
+            # A day that is not as it should be does not become right by being rewritten.
+            if day not in lost:
+                with database.engine.begin() as connection:
+                    checksum = checksums(table, [day])[day]
+                    source.record_contents(connection, {day: (others.num_rows, checksum)})
     return set(expired.keys() & days)

@@ -38,19 +38,27 @@ def in_postgres(
 
 
 def in_lake(
-    events: DailyTable, days: Collection[dt.date], high: int
+    events: DailyTable, days: Collection[dt.date], high: int | None = None
 ) -> tuple[dict[dt.date, Contents], dict[dt.date, str]]:
-    """What the lake's files hold below ``high``; and the days that can't be read, with the reason."""
+    """What the lake's files hold, below ``high`` if it is given; the days that can't be read, and why."""
     found: dict[dt.date, Contents] = {}
 
     def read(part: list[dt.date]) -> None:
-        rows = events.read(part).filter(ds.field("ingest_xid") < high)
+        rows = events.read(part)
+        if high is not None:
+            rows = rows.filter(ds.field("ingest_xid") < high)
         result = duckdb_engine.run("day_contents", usage_events=rows)
         found.update({day: Contents(*contents) for day, *contents in result.iter_rows()})
 
     held = sorted(set(days) & set(events.days()["day"]))
     unreadable = each_apart([held] if held else [], read)
     return found, unreadable
+
+
+def checksums(events: DailyTable, days: Collection[dt.date]) -> dict[dt.date, int | None]:
+    """Of each of the days the checksum of all that the lake's files hold; None where they can't be read."""
+    found, unreadable = in_lake(events, days)
+    return {day: None if day in unreadable else found.get(day, NOTHING).checksum for day in days}
 
 
 def differences(

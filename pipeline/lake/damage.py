@@ -19,6 +19,7 @@ from deltalake.exceptions import DeltaError
 from pipeline.database import Database
 from pipeline.errors import LakeError, readable
 from pipeline.lake import source
+from pipeline.lake.contents import NOTHING, Contents, in_lake
 from pipeline.lake.delta_table import DailyTable
 
 logger = logging.getLogger(__name__)
@@ -46,7 +47,8 @@ def reading(attempted: str) -> Iterator[None]:
 def lost_days(events: DailyTable, expired: Mapping[dt.date, source.ExpiredDay]) -> dict[dt.date, str]:
     """The expired days that the lake no longer has in full, and why.
 
-    By the log and the lengths of the files alone; the files of days that were damaged before are read.
+    By the log and the lengths of the files alone; the files of days that were damaged before are read, and
+    what they hold is compared with what was noted.
     """
     if not expired:
         return {}
@@ -54,14 +56,60 @@ def lost_days(events: DailyTable, expired: Mapping[dt.date, source.ExpiredDay]) 
     held = dict(events.days().select("day", "usage_count").iter_rows())
     suspected = {day for day, kept in expired.items() if kept.is_damaged and day not in faults}
     unreadable = faults | (events.damaged_days(suspected) if suspected else {})
+    found, unread = in_lake(events, suspected - unreadable.keys()) if suspected else ({}, {})
+    unreadable |= unread
     lost = {day: f"{unreadable[day]}. {RESTORE}" for day in sorted(expired.keys() & unreadable.keys())}
     for day, kept in sorted(expired.items()):
-        if held.get(day, 0) < kept.usage_count:
-            lost[day] = (
-                f"The lake holds {held.get(day, 0)} events of {day}, and held {kept.usage_count} when their"
-                f" raw rows were removed from Postgres. {RESTORE}"
-            )
+        by_log = Contents(held.get(day, 0), -1, kept.checksum or 0)
+        if why := difference(day, kept, found.get(day, by_log), is_exact=day in found):
+            lost[day] = f"{why}. {RESTORE}"
     return lost
+
+
+def difference(
+    day: dt.date, kept: source.ExpiredDay, found: Contents, *, is_exact: bool = True
+) -> str | None:
+    """How what the lake holds of an expired day is not what was noted; None: it is.
+
+    Without a checksum, or not ``is_exact``, only events that are missing show.
+    """
+    is_exact = is_exact and kept.checksum is not None
+    if found.usage_count < kept.usage_count or (is_exact and found.usage_count != kept.usage_count):
+        return (
+            f"The lake holds {found.usage_count} events of {day}, and held {kept.usage_count} when their"
+            " raw rows were removed from Postgres"
+        )
+    if is_exact and found.checksum != kept.checksum:
+        return f"The lake holds other values of {day} than when their raw rows were removed from Postgres"
+    return None
+
+
+def compare_expired(database: Database, events: DailyTable, *, accept: bool = False) -> dict[dt.date, str]:
+    """Reads all expired days of a lake that one of the two was put back to; notes and returns the lost ones.
+
+    A day with events from after all that the database has read shows that the database went back, not the
+    lake: what it holds is noted as right. ``accept``: so is every day that can be read and has events.
+    """
+    with database.engine.connect() as connection:
+        expired = source.expired_days(connection)
+        high = source.latest_sync_high(connection) or 0
+    found, unreadable = in_lake(events, expired.keys()) if expired else ({}, {})
+    lost = {day: f"{why}. {RESTORE}" for day, why in unreadable.items()}
+    right: dict[dt.date, tuple[int, int | None]] = {}
+    for day in expired.keys() - lost.keys():
+        kept, contents = expired[day], found.get(day, NOTHING)
+        why = difference(day, kept, contents)
+        is_later = contents.mark >= high and contents.usage_count >= kept.usage_count
+        if why and (is_later or (accept and contents.usage_count)):
+            right[day] = contents.usage_count, contents.checksum
+        elif why:
+            lost[day] = f"{why}. {RESTORE}"
+    with database.engine.begin() as connection:
+        source.record_contents(connection, right)
+        source.record_damage(connection, expired.keys(), lost.keys())
+    for day, why in sorted(lost.items()):
+        logger.error("%s: %s", day, why)
+    return dict(sorted(lost.items()))
 
 
 def note_lost_days(

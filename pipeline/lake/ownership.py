@@ -20,8 +20,8 @@ from deltalake import Transaction
 from sqlalchemy import Connection, delete, func, insert, select
 
 from pipeline.database import Database
-from pipeline.errors import LakeOwnerError
-from pipeline.lake import source
+from pipeline.errors import LakeOwnerError, LostDaysError
+from pipeline.lake import damage, source
 from pipeline.lake.delta_table import WRITER, DailyTable
 from pipeline.tables import stats_expired_day, stats_lake_token
 
@@ -105,11 +105,13 @@ def make_own(database: Database, table: DailyTable) -> None:
     whoever made those commits is refused, should it still be there.
 
     :raises LakeOwnerError: the lake is another's.
+    :raises LostDaysError: it does not hold expired days as they were; nothing was changed.
     :raises DatabaseError: the role may not change the raw table.
     """
     with database.engine.connect() as connection:
         ownership = identify(connection, table)
     if ownership is Ownership.UNKNOWN:
+        _require_expired_days(database, table)
         logger.warning("the database went back in time, or the lake did: reading everything again")
         _take_over(database, table)
     else:
@@ -122,10 +124,12 @@ def claim(database: Database, table: DailyTable, *, discard: bool = False) -> bo
     """Makes the database the owner of the lake; returns whether it was not before. Hold ``Lock.LAKE``.
 
     All but expired days is read again by the next refresh; the former owner is refused from now on.
-    ``discard``: also of a lake of which this database knows nothing; what that holds is given up.
+    ``discard``: also of a lake of which this database knows nothing; what that holds is given up. And expired
+    days that are not as they were are taken as the lake has them.
 
     :raises LakeOwnerError: the lake holds what may be nowhere else, and ``discard`` was not given; or expired
         days of this database are in another lake.
+    :raises LostDaysError: it does not hold expired days as they were, and ``discard`` was not given.
     """
     with database.engine.connect() as connection:
         try:
@@ -134,8 +138,25 @@ def claim(database: Database, table: DailyTable, *, discard: bool = False) -> bo
         except LakeOwnerError:
             if not _has_known(connection, table):
                 _require_discard(connection, discard=discard)
+    if discard:
+        damage.compare_expired(database, table, accept=True)
+    else:
+        _require_expired_days(database, table)
     _take_over(database, table)
     return True
+
+
+def _require_expired_days(database: Database, table: DailyTable) -> None:
+    # Known ones first: to read all takes long, and whoever waits for a backup refreshes every few minutes.
+    lost = damage.note_lost_days(database, table) or damage.compare_expired(database, table)
+    if lost:
+        raise LostDaysError(
+            USING,
+            "it does not hold expired days as they were, and Postgres has their rows no more:"
+            f" {', '.join(map(str, lost))}. {min(lost.items())[1].removesuffix(f'. {damage.RESTORE}')}",
+            "Nothing was changed, and the stats stay. Put back the lake as this database used it last; or, to"
+            " count these days as this lake has them, run prompt-stats claim-lake --discard",
+        )
 
 
 def _has_known(connection: Connection, table: DailyTable) -> bool:

@@ -142,14 +142,20 @@ def renumber(connection: Connection, snapshot: Snapshot, names: TableNames) -> N
     record_sync(connection, snapshot)
 
 
-def record_strays(connection: Connection, snapshot: Snapshot, counts: Mapping[dt.date, int]) -> None:
-    """Keeps that the lake has the raw rows of expired days up to the watermark, and how many it has."""
-    for day, count in counts.items():
-        connection.execute(
-            stats_expired_day.update()
-            .where(stats_expired_day.c.day == day)
-            .values(usage_count=count, high=snapshot.high)
-        )
+def record_strays(connection: Connection, snapshot: Snapshot, days: Collection[dt.date]) -> None:
+    """Keeps that the lake has the raw rows of expired days up to the watermark."""
+    statement = update(stats_expired_day).where(stats_expired_day.c.day.in_(days))
+    connection.execute(statement.values(high=snapshot.high))
+
+
+def record_contents(connection: Connection, contents: Mapping[dt.date, tuple[int, int | None]]) -> None:
+    """Keeps how many events the lake has of expired days, and their checksum.
+
+    Without one the day is about to change: after a crash in between nobody takes it for a wrong one.
+    """
+    for day, (count, checksum) in contents.items():
+        statement = update(stats_expired_day).where(stats_expired_day.c.day == day)
+        connection.execute(statement.values(usage_count=count, checksum=checksum))
 
 
 def latest_sync_high(connection: Connection) -> int | None:
@@ -162,18 +168,23 @@ def latest_sync_high(connection: Connection) -> int | None:
 class ExpiredDay:
     """A day that the lake alone has. ``high``: raw rows with a smaller ``ingest_xid`` are in the lake.
 
-    ``is_damaged``: when somebody last looked, the lake had not all of its events any more.
+    ``is_damaged``: when somebody last looked, the lake did not hold the day as it should. ``checksum``: of
+    all its values (``pipeline.lake.contents``); None: not known.
     """
 
     usage_count: int
     high: int
     is_damaged: bool = False
+    checksum: int | None = None
 
 
 def expired_days(connection: Connection) -> dict[dt.date, ExpiredDay]:
     """The days whose raw rows the retention job removes."""
     rows = connection.execute(select(stats_expired_day))
-    return {row.day: ExpiredDay(row.usage_count, row.high, row.damaged_at is not None) for row in rows}
+    return {
+        row.day: ExpiredDay(row.usage_count, row.high, row.damaged_at is not None, row.checksum)
+        for row in rows
+    }
 
 
 def record_damage(connection: Connection, days: Collection[dt.date], damaged: Collection[dt.date]) -> None:

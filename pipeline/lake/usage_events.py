@@ -21,6 +21,7 @@ import pyarrow.dataset as ds
 from pipeline.database import Database
 from pipeline.days import chunks
 from pipeline.lake import damage, source
+from pipeline.lake.contents import checksums
 from pipeline.lake.delta_table import DailyTable
 from pipeline.lake.flow import Hearer, Progress, now_and_then
 from pipeline.lake.isolation import each_apart
@@ -190,11 +191,13 @@ def sync_days(
                 for day, kept in expired.items()
             }
             unread = source.unread_days(connection, snapshot, marks, first_day)
+        strays = expired.keys() & (unread.keys() | invalidated.keys())
+        # What was added to a day that is not as it should be would hide that.
+        strays -= damage.note_lost_days(database, table, strays).keys() if strays else set()
         for day, why in sorted(broken.items()):
             logger.warning("usage_events: %s: %s is read again from Postgres", why, day)
         report = SyncReport(snapshot, repaired=broken, found=found)
         total = sum(unread.values())
-        strays = expired.keys() & (unread.keys() | invalidated.keys())
         if database.replica and (unread or whole or strays):
             wait_for_replica(database.replica, snapshot, position)
         at_once = rows_at_once(total, max_rows_per_second)
@@ -333,8 +336,13 @@ def _append_strays(transfer: _Transfer) -> dict[dt.date, int]:
             known = pl.DataFrame(transfer.table.read(transfer.marks).to_table(columns=["day", "id"]))
         rows = rows.join(known, on=["day", "id"], how="anti")
     if rows.height:
+        with transfer.database.engine.begin() as connection:
+            source.record_contents(connection, {day: (count, None) for day, count in before.items()})
         transfer.table.append(rows.to_arrow().cast(SCHEMA))
     after = transfer.counts()
+    # Also where nothing was added: a crash may have come after that.
+    sums = checksums(transfer.table, transfer.marks)
     with transfer.database.engine.begin() as connection:
-        source.record_strays(connection, transfer.snapshot, after)
+        source.record_strays(connection, transfer.snapshot, transfer.marks)
+        source.record_contents(connection, {day: (after[day], checksum) for day, checksum in sums.items()})
     return {day: after[day] - before[day] for day in transfer.marks}

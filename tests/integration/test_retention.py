@@ -10,16 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
 from pipeline import reading
 from pipeline.database import Database
-from pipeline.errors import DatabaseError, InputError, LakeError
+from pipeline.erasure import erase_user
+from pipeline.errors import DatabaseError, InputError, LakeError, LostDaysError
+from pipeline.lake.usage_events import claim_lake, open_usage_events
 from pipeline.reconcile import reconcile
 from pipeline.refresh import plan_refresh, refresh
 from pipeline.retention import retain
 from tests.conftest import FIRST_DAY, NewDatabase
+from tests.lake import open_to_write
 from tests.published import Published, publish
 
 NOW = dt.datetime.now(dt.UTC)
@@ -187,6 +191,86 @@ def test_lost_expired_days_are_not_published_as_nothing(history: Database, lake:
     assert reconcile(history, str(backup), FIRST_DAY).lost == {}
     assert published(history) == before
     assert reading.status(history, str(backup), FIRST_DAY)["damaged_days"] == []
+
+
+CHANGES = {
+    "update": "UPDATE prompt_usage SET success = false WHERE created_at::date = current_date - 40",
+    "delete": "DELETE FROM prompt_usage WHERE created_at::date = current_date - 40 AND id::text ~ '5$'",
+}
+
+
+def put_back(backup: Path, lake: str) -> None:
+    shutil.rmtree(lake)
+    shutil.copytree(backup, lake)
+
+
+@pytest.mark.parametrize("change", [*CHANGES, "erasure", "erasure of expired days"])
+def test_an_older_lake_is_not_published(history: Database, lake: str, tmp_path: Path, change: str) -> None:
+    older, right = tmp_path / "older", tmp_path / "right"
+    if change == "erasure of expired days":
+        retain(history, lake, FIRST_DAY, days=5)
+    shutil.copytree(lake, older)
+    if change in CHANGES:
+        run(history, CHANGES[change])
+    else:
+        # The event that is 40 days old, and others.
+        erase_user(history, lake, FIRST_DAY, str(uuid.UUID(int=3)))
+    retain(history, lake, FIRST_DAY, days=5)
+    assert reconcile(history, lake, FIRST_DAY).lost == {}
+    before = published(history)
+    shutil.copytree(lake, right)
+    put_back(older, lake)
+    for step in (refresh, reconcile, refresh):
+        with pytest.raises(LostDaysError, match=f"{TODAY - 40 * ONE_DAY}.*claim-lake --discard"):
+            step(history, lake, FIRST_DAY)
+        assert published(history) == before
+    assert TODAY - 40 * ONE_DAY in reading.status(history, lake, FIRST_DAY)["damaged_days"]
+    put_back(right, lake)
+    refresh(history, lake, FIRST_DAY)
+    assert reconcile(history, lake, FIRST_DAY).lost == {}
+    assert reading.status(history, lake, FIRST_DAY)["damaged_days"] == []
+    assert published(history) == before
+
+
+def test_a_claimed_lake_is_right_as_it_is(history: Database, lake: str, tmp_path: Path) -> None:
+    before = published(history)
+    shutil.copytree(lake, tmp_path / "older")
+    run(history, CHANGES["update"])
+    retain(history, lake, FIRST_DAY, days=5)
+    assert published(history) != before
+    put_back(tmp_path / "older", lake)
+    with pytest.raises(LostDaysError):
+        claim_lake(history, lake)
+    assert claim_lake(history, lake, discard=True)
+    refresh(history, lake, FIRST_DAY)
+    assert reconcile(history, lake, FIRST_DAY).lost == {}
+    assert published(history) == before
+
+
+def test_other_values_of_an_expired_day_are_found(history: Database, lake: str) -> None:
+    retain(history, lake, FIRST_DAY, days=5)
+    # As of a version that kept none.
+    run(history, "UPDATE stats_expired_day SET checksum = NULL")
+    assert reconcile(history, lake, FIRST_DAY).lost == {}
+    # Events come, after which it is another one.
+    run(history, INSERT, (uuid.uuid4(), PROMPT, None, True, time_of(40)))
+    refresh(history, lake, FIRST_DAY)
+    assert reconcile(history, lake, FIRST_DAY).lost == {}
+    before = published(history)
+    day = TODAY - 40 * ONE_DAY
+    right = open_usage_events(lake).read([day]).to_table()
+    others = pa.array([False] * right.num_rows)
+    wrong = right.set_column(right.schema.get_field_index("success"), "success", others)
+    open_to_write(history, lake).replace([day], wrong)
+    assert list(reconcile(history, lake, FIRST_DAY).lost) == [day]
+    # What comes for it is not added until it is right.
+    run(history, INSERT, (uuid.uuid4(), PROMPT, None, True, time_of(40)))
+    with pytest.raises(LostDaysError, match="other values"):
+        refresh(history, lake, FIRST_DAY)
+    assert published(history) == before
+    open_to_write(history, lake).replace([day], right)
+    assert refresh(history, lake, FIRST_DAY).usage_count == 18
+    assert reconcile(history, lake, FIRST_DAY).lost == {}
 
 
 def test_at_least_a_day_is_kept(database: Database, lake: str) -> None:
