@@ -40,7 +40,7 @@ def served(database: Database, **values: Any) -> Iterator[httpx.Client]:
             assert time.monotonic() < deadline, "the server did not start"
             time.sleep(LOOK_SECONDS)
         port = server.servers[0].sockets[0].getsockname()[1]
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=60) as client:
             yield client
     finally:
         server.should_exit = True
