@@ -315,7 +315,7 @@ def _without_formulas(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _json(_schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> Iterator[Chunk]:
-    """One array, a row a line; the batches hold each row as JSON already."""
+    """One array, one row per line; the batches hold each row as JSON already."""
     before = b"[\n"
     for batch in batches:
         yield Chunk(before + ",\n".join(batch.column(0).to_pylist()).encode(), batch.num_rows)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -112,15 +112,9 @@ def _wait(
     is_told = False
     while True:
         left = max(until - time.monotonic(), 0.001)
-        try:
-            with begin():
-                before = set_lock_timeout(connection, f"{min(left, ATTEMPT_SECONDS) * 1000:.0f}ms")
+        with suppress(TimeoutError):
+            with waiting(connection, f"{min(left, ATTEMPT_SECONDS) * 1000:.0f}ms", begin):
                 connection.execute(take, key._asdict())
-                set_lock_timeout(connection, before)
-        except OperationalError as error:
-            if not isinstance(error.orig, LockNotAvailable):
-                raise
-        else:
             return
         is_over = time.monotonic() >= until
         if is_over or not is_told:
@@ -140,7 +134,28 @@ def _wait(
             is_told = True
 
 
-def set_lock_timeout(connection: Connection, value: str) -> str:
+@contextmanager
+def waiting(
+    connection: Connection,
+    longest: str,
+    begin: Callable[[], AbstractContextManager[object]] | None = None,
+) -> Iterator[None]:
+    """A part of the transaction that waits for locks no longer than that, as ``2s``; or what ``begin`` opens.
+
+    :raises TimeoutError: a lock was not free in time; what the block did is undone.
+    """
+    try:
+        with (begin or connection.begin_nested)():
+            before = _set_timeout(connection, longest)
+            yield
+            _set_timeout(connection, before)
+    except OperationalError as error:
+        if not isinstance(error.orig, LockNotAvailable):
+            raise
+        raise TimeoutError(f"A lock was not free within {longest}") from error
+
+
+def _set_timeout(connection: Connection, value: str) -> str:
     """Sets how long statements of the transaction wait for a lock; returns what was set before."""
     before: str = connection.execute(SET_LOCK_TIMEOUT, {"value": value}).scalar_one()
     return before

@@ -10,15 +10,13 @@ from typing import cast as typed
 import polars as pl
 import psycopg
 from adbc_driver_manager.dbapi import Connection as AdbcConnection
-from psycopg.errors import LockNotAvailable
 from sqlalchemy import Connection, Row, Table, Text, bindparam, cast, delete, func, select, text
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.types import NullType
 
 from pipeline.database import Database, driver_of
 from pipeline.errors import DatabaseUnavailableError
-from pipeline.locks import LONGEST_WAIT_SECONDS, set_lock_timeout
+from pipeline.locks import LONGEST_WAIT_SECONDS, waiting
 from pipeline.stats.changes import Changes
 
 ROWS_AT_ONCE = 50_000
@@ -58,13 +56,9 @@ def reading(database: Database, connection: Connection, tables: Iterable[Table])
     """
     names = ", ".join(table.name for table in tables)
     try:
-        with connection.begin_nested():
-            before = set_lock_timeout(connection, f"{LONGEST_WAIT_SECONDS * 1000:.0f}ms")
+        with waiting(connection, f"{LONGEST_WAIT_SECONDS * 1000:.0f}ms"):
             connection.execute(text(f"LOCK TABLE {names} IN ROW EXCLUSIVE MODE"))
-            set_lock_timeout(connection, before)
-    except OperationalError as error:
-        if not isinstance(error.orig, LockNotAvailable):
-            raise
+    except TimeoutError as error:
         raise DatabaseUnavailableError(
             "Writing the stats",
             f"after {LONGEST_WAIT_SECONDS:.0f} s another session still holds one of the tables {names}",

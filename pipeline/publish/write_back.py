@@ -7,13 +7,11 @@ import logging
 from dataclasses import dataclass
 
 import polars as pl
-from psycopg.errors import LockNotAvailable
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import OperationalError
 
 from pipeline.adoption.catalog import quoted
 from pipeline.errors import DatabaseError
-from pipeline.locks import set_lock_timeout
+from pipeline.locks import waiting
 from pipeline.names import TableNames
 from pipeline.publish.copy import copy_frame, frame_of
 from pipeline.publish.fitting import Column, misfits
@@ -92,13 +90,9 @@ def write_back(connection: Connection, plan: WriteBack, as_of: dt.datetime) -> i
     connection.execute(CREATE_PROMPTS_CHANGED)
     copy_frame(connection, "prompts_changed", plan.changed)
     try:
-        with connection.begin_nested():
-            before = set_lock_timeout(connection, LONGEST_WAIT)
+        with waiting(connection, LONGEST_WAIT):
             written = connection.execute(WRITE_BACK_PROMPTS, {"as_of": as_of}).rowcount
-            set_lock_timeout(connection, before)
-    except OperationalError as error:
-        if not isinstance(error.orig, LockNotAvailable):
-            raise
+    except TimeoutError:
         written = 0
     if written < plan.changed.height:
         logger.warning(
