@@ -44,18 +44,19 @@ def reading(attempted: str) -> Iterator[None]:
         ) from error
 
 
-def lost_days(events: DailyTable, expired: Mapping[dt.date, source.ExpiredDay]) -> dict[dt.date, str]:
+def lost_days(
+    events: DailyTable, expired: Mapping[dt.date, source.ExpiredDay], changed: Collection[dt.date] = ()
+) -> dict[dt.date, str]:
     """The expired days that the lake no longer has in full, and why.
 
-    By the log and the lengths of the files alone; the files of days that were damaged before are read, and
-    what they hold is compared with what was noted.
+    By the log and the lengths of the files alone; the files of days that were damaged before, and of those
+    that ``changed``, are read, and what they hold is compared with what was noted.
     """
     if not expired:
         return {}
-    faults = events.faults()
+    unreadable = events.faults()
     held = dict(events.days().select("day", "usage_count").iter_rows())
-    suspected = {day for day, kept in expired.items() if kept.is_damaged and day not in faults}
-    unreadable = faults | (events.damaged_days(suspected) if suspected else {})
+    suspected = {day for day, kept in expired.items() if kept.is_damaged or day in changed}
     found, unread = in_lake(events, suspected - unreadable.keys()) if suspected else ({}, {})
     unreadable |= unread
     lost = {day: f"{unreadable[day]}. {RESTORE}" for day in sorted(expired.keys() & unreadable.keys())}
@@ -115,12 +116,16 @@ def compare_expired(database: Database, events: DailyTable, *, accept: bool = Fa
 def note_lost_days(
     database: Database, events: DailyTable, days: Collection[dt.date] | None = None
 ) -> dict[dt.date, str]:
-    """Looks for :func:`lost_days` among some days or all, keeps in Postgres which there are, returns them."""
+    """Looks for :func:`lost_days`, keeps in Postgres which there are, returns them.
+
+    Among all days; or among some, whose files are read: whoever is about to use what they hold, or to note it
+    as right, has to know that nobody else wrote there.
+    """
     with database.engine.connect() as connection:
         expired = source.expired_days(connection)
     if days is not None:
         expired = {day: kept for day, kept in expired.items() if day in days}
-    lost = lost_days(events, expired)
+    lost = lost_days(events, expired, days or ())
     known = {day for day, kept in expired.items() if kept.is_damaged}
     if known != lost.keys():
         with database.engine.begin() as connection:

@@ -23,8 +23,8 @@ from pipeline import tables
 from pipeline.database import Database
 from pipeline.days import chunks
 from pipeline.engines import duckdb_engine
-from pipeline.errors import LakeError
-from pipeline.lake import source
+from pipeline.errors import LakeError, LostDaysError
+from pipeline.lake import damage, source
 from pipeline.lake.delta_table import DailyTable
 from pipeline.lake.usage_events import open_own_events
 from pipeline.locks import Lock, lock_transaction
@@ -36,6 +36,8 @@ logger = logging.getLogger(__name__)
 
 EVENTS_AT_ONCE = 5_000_000
 """Raw events of the prompts that are counted at once, about: bounds the memory. A prompt is never split."""
+
+COUNTING = "Counting by scene, environment and outfit"
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ def publish_values(database: Database, lake: str) -> ValuesReport:
     the lake was opened.
 
     :raises LakeError: nothing was published yet, or the lake can't be read.
+    :raises LostDaysError: it does not hold expired days as they were.
     """
     started = time.perf_counter()
     # One at a time: an older count would else come after a newer one, and bring an erased person back.
@@ -65,12 +68,18 @@ def publish_values(database: Database, lake: str) -> ValuesReport:
             sizes = {row.prompt_id: row.usage_count for row in connection.execute(used)}
         if latest is None:
             raise LakeError(
-                "Counting by scene, environment and outfit",
+                COUNTING,
                 "no stats were published yet",
                 "Run prompt-stats refresh first",
             )
         as_of: dt.datetime = latest["as_of"]
         events = open_own_events(database, lake)
+        if lost := damage.note_lost_days(database, events):
+            raise LostDaysError(
+                COUNTING,
+                min(lost.items())[1].rstrip("."),
+                "The stats by value stay as they were",
+            )
         wanted = list(_counted(events, sizes, as_of.astimezone(dt.UTC).date()))
         rows_written = _publish(database, wanted, as_of)
     seconds = time.perf_counter() - started

@@ -5,20 +5,21 @@ from __future__ import annotations
 import datetime as dt
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pyarrow as pa
 import pytest
-from deltalake import DeltaTable
+from deltalake import DeltaTable, write_deltalake
 
 from pipeline import reading
 from pipeline.database import Database
 from pipeline.erasure import erase_user
 from pipeline.errors import DatabaseError, InputError, LakeError, LostDaysError
 from pipeline.lake.usage_events import claim_lake, open_usage_events
+from pipeline.publish.values import publish_values
 from pipeline.reconcile import reconcile
 from pipeline.refresh import plan_refresh, refresh
 from pipeline.retention import retain
@@ -271,6 +272,38 @@ def test_other_values_of_an_expired_day_are_found(history: Database, lake: str) 
     open_to_write(history, lake).replace([day], right)
     assert refresh(history, lake, FIRST_DAY).usage_count == 18
     assert reconcile(history, lake, FIRST_DAY).lost == {}
+
+
+COMES: dict[str, Callable[[Database, str], object]] = {
+    "nothing": lambda _history, _lake: None,
+    "a late event": lambda history, _lake: run(
+        history, INSERT, (uuid.uuid4(), PROMPT, None, True, time_of(40))
+    ),
+    "an erasure": lambda history, lake: erase_user(history, lake, FIRST_DAY, str(uuid.UUID(int=3))),
+}
+
+
+@pytest.mark.parametrize("comes", COMES.values(), ids=COMES)
+def test_what_another_writer_made_of_an_expired_day_is_not_published(
+    history: Database, lake: str, comes: Callable[[Database, str], object]
+) -> None:
+    retain(history, lake, FIRST_DAY, days=5)
+    refresh(history, lake, FIRST_DAY, values=True)
+    day = TODAY - 40 * ONE_DAY
+    right = open_usage_events(lake).read([day]).to_table()
+    nobody = pa.array([False] * right.num_rows)
+    wrong = right.set_column(right.schema.get_field_index("success"), "success", nobody)
+    write_deltalake(f"{lake}/usage_events", wrong, mode="overwrite", predicate=f"day = '{day}'")
+    comes(history, lake)
+    for _ in range(2):
+        with pytest.raises(LostDaysError, match=f"{day}: The lake holds"):
+            refresh(history, lake, FIRST_DAY)
+    with pytest.raises(LostDaysError, match="Counting by scene"):
+        publish_values(history, lake)
+    with psycopg.connect(history.conninfo) as reader:
+        counts = "SELECT usage_count, success_count FROM prompt_daily_stats WHERE day = %s"
+        assert reader.execute(counts, (day,)).fetchall() == [(2, 2)]
+    assert list(reconcile(history, lake, FIRST_DAY).lost) == [day]
 
 
 def test_at_least_a_day_is_kept(database: Database, lake: str) -> None:
