@@ -88,23 +88,28 @@ def difference(
 def compare_expired(database: Database, events: DailyTable, *, accept: bool = False) -> dict[dt.date, str]:
     """Reads all expired days of a lake that one of the two was put back to; notes and returns the lost ones.
 
-    A day with events from after all that the database has read shows that the database went back, not the
-    lake: what it holds is noted as right. ``accept``: so is every day that can be read and has events.
+    A day that holds what was noted, and events from after all that the database has read, shows that the
+    database went back, not the lake: it is noted as right. ``accept``: so is every day that can be read and
+    has events.
     """
     with database.engine.connect() as connection:
         expired = source.expired_days(connection)
         high = source.latest_sync_high(connection) or 0
     found, unreadable = in_lake(events, expired.keys()) if expired else ({}, {})
-    lost = {day: f"{why}. {RESTORE}" for day, why in unreadable.items()}
-    right: dict[dt.date, tuple[int, int | None]] = {}
-    for day in expired.keys() - lost.keys():
-        kept, contents = expired[day], found.get(day, NOTHING)
-        why = difference(day, kept, contents)
-        is_later = contents.mark >= high and contents.usage_count >= kept.usage_count
-        if why and (is_later or (accept and contents.usage_count)):
-            right[day] = contents.usage_count, contents.checksum
-        elif why:
-            lost[day] = f"{why}. {RESTORE}"
+    different = {
+        day: why
+        for day in expired.keys() - unreadable.keys()
+        if (why := difference(day, expired[day], found.get(day, NOTHING)))
+    }
+    # By ids: those of another server may be larger, and then the day is taken for one that is not right.
+    before, _ = in_lake(events, different, high) if different else ({}, {})
+    right = {
+        day: (found[day].usage_count, found[day].checksum)
+        for day in different.keys() & found.keys()
+        if accept or not difference(day, expired[day], before.get(day, NOTHING))
+    }
+    wrong = unreadable | {day: why for day, why in different.items() if day not in right}
+    lost = {day: f"{why}. {RESTORE}" for day, why in wrong.items()}
     with database.engine.begin() as connection:
         source.record_contents(connection, right)
         source.record_damage(connection, expired.keys(), lost.keys())

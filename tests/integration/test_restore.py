@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import datetime as dt
+import shutil
 import uuid
+from pathlib import Path
 
+import polars as pl
 import psycopg
 import pytest
+from deltalake import write_deltalake
 
 from pipeline.database import Database
-from pipeline.errors import LakeOwnerError
-from pipeline.lake.usage_events import claim_lake
+from pipeline.erasure import erase_user
+from pipeline.errors import LakeOwnerError, LostDaysError
+from pipeline.lake.usage_events import SCHEMA, claim_lake, open_usage_events
 from pipeline.refresh import plan_refresh, refresh
 from pipeline.retention import retain
 from pipeline.tables import prompt_usage
@@ -109,3 +114,28 @@ def test_restored_rows_of_expired_days_count_once(database: Database, lake: str)
     move(database, lake, FAR_AHEAD)
     assert refresh(database, lake, FIRST_DAY).usage_count == 2
     assert plan_refresh(database, lake, FIRST_DAY).days == []
+
+
+def test_a_moved_database_takes_no_lake_of_before_an_erasure(
+    database: Database, lake: str, tmp_path: Path
+) -> None:
+    with psycopg.connect(database.conninfo) as app:
+        for number in (1, 2, 2):
+            app.execute(
+                "INSERT INTO prompt_usage (prompt_id, user_id, created_at) VALUES (%s, %s, %s)",
+                (PROMPT, uuid.UUID(int=number), NOW - 40 * ONE_DAY),
+            )
+    refresh(database, lake, FIRST_DAY)
+    retain(database, lake, FIRST_DAY, days=5)
+    rows = pl.DataFrame(open_usage_events(lake).read().to_table())
+    theirs = rows.with_columns(pl.col("ingest_xid", "synced_high") + FAR_AHEAD).to_arrow().cast(SCHEMA)
+    write_deltalake(f"{lake}/usage_events", theirs, mode="overwrite")
+    move(database, lake, FAR_AHEAD)
+    assert refresh(database, lake, FIRST_DAY).usage_count == 3
+    shutil.copytree(lake, tmp_path / "older")
+    erase_user(database, lake, FIRST_DAY, str(uuid.UUID(int=1)))
+    assert refresh(database, lake, FIRST_DAY).usage_count == 2
+    shutil.rmtree(lake)
+    shutil.copytree(tmp_path / "older", lake)
+    with pytest.raises(LostDaysError, match="claim-lake --discard"):
+        refresh(database, lake, FIRST_DAY)
