@@ -17,7 +17,7 @@
 ``source``
     The table of raw events: what of it is not seen, or not noted.
 ``trial``
-    Tries what a write-back would change besides the counters.
+    Tries what a write-back would change besides the counters, and whether an inserted event is found.
 ``folders``
     Home, lake and journal: that they can be read and written, have room, and are private.
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from pipeline.doctor.findings import Finding, ok, warning
 from pipeline.doctor.setup import Setup
+from pipeline.doctor.trial import numbering
 from pipeline.lake.source_table import require_source
 
 UNNOTED = {
@@ -28,7 +29,9 @@ def changes(setup: Setup) -> Iterator[Finding]:
     if found.table.unnoted:
         why, remedy = UNNOTED[found.table.unnoted]
         yield warning("changes", f"each refresh compares every day of prompt_usage: {why}", remedy)
-    else:
+    if taken := numbering(setup):
+        yield taken
+    if not (found.table.unnoted or taken):
         yield ok(
             "changes",
             "the next refresh notices all but what is written past Postgres, into its files or its catalogs",

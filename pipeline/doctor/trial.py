@@ -1,4 +1,4 @@
-"""Tries a write-back in a transaction that is rolled back, to see what else it would change.
+"""Tries a write-back and an insert in transactions that are rolled back, to see what the app's triggers do.
 
 A trigger may call functions that call others, so nobody can tell by reading. Its effects outside of the
 transaction, such as numbers taken from a sequence, stay.
@@ -11,12 +11,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import polars as pl
+import psycopg
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from pipeline.adoption.catalog import quoted
+from pipeline.adoption.triggers import ASSIGNING
 from pipeline.checks.report import plural
-from pipeline.database import cause_of
+from pipeline.database import cause_of, driver_of
 from pipeline.doctor.findings import Finding, ok, warning
 from pipeline.doctor.rights import written_back
 from pipeline.doctor.setup import Setup
@@ -24,12 +26,17 @@ from pipeline.errors import readable
 from pipeline.names import TableNames
 from pipeline.publish.write_back import COLUMNS, WriteBack, write_back
 from pipeline.queries import query
+from pipeline.tracking.event import Event, new_id
+from pipeline.tracking.fitting import fitted
+from pipeline.tracking.usage_table import usage_table
 
 UPDATE_TRIGGERS = text(query("postgres/update_triggers"))
 PROMPT_TO_TRY = text(query("postgres/prompt_to_try"))
+TRIGGERS_AFTER_OURS = text(query("postgres/triggers_after_ours"))
 CHANGED_TABLES = text(query("postgres/changed_tables"))
 
 NAME = "the app's triggers"
+IS_NUMBERED = "ingest_xid IS NOT DISTINCT FROM pg_current_xact_id()::text::bigint"
 LIMITS = "SET LOCAL lock_timeout = '500ms'", "SET LOCAL statement_timeout = '5s'"
 
 Row = Mapping[str, Any]
@@ -78,6 +85,56 @@ def triggers(setup: Setup) -> Iterator[Finding]:
         yield ok(
             NAME, f"a write-back changes nothing else: tried with one prompt, {plural(len(found), 'trigger')}"
         )
+
+
+def numbering(setup: Setup) -> Finding | None:
+    """Which triggers take from an inserted row the id by which it is found; None: none does."""
+    names = setup.database.names
+    with setup.database.engine.connect() as connection:
+        given = {"table": names.qualified("prompt_usage"), "ours": ASSIGNING}
+        after = ", ".join(connection.execute(TRIGGERS_AFTER_OURS, given).scalars())
+        if not after:
+            return None
+        try:
+            is_kept = _insert(connection)
+        except (DBAPIError, psycopg.Error) as error:
+            said, is_kept = f"and an insert to try that failed: {readable(cause_of(error))}", None
+        else:
+            said = "and there is no prompt to try an insert with"
+        finally:
+            connection.rollback()
+    if is_kept:
+        return None
+    if is_kept is None:
+        return warning(
+            "changes",
+            f"{after} may change the ingest_xid of new rows of prompt_usage, {said}",
+            f"See that it leaves ingest_xid alone, or have its name come before {ASSIGNING}",
+        )
+    return warning(
+        "changes",
+        "an inserted row of prompt_usage does not keep its ingest_xid, by which a refresh finds it:"
+        f" {after} fires after ours",
+        f"Have it leave ingest_xid alone, or rename it to come before {ASSIGNING}; then run: prompt-stats"
+        " reconcile",
+    )
+
+
+def _insert(connection: Connection) -> bool | None:
+    """Whether a new row has the id of its transaction; None without a prompt to use."""
+    for limit in LIMITS:
+        connection.execute(text(limit))
+    prompt = connection.execute(PROMPT_TO_TRY).one_or_none()
+    if prompt is None:
+        return None
+    session = driver_of(connection)
+    table = usage_table(session)
+    event = Event(event_id=new_id(), created_at=dt.datetime.now(dt.UTC))
+    values = fitted(event, table).of_prompt(prompt.prompt_id).values
+    cursor = session.execute(f"{table.statements(values).insert} RETURNING {IS_NUMBERED}".encode(), values)
+    row = cursor.fetchone()
+    # A trigger that skips the row leaves nothing to be found.
+    return row is None or bool(row[0])
 
 
 def _try(connection: Connection, names: TableNames) -> tuple[Row, Row, list[str]] | None:

@@ -171,6 +171,11 @@ TOUCH = """
     CREATE TRIGGER touch BEFORE UPDATE {} ON prompts FOR EACH ROW EXECUTE FUNCTION touch()
 """
 UNTOUCH = "DROP FUNCTION touch CASCADE"
+NUMBERING = """
+    CREATE FUNCTION of_app() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {1}; RETURN NEW; END $$;
+    CREATE TRIGGER {0} BEFORE INSERT ON prompt_usage FOR EACH ROW EXECUTE FUNCTION of_app()
+"""
+UNNUMBERED = "DROP FUNCTION of_app CASCADE"
 STAMP = """(prompt prompts) RETURNS prompts LANGUAGE plpgsql
     AS $$ BEGIN prompt.updated_at := now(); prompt.template := 'another'; RETURN prompt; END $$"""
 OF_DATABASE = "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I {}', current_database()); END $$"
@@ -280,6 +285,22 @@ FAULTS = {
         ),
         "DROP FUNCTION refuse CASCADE",
         [("the app's triggers", WARNING, "a write-back of one prompt's counters failed: read only")],
+    ),
+    "trigger that empties ingest_xid": (
+        NUMBERING.format("zz", "NEW.ingest_xid := NULL"),
+        UNNUMBERED,
+        [("changes", WARNING, "does not keep its ingest_xid, by which a refresh finds it: zz fires")],
+    ),
+    "trigger that empties ingest_xid before ours": (
+        NUMBERING.format("aa", "NEW.ingest_xid := NULL"),
+        UNNUMBERED,
+        [],
+    ),
+    "trigger after ours": (NUMBERING.format("zz", "NEW.scene := 'a scene'"), UNNUMBERED, []),
+    "trigger after ours that refuses": (
+        NUMBERING.format("zz", "RAISE EXCEPTION 'read only'"),
+        UNNUMBERED,
+        [("changes", WARNING, "zz may change the ingest_xid of new rows of prompt_usage, and an insert")],
     ),
     "lag": (
         "UPDATE stats_refresh SET as_of = as_of - interval '1 hour'",
