@@ -93,7 +93,7 @@ def require_source(connection: Connection, names: TableNames, first_day: dt.date
 
     To be called wherever events are counted, compared or removed.
 
-    :raises DatabaseError: rows are hidden, or other tables inherit from it.
+    :raises DatabaseError: it is no table, rows are hidden, or other tables inherit from it.
     :raises SettingsError: the first day, or the table, is another one than the stats were made with.
     """
     table = _look(connection, names)
@@ -196,6 +196,14 @@ def _look(connection: Connection, names: TableNames) -> SourceTable:
             f"there is no table {name}" if row is None else f"prompt_usage is a view, and not over {name}",
             "See that DATABASE_URL and PROMPT_STATS_TABLES name what they should, then run: prompt-stats"
             " migrate" + ("" if row is None else ". If the view is an old one, drop it first"),
+        )
+    if not row.is_table:
+        raise DatabaseError(
+            USING,
+            f"{name} is no table: what stands there may show some of the rows, or others. Nothing was"
+            " changed",
+            "Set PROMPT_STATS_TABLES=prompt_usage=… to the name that the table has now, or give it its name"
+            " back; then run: prompt-stats migrate",
         )
     if row.schema != row.schema_of_stats:
         raise DatabaseError(

@@ -10,6 +10,7 @@ WITH source AS (
     SELECT
         oid,
         relnamespace,
+        relkind,
         relpersistence
     FROM pg_class
     WHERE oid = to_regclass(:table)
@@ -19,6 +20,7 @@ SELECT
     source.oid::bigint                                                              AS relation,
     source.relnamespace::regnamespace::text                                         AS schema,
     coalesce(pg_relation_filenode(source.oid)::bigint, 0)                           AS file_node,
+    source.relkind IN ('r', 'p')                                                    AS is_table,
     row_security_active(to_regclass('prompt_usage'))                                AS is_filtered,
     EXISTS (SELECT FROM pg_inherits WHERE source.oid IN (inhrelid, inhparent))      AS is_inherited,
     CASE

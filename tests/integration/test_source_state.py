@@ -435,6 +435,28 @@ def test_child_tables_are_refused_and_nothing_of_them_is_removed(history: Databa
     assert_true(history, lake)
 
 
+VIEWS = {
+    "a view of some rows": "CREATE VIEW prompt_usage AS SELECT * FROM usage WHERE scene = 'studio'",
+    "a copy": "CREATE MATERIALIZED VIEW prompt_usage AS SELECT * FROM usage",
+}
+
+
+@pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
+def test_what_is_no_table_is_refused_and_no_day_expires(history: Database, lake: str, view: str) -> None:
+    before = published(history)
+    run(history, f"ALTER TABLE prompt_usage RENAME TO usage; {view}")
+    for name, step in STEPS.items():
+        with pytest.raises(DatabaseError, match="is no table: what stands there"):
+            step(history, lake, FIRST_DAY)
+        assert published(history) == before, name
+    assert rows_of(history, "SELECT count(*) FROM stats_expired_day") == [(0,)]
+    assert rows_of(history, "SELECT count(*) FROM usage") == [(2 * len(AGES),)]
+    with named(history, "prompt_usage=usage") as seen:
+        migrate(seen)
+        run(history, "INSERT INTO usage (prompt_id) VALUES (gen_random_uuid())")
+        assert refresh(seen, lake, FIRST_DAY).usage_count == 2 * len(AGES) + 1
+
+
 def test_a_parent_is_refused(history: Database, lake: str) -> None:
     run(history, "CREATE TABLE parent (id uuid NOT NULL); ALTER TABLE prompt_usage INHERIT parent")
     with pytest.raises(DatabaseError, match="INHERITS"):
