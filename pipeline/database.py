@@ -60,6 +60,10 @@ class Fault(Enum):
     """What an error of the database comes from; the value says what to do, without a final full stop."""
 
     OUTAGE = "Nothing is half-done; run it again once the database is well"
+    READ_ONLY = (
+        "Have DATABASE_URL name the primary server; if it does, default_transaction_read_only is on for the"
+        " role or the database: ALTER ROLE … RESET it, or ALTER DATABASE"
+    )
     RIGHT = "Connect as a role that may; docs/roles.md says what each needs"
     HIDDEN_ROWS = "Give the role BYPASSRLS or membership in the table's owner, or disable row level security"
     SCHEMA = "Something is missing in the database; prompt-stats doctor says what"
@@ -150,7 +154,15 @@ class Database:
         return connection
 
     def _connect(self, **options: Any) -> psycopg.Connection[Any]:
-        connection = sessions.connect(self.conninfo, self._settings, psycopg.Connection, **options)
+        try:
+            connection = sessions.connect(self.conninfo, self._settings, psycopg.Connection, **options)
+        except psycopg.errors.QueryCanceled as error:
+            raise DatabaseUnavailableError(
+                sessions.ATTEMPTED,
+                f"{readable(error)}, before our settings were in force",
+                "Give the role and the database a longer statement_timeout: ALTER ROLE … SET it, or ALTER"
+                " DATABASE",
+            ) from error
         if sessions.is_shared(connection) and self._has_own_sessions:
             sessions.keep(connection)
         return connection
@@ -313,7 +325,9 @@ def fault_of(error: BaseException) -> Fault:
         return Fault.HIDDEN_ROWS if FILTERED in str(cause) else Fault.RIGHT
     if state in NOT_THERE:
         return Fault.SCHEMA
-    is_outage = state == READ_ONLY or state.startswith(PASSING) or _is_operational(cause)
+    if state == READ_ONLY:
+        return Fault.READ_ONLY
+    is_outage = state.startswith(PASSING) or _is_operational(cause)
     return Fault.OUTAGE if is_outage else Fault.PROGRAM
 
 

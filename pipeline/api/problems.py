@@ -137,7 +137,7 @@ async def _of_database(request: Request, error: psycopg.Error | DBAPIError) -> J
     logger.error("The database did not answer: %s", error)
     detail = (
         "The database does not answer; ask again later"
-        if fault is Fault.OUTAGE
+        if fault in {Fault.OUTAGE, Fault.READ_ONLY}
         else "The database is not set up for this; the log says what is missing"
     )
     return problem(503, detail, {"Retry-After": str(RETRY_SECONDS)})

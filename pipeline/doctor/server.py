@@ -11,7 +11,7 @@ from sqlalchemy import RowMapping, text
 
 from pipeline.checks import clocks
 from pipeline.checks.report import WORST
-from pipeline.database import driver_of, require_own_session
+from pipeline.database import Fault, driver_of, require_own_session
 from pipeline.doctor.findings import Finding, ok, warning, wrong
 from pipeline.doctor.setup import Setup
 from pipeline.errors import DatabaseError
@@ -35,8 +35,8 @@ def connection(setup: Setup) -> Iterator[Finding]:
     if seen["is_read_only"]:
         yield wrong(
             "connection",
-            f"{where} takes no changes: it is a standby, or its transactions are read-only",
-            "Have DATABASE_URL name the primary server",
+            f"{where} takes no changes: it is a standby, or default_transaction_read_only is on",
+            Fault.READ_ONLY.value,
         )
     else:
         yield ok("connection", f"{seen['role_name']} at {where}, PostgreSQL {seen['version']}")

@@ -12,11 +12,13 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from pipeline import reading, schema, sessions
 from pipeline.checks import report
 from pipeline.database import Database, Fault, fault_of, is_transient
-from pipeline.errors import DatabaseError
+from pipeline.errors import DatabaseError, DatabaseUnavailableError
+from pipeline.lake.usage_events import sync_days
 from pipeline.locks import Lock
 from pipeline.refresh import refresh
 from pipeline.sessions import OF_TCP
@@ -207,6 +209,27 @@ def test_a_setting_that_does_not_take_is_named(database: Database) -> None:
         sessions.connect(database.conninfo, {"work_mem": "a lot"}, psycopg.Connection)
     with pytest.raises(DatabaseError, match="extra_float_digits has to be 01, and stays 1"):
         sessions.connect(database.conninfo, {"extra_float_digits": "01"}, psycopg.Connection)
+
+
+def test_a_setting_that_keeps_us_from_working_is_named(database: Database, lake: str) -> None:
+    with set_for(database, "DATABASE", {"default_transaction_read_only": "on"}):
+        seen = Database(database.conninfo)
+        with pytest.raises(DBAPIError, match="read-only transaction") as refused:
+            sync_days(seen, lake, FIRST_DAY, [])
+        assert "default_transaction_read_only" in fault_of(refused.value).value
+        seen.close()
+    with administrator(database) as owner:
+        owner.execute("CREATE SCHEMA slow")
+        # So that setting up a session takes longer than the timeout, whatever the machine.
+        owner.execute(
+            "CREATE FUNCTION slow.version() RETURNS text LANGUAGE sql AS $$ SELECT pg_sleep(60)::text $$"
+        )
+        owner.execute(f'ALTER DATABASE "{owner.info.dbname}" SET search_path = slow, pg_catalog'.encode())
+    with (
+        set_for(database, "DATABASE", {"statement_timeout": "100ms"}),
+        pytest.raises(DatabaseUnavailableError, match=r"Setting up a session: .*longer statement_timeout"),
+    ):
+        Database.from_url(database.conninfo)
 
 
 def test_sessions_that_idle_are_not_ended(database: Database, lake: str) -> None:

@@ -24,7 +24,7 @@ def of_adbc(kind: type[adbc_driver_manager.Error], said: str, sqlstate: str | No
         (errors.AdminShutdown(), Fault.OUTAGE, True),
         (errors.QueryCanceled(), Fault.OUTAGE, False),
         (errors.DiskFull(), Fault.OUTAGE, False),
-        (errors.ReadOnlySqlTransaction(), Fault.OUTAGE, False),
+        (errors.ReadOnlySqlTransaction(), Fault.READ_ONLY, False),
         (errors.InsufficientPrivilege(), Fault.RIGHT, False),
         (errors.UndefinedTable(), Fault.SCHEMA, False),
         (errors.UndefinedColumn(), Fault.SCHEMA, False),
