@@ -204,6 +204,11 @@ class DailyTable:
         with _translated(f"Reading {len(days)} days of the lake table {self.name}"):
             return self.read(days).filter(where).to_table(columns=columns)
 
+    @property
+    def uri(self) -> str:
+        """Where it is."""
+        return self._delta.table_uri
+
     def transaction(self, application: str) -> int | None:
         """The version of an application's transaction in the latest commit that had one."""
         return self._delta.transaction_version(application)

@@ -59,7 +59,8 @@ def identify(connection: Connection, table: DailyTable) -> Ownership:
     if not ours:
         raise LakeOwnerError(
             USING,
-            "it belongs to another database, or to this one before migrate --undo",
+            "it belongs to another database, or to this one before it used the lake that it uses now, or"
+            " before migrate --undo",
             LEAVE_OR_DISCARD,
         )
     snapshot = source.take_snapshot(connection)
@@ -117,7 +118,12 @@ def make_own(database: Database, table: DailyTable) -> None:
     else:
         lake_id = table.transaction(OWNER) if ownership is Ownership.KNOWN else None
         _sign_commits(database, table, lake_id or _random())
-        forget_other_tokens(database, table)
+        if forget_other_tokens(database, table) and lake_id is None:
+            logger.warning(
+                "%s is empty, and this database used another lake before, which is refused from now on: to"
+                " go back to it, name it and run prompt-stats claim-lake --discard; everything is read again",
+                table.uri,
+            )
 
 
 def claim(database: Database, table: DailyTable, *, discard: bool = False) -> bool:
@@ -213,15 +219,19 @@ def _sign_commits(database: Database, table: DailyTable, lake_id: int) -> None:
     table.sign = sign
 
 
-def forget_other_tokens(database: Database, table: DailyTable) -> None:
+def forget_other_tokens(database: Database, table: DailyTable) -> bool:
     """Forgets all tokens but the lake's latest: older commits, those that were never made, other lakes.
 
-    What is published from this lake settles notes that another one would still need.
+    What is published from this lake settles notes that another one would still need. Returns whether there
+    were any.
     """
     others = delete(stats_lake_token)
     token = table.transaction(WRITER)
     with database.engine.begin() as connection:
-        connection.execute(others if token is None else others.where(stats_lake_token.c.token != token))
+        forgotten = connection.execute(
+            others if token is None else others.where(stats_lake_token.c.token != token)
+        )
+        return forgotten.rowcount > 0
 
 
 def _random() -> int:

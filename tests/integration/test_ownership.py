@@ -195,7 +195,7 @@ def test_a_lost_lake_without_expired_days_is_filled_again(
 
 @pytest.mark.parametrize("is_copy", [False, True], ids=["an empty folder", "a copy of before"])
 def test_of_two_lakes_of_one_database_the_last_that_was_used_is_its_own(
-    database: Database, lake: str, tmp_path: Path, *, is_copy: bool
+    database: Database, lake: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, *, is_copy: bool
 ) -> None:
     other = str(tmp_path / "other")
     append(database, 5)
@@ -209,7 +209,8 @@ def test_of_two_lakes_of_one_database_the_last_that_was_used_is_its_own(
         app.execute("DELETE FROM prompt_usage WHERE created_at < now() - interval '5 days'")
     # What is published from the other settles the note of the deletion, of which the first knows nothing.
     counted = refreshed(database, other)
-    with untouched(lake, database), pytest.raises(LakeOwnerError, match="another database"):
+    assert (f"{other}/usage_events/ is empty, and this database used another" in caplog.text) != is_copy
+    with untouched(lake, database), pytest.raises(LakeOwnerError, match="this one before it used"):
         refresh(database, lake, FIRST_DAY)
     assert published(database) == counted == refreshed(database, other)
 
