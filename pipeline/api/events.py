@@ -35,6 +35,10 @@ Text = bytearray | msgspec.Raw
 Unreadable = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 _ARRAY = re.compile(rb"\s*\[")
+# As JSON.stringify writes half a surrogate pair. A backslash that stands for itself begins no escape.
+_HALF_PAIR = re.compile(
+    rb"\\(?:\\|u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u(?P<half>[dD][89a-fA-F][0-9a-fA-F]{2}))"
+)
 _NO_ITEM = msgspec.Raw()
 # An array up to a length: it is given up at the first item beyond.
 _ITEMS = msgspec.json.Decoder(
@@ -123,6 +127,7 @@ async def post_events(request: Request) -> EventsAnswer:
 
 
 def _append(writers: Writers, body: bytearray, *, is_lines: bool) -> EventsAnswer:
+    _mend_half_pairs(body)
     given = _lines(body) if is_lines else _array(body)
     rejected: dict[int, str] = {}
     records = {}
@@ -177,6 +182,16 @@ def _appended(connection: WritingConnection, records: list[Record]) -> Appended:
             "No event was taken: the table takes none. The log says why, and prompt-stats doctor what to do",
             {"Retry-After": str(RETRY_SECONDS)},
         ) from error
+
+
+def _mend_half_pairs(body: bytearray) -> None:
+    """Replaces half a surrogate pair, which the parser refuses, by NUL, which is mended with a warning.
+
+    In place: what takes its place is as long.
+    """
+    for found in _HALF_PAIR.finditer(body):
+        if found["half"]:
+            body[slice(*found.span("half"))] = b"0000"
 
 
 def _too_many() -> Problem:

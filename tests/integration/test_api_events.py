@@ -176,6 +176,26 @@ def test_a_flaw_is_a_warning_and_as_likely_on_a_failure_as_on_a_success(
     assert {row["success"]: row["count"] for row in outcomes} == {True: 6, False: 6, None: 1}
 
 
+def test_half_a_surrogate_pair_is_mended_and_keeps_no_other_event_out(
+    client: httpx.Client, app: psycopg.Connection[Any]
+) -> None:
+    scenes = {r"a\ud83dz": "a\ufffdz", r"\uDE00": "\ufffd", r"\ud83d\ude00": "😀", r"\\ud83d": r"\ud83d"}
+    bodies = [json.dumps(event(scene="@")).replace("@", scene) for scene in scenes]
+    answers = [
+        client.post("/events", content=content, headers={"content-type": kind}).json()
+        for kind, content in (
+            ("application/json", f"[{','.join(bodies)}]"),
+            ("application/x-ndjson", "\n".join(bodies)),
+        )
+    ]
+    assert [(answer["taken"], answer["rejected"]) for answer in answers] == [(4, []), (4, [])]
+    for answer in answers:
+        said = "scene has a NUL character or half a surrogate pair"
+        assert [each["line"] for each in answer["warnings"] if each["warning"].startswith(said)] == [1, 2]
+    stored = app.execute("SELECT scene FROM prompt_usage ORDER BY scene").fetchall()
+    assert sorted(row["scene"] for row in stored) == sorted(scenes.values())
+
+
 def test_as_many_as_allowed_are_taken_at_once(client: httpx.Client, app: psycopg.Connection[Any]) -> None:
     answer = client.post("/events", **as_lines(*(event(scene=str(n)) for n in range(EVENTS_MAX))), timeout=60)
     assert answer.json() == {"taken": EVENTS_MAX, "rejected": [], "warnings": []}
