@@ -10,5 +10,6 @@ SELECT
     min(id::text)    AS an_event
 FROM prompt_usage
 WHERE (to_timestamp(extract(epoch FROM created_at)) AT TIME ZONE 'UTC')::date > (now() AT TIME ZONE 'UTC')::date + 1
+    AND created_at < '10000-01-01'
 GROUP BY 1
 ORDER BY 1

@@ -17,6 +17,6 @@ USING (
 WHERE
     published.day = CASE
         WHEN note.operation = 'TRUNCATE' THEN CAST('infinity' AS date)
-        ELSE least(greatest(coalesce(note.day, :first_day), :first_day), CAST('9999-12-31' AS date))
+        ELSE greatest(CASE WHEN note.day < '10000-01-01' THEN note.day END, :first_day)
     END
     AND published.replaced_from > note.xid

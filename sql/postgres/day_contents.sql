@@ -2,16 +2,17 @@
 -- Grain:   one row a day, from :from_day to :to_day.
 -- Time:    ingest_xid, below :high.
 -- The checksum adds up 32 bits of each row's MD5, so it depends on every value and not on the order.
--- Times before the year 1 are undated in the lake, and generation times are as usage_events.sql makes them.
+-- Times that no client can read are undated in the lake, and generation times are as usage_events.sql makes them.
 WITH events AS (
     SELECT
         *,
-        greatest(coalesce(created_at::date, :first_day), :first_day) AS day
+        greatest(CASE WHEN created_at < '10000-01-01' THEN created_at::date END, :first_day) AS day
     FROM prompt_usage
     WHERE
         (
             created_at >= CAST(:from_day AS date) AND created_at < CAST(:to_day AS date) + 1
-            OR (created_at IS NULL OR created_at < CAST(:first_day AS date)) AND :from_day <= :first_day
+            OR (created_at IS NULL OR created_at < CAST(:first_day AS date) OR created_at >= '10000-01-01')
+                AND :from_day <= :first_day
         )
         AND (ingest_xid < :high OR ingest_xid IS NULL)
 )
@@ -52,7 +53,7 @@ SELECT
                     END,
                     coalesce(error_message::text, chr(1)),
                     CASE
-                        WHEN created_at >= '0001-01-01'
+                        WHEN created_at >= '0001-01-01' AND created_at < '10000-01-01'
                             THEN round(extract(epoch FROM created_at::timestamptz) * 1000000)::bigint::text
                         ELSE chr(1)
                     END

@@ -10,7 +10,7 @@ lake AS (SELECT CAST(:marks AS bigint[]) AS marks),
 changed AS (
     SELECT
         operation = 'TRUNCATE'                                       AS is_every_day,
-        greatest(coalesce(day, :first_day), :first_day)              AS day
+        greatest(CASE WHEN day < '10000-01-01' THEN day END, :first_day)              AS day
     FROM prompt_usage_invalidation
 ),
 
@@ -22,11 +22,12 @@ raw AS (
     FROM (
         SELECT
             coalesce(ingest_xid, 0)                                      AS ingest_xid,
-            greatest(coalesce(created_at::date, :first_day), :first_day) AS day
+            greatest(CASE WHEN created_at < '10000-01-01' THEN created_at::date END, :first_day) AS day
         FROM prompt_usage
         WHERE
-            created_at >= CAST(:from_day AS date)
-            OR (created_at IS NULL OR created_at < CAST(:first_day AS date)) AND :from_day <= :first_day
+            created_at >= CAST(:from_day AS date) AND created_at < '10000-01-01'
+            OR (created_at IS NULL OR created_at < CAST(:first_day AS date) OR created_at >= '10000-01-01')
+                AND :from_day <= :first_day
     ) AS event
     CROSS JOIN latest
     WHERE

@@ -12,6 +12,10 @@ WHERE
         prompt_usage.created_at >= CAST(:from_time AS timestamp)
         AND prompt_usage.created_at < CAST(:to_time AS timestamp)
         OR :is_first_day
-        AND (prompt_usage.created_at IS NULL OR prompt_usage.created_at < CAST(:from_time AS timestamp))
+        AND (
+            prompt_usage.created_at IS NULL
+            OR prompt_usage.created_at < CAST(:from_time AS timestamp)
+            OR prompt_usage.created_at >= '10000-01-01'
+        )
     )
     AND (prompt_usage.ingest_xid < :high OR prompt_usage.ingest_xid IS NULL)

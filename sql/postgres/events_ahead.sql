@@ -21,7 +21,7 @@ ahead AS (
             clock_timestamp()
         ) AS lead
     FROM prompt_usage AS event
-    WHERE event.ingest_xid >= (SELECT highs[1] FROM syncs) AND isfinite(event.created_at)
+    WHERE event.ingest_xid >= (SELECT highs[1] FROM syncs) AND event.created_at < '10000-01-01' AND isfinite(event.created_at)
 ),
 
 worst AS (

@@ -9,6 +9,7 @@ FROM prompt_usage
 WHERE
     (
         created_at >= CAST($1 AS date) AND created_at < CAST($2 AS date)
-        OR CAST($3 AS boolean) AND (created_at IS NULL OR created_at < CAST($1 AS date))
+        OR CAST($3 AS boolean)
+        AND (created_at IS NULL OR created_at < CAST($1 AS date) OR created_at >= '10000-01-01')
     )
     AND (ingest_xid < CAST($4 AS bigint) OR ingest_xid IS NULL)

@@ -8,13 +8,13 @@ WHERE
     published.day = ANY(CAST(:days AS date[]))
     AND NOT EXISTS (SELECT FROM prompt_usage_invalidation WHERE operation = 'TRUNCATE')
     AND published.day NOT IN (
-        SELECT greatest(coalesce(day, :first_day), :first_day) FROM prompt_usage_invalidation
+        SELECT greatest(CASE WHEN day < '10000-01-01' THEN day END, :first_day) FROM prompt_usage_invalidation
     )
     AND EXISTS (
         SELECT
         FROM prompt_usage AS event
         WHERE
             coalesce(event.ingest_xid, 0) <= published.ingest_xid
-            AND greatest(coalesce(event.created_at::date, :first_day), :first_day) = published.day
+            AND greatest(CASE WHEN event.created_at < '10000-01-01' THEN event.created_at::date END, :first_day) = published.day
     )
 ORDER BY 1

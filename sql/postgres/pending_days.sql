@@ -7,12 +7,12 @@ WITH counted AS (SELECT CAST(:marks AS bigint[]) AS marks),
 
 events AS (
     SELECT
-        greatest(coalesce(created_at::date, :first_day), :first_day) AS day,
+        greatest(CASE WHEN created_at < '10000-01-01' THEN created_at::date END, :first_day) AS day,
         coalesce(ingest_xid, 0)                                      AS ingest_xid
     FROM prompt_usage
     WHERE
         (ingest_xid >= :since AND ingest_xid < :high OR ingest_xid IS NULL AND :since = 0)
-        AND (created_at IS NULL OR created_at::date <= :open_until)
+        AND (created_at IS NULL OR created_at::date <= :open_until OR created_at >= '10000-01-01')
 )
 
 SELECT

@@ -18,7 +18,7 @@ expired AS MATERIALIZED (
 
 -- What changed since the publish is noted in the transaction that changed it.
 changed AS MATERIALIZED (
-    SELECT least(greatest(coalesce(day, :first_day), :first_day), CAST('9999-12-31' AS date)) AS day
+    SELECT greatest(CASE WHEN day < '10000-01-01' THEN day END, :first_day) AS day
     FROM prompt_usage_invalidation
     WHERE operation <> 'TRUNCATE'
     UNION
@@ -49,9 +49,9 @@ event AS MATERIALIZED (
                     THEN round((generation_time_ms - floor(generation_time_ms))::double precision * 1000000000)::bigint
             END                                                          AS generation_time_ps,
             error_message IS NOT NULL                                    AS has_error,
-            CASE WHEN created_at >= '0001-01-01' THEN created_at END     AS created_at,
+            CASE WHEN created_at >= '0001-01-01' AND created_at < '10000-01-01' THEN created_at END AS created_at,
             coalesce(ingest_xid, 0)                                      AS ingest_xid,
-            greatest(coalesce(created_at::date, :first_day), :first_day) AS day
+            greatest(CASE WHEN created_at < '10000-01-01' THEN created_at::date END, :first_day) AS day
         FROM prompt_usage
         WHERE prompt_id::text = ANY(CAST(:prompts AS text [])) OR prompt_id IS NULL
     ) AS raw

@@ -2,9 +2,9 @@
 -- Grain:   one row a day.
 -- Time:    day, before :cutoff.
 SELECT
-    greatest(coalesce(created_at::date, :first_day), :first_day) AS day,
+    greatest(CASE WHEN created_at < '10000-01-01' THEN created_at::date END, :first_day) AS day,
     count(*)                                                     AS usage_count
 FROM prompt_usage
-WHERE created_at < CAST(:cutoff AS date) OR created_at IS NULL
+WHERE created_at < CAST(:cutoff AS date) OR created_at IS NULL OR created_at >= '10000-01-01'
 GROUP BY 1
 ORDER BY 1

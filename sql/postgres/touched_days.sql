@@ -3,11 +3,11 @@
 -- Time:    ingest_xid, from :since up to, and without, :high.
 -- Rows older than the pipeline have no ingest_xid and count as 0.
 SELECT
-    greatest(coalesce(created_at::date, :first_day), :first_day) AS day,
+    greatest(CASE WHEN created_at < '10000-01-01' THEN created_at::date END, :first_day) AS day,
     count(*)                                                     AS usage_count
 FROM prompt_usage
 WHERE
     (ingest_xid >= :since AND ingest_xid < :high OR ingest_xid IS NULL AND :since = 0)
-    AND (created_at IS NULL OR created_at::date <= :open_until)
+    AND (created_at IS NULL OR created_at::date <= :open_until OR created_at >= '10000-01-01')
 GROUP BY 1
 ORDER BY 1

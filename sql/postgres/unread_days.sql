@@ -8,13 +8,14 @@ WITH wanted AS (
 
 events AS (
     SELECT
-        greatest(coalesce(created_at::date, :first_day), :first_day) AS day,
+        greatest(CASE WHEN created_at < '10000-01-01' THEN created_at::date END, :first_day) AS day,
         coalesce(ingest_xid, 0)                                      AS ingest_xid
     FROM prompt_usage
     WHERE
         (
             created_at >= CAST(:from_day AS date) AND created_at < CAST(:to_day AS date) + 1
-            OR (created_at IS NULL OR created_at < CAST(:first_day AS date)) AND :from_day <= :first_day
+            OR (created_at IS NULL OR created_at < CAST(:first_day AS date) OR created_at >= '10000-01-01')
+                AND :from_day <= :first_day
         )
         AND (ingest_xid > :lowest_mark OR ingest_xid IS NULL AND :lowest_mark < 0)
 )

@@ -6,7 +6,7 @@
 -- of {day, mark}. A mark of -1 takes all of the day, rows older than the pipeline included.
 -- generation_time_ms are whole milliseconds, generation_time_ps what is left of one, in billionths of it. A
 -- value that an integer can't hold, as NaN or infinity, is no time: unusable names the column.
--- Times before the year 1, which no client can read, are taken as undated.
+-- Times before the year 1 or after 9999, which no client can read, are taken as undated.
 -- Each setting is read in a subquery, so once and not for each row. Two branches, so that days other than
 -- the first don't look for undated rows.
 WITH wanted AS (
@@ -29,7 +29,11 @@ events AS (
     FROM prompt_usage
     WHERE
         (SELECT current_setting('prompt_stats.from_day')::date <= current_setting('prompt_stats.first_day')::date)
-        AND (created_at IS NULL OR created_at < (SELECT current_setting('prompt_stats.from_day')::date))
+        AND (
+            created_at IS NULL
+            OR created_at < (SELECT current_setting('prompt_stats.from_day')::date)
+            OR created_at >= '10000-01-01'
+        )
 )
 
 SELECT
@@ -60,7 +64,10 @@ SELECT
         WHEN NOT events.generation_time_ms BETWEEN -2147483648 AND 2147483647 THEN 'generation_time_ms'
     END                                                   AS unusable,
     events.error_message::text,
-    CASE WHEN events.created_at >= '0001-01-01' THEN events.created_at::timestamptz END AS created_at,
+    CASE
+        WHEN events.created_at >= '0001-01-01' AND events.created_at < '10000-01-01'
+            THEN events.created_at::timestamptz
+    END                                                   AS created_at,
     coalesce(events.ingest_xid, 0)                        AS ingest_xid,
     (SELECT current_setting('prompt_stats.high')::bigint) AS synced_high,
     events.event_day                                      AS day

@@ -93,7 +93,7 @@ FAULTS = {
     "no_events_held_back": [
         f"""
         INSERT INTO prompt_usage (prompt_id, created_at)
-        VALUES ('{PROMPT}', now() + interval '5 days'), ('{PROMPT}', 'infinity')"""
+        VALUES ('{PROMPT}', now() + interval '5 days'), ('{PROMPT}', '9999-12-31')"""
     ],
     "clocks_agree": [
         # A producer's, of an event that waits for the next sync; then of all that came before the last one.

@@ -7,6 +7,7 @@ import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -18,7 +19,9 @@ from pipeline.lake import source
 from pipeline.lake.partials import USAGE, made_from, open_partials, roll_up_days
 from pipeline.lake.usage_events import open_usage_events, sync_days
 from pipeline.publish.publish import publish
+from pipeline.reconcile import reconcile
 from pipeline.refresh import plan_refresh, refresh
+from pipeline.retention import retain
 from tests.conftest import FIRST_DAY
 from tests.lake import open_to_write
 from tests.oracle import assert_equals_recount
@@ -37,10 +40,11 @@ def append(database: Database, *times: dt.datetime | None) -> None:
         app.cursor().executemany(INSERT, [(PROMPT, time) for time in times])
 
 
-def execute(database: Database, statement: str) -> None:
-    """What an app or an operator does to the raw table."""
+def execute(database: Database, statement: str) -> list[tuple[Any, ...]]:
+    """What an app or an operator does to the raw table, and what is answered."""
     with psycopg.connect(database.conninfo) as app:
-        app.execute(statement.encode())
+        cursor = app.execute(statement.encode())
+        return cursor.fetchall() if cursor.description else []
 
 
 def counted(database: Database) -> int:
@@ -299,18 +303,32 @@ def test_partial_refresh_on_a_lost_lake_does_not_forget_the_rest(database: Datab
     assert counted(database) == 2
 
 
-@pytest.mark.parametrize(
-    "time",
-    ["infinity", "-infinity", "12000-01-01", "0044-03-15 BC", "0001-01-01", "9999-12-31 23:59:59.999999"],
-)
-def test_time_that_no_calendar_has_breaks_nothing(database: Database, lake: str, time: str) -> None:
+@pytest.mark.parametrize("kind", ["timestamptz", "timestamp"])
+def test_time_that_no_calendar_has_counts_as_undated(database: Database, lake: str, kind: str) -> None:
+    times = ["infinity", "-infinity", "12000-01-01", "10000-01-01", "0044-03-15 BC", "0001-01-01"]
+    execute(database, f"ALTER TABLE prompt_usage ALTER created_at TYPE {kind}")
     append(database, NOW)
-    execute(database, f"INSERT INTO prompt_usage (prompt_id, created_at) VALUES ('{PROMPT}', '{time}')")
+    refresh(database, lake, FIRST_DAY)
+    insert = f"INSERT INTO prompt_usage (prompt_id, created_at) VALUES ('{PROMPT}', '%s')"
+    for time in [*times, "9999-12-31 23:59:59.999999"]:
+        execute(database, insert % time)
     report = refresh(database, lake, FIRST_DAY)
-    assert report.usage_count + report.held_back_count == 2
+    assert (report.usage_count, report.held_back_count) == (1 + len(times), 1)
+    [first] = execute(database, "SELECT usage_count FROM prompt_daily_stats ORDER BY day LIMIT 1")
+    assert first == (len(times),)
+    # The night finds nothing different, an update is noted on the day where the event counts.
+    assert reconcile(database, lake, FIRST_DAY).repaired == {}
+    assert plan_refresh(database, lake, FIRST_DAY).days == []
+    execute(database, "UPDATE prompt_usage SET success = true WHERE created_at >= '10000-01-01'")
+    refresh(database, lake, FIRST_DAY)
+    [(successes,)] = execute(database, "SELECT success_count FROM prompt_stats")
+    assert successes == 4
+    assert plan_refresh(database, lake, FIRST_DAY).days == []
+    # They expire with the first day.
+    assert retain(database, lake, FIRST_DAY, 7).rows == len(times)
     execute(database, "DELETE FROM prompt_usage")
     report = refresh(database, lake, FIRST_DAY)
-    assert (report.usage_count, report.held_back_count, report.pending_days) == (0, 0, [])
+    assert (report.usage_count, report.held_back_count, report.pending_days) == (len(times), 0, [])
 
 
 def test_temporary_table_of_the_app_does_not_swallow_notes(database: Database, lake: str) -> None:
