@@ -42,6 +42,7 @@ LONGEST_FILES = (
     "test_dashboard.py",
     "test_erasure.py",
     "test_keeping.py",
+    "test_app_schemas.py",
     "test_recount.py",
     "test_roles.py",
     "test_export.py",

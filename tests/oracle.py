@@ -29,7 +29,13 @@ MEASURES = """
     max(created_at)
 """
 
-DETAILS = "min(created_at), count(generation_time_ms), min(generation_time_ms), max(generation_time_ms)"
+# The shortest and the longest are of whole milliseconds.
+DETAILS = """
+    min(created_at),
+    count(generation_time_ms),
+    floor(min(generation_time_ms)),
+    floor(max(generation_time_ms))
+"""
 
 WINDOWS = ", ".join(
     f"count(*) FILTER (WHERE day BETWEEN %(today)s - {first} AND %(today)s - {last})"

@@ -37,9 +37,9 @@ event AS MATERIALIZED (
         SELECT
             prompt_id::text                                              AS prompt_id,
             user_id::text                                                AS user_id,
-            scene,
-            environment,
-            outfit,
+            scene::text                                                  AS scene,
+            environment::text                                            AS environment,
+            outfit::text                                                 AS outfit,
             success,
             CASE
                 WHEN generation_time_ms BETWEEN -2147483648 AND 2147483647 THEN floor(generation_time_ms)::bigint
