@@ -4,6 +4,15 @@
 WITH settings AS (
     -- Yours to change: the prompt's slug, or its id.
     SELECT 'portrait-selfie-casual' AS prompt
+),
+
+named AS (
+    -- An id before a slug, a living prompt before a deleted one. A slug of several is an error.
+    SELECT prompts.id
+    FROM settings
+    INNER JOIN prompts ON settings.prompt IN (prompts.slug, prompts.id::text)
+    ORDER BY prompts.id::text = settings.prompt DESC, prompts.deleted_at IS NULL DESC
+    FETCH FIRST 1 ROW WITH TIES
 )
 
 SELECT
@@ -11,7 +20,6 @@ SELECT
     stats.usage_count,
     stats.avg_generation_time_ms AS avg_time_ms,
     stats.success_rate
-FROM settings
-INNER JOIN prompts ON settings.prompt IN (prompts.slug, prompts.id::text)
-INNER JOIN prompt_scene_stats AS stats ON stats.prompt_id = prompts.id
+FROM prompt_scene_stats AS stats
+WHERE stats.prompt_id = (SELECT named.id FROM named)
 ORDER BY stats.usage_count DESC

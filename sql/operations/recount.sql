@@ -2,7 +2,12 @@
 -- Grain:   one row a place, for the prompt with the slug or id that psql is given: -v prompt=….
 -- Time:    now; events after as_of are in the recount alone.
 WITH chosen AS (
-    SELECT * FROM prompts WHERE slug = :'prompt' OR id::text = :'prompt'
+    -- An id before a slug, a living prompt before a deleted one. A slug of several is an error.
+    SELECT *
+    FROM prompts
+    WHERE slug = :'prompt' OR id::text = :'prompt'
+    ORDER BY id::text = :'prompt' DESC, deleted_at IS NULL DESC
+    FETCH FIRST 1 ROW WITH TIES
 )
 
 SELECT

@@ -157,6 +157,24 @@ def test_prompt_scenes(reader: Database) -> None:
     ]
 
 
+@pytest.mark.parametrize("name", ["prompt_scenes", "app_prompt_scenes"])
+def test_a_prompt_is_named_as_everywhere(published: Database, name: str) -> None:
+    before = ask(published, name)
+    with psycopg.connect(published.conninfo) as app:
+        app.execute("ALTER TABLE prompts DROP CONSTRAINT prompts_slug_key")
+        app.execute("UPDATE prompts SET slug = %s, deleted_at = now() WHERE slug = 'runway'", (SELFIE,))
+        query = (FOLDER / f"{name}.sql").read_text()
+        assert app.execute(query.encode()).fetchall() == [tuple(row) for row in before]
+        # An id is that of its prompt, whatever slugs others have.
+        app.execute("UPDATE prompts SET slug = %s WHERE slug = 'steady'", (str(id_of("runway")),))
+        of_id = query.replace(SELFIE, str(id_of("runway")))
+        assert [row[0] for row in app.execute(of_id.encode())] == ["stage"]
+        app.execute("UPDATE prompts SET deleted_at = NULL")
+        with pytest.raises(psycopg.errors.CardinalityViolation):
+            app.execute(query.encode())
+        app.rollback()
+
+
 def test_scenes(reader: Database) -> None:
     rows = ask(reader, "scenes")
     assert {row.scene: row.usage_count for row in rows} == {None: 157, "cafe": 30, "stage": 15, "": 10}
