@@ -7,6 +7,7 @@ us is translated, what is about that tool alone is left out and said, and anythi
 from __future__ import annotations
 
 import logging
+import re
 from functools import cache
 from typing import NamedTuple
 from urllib.parse import parse_qsl, quote
@@ -53,6 +54,9 @@ SSL = {"true": "require", "1": "require", "require": "require", "no-verify": "re
 """What ``ssl`` of node-postgres and asyncpg, and a ``sslmode`` of theirs, is to libpq."""
 
 
+_HOST_AND_PORT = re.compile(r"(?P<host>[^:,/]*|\[[0-9A-Fa-f:.]+\]):(?P<port>[0-9]+)", re.ASCII)
+
+
 class Read(NamedTuple):
     """``url``: one that libpq knows. ``schema``: where the tables are, if it says. ``unknown``: what nobody
     knows; empty where a password might be read as one.
@@ -84,11 +88,25 @@ def read_parameters(url: str) -> Read:
             ignored.append(name)
         else:
             unknown.append(name)
-    pairs = "&".join(f"{name}={quote(value, safe='')}" for name, value in kept)
+    pairs = "&".join(f"{name}={quote(value, safe='')}" for name, value in _with_hosts(kept))
     # A ? in a password that is not encoded: nobody knows where it ends.
     shown = () if "@" in parameters else tuple(unknown)
     plain = url if unknown else f"{base}?{pairs}" if pairs else base
     return Read(plain, schema, tuple(ignored), shown)
+
+
+def _with_hosts(parameters: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """SQLAlchemy's ``host=a:1&host=b:2`` as libpq lists hosts and ports: of a repeated one it reads the last."""
+    hosts = [value for name, value in parameters if name == "host"]
+    ports = [value for name, value in parameters if name == "port"]
+    found = [_HOST_AND_PORT.fullmatch(host) for host in hosts]
+    if any(found):
+        given = (*ports, *[""] * len(hosts))
+        ports = [each["port"] if each else port for each, port in zip(found, given, strict=False)]
+        hosts = [each["host"].strip("[]") if each else host for each, host in zip(found, hosts, strict=True)]
+    others = [(name, value) for name, value in parameters if name not in ("host", "port")]
+    listed = {"host": ",".join(hosts), "port": ",".join(ports)}
+    return [*others, *((name, value) for name, value in listed.items() if value)]
 
 
 @cache

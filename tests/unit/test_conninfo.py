@@ -45,6 +45,23 @@ def test_a_password_may_hold_any_character(address: str, password: str) -> None:
     assert conninfo_to_dict(libpq_conninfo(address))["password"] == password
 
 
+@pytest.mark.parametrize(
+    ("parameters", "host", "port"),
+    [
+        ("host=a:1&host=b:2", "a,b", "1,2"),
+        ("host=a:1&host=b", "a,b", "1,"),
+        ("host=a&host=b&port=5433", "a,b", "5433"),
+        ("host=a,b&port=1,2", "a,b", "1,2"),
+        ("host=%2Frun%2Fpostgresql", "/run/postgresql", None),
+        ("host=[::1]:5433&host=a:1", "::1,a", "5433,1"),
+        ("host=::1", "::1", None),
+    ],
+)
+def test_hosts_are_listed_however_they_are_given(parameters: str, host: str, port: str | None) -> None:
+    read = conninfo_to_dict(libpq_conninfo(f"postgresql+psycopg2://app@/shop?{parameters}"))
+    assert (read["host"], read.get("port"), read["dbname"]) == (host, port, "shop")
+
+
 def test_connections_are_named_and_do_not_wait_for_ever() -> None:
     read = conninfo_to_dict(libpq_conninfo("postgresql://db.example/shop", "a name"))
 
