@@ -96,7 +96,7 @@ def read_parameters(url: str) -> Read:
 
 
 def _with_hosts(parameters: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """SQLAlchemy's ``host=a:1&host=b:2`` as libpq lists hosts and ports: of a repeated one it reads the last."""
+    """SQLAlchemy's ``host=a:1&host=b:2`` as libpq lists it: of a repeated one it reads the last."""
     hosts = [value for name, value in parameters if name == "host"]
     ports = [value for name, value in parameters if name == "port"]
     found = [_HOST_AND_PORT.fullmatch(host) for host in hosts]
