@@ -10,14 +10,15 @@ from statistics import median
 from typing import Any
 
 from pipeline import refresh as refresh_module
+from pipeline import repair
 from pipeline.lake.partials import USERS
 
 STEPS = {
-    "plan_refresh": "plan",
-    "sync_days": "sync",
-    "roll_up_days": "roll up",
-    "settle": "settle",
-    "publish": "publish",
+    (refresh_module, "plan_refresh"): "plan",
+    (refresh_module, "sync_days"): "sync",
+    (repair, "roll_up"): "roll up",
+    (repair, "settled"): "settle",
+    (repair, "published"): "publish",
 }
 """The functions that :func:`pipeline.refresh.refresh` calls, and what the tables call them."""
 
@@ -77,25 +78,25 @@ def clocked(after: Callable[[str], object] = lambda _step: None) -> Iterator[dic
     What is done for the stats of users alone is a step apart.
     """
     seconds: dict[str, float] = {}
-    originals = {name: getattr(refresh_module, name) for name in STEPS}
+    originals = {step: getattr(*step) for step in STEPS}
 
-    def timed(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
-        def step(*arguments: Any, **options: Any) -> Any:
+    def timed(label: str, original: Callable[..., Any]) -> Callable[..., Any]:
+        def clock(*arguments: Any, **options: Any) -> Any:
             is_of_users = any(value is USERS for value in (*arguments, *options.values()))
-            label = STEPS[name] + (" users" if is_of_users else "")
+            named = label + (" users" if is_of_users else "")
             start = time.perf_counter()
             try:
                 return original(*arguments, **options)
             finally:
-                seconds[label] = seconds.get(label, 0.0) + time.perf_counter() - start
-                after(label)
+                seconds[named] = seconds.get(named, 0.0) + time.perf_counter() - start
+                after(named)
 
-        return step
+        return clock
 
-    for name, original in originals.items():
-        setattr(refresh_module, name, timed(name, original))
+    for step, original in originals.items():
+        setattr(*step, timed(STEPS[step], original))
     try:
         yield seconds
     finally:
-        for name, original in originals.items():
-            setattr(refresh_module, name, original)
+        for step, original in originals.items():
+            setattr(*step, original)
