@@ -120,7 +120,7 @@ def _not_in_the_lake(database: Database, lake: str, grace: dt.timedelta) -> tupl
         cursor.execute(POSTS_WITH_PROMPT, (until,))
         posts: pa.Table = cursor.fetch_arrow_table()
     found = duckdb_engine.run(
-        "missing_posts", posts=ds.dataset(posts), usage_events=open_own_events(database, lake).read()
+        "missing_posts", posts=ds.dataset(posts), usage_events=open_own_events(database, lake).scan()
     )
     return posts.num_rows, found["post_id"].to_list()
 

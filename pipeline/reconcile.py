@@ -17,6 +17,7 @@ import pyarrow as pa
 from sqlalchemy import select, update
 
 from pipeline.database import Database
+from pipeline.engines import duckdb_engine
 from pipeline.errors import LakeError
 from pipeline.lake import damage, source
 from pipeline.lake.contents import NOTHING, differences, in_lake, in_postgres
@@ -176,27 +177,23 @@ def _compare_partials(database: Database, lake: str, rollup: Rollup, report: Rec
         broken = [table for table in open_periods(lake, rollup) if table.damaged_days()]
         if not broken:
             state = State(lake, rollup)
-            with damage.reading("Adding up the partials"):
-                total = _sum(state.read().filter(_own(rollup)).to_table(columns=["usage_count"]))
+            own = state.scan().where(("dimension", "=", _dimension(rollup)))
+            total = int(duckdb_engine.run("partial_sizes", partials=own)["usage_count"].sum())
             if total != sum(_counts(daily, state.days, rollup).values()):
                 broken = [state.monthly, state.total]
         for table in broken:
             _empty(table, set(table.days()["day"]), report)
 
 
-def _own(rollup: Rollup) -> pa.compute.Expression:
-    """The rows of a rollup in which each event is counted once."""
-    return pa.compute.field("dimension") == ("user" if rollup is USERS else "prompt")
+def _dimension(rollup: Rollup) -> str:
+    """The dimension of a rollup in whose rows each event is counted once."""
+    return "user" if rollup is USERS else "prompt"
 
 
 def _counts(table: DailyTable, days: Collection[dt.date], rollup: Rollup) -> dict[dt.date, int]:
-    rows = table.rows(days, _own(rollup), ["day", "usage_count"])
+    rows = table.rows(days, pa.compute.field("dimension") == _dimension(rollup), ["day", "usage_count"])
     sums = pl.DataFrame(rows).group_by("day").agg(pl.col("usage_count").sum())
     return dict(sums.iter_rows())
-
-
-def _sum(rows: pa.Table) -> int:
-    return int(pa.compute.sum(rows["usage_count"]).as_py() or 0)
 
 
 def _empty(table: DailyTable, days: Collection[dt.date], report: ReconcileReport) -> None:

@@ -95,7 +95,7 @@ def counts(
 
     :raises LakeError: the lake can't be read.
     """
-    events = open_usage_events(lake).read(_days(lake, as_of) - set(without))
+    events = open_usage_events(lake).scan(_days(lake, as_of) - set(without))
     period = {"until": as_of, "hours": HOURS}
     return (
         duckdb_engine.run("alert_uses", period, usage_events=events),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import glob
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -14,14 +15,19 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.dataset as ds
 
+from pipeline.engines.scan import Condition, Part, Scan
 from pipeline.errors import LakeError, readable
 from pipeline.queries import query
 
 MEMORY_LIMIT = "600MB"
 """What the queries of a process may hold; beyond it DuckDB writes to a temporary folder."""
 
+Relation = duckdb.DuckDBPyRelation
 
-def run(name: str, parameters: Mapping[str, object] | None = None, **inputs: ds.Dataset) -> pl.DataFrame:
+
+def run(
+    name: str, parameters: Mapping[str, object] | None = None, **inputs: Scan | ds.Dataset
+) -> pl.DataFrame:
     """The result of ``sql/engine/<name>.sql`` over the tables that its header says it reads.
 
     ``parameters``: values of the query's ``$names``.
@@ -30,17 +36,64 @@ def run(name: str, parameters: Mapping[str, object] | None = None, **inputs: ds.
 
     :raises LakeError: a file can't be read, or there is no room for the result.
     """
-    with _connected(name, inputs) as connection:
+    with _translated(name), _engine().cursor() as connection:
+        for table, rows in inputs.items():
+            connection.register(table, _relation(connection, rows) if isinstance(rows, Scan) else rows)
         result: pl.DataFrame = connection.sql(query(f"engine/{name}"), params=parameters).pl()
         return result
 
 
-@contextmanager
-def _connected(name: str, inputs: dict[str, ds.Dataset]) -> Iterator[duckdb.DuckDBPyConnection]:
-    with _translated(name), _engine().cursor() as connection:
-        for table, rows in inputs.items():
-            connection.register(table, rows)
-        yield connection
+def _relation(connection: duckdb.DuckDBPyConnection, scan: Scan) -> Relation:
+    """The rows of a scan. DuckDB's own reader takes a third of the time that Arrow's takes."""
+    empty = connection.from_arrow(scan.schema.empty_table())
+    rows = empty
+    for number, part in enumerate(scan.parts):
+        more = _part(connection, part, empty)
+        rows = rows.union(more) if number else more
+    for condition in scan.conditions:
+        rows = rows.filter(_expression(condition))
+    return rows
+
+
+def _part(connection: duckdb.DuckDBPyConnection, part: Part, empty: Relation) -> Relation:
+    if part.paths is None:
+        return connection.from_arrow(part.dataset())
+    if not part.paths:
+        return empty
+    # union_by_name: files of an older version lack columns.
+    files = connection.read_parquet(
+        [glob.escape(path) for path in part.paths],
+        hive_partitioning=True,
+        union_by_name=True,
+    )
+    return files.select(
+        *(
+            (duckdb.ColumnExpression(name) if name in files.columns else duckdb.ConstantExpression(None))
+            .cast(kind)
+            .alias(name)
+            for name, kind in zip(empty.columns, empty.types, strict=True)
+        )
+    )
+
+
+def _expression(condition: Condition) -> duckdb.Expression:
+    name, operator, value = condition
+    column = duckdb.ColumnExpression(name)
+    match operator:
+        case "=":
+            return column == duckdb.ConstantExpression(value)
+        case "<":
+            return column < duckdb.ConstantExpression(value)
+        case "<=":
+            return column <= duckdb.ConstantExpression(value)
+        case ">=":
+            return column >= duckdb.ConstantExpression(value)
+        case "is null":
+            return column.isnull()
+        case "in":
+            return column.isin(*map(duckdb.ConstantExpression, value))
+        case _:
+            raise NotImplementedError(f"the operator {operator}")
 
 
 @cache

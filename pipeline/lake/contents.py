@@ -6,7 +6,6 @@ import datetime as dt
 from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
-import pyarrow.dataset as ds
 from sqlalchemy import Connection, text
 
 from pipeline.engines import duckdb_engine
@@ -44,9 +43,9 @@ def in_lake(
     found: dict[dt.date, Contents] = {}
 
     def read(part: list[dt.date]) -> None:
-        rows = events.read(part)
+        rows = events.scan(part)
         if high is not None:
-            rows = rows.filter(ds.field("ingest_xid") < high)
+            rows = rows.where(("ingest_xid", "<", high))
         result = duckdb_engine.run("day_contents", usage_events=rows)
         found.update({day: Contents(*contents) for day, *contents in result.iter_rows()})
 

@@ -18,6 +18,7 @@ import secrets
 import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import NamedTuple
 
 import polars as pl
@@ -35,6 +36,7 @@ from deltalake import (
 from deltalake.exceptions import CommitFailedError, DeltaError
 from pyarrow import fs
 
+from pipeline.engines.scan import Part, Scan
 from pipeline.errors import LakeConflictError, LakeError, LakeFlushError, readable
 from pipeline.lake import durable, mending
 
@@ -195,6 +197,18 @@ class DailyTable:
         with _translated(f"Reading the lake table {self.name}"):
             wanted = [("day", "in", sorted(days))] if days is not None else None
             return self._delta.to_pyarrow_dataset(file_pruning_predicate=wanted, schema=columns)
+
+    def scan(self, days: Collection[dt.date] | None = None, columns: pa.Schema | None = None) -> Scan:
+        """The rows of some days, or of all, for an engine to read; with all columns or the given ones."""
+        columns = columns or self.schema
+        if days is not None and not days:
+            return Scan(columns)
+        paths = None
+        if self._folder:
+            files = self._files()
+            wanted = files if days is None else files.filter(pl.col("partition.day").is_in(sorted(days)))
+            paths = [f"{self._folder}/{path}" for path in wanted["path"]] if wanted.height else []
+        return Scan(columns, (Part(paths, partial(self.read, days, columns)),))
 
     def rows(self, days: Collection[dt.date], where: pc.Expression, columns: list[str]) -> pa.Table:
         """Those rows of some days that meet a condition, read now.

@@ -166,7 +166,7 @@ def roll_up_days(
         def recompute(chunk: list[dt.date]) -> None:
             nonlocal rows
             present = raw.filter(pl.col("day").is_in(chunk))
-            result = duckdb_engine.run(rollup.daily, usage_events=events.read(present["day"].to_list()))
+            result = duckdb_engine.run(rollup.daily, usage_events=events.scan(present["day"].to_list()))
             # Sorted, so that a reader of one dimension, or of some prompts, skips the others' row groups.
             result = rollup.finish(result).join(present.select("day", "events_version"), on="day")
             check_days(rollup, result, {day: sizes.get(day, 0) for day in chunk})

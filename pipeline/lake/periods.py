@@ -17,10 +17,10 @@ from typing import NamedTuple
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.dataset as ds
 
 from pipeline.database import Database
 from pipeline.days import ONE_DAY
+from pipeline.engines.scan import Scan
 from pipeline.lake.delta_table import DailyTable, fingerprint
 from pipeline.lake.merge import merged
 from pipeline.lake.partials import ROWS_A_GROUP, SCHEMA, Rollup, open_partials
@@ -95,19 +95,18 @@ class State:
         ended = {month_of(day) for day in self.days if month_end(month_of(day)) <= until}
         return {month: _made_from(self.days_of(month, month_end(month))) for month in ended}
 
-    def read(self) -> ds.Dataset:
+    def scan(self) -> Scan:
         """Rows that, merged, are the total of all days: each day is in them once."""
-        parts: list[ds.Dataset] = []
+        rows = Scan(SCHEMA)
         after = dt.date.min
         if self.whole:
-            parts.append(self.total.read(columns=SCHEMA))
+            rows += self.total.scan(columns=SCHEMA)
             after = self.whole.until
         used = {month: covered.until for month, covered in self.months.items() if month > after}
-        if used:
-            parts.append(self.monthly.read(used, columns=SCHEMA))
-        rest = [day for day in self.days if day > max(after, used.get(month_of(day), after))]
-        parts.append(self.daily.read(rest))
-        return ds.dataset(parts)
+        rows += self.monthly.scan(used, columns=SCHEMA)
+        return rows + self.daily.scan(
+            [day for day in self.days if day > max(after, used.get(month_of(day), after))]
+        )
 
 
 def settle(database: Database, lake: str, rollup: Rollup, today: dt.date | None = None) -> list[dt.date]:
@@ -132,9 +131,8 @@ def settle(database: Database, lake: str, rollup: Rollup, today: dt.date | None 
             new = state.days_of(month, until).keys() - done.keys()
             if not new:
                 continue
-            parts = [state.monthly.read([month], columns=SCHEMA)] if held else []
-            merged = ds.dataset([*parts, state.daily.read(new)])
-            _write(state.monthly, month, merged, _Covered(until, _made_from(state.days_of(month, until))))
+            rows = state.monthly.scan([month] if held else [], columns=SCHEMA) + state.daily.scan(new)
+            _write(state.monthly, month, rows, _Covered(until, _made_from(state.days_of(month, until))))
             recomputed.append(month)
             logger.info("%s: %s is covered up to %s", rollup.monthly, month, until)
         _empty(state.monthly, _covered(state.monthly).keys() - wanted.keys() - state.months.keys())
@@ -151,12 +149,12 @@ def _settle_total(state: State, quiet_until: dt.date) -> None:
         if not held:
             _empty(state.total, _covered(state.total).keys())
         return
-    parts = [state.total.read(columns=SCHEMA)] if held else []
-    merged = ds.dataset([*parts, state.monthly.read(new, columns=SCHEMA)])
-    _write(state.total, ALL_MONTHS, merged, _Covered(month_end(max(months)), _made_from(months)))
+    before = state.total.scan([ALL_MONTHS] if held else [], columns=SCHEMA)
+    rows = before + state.monthly.scan(new, columns=SCHEMA)
+    _write(state.total, ALL_MONTHS, rows, _Covered(month_end(max(months)), _made_from(months)))
 
 
-def _write(table: DailyTable, period: dt.date, partials: ds.Dataset, covered: _Covered) -> None:
+def _write(table: DailyTable, period: dt.date, partials: Scan, covered: _Covered) -> None:
     def batches() -> Iterator[pa.RecordBatch]:
         for part in merged(partials):
             rows = part.with_columns(

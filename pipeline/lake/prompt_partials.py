@@ -6,11 +6,10 @@ What the published stats hold already is not here.
 from __future__ import annotations
 
 import polars as pl
-import pyarrow.compute as pc
-import pyarrow.dataset as ds
 
 from pipeline.days import DayRange
 from pipeline.engines import duckdb_engine
+from pipeline.engines.scan import Condition
 from pipeline.lake.partials import USAGE, open_partials
 from pipeline.lake.periods import State
 from pipeline.stats.percentiles import bucket_ends
@@ -23,7 +22,7 @@ def generation_times(lake: str, prompt_id: str) -> pl.DataFrame:
 
     :raises LakeError: the lake can't be read.
     """
-    partials = State(lake, USAGE).read().filter(_of(prompt_id, "time"))
+    partials = State(lake, USAGE).scan().where(*_of(prompt_id, "time"))
     buckets = duckdb_engine.run("merged_partials", partials=partials).select(
         pl.col("value").cast(pl.Int32).alias("time_bucket"), "usage_count"
     )
@@ -41,9 +40,9 @@ def scene_series(lake: str, prompt_id: str, bucket: str, days: DayRange, limit: 
     """
     table = open_partials(lake)
     held = [day for day in table.days()["day"] if days.first <= day <= days.last]
-    partials = table.read(held).filter(_of(prompt_id, "scene"))
+    partials = table.scan(held).where(*_of(prompt_id, "scene"))
     return duckdb_engine.run("scene_series", {"bucket": bucket, "limit": limit}, partials=partials)
 
 
-def _of(prompt_id: str, dimension: str) -> pc.Expression:
-    return (ds.field("prompt_id") == prompt_id) & (ds.field("dimension") == dimension)
+def _of(prompt_id: str, dimension: str) -> tuple[Condition, Condition]:
+    return ("prompt_id", "=", prompt_id), ("dimension", "=", dimension)

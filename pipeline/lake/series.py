@@ -6,7 +6,6 @@ import datetime as dt
 from typing import Any, NamedTuple
 
 import polars as pl
-import pyarrow.dataset as ds
 
 from pipeline.days import ONE_DAY, DayRange
 from pipeline.engines import duckdb_engine
@@ -65,7 +64,7 @@ def _series(
     table = open_usage_events(lake)
     # A day somewhere else begins up to 14 hours before that of UTC, or 12 after.
     touched = DayRange(compared.before - ONE_DAY, days.last + ONE_DAY)
-    events = table.read([day for day in table.days()["day"] if touched.first <= day <= touched.last])
+    events = table.scan([day for day in table.days()["day"] if touched.first <= day <= touched.last])
     return duckdb_engine.run(
         "usage_series",
         {
@@ -76,5 +75,5 @@ def _series(
             "last": days.last,
             "prompt_id": prompt_id,
         },
-        usage_events=events.filter(ds.field("prompt_id") == prompt_id) if prompt_id else events,
+        usage_events=events.where(("prompt_id", "=", prompt_id)) if prompt_id else events,
     )

@@ -18,7 +18,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import polars as pl
-import pyarrow.dataset as ds
 from adbc_driver_manager.dbapi import Connection as AdbcConnection
 from sqlalchemy import Connection, Table, func, insert, text
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -28,7 +27,7 @@ from pipeline.database import Database
 from pipeline.days import ONE_DAY, DayRange
 from pipeline.engines import duckdb_engine
 from pipeline.errors import LakeConflictError
-from pipeline.lake import damage, source
+from pipeline.lake import source
 from pipeline.lake.partials import USAGE, stale_days
 from pipeline.lake.periods import State
 from pipeline.lake.source_table import require_source
@@ -176,7 +175,7 @@ def _compute(basis: Basis, lake: str, spool: Path, seconds: dict[str, float], *,
         unmade = stale_days(state.daily, events)
         changed = _changed_days(basis, held)
         days = _days_of_prompts(state, changed)
-        totals = duckdb_engine.run("merged_partials", partials=state.read())
+        totals = duckdb_engine.run("merged_partials", partials=state.scan())
         raw = dict(events.days().select("day", "usage_count").iter_rows())
         require_sums(totals, _counts(basis, days, changed), raw, unmade)
         today = dt.datetime.now(dt.UTC).date()
@@ -269,13 +268,9 @@ def _write_all(
     return report
 
 
-def _days_of_prompts(
-    state: State, days: Collection[dt.date], columns: list[str] | None = None
-) -> pl.DataFrame:
+def _days_of_prompts(state: State, days: Collection[dt.date]) -> pl.DataFrame:
     """The partials by day and prompt of those of the days that have any."""
-    rows = state.daily.read(state.days.keys() & set(days)).filter(ds.field("dimension") == "prompt")
-    with damage.reading("Reading the partials by day and prompt"):
-        return pl.DataFrame(rows.to_table(columns=columns))
+    return duckdb_engine.run("prompt_days", partials=state.daily.scan(state.days.keys() & set(days)))
 
 
 def _counts(basis: Basis, days: pl.DataFrame, changed: Collection[dt.date]) -> dict[dt.date, int]:
@@ -303,7 +298,7 @@ def _wanted(totals: pl.DataFrame, days: pl.DataFrame) -> dict[str, pl.DataFrame]
 
 def _recent(state: State, today: dt.date) -> pl.DataFrame:
     window = DayRange(today - WINDOW, today - ONE_DAY).days()
-    return _days_of_prompts(state, list(window), ["day", "prompt_id", "usage_count"])
+    return _days_of_prompts(state, list(window))
 
 
 def _prompt_stats(connection: Connection, computed: _Computed, as_of: dt.datetime) -> pl.DataFrame:

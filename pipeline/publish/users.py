@@ -81,7 +81,7 @@ def compute_users(lake: str, published: pl.DataFrame, spool: Path) -> UserStats:
     grown = _grown_since(published, held)
     if grown is None:
         return UserStats(
-            ledger, _spooled(spool, map(frames.user_prompt_stats, merged(state.read()))), is_whole=True
+            ledger, _spooled(spool, map(frames.user_prompt_stats, merged(state.scan()))), is_whole=True
         )
     return UserStats(ledger, [_rows_of(state, _pairs_of_new_events(lake, grown))])
 
@@ -151,7 +151,7 @@ def _pairs_of_new_events(lake: str, since: dict[dt.date, int]) -> pl.DataFrame:
 def _rows_of(state: State, pairs: pl.DataFrame) -> pl.DataFrame:
     """The rows of these users and prompts."""
     users = pa.array(pairs["user_id"].unique().to_list(), pa.string())
-    partials = state.read().filter(ds.field("value").isin(users))
+    partials = state.scan().dataset().filter(ds.field("value").isin(users))
     # Batch by batch: those who used one prompt have used others, for years.
     with damage.reading("Merging the partials of users"):
         wanted = pl.concat(

@@ -15,8 +15,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import polars as pl
-import pyarrow as pa
-import pyarrow.dataset as ds
 from sqlalchemy import Table, Text, cast, func, select, update
 
 from pipeline import tables
@@ -89,9 +87,9 @@ def publish_values(database: Database, lake: str) -> ValuesReport:
 
 def _counted(table: DailyTable, sizes: dict[str, int], today: dt.date) -> Iterator[dict[Table, pl.DataFrame]]:
     """What each table shall hold of some prompts, until all have come."""
-    events = table.read()
+    events = table.scan()
     for prompts in list(chunks(sizes, EVENTS_AT_ONCE)) or [[]]:
-        part = events.filter(ds.field("prompt_id").isin(pa.array(prompts, pa.string())))
+        part = events.where(("prompt_id", "in", prompts))
         counts = duckdb_engine.run("prompt_value_counts", {"today": today}, usage_events=part)
         times = duckdb_engine.run("prompt_value_times", usage_events=part)
         messages = duckdb_engine.run("prompt_value_errors", usage_events=part)

@@ -83,7 +83,7 @@ def _recompute(database: Database, lake: str, rollup: Rollup) -> dict[str, float
 
 def _merge(lake: str, rollup: Rollup) -> None:
     """Merges all partials, and drops the result: that of users need not fit into memory."""
-    for _ in merged(State(lake, rollup).read()):
+    for _ in merged(State(lake, rollup).scan()):
         pass
 
 

@@ -128,7 +128,7 @@ def test_merging_in_parts_gives_the_same_rows(
         connection.execute(text("UPDATE prompt_usage SET prompt_id = NULL WHERE generation_time_ms < 20"))
     sync_days(database, lake, FIRST_DAY, DAYS)
     roll_up_days(database, lake)
-    rows = open_partials(lake).read()
+    rows = open_partials(lake).scan()
     monkeypatch.setattr(merge, "PARTIALS_AT_ONCE", at_once)
 
     parts = list(merged(rows))
