@@ -10,9 +10,8 @@ from typing import cast as typed
 import polars as pl
 import psycopg
 from adbc_driver_manager.dbapi import Connection as AdbcConnection
-from sqlalchemy import Connection, Row, Table, Text, bindparam, cast, delete, func, select, text
+from sqlalchemy import Connection, Row, Table, Text, cast, select, text
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.types import NullType
 
 from pipeline.database import Database, driver_of
 from pipeline.errors import DatabaseUnavailableError
@@ -82,17 +81,28 @@ def _readable(column: Any) -> Any:
     return column
 
 
-def replace_groups(connection: Connection, table: Table, group: str, changes: Changes) -> int:
-    """Replaces the rows of the changed groups; returns the rows deleted and inserted."""
-    column = table.c[group]
-    keys = changes.groups.drop_nulls().to_list()
+def key_of(table: Table) -> list[str]:
+    """The columns of the table's primary key."""
+    return [column.name for column in table.primary_key]
+
+
+def write_changes(connection: Connection, table: Table, changes: Changes) -> int:
+    """Deletes the rows that go and appends those that come; returns how many both are."""
     gone = 0
-    if keys:
-        # Ids are text in frames. A parameter without a type takes the column's, which is the app's.
-        given = bindparam("keys", keys, NullType())
-        gone += connection.execute(delete(table).where(column == func.any(given))).rowcount
-    if changes.groups.null_count():
-        gone += connection.execute(delete(table).where(column.is_(None))).rowcount
+    if changes.gone.height:
+        name = psycopg.sql.Identifier(table.name)
+        keys = map(psycopg.sql.Identifier, changes.gone.columns)
+        # A record of the table, since the types of its ids are the app's.
+        statement = psycopg.sql.SQL(
+            "DELETE FROM {0} AS published USING jsonb_populate_recordset(NULL::{0}, %s) AS gone WHERE {1}"
+        ).format(
+            name,
+            psycopg.sql.SQL(" AND ").join(
+                psycopg.sql.SQL("published.{0} = gone.{0}").format(key) for key in keys
+            ),
+        )
+        with driver_of(connection).cursor() as cursor:
+            gone = cursor.execute(statement, [changes.gone.write_json()]).rowcount
     copy_frame(connection, table.name, changes.rows)
     return gone + changes.rows.height
 

@@ -34,14 +34,14 @@ from pipeline.lake.source_table import require_source
 from pipeline.lake.usage_events import open_usage_events
 from pipeline.locks import Lock, lock_transaction
 from pipeline.publish.basis import Basis, read_basis
-from pipeline.publish.copy import frame_of, read_table, reading, replace_groups
+from pipeline.publish.copy import frame_of, key_of, read_table, reading, write_changes
 from pipeline.publish.guard import require_sums
 from pipeline.publish.progress import take_progress
 from pipeline.publish.users import UserStats, compute_users, write_users
 from pipeline.publish.write_back import plan_write_back, write_back
 from pipeline.queries import query
 from pipeline.stats import frames
-from pipeline.stats.changes import changed_groups
+from pipeline.stats.changes import changed_rows
 from pipeline.stats.drift import Drift, summary
 
 logger = logging.getLogger(__name__)
@@ -53,19 +53,6 @@ ATTEMPTS = 3
 
 WINDOW = 2 * max(frames.WINDOWS) * ONE_DAY
 """The longest of the windows that end with today, and the one before it."""
-
-GROUP_COLUMNS = {
-    "prompt_stats": "prompt_id",
-    "prompt_scene_stats": "prompt_id",
-    "prompt_environment_stats": "prompt_id",
-    "prompt_outfit_stats": "prompt_id",
-    "scene_stats": "scene",
-    "environment_stats": "environment",
-    "outfit_stats": "outfit",
-    "prompt_daily_stats": "day",
-    "prompt_error_stats": "prompt_id",
-}
-"""Rows with the same value of this column are replaced together."""
 
 
 @dataclass
@@ -316,7 +303,8 @@ def _changed_days(basis: Basis, held: pl.DataFrame) -> list[dt.date]:
     """The days whose partials are not those that the published stats were made from."""
     published = basis.days.select("day", "events_version")
     now = held.select("day", "events_version")
-    return sorted(changed_groups(published, now, "day").groups.to_list())
+    changes = changed_rows(published, now, ["day"])
+    return sorted({*changes.gone["day"], *changes.rows["day"]})
 
 
 def _write(
@@ -334,20 +322,20 @@ def _write(
             return 0
         where = table.c.day.in_(changed)
         wanted = wanted.filter(pl.col("day").is_in(changed))
-    published = read_table(
-        reader, table, [c.name for c in tables.told(table) if c.name != "stats_as_of"], where
-    )
+    key = key_of(table)
+    columns = [c.name for c in tables.told(table) if c.name != "stats_as_of"]
+    published = read_table(reader, table, [*columns, *(name for name in key if name not in columns)], where)
     if table is tables.prompt_stats:
         # Counted with the stats of users, at their pace.
         users = published.select("prompt_id", "unique_users")
         wanted = wanted.join(users, on="prompt_id", how="left").with_columns(
             pl.col("unique_users").fill_null(0)
         )
-    wanted = wanted.select(published.columns).cast(published.schema)
-    changes = changed_groups(published, wanted, GROUP_COLUMNS[table.name])
+    wanted = wanted.select(pl.col(name).cast(published.schema[name]) for name in columns)
+    changes = changed_rows(published, wanted, key)
     if "stats_as_of" in table.c:
         changes = changes._replace(rows=changes.rows.with_columns(stats_as_of=pl.lit(as_of)))
-    return replace_groups(connection, table, GROUP_COLUMNS[table.name], changes)
+    return write_changes(connection, table, changes)
 
 
 def _write_days(connection: Connection, computed: _Computed) -> None:

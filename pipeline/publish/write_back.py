@@ -16,7 +16,7 @@ from pipeline.names import TableNames
 from pipeline.publish.copy import copy_frame, frame_of
 from pipeline.publish.fitting import Column, misfits
 from pipeline.queries import query
-from pipeline.stats.changes import changed_groups
+from pipeline.stats.changes import changed_rows
 from pipeline.stats.drift import Drift, counter_drift
 
 WRITE_BACK_COLUMNS = text(query("postgres/write_back_columns"))
@@ -74,7 +74,7 @@ def plan_write_back(
     wanted = prompt_stats.select(current.columns).join(current, on="prompt_id", how="semi")
     _require_fit(names, columns, wanted.select(*COLUMNS))
     return WriteBack(
-        changed=changed_groups(current, wanted, "prompt_id").rows,
+        changed=changed_rows(current, wanted, ["prompt_id"]).rows,
         drift=counter_drift(current, wanted) if with_drift else None,
     )
 

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import polars as pl
 
 
 class Changes(NamedTuple):
-    """What has to be written. ``groups``: keys whose rows go; ``rows``: what comes in their place."""
+    """What has to be written. ``gone``: keys of the rows that go; ``rows``: those that come."""
 
-    groups: pl.Series
+    gone: pl.DataFrame
     rows: pl.DataFrame
 
 
-def changed_groups(published: pl.DataFrame, wanted: pl.DataFrame, group: str) -> Changes:
-    """The groups of which any row differs, and all rows that they shall have.
+def changed_rows(published: pl.DataFrame, wanted: pl.DataFrame, key: Sequence[str]) -> Changes:
+    """The rows in which the two differ: those that are only in ``published``, and those only in ``wanted``.
 
-    Both frames have the same columns and types, and no row twice. Replacing whole groups makes those
-    vanish that became empty, and leaves alone those that stay the same.
+    Both have the columns of ``wanted``, with the same types, and no row twice. ``key``: columns of
+    ``published`` that name its rows. A row with another value goes under its key and comes anew.
     """
     columns = wanted.columns
-    published = published.select(columns)
-    new = wanted.join(published, on=columns, how="anti", nulls_equal=True)
-    old = published.join(wanted, on=columns, how="anti", nulls_equal=True)
-    groups = pl.concat([new[group], old[group]]).unique()
-    rows = wanted.join(groups.to_frame(), on=group, how="semi", nulls_equal=True)
-    return Changes(groups, rows)
+    rows = wanted.join(published, on=columns, how="anti", nulls_equal=True)
+    gone = published.join(wanted, on=columns, how="anti", nulls_equal=True)
+    return Changes(gone.select(key), rows)

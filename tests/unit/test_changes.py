@@ -6,7 +6,7 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.stats.changes import Changes, changed_groups
+from pipeline.stats.changes import Changes, changed_rows
 
 Row = tuple[str | None, str | None, int]
 
@@ -23,37 +23,30 @@ def frame(rows: set[Row]) -> pl.DataFrame:
     return pl.DataFrame(list(rows), schema=schema, orient="row")
 
 
-def applied(published: set[Row], changes: Changes) -> set[Row]:
-    gone = set(changes.groups.to_list())
-    return {row for row in published if row[0] not in gone} | set(changes.rows.iter_rows())
+def compared(published: set[Row], wanted: set[Row]) -> tuple[pl.DataFrame, Changes]:
+    numbered = frame(published).with_row_index("row_id")
+    return numbered, changed_rows(numbered, frame(wanted), ["row_id"])
 
 
 @given(ROWS, ROWS)
 def test_applying_the_changes_gives_what_is_wanted(published: set[Row], wanted: set[Row]) -> None:
-    changes = changed_groups(frame(published), frame(wanted), "scene")
+    numbered, changes = compared(published, wanted)
 
-    assert applied(published, changes) == wanted
+    kept = numbered.join(changes.gone, on="row_id", how="anti").drop("row_id")
+    assert sorted(map(repr, pl.concat([kept, changes.rows]).iter_rows())) == sorted(map(repr, wanted))
 
 
 @given(ROWS, ROWS)
-def test_only_groups_that_differ_are_written(published: set[Row], wanted: set[Row]) -> None:
-    changes = changed_groups(frame(published), frame(wanted), "scene")
+def test_only_rows_that_differ_are_written(published: set[Row], wanted: set[Row]) -> None:
+    numbered, changes = compared(published, wanted)
 
-    groups = changes.groups.to_list()
-    assert len(groups) == len(set(groups))
-    assert set(groups) == {row[0] for row in published ^ wanted}
-    assert set(changes.rows["scene"].to_list()) <= set(groups)
-
-
-@given(ROWS)
-def test_nothing_changed_is_nothing_to_write(rows: set[Row]) -> None:
-    changes = changed_groups(frame(rows), frame(rows), "scene")
-
-    assert changes.groups.is_empty()
-    assert changes.rows.is_empty()
+    gone = numbered.join(changes.gone, on="row_id", how="semi").drop("row_id")
+    assert set(gone.iter_rows()) == published - wanted
+    assert set(changes.rows.iter_rows()) == wanted - published
 
 
 def test_the_order_of_columns_does_not_matter() -> None:
     rows = frame({("a", "x", 1)})
 
-    assert changed_groups(rows.select(reversed(rows.columns)), rows, "scene").groups.is_empty()
+    changes = changed_rows(rows.select(reversed(rows.columns)), rows, ["scene"])
+    assert (changes.gone.height, changes.rows.height) == (0, 0)
