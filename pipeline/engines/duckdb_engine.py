@@ -90,8 +90,6 @@ def _expression(condition: Condition) -> duckdb.Expression:
             return column >= duckdb.ConstantExpression(value)
         case "is null":
             return column.isnull()
-        case "in":
-            return column.isin(*map(duckdb.ConstantExpression, value))
         case _:
             raise NotImplementedError(f"the operator {operator}")
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 Condition = tuple[str, str, Any]
-"""A column; ``=``, ``<``, ``<=``, ``>=``, ``in`` or ``is null``; and a value, several, or none."""
+"""A column; ``=``, ``<``, ``<=``, ``>=`` or ``is null``; and a value, None with the last."""
 
 
 class Part(NamedTuple):

@@ -89,10 +89,19 @@ def _counted(table: DailyTable, sizes: dict[str, int], today: dt.date) -> Iterat
     """What each table shall hold of some prompts, until all have come."""
     events = table.scan()
     for prompts in list(chunks(sizes, EVENTS_AT_ONCE)) or [[]]:
-        part = events.where(("prompt_id", "in", prompts))
-        counts = duckdb_engine.run("prompt_value_counts", {"today": today}, usage_events=part)
-        times = duckdb_engine.run("prompt_value_times", usage_events=part)
-        messages = duckdb_engine.run("prompt_value_errors", usage_events=part)
+        part = table.scan([])
+        if prompts:
+            # A range, not a list of a hundred thousand.
+            part = events.where(("prompt_id", ">=", prompts[0]), ("prompt_id", "<=", prompts[-1]))
+        is_wanted = pl.col("prompt_id").is_in(prompts)
+        counts, times, messages = (
+            duckdb_engine.run(name, parameters, usage_events=part).filter(is_wanted)
+            for name, parameters in (
+                ("prompt_value_counts", {"today": today}),
+                ("prompt_value_times", None),
+                ("prompt_value_errors", None),
+            )
+        )
         yield {
             tables.prompt_value_stats: frames.prompt_value_stats(counts, times),
             tables.prompt_value_error_stats: frames.prompt_value_error_stats(messages),
