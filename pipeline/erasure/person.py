@@ -22,18 +22,23 @@ from pipeline.names import TableNames
 from pipeline.prompt_keys import askable
 
 _BIGINT = range(-(2**63), 2**63)
+_DISTINCTIVE = re.compile(r"(?=.*[0-9])(?=.*[^0-9]).{8}", re.DOTALL)
+"""A text that is no word and no number: at least eight characters, digits and others among them."""
 
 
 @dataclass(frozen=True)
 class Person:
     """``key``: the id as text, as Postgres prints it. ``kind``: ``uuid``, ``bigint`` or ``text``.
 
-    ``mention``: a regular expression of the id in any text; ``in_event``: of an event of the person's, as
+    ``is_distinctive``: whether a text that holds the id means the person; a number, or a word such as "top",
+    may stand for anything. ``mention``: a regular expression of the id in any text, or, where that says
+    nothing, of the id as a value that is named as a user's; ``in_event``: of an event of the person's, as
     JSON. Both mean the same to Postgres, RE2 and Python.
     """
 
     key: str
     kind: str
+    is_distinctive: bool
     mention: str
     in_event: str
 
@@ -70,17 +75,23 @@ def read_person(connection: Connection, names: TableNames, given: str) -> Person
     if kind == "uuid":
         if digits is None or any_spelling is None:
             raise _no_id(given, "a UUID")
-        return Person(str(uuid.UUID(digits)), kind, any_spelling, any_spelling)
+        key = str(uuid.UUID(digits))
+        return Person(key, kind, is_distinctive=True, mention=any_spelling, in_event=any_spelling)
     if kind == "bigint":
         if not re.fullmatch(r"-?[0-9]{1,19}", given) or int(given) not in _BIGINT:
             raise _no_id(given, "a whole number")
-        # Any text may hold the number, so a mention is one that says what it is.
-        of_user = _as_json(str(int(given)))
-        return Person(str(int(given)), kind, of_user, of_user)
-    if not given.strip() or not askable([given]):
+        return _in_events_only(str(int(given)), kind)
+    if not given or not askable([given]):
         raise _no_id(given, "an id")
+    if not _DISTINCTIVE.search(given):
+        return _in_events_only(given, "text")
     word = f"(^|[^0-9A-Za-z_-]){re.escape(given)}([^0-9A-Za-z_-]|$)"
-    return Person(given, "text", any_spelling or word, _as_json(given))
+    return Person(given, "text", is_distinctive=True, mention=any_spelling or word, in_event=_as_json(given))
+
+
+def _in_events_only(key: str, kind: str) -> Person:
+    of_user = _as_json(key)
+    return Person(key, kind, is_distinctive=False, mention=of_user, in_event=of_user)
 
 
 def _uuid_digits(given: str) -> str | None:

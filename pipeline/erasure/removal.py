@@ -115,13 +115,13 @@ def _blank(path: Path, person: Person) -> int:
         return 0
     key = person.key.encode()
     mention = re.compile(person.mention.encode())
-    if person.kind == "text":
+    if person.kind == "text" and person.is_distinctive:
         # This very spelling: another one may be another person's.
         mention = re.compile(b"(?<![0-9A-Za-z_-])%b(?![0-9A-Za-z_-])" % re.escape(key))
     with path.open("r+b") as file, mmap.mmap(file.fileno(), 0) as content:
         spans = [match.span() for match in mention.finditer(content)]
         for start, end in spans:
             found = content[start:end]
-            meant = key if person.kind == "bigint" else found
+            meant = found if person.is_distinctive else key
             content[start:end] = found.replace(meant, b"x" * len(meant))
     return len(spans)

@@ -34,8 +34,8 @@ def search_tables(database: Database, person: Person) -> Found:
     found = {}
     with database.engine.connect() as connection:
         for table in tables.metadata.sorted_tables:
-            if person.kind == "bigint":
-                # A number is everywhere: only where it can be nothing but the id.
+            if not person.is_distinctive:
+                # A number or a word is everywhere: only where it can be nothing but the id.
                 ids = [person.is_in(table.c[name]) for name in ID_COLUMNS if name in table.c]
                 texts = [cast(each, Text) for each in table.c if isinstance(each.type, JSONB)]
             else:
@@ -82,8 +82,8 @@ def _count_in_object(filesystem: fs.FileSystem, info: fs.FileInfo, person: Perso
 
 
 def _count_in_batch(batch: pa.RecordBatch, person: Person) -> int:
-    if person.kind == "bigint":
-        return _count_of_number(batch, person)
+    if not person.is_distinctive:
+        return _count_of_users(batch, person)
     count = 0
     for column in batch.columns:
         if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
@@ -93,7 +93,7 @@ def _count_in_batch(batch: pa.RecordBatch, person: Person) -> int:
     return count
 
 
-def _count_of_number(batch: pa.RecordBatch, person: Person) -> int:
+def _count_of_users(batch: pa.RecordBatch, person: Person) -> int:
     """In the columns that hold ids of users: of events, and of partials by user."""
     if "user_id" in batch.schema.names:
         matches = pc.equal(batch["user_id"].cast(pa.string()), person.key)

@@ -236,9 +236,33 @@ def test_ids_of_other_types(
             left = app.execute("SELECT DISTINCT user_id FROM user_prompt_stats").fetchall()
         assert (person,) not in left
         assert (alike,) in left
-        for given in ("1001; --", "\udcff") if kind == "bigint" else ("\udcff", "a\0b", " "):
+        for given in ("1001; --", "\udcff") if kind == "bigint" else ("\udcff", "a\0b", ""):
             with pytest.raises(InputError, match=r"not a whole number|not an id"):
                 erase_user(database, lake, FIRST_DAY, given)
+
+
+@pytest.mark.parametrize("word", ["top", " ", "1001"])
+def test_an_id_that_is_a_word_is_the_person_only_where_it_says_so(
+    new_database: NewDatabase, lake: str, tmp_path: Path, word: str
+) -> None:
+    said = f"prompt-stats {word} says {word}"
+    log = write(tmp_path / "logs" / "server.log", said)
+    with made(new_database, script_of("text"), "text") as database:
+        migrate(database)
+        with psycopg.connect(database.conninfo) as app:
+            app.execute("INSERT INTO users (id, email) VALUES (%s, 'x'), ('stop', 'y')", (word,))
+            app.execute(USE_AS, (word,))
+            app.execute(USE_AS, ("stop",))
+            app.execute("UPDATE prompt_usage SET error_message = %s WHERE user_id = 'stop'", (said,))
+        reject(database, word, "stop")
+        refresh(database, lake, FIRST_DAY)
+        report = erase_user(database, lake, FIRST_DAY, word, home=tmp_path)
+        assert (report.rows["prompt_usage"], report.rows["prompt_usage_rejected"]) == (1, 1)
+        assert (report.found, report.unread) == ({}, {})
+        assert said in log.read_text()
+        left = write(tmp_path / "logs" / "notes.txt", f'{{"user_id": "{word}"}}')
+        again = erase_user(database, lake, FIRST_DAY, word, home=tmp_path)
+        assert again.found == {str(left): 1}
 
 
 @pytest.mark.parametrize("late", [OTHER, PERSON, None], ids=["another's", "the person's", "nobody's"])
