@@ -148,7 +148,7 @@ class Database:
         connection = self._connect(**options)
         try:
             require_own_session(connection)
-        except DatabaseError:
+        except BaseException:
             connection.close()
             raise
         return connection
