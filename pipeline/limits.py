@@ -48,5 +48,11 @@ STALLED_SECONDS = 60.0
 ANSWER_SECONDS = 5.0
 """How long the database may take for an answer, waiting for a connection included."""
 
+KEPT_SECONDS = 1.0
+"""How long an answer of the API is given again to who asks the same."""
+
+KEPT_BYTES = 16 * MIB
+"""What such answers take in memory, about."""
+
 CONNECTIONS_MAX = 2_000
 """Connections of clients that are open at once, where the system grants as many descriptors."""

@@ -28,9 +28,12 @@ LOOK_SECONDS = 0.01
 
 
 @contextmanager
-def served(database: Database, **values: Any) -> Iterator[httpx.Client]:
-    """A server on this database, with these variables for its settings, and a client for it."""
-    app = build_app(Settings.model_validate(values), database)
+def served(database: Database, kept_seconds: float = 0.0, /, **values: Any) -> Iterator[httpx.Client]:
+    """A server on this database, with these variables for its settings, and a client for it.
+
+    ``kept_seconds``: as ``build_app`` has it. By default each answer shows what a test has just changed.
+    """
+    app = build_app(Settings.model_validate(values), database, kept_seconds)
     server = uvicorn.Server(server_config(app, port=0, log_config=None))
     thread = threading.Thread(target=server.run)
     thread.start()

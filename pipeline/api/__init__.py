@@ -20,6 +20,8 @@
     What answers look like.
 ``values``
     What an app's columns hold, as JSON.
+``kept``
+    Answers that are given again for a second.
 ``reader``
     Reads the published stats, with as of when they are.
 ``prompts``

@@ -15,10 +15,12 @@ from pipeline.api.access import PUBLIC, Access
 from pipeline.api.addresses import StrictAddresses
 from pipeline.api.bodies import BoundedBodies
 from pipeline.api.headers import SafeHeaders
+from pipeline.api.kept import Kept
 from pipeline.api.problems import PROBLEMS, Problem, answer_with_problems
 from pipeline.api.reader import Reader
 from pipeline.dashboard.routes import add_dashboard
 from pipeline.database import Database
+from pipeline.limits import KEPT_SECONDS
 from pipeline.settings import Settings
 
 TOKEN = {"type": "http", "scheme": "bearer", "description": "One of PROMPT_STATS_API_TOKEN."}
@@ -52,8 +54,11 @@ async def known_parameters(request: Request) -> None:
         )
 
 
-def build_app(settings: Settings, database: Database) -> FastAPI:
-    """The API on one database; it opens its connections when it starts, and closes them when it ends."""
+def build_app(settings: Settings, database: Database, kept_seconds: float = KEPT_SECONDS) -> FastAPI:
+    """The API on one database; it opens its connections when it starts, and closes them when it ends.
+
+    ``kept_seconds``: for how long an answer is given again without asking the database.
+    """
     conninfo = database.named("prompt-stats-api").conninfo
     reader = Reader(conninfo, database.names)
     writers = connections.writers(conninfo, database.names)
@@ -89,6 +94,7 @@ def build_app(settings: Settings, database: Database) -> FastAPI:
     app.state.metrics = metrics = operation.Metrics()
 
     # The last one is the outermost.
+    app.add_middleware(Kept, seconds=kept_seconds)
     app.add_middleware(BoundedBodies)
     app.add_middleware(Access, tokens=settings.api_tokens)
     app.add_middleware(operation.Measure, metrics=metrics)

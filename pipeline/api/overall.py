@@ -110,9 +110,9 @@ async def categories(request: Request, stats: Stats, limit: Limit = 200) -> Resp
         pl.when(timed > 0).then(pl.col("generation_time_ms_sum") / timed).alias("avg_generation_time_ms"),
         "timed_count",
     )
-    return answer(request, found, {"categories": rows.to_dicts()})
+    return answer(request, found, {"categories": rows.to_dicts()}, may_be_kept=True)
 
 
 async def _overall(request: Request, stats: Stats, name: str, statement: str, limit: int) -> Response:
     found = await stats.read((statement, {"limit": limit}))
-    return answer(request, found, {name: found[0]})
+    return answer(request, found, {name: found[0]}, may_be_kept=True)

@@ -220,6 +220,8 @@ async def list_prompts(
         request,
         found,
         {"total_count": counts[0] if counts else 0, "prompts": found[0]},
+        # A user's favourites change by requests of the user's own.
+        may_be_kept=user_id is None,
     )
 
 
@@ -231,7 +233,7 @@ async def top_used(request: Request, stats: Stats, limit: Limit = 10) -> Respons
     filters, as a ranking: `/prompts/top/usage`.
     """
     found = await stats.read((MOST_USED_PROMPTS, {"limit": limit}))
-    return answer(request, found, found[0])
+    return answer(request, found, found[0], may_be_kept=True)
 
 
 @router.get("/prompts/compare", summary="Compare prompts", response_model=CompareAnswer | PromptAnswer)
@@ -248,21 +250,23 @@ async def compare(
         return await prompt_named(request, stats, "compare")
     prompt_ids = await stats.prompt_ids(asked_keys(ids, COMPARED_MAX))
     found = await stats.read(*((PROMPT_STATS, {"prompt_id": prompt_id}) for prompt_id in prompt_ids))
-    return answer(request, found, {"prompts": [row for rows in found.results for row in rows]})
+    return answer(
+        request, found, {"prompts": [row for rows in found.results for row in rows]}, may_be_kept=True
+    )
 
 
 @router.get("/prompts/{key:segment}", summary="One prompt", response_model=PromptAnswer)
 async def prompt(request: Request, stats: Stats, key: Key) -> Response:
     """The prompt as the app has it, with its counters."""
     found = await stats.read((PROMPT, {"prompt_id": await stats.prompt_id(key)}))
-    return answer(request, found, {"prompt": only(found[0], key)})
+    return answer(request, found, {"prompt": only(found[0], key)}, may_be_kept=True)
 
 
 @router.get("/prompts/{key:segment}/stats", summary="The stats of a prompt", response_model=PromptStats)
 async def prompt_stats(request: Request, stats: Stats, key: Key) -> Response:
     """Counts, success rate with its interval, times, users, and how use has changed."""
     found = await stats.read((PROMPT_STATS, {"prompt_id": await stats.prompt_id(key)}))
-    return answer(request, found, only(found[0], key))
+    return answer(request, found, only(found[0], key), may_be_kept=True)
 
 
 @router.get("/prompts/{key:segment}/scenes", summary="A prompt by scene", response_model=ScenesAnswer)
@@ -292,7 +296,7 @@ async def prompt_errors(request: Request, stats: Stats, key: Key, limit: Limit =
     """What went wrong, by kind, the most frequent first."""
     wanted = {"prompt_id": await stats.prompt_id(key), "limit": limit}
     found = await stats.read((PROMPT_ERRORS, wanted))
-    return answer(request, found, {"errors": found[0]})
+    return answer(request, found, {"errors": found[0]}, may_be_kept=True)
 
 
 @router.get(
@@ -311,7 +315,7 @@ async def prompt_value_errors(
     wanted = {"prompt_id": prompt_id, "dimension": by.removesuffix("s"), "limit": limit}
     found = await stats.read((PROMPT_VALUE_ERRORS, wanted))
     body = {"value_stats_as_of": found.freshness["value_stats_as_of"], "errors": found[0]}
-    return answer(request, found, body)
+    return answer(request, found, body, may_be_kept=True)
 
 
 @router.get("/prompts/{key:segment}/times", summary="How long a prompt takes", response_model=TimesAnswer)
@@ -378,7 +382,7 @@ async def top(
         "limit": limit,
     }
     found = await stats.read((RANKED_PROMPTS, values))
-    return answer(request, found, {"prompts": found[0]})
+    return answer(request, found, {"prompts": found[0]}, may_be_kept=True)
 
 
 async def _by_value(request: Request, stats: Stats, key: str, name: str) -> Response:
@@ -386,4 +390,4 @@ async def _by_value(request: Request, stats: Stats, key: str, name: str) -> Resp
     for row in found[0]:
         del row["prompt_id"]
     body = {"value_stats_as_of": found.freshness["value_stats_as_of"], name: found[0]}
-    return answer(request, found, body)
+    return answer(request, found, body, may_be_kept=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -17,6 +18,7 @@ from pydantic import Field
 from pipeline import sessions
 from pipeline.api.answers import in_camel_case
 from pipeline.api.connections import ReadingConnection, read, readers
+from pipeline.api.kept import Answered, keep
 from pipeline.api.values import Unheld, unheld
 from pipeline.names import TableNames
 from pipeline.prompt_keys import NAMED_PROMPTS, askable, by_key, no_prompt, only_id
@@ -101,18 +103,21 @@ async def _read(questions: Sequence[Question], connection: ReadingConnection, *,
         return [await cursor.fetchall() for cursor in cursors]
 
 
-def answer(request: Request, found: Found, body: Mapping[str, object] | Rows) -> Response:
+def answer(
+    request: Request, found: Found, body: Mapping[str, object] | Rows, *, may_be_kept: bool = False
+) -> Response:
     """The answer, or 304 if the asker has it already. As of when it is stands in its headers too.
 
     A time that programs don't hold is null, as its ``notes`` say; of bare rows a header has their number.
 
     ``body`` is what it holds by name, where a value may be a row or rows of the database, or it is rows
     alone; their names are spelt as the app spells them. The ETag is that of the content but for
-    ``lagSeconds``, which is another at each request.
+    ``lagSeconds``, which is another at each request. ``may_be_kept``: whether others may have the same
+    answer a moment later (``pipeline.api.kept``).
     """
-    as_of, lag_seconds = found.freshness["as_of"], found.freshness["lag_seconds"]
+    freshness = found.freshness
     content = (
-        {"asOf": as_of, **in_camel_case({name: _spelt(value) for name, value in body.items()})}
+        {"asOf": freshness["as_of"], **in_camel_case({name: _spelt(value) for name, value in body.items()})}
         if isinstance(body, Mapping)
         else _spelt(body)
     )
@@ -123,21 +128,19 @@ def answer(request: Request, found: Found, body: Mapping[str, object] | Rows) ->
             raise TypeError(f"no JSON for {type(value).__name__}")
         missing.append(value)
 
-    encoded = msgspec.json.encode([found.freshness["refresh_id"], content], enc_hook=as_null)
-    tag = f'W/"{hashlib.blake2b(encoded, digest_size=8).hexdigest()}"'
-    headers = {"ETag": tag, "Cache-Control": "private, no-cache", "Vary": "Authorization"}
-    if as_of:
-        headers |= {"Stats-As-Of": as_of.isoformat(), "Stats-Lag-Seconds": f"{lag_seconds:.3f}"}
-    known = {each.strip() for each in request.headers.get("if-none-match", "").split(",")}
-    if tag in known or "*" in known:
-        return Response(status_code=304, headers=headers)
-    notes = _notes(content) if missing else []
-    if isinstance(content, dict):
-        content = {**content, "lagSeconds": lag_seconds, **({"notes": notes} if notes else {})}
-    elif notes:
-        headers["Stats-Notes"] = str(len(notes))
-    whole = msgspec.json.encode(content, enc_hook=as_null)
-    return Response(whole, media_type="application/json", headers=headers)
+    encoded = msgspec.json.encode(content, enc_hook=as_null)
+    digest = hashlib.blake2b(encoded, digest_size=8, key=str(freshness["refresh_id"]).encode())
+    answered = Answered(
+        f'W/"{digest.hexdigest()}"',
+        encoded,
+        freshness["as_of"],
+        freshness["lag_seconds"],
+        time.monotonic(),
+        tuple(_notes(content)) if missing else (),
+    )
+    if may_be_kept:
+        keep(request, answered)
+    return answered.response(request.headers.get("if-none-match", ""))
 
 
 def _notes(content: object) -> list[str]:
