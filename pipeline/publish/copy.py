@@ -16,7 +16,8 @@ from sqlalchemy.dialects import postgresql
 from pipeline.database import Database, driver_of
 from pipeline.errors import DatabaseUnavailableError
 from pipeline.locks import LONGEST_WAIT_SECONDS, waiting
-from pipeline.stats.changes import Changes
+from pipeline.stats.changes import Changes, changed_rows
+from pipeline.tables import ROW_ID
 
 ROWS_AT_ONCE = 50_000
 
@@ -81,9 +82,15 @@ def _readable(column: Any) -> Any:
     return column
 
 
-def key_of(table: Table) -> list[str]:
-    """The columns of the table's primary key."""
-    return [column.name for column in table.primary_key]
+def changes_of(table: Table, published: pl.DataFrame, wanted: pl.DataFrame) -> Changes:
+    """What of a table has to be written.
+
+    ``published``: what :func:`read_table` gave, the key included. ``wanted``: its columns that tell readers
+    something, in any order and of types that fit.
+    """
+    columns = [name for name in published.columns if name != ROW_ID]
+    typed = wanted.select(pl.col(name).cast(published.schema[name]) for name in columns)
+    return changed_rows(published, typed, [column.name for column in table.primary_key])
 
 
 def write_changes(connection: Connection, table: Table, changes: Changes) -> int:

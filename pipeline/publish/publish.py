@@ -34,7 +34,7 @@ from pipeline.lake.source_table import require_source
 from pipeline.lake.usage_events import open_usage_events
 from pipeline.locks import Lock, lock_transaction
 from pipeline.publish.basis import Basis, read_basis
-from pipeline.publish.copy import frame_of, key_of, read_table, reading, write_changes
+from pipeline.publish.copy import changes_of, frame_of, read_table, reading, write_changes
 from pipeline.publish.guard import require_sums
 from pipeline.publish.progress import take_progress
 from pipeline.publish.users import UserStats, compute_users, write_users
@@ -322,17 +322,14 @@ def _write(
             return 0
         where = table.c.day.in_(changed)
         wanted = wanted.filter(pl.col("day").is_in(changed))
-    key = key_of(table)
-    columns = [c.name for c in tables.told(table) if c.name != "stats_as_of"]
-    published = read_table(reader, table, [*columns, *(name for name in key if name not in columns)], where)
+    published = read_table(reader, table, [c.name for c in table.c if c.name != "stats_as_of"], where)
     if table is tables.prompt_stats:
         # Counted with the stats of users, at their pace.
         users = published.select("prompt_id", "unique_users")
         wanted = wanted.join(users, on="prompt_id", how="left").with_columns(
             pl.col("unique_users").fill_null(0)
         )
-    wanted = wanted.select(pl.col(name).cast(published.schema[name]) for name in columns)
-    changes = changed_rows(published, wanted, key)
+    changes = changes_of(table, published, wanted)
     if "stats_as_of" in table.c:
         changes = changes._replace(rows=changes.rows.with_columns(stats_as_of=pl.lit(as_of)))
     return write_changes(connection, table, changes)

@@ -26,9 +26,8 @@ from pipeline.lake import damage, source
 from pipeline.lake.delta_table import DailyTable
 from pipeline.lake.usage_events import open_own_events
 from pipeline.locks import Lock, lock_transaction
-from pipeline.publish.copy import key_of, read_table, reading, write_changes
+from pipeline.publish.copy import changes_of, read_table, reading, write_changes
 from pipeline.stats import frames
-from pipeline.stats.changes import changed_rows
 
 logger = logging.getLogger(__name__)
 
@@ -117,11 +116,7 @@ def _publish(
         with reading(database, connection, tables.VALUE_TABLES) as reader:
             for table in tables.VALUE_TABLES:
                 published = read_table(reader, table, [column.name for column in table.c])
-                columns = [column.name for column in tables.told(table)]
-                wanted = pl.concat(part[table] for part in parts).select(
-                    pl.col(name).cast(published.schema[name]) for name in columns
-                )
-                changes = changed_rows(published, wanted, key_of(table))
+                changes = changes_of(table, published, pl.concat(part[table] for part in parts))
                 rows_written[table.name] = write_changes(connection, table, changes)
         refreshes = tables.stats_refresh
         latest = select(func.max(refreshes.c.id)).scalar_subquery()
