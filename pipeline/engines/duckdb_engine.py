@@ -66,9 +66,10 @@ def _part(connection: duckdb.DuckDBPyConnection, part: Part, empty: Relation) ->
         hive_partitioning=True,
         union_by_name=True,
     )
+    held = set(files.columns)
     return files.select(
         *(
-            (duckdb.ColumnExpression(name) if name in files.columns else duckdb.ConstantExpression(None))
+            (duckdb.ColumnExpression(name) if name in held else duckdb.ConstantExpression(None))
             .cast(kind)
             .alias(name)
             for name, kind in zip(empty.columns, empty.types, strict=True)

@@ -18,6 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import polars as pl
+import pyarrow as pa
 from adbc_driver_manager.dbapi import Connection as AdbcConnection
 from sqlalchemy import Connection, Table, func, insert, text
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -28,7 +29,7 @@ from pipeline.days import ONE_DAY, DayRange
 from pipeline.engines import duckdb_engine
 from pipeline.errors import LakeConflictError
 from pipeline.lake import source
-from pipeline.lake.partials import USAGE, stale_days
+from pipeline.lake.partials import SCHEMA, USAGE, stale_days
 from pipeline.lake.periods import State
 from pipeline.lake.source_table import require_source
 from pipeline.lake.usage_events import open_usage_events
@@ -53,6 +54,9 @@ ATTEMPTS = 3
 
 WINDOW = 2 * max(frames.WINDOWS) * ONE_DAY
 """The longest of the windows that end with today, and the one before it."""
+
+RECENT = pa.schema([SCHEMA.field(name) for name in ("day", "prompt_id", "dimension", "usage_count")])
+"""What the windows are counted from."""
 
 
 @dataclass
@@ -255,9 +259,12 @@ def _write_all(
     return report
 
 
-def _days_of_prompts(state: State, days: Collection[dt.date]) -> pl.DataFrame:
-    """The partials by day and prompt of those of the days that have any."""
-    return duckdb_engine.run("prompt_days", partials=state.daily.scan(state.days.keys() & set(days)))
+def _days_of_prompts(
+    state: State, days: Collection[dt.date], columns: pa.Schema | None = None
+) -> pl.DataFrame:
+    """The partials by day and prompt of those of the days that have any; all columns, or the given ones."""
+    held = state.daily.scan(state.days.keys() & set(days), columns)
+    return duckdb_engine.run("prompt_days", partials=held)
 
 
 def _counts(basis: Basis, days: pl.DataFrame, changed: Collection[dt.date]) -> dict[dt.date, int]:
@@ -285,7 +292,7 @@ def _wanted(totals: pl.DataFrame, days: pl.DataFrame) -> dict[str, pl.DataFrame]
 
 def _recent(state: State, today: dt.date) -> pl.DataFrame:
     window = DayRange(today - WINDOW, today - ONE_DAY).days()
-    return _days_of_prompts(state, list(window))
+    return _days_of_prompts(state, list(window), RECENT)
 
 
 def _prompt_stats(connection: Connection, computed: _Computed, as_of: dt.datetime) -> pl.DataFrame:
