@@ -103,11 +103,30 @@ def test_an_event_that_was_taken_meanwhile_counts_once(refused: Database) -> Non
     assert len(rows(refused, "SELECT FROM prompt_usage")) == EVENTS
 
 
-def test_a_replay_that_the_database_stops_loses_nothing(refused: Database) -> None:
+@pytest.mark.parametrize(
+    "stop",
+    [
+        "ALTER TABLE prompt_usage RENAME TO elsewhere",
+        """
+        CREATE FUNCTION app_check() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN PERFORM * FROM no_such_table; RETURN NEW; END $$;
+        CREATE TRIGGER app_check BEFORE INSERT ON prompt_usage FOR EACH ROW EXECUTE FUNCTION app_check()
+        """,
+    ],
+    ids=["no table", "a broken trigger"],
+)
+def test_a_replay_that_the_database_stops_loses_nothing(refused: Database, stop: str) -> None:
     add_prompt(refused)
-    rows_before = rows(refused, "SELECT * FROM prompt_usage_rejected ORDER BY id")
     with psycopg.connect(refused.conninfo) as app:
-        app.execute("ALTER TABLE prompt_usage RENAME TO elsewhere")
+        # Most of them never reach the table: they must not stand for it.
+        app.execute(
+            "INSERT INTO prompt_usage_rejected (event_id, reason, payload)"
+            " SELECT gen_random_uuid(), reason, jsonb_set(payload, '{prompt_id}', wrong.prompt_id)"
+            " FROM prompt_usage_rejected, (VALUES ('\"nobody\"'::jsonb), ('7.5')) AS wrong (prompt_id),"
+            " generate_series(1, 10)"
+        )
+        app.execute(stop)
+    rows_before = rows(refused, "SELECT * FROM prompt_usage_rejected ORDER BY id")
     with pytest.raises(psycopg.errors.UndefinedTable):
         rejected.replay(refused)
     assert rows(refused, "SELECT * FROM prompt_usage_rejected ORDER BY id") == rows_before
