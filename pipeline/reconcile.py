@@ -12,22 +12,30 @@ import logging
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
-import polars as pl
-import pyarrow as pa
 from sqlalchemy import select, update
 
 from pipeline.database import Database
-from pipeline.engines import duckdb_engine
+from pipeline.days import chunks
 from pipeline.errors import LakeError
 from pipeline.lake import damage, source
 from pipeline.lake.contents import NOTHING, differences, in_lake, in_postgres
 from pipeline.lake.delta_table import DailyTable
+from pipeline.lake.isolation import each_apart
 from pipeline.lake.ownership import Ownership, identify
-from pipeline.lake.partials import USAGE, USERS, Rollup, open_partials, stale_days
-from pipeline.lake.periods import State, month_of, open_periods
+from pipeline.lake.partials import (
+    EVENTS_AT_ONCE,
+    USAGE,
+    USERS,
+    Rollup,
+    open_partials,
+    stale_days,
+    wrong_days,
+)
+from pipeline.lake.periods import State, month_of
 from pipeline.lake.source_table import raw_days, require_source
 from pipeline.lake.usage_events import open_usage_events, sync_days
 from pipeline.locks import Lock
+from pipeline.publish.values import publish_values
 from pipeline.refresh import refresh
 from pipeline.tables import stats_day, user_stats_day
 
@@ -80,19 +88,25 @@ def reconcile(
         if latest:
             in_raw = raw_days(connection, first_day, latest["open_until"])
             known |= in_raw
-    if latest and is_known:
+    published = latest if is_known else None
+    if published:
         known |= set(open_usage_events(lake).days()["day"])
-        months = sorted({month_of(day) for day in known})
-        for number, month in enumerate(months):
+    made = {rollup: set(open_partials(lake, rollup).days()["day"]) for rollup in (USAGE, USERS)}
+    months = sorted({month_of(day) for day in known.union(*made.values())})
+    for number, month in enumerate(months):
+        if published:
             days = {day for day in known if month_of(day) == month}
-            _compare_raw(database, lake, first_day, days, latest["high"], report)
-            progress(number + 1, len(months))
+            _compare_raw(database, lake, first_day, days, published["high"], report)
+        for rollup, days in made.items():
+            _compare_partials(database, lake, rollup, {day for day in days if month_of(day) == month}, report)
+        progress(number + 1, len(months))
+    if published:
         with database.engine.begin() as connection:
             # Rows that an expired day still has, or has again, may be none that the lake knows.
             if left := in_raw & source.expired_days(connection).keys():
                 source.read_again(connection, left)
-    for rollup in (USAGE, USERS):
-        _compare_partials(database, lake, rollup, report)
+    for rollup in made:
+        _compare_periods(database, lake, rollup, report)
     if report.repaired:
         sync_days(database, lake, first_day, report.repaired, replace=True)
     with database.engine.begin() as connection:
@@ -101,6 +115,8 @@ def reconcile(
         connection.execute(user_stats_day.delete())
     try:
         rows_written = refresh(database, lake, first_day).rows_written
+        if latest and latest["value_stats_as_of"]:
+            rows_written |= publish_values(database, lake).rows_written
     except LakeError:
         # A lost day can't be processed, which the report says; the others are published.
         if not report.lost:
@@ -163,41 +179,40 @@ def _compare_raw(
     report.repaired |= found
 
 
-def _compare_partials(database: Database, lake: str, rollup: Rollup, report: ReconcileReport) -> None:
-    """Empties the partials that can't be read or don't add up, so that they are made anew."""
+def _compare_partials(
+    database: Database, lake: str, rollup: Rollup, days: Collection[dt.date], report: ReconcileReport
+) -> None:
+    """Empties the partials of a month that can't be read or are not what the raw events come to."""
     with database.locked(Lock.LAKE):
-        daily = open_partials(lake, rollup)
-        events = open_usage_events(lake)
-        bad = set(daily.damaged_days())
-        raw = dict(events.days().select("day", "usage_count").iter_rows())
-        ready = sorted(set(daily.days()["day"]) - bad - set(stale_days(daily, events, rollup)))
-        counted = _counts(daily, ready, rollup)
-        bad |= {day for day in ready if counted.get(day, 0) != raw.get(day, 0)}
-        _empty(daily, bad, report)
-        broken = [table for table in open_periods(lake, rollup) if table.damaged_days()]
-        if not broken:
-            state = State(lake, rollup)
-            own = state.scan().where(("dimension", "=", _dimension(rollup)))
-            total = int(duckdb_engine.run("partial_sizes", partials=own)["usage_count"].sum())
-            if total != sum(_counts(daily, state.days, rollup).values()):
-                broken = [state.monthly, state.total]
-        for table in broken:
-            _empty(table, set(table.days()["day"]), report)
+        daily, events = open_partials(lake, rollup), open_usage_events(lake)
+        bad = daily.damaged_days(days)
+        sizes = dict(events.days().select("day", "usage_count").iter_rows())
+        # Raw events that are wrong, or can't be read, say nothing about what was made from them before.
+        unsure = bad.keys() | report.repaired.keys() | report.lost.keys()
+        ready = set(days) & sizes.keys() - unsure - set(stale_days(daily, events, rollup))
+        wrong = set[dt.date]()
+        each_apart(
+            chunks({day: sizes[day] for day in ready}, EVENTS_AT_ONCE),
+            lambda part: wrong.update(wrong_days(daily, events, part, rollup)),
+        )
+        _empty(daily, bad.keys() | wrong, report)
 
 
-def _dimension(rollup: Rollup) -> str:
-    """The dimension of a rollup in whose rows each event is counted once."""
-    return "user" if rollup is USERS else "prompt"
-
-
-def _counts(table: DailyTable, days: Collection[dt.date], rollup: Rollup) -> dict[dt.date, int]:
-    rows = table.rows(days, pa.compute.field("dimension") == _dimension(rollup), ["day", "usage_count"])
-    sums = pl.DataFrame(rows).group_by("day").agg(pl.col("usage_count").sum())
-    return dict(sums.iter_rows())
+def _compare_periods(database: Database, lake: str, rollup: Rollup, report: ReconcileReport) -> None:
+    """Empties the longer periods that can't be read or are not what the days come to."""
+    with database.locked(Lock.LAKE):
+        state = State(lake, rollup)
+        # A day that is made anew has the version that it had, by which its month would be used again.
+        months = {month_of(day) for day in report.rebuilt.get(rollup.daily, [])}
+        bad = months & set(state.monthly.days()["day"]) | state.monthly.damaged_days().keys()
+        bad |= set(state.wrong_months(state.months.keys() - bad))
+        _empty(state.monthly, bad, report)
+        if bad or state.total.damaged_days() or state.is_total_wrong():
+            _empty(state.total, set(state.total.days()["day"]), report)
 
 
 def _empty(table: DailyTable, days: Collection[dt.date], report: ReconcileReport) -> None:
     if days:
         logger.warning("%s: %d partitions are made anew", table.name, len(days))
         table.replace(days, table.schema.empty_table())
-        report.rebuilt[table.name] = sorted(days)
+        report.rebuilt.setdefault(table.name, []).extend(sorted(days))

@@ -34,6 +34,23 @@ def merged(partials: Scan) -> Iterator[pl.DataFrame]:
             yield rows.sort("dimension", "prompt_id")
 
 
+def merge_alike(partials: Scan, others: Scan) -> bool:
+    """Whether two scans come to the same when merged, each value of it.
+
+    :raises LakeError: a file can't be read.
+    """
+    sizes = (duckdb_engine.run("partial_sizes", partials=scan) for scan in (partials, others))
+    prompts, other_prompts = (found["prompt_id"].sort() for found in sizes)
+    return prompts.equals(other_prompts) and all(
+        _merged_rows(part).equals(_merged_rows(others.where(*part.conditions)))
+        for part, _ in _parts(partials)
+    )
+
+
+def _merged_rows(partials: Scan) -> pl.DataFrame:
+    return duckdb_engine.run("merged_partials", partials=partials).sort("dimension", "prompt_id", "value")
+
+
 def _parts(partials: Scan) -> Iterator[tuple[Scan, int]]:
     """Scans that together are the whole, with the events that each counts."""
     found = duckdb_engine.run("partial_sizes", partials=partials)

@@ -153,8 +153,7 @@ def roll_up_days(
         # The target first: whoever changes a day after this either conflicts, or is read here.
         target = open_partials(lake, rollup)
         events = open_own_events(database, lake)
-        raw = events.days().select("day", "usage_count", "synced_high", made_from(rollup))
-        sizes = dict(raw.select("day", "usage_count").iter_rows())
+        sizes = dict(events.days().select("day", "usage_count").iter_rows())
         broken = target.faults()
         stale = sorted({*stale_days(target, events, rollup), *broken})
         if days is not None:
@@ -165,17 +164,7 @@ def roll_up_days(
 
         def recompute(chunk: list[dt.date]) -> None:
             nonlocal rows
-            present = raw.filter(pl.col("day").is_in(chunk))
-            result = duckdb_engine.run(rollup.daily, usage_events=events.scan(present["day"].to_list()))
-            # Sorted, so that a reader of one dimension, or of some prompts, skips the others' row groups.
-            result = rollup.finish(result).join(present.select("day", "events_version"), on="day")
-            check_days(rollup, result, {day: sizes.get(day, 0) for day in chunk})
-            table = (
-                result.sort("dimension", "prompt_id")
-                .select(target.schema.names)
-                .to_arrow()
-                .cast(target.schema)
-            )
+            table = recomputed(events, chunk, rollup)
             target.replace(chunk, table)
             rows += table.num_rows
             logger.info("%s: %d days up to %s recomputed", rollup.daily, len(chunk), chunk[-1])
@@ -188,6 +177,35 @@ def roll_up_days(
             logger.warning("%s; it was made anew", why)
         count = sum(sizes.get(day, 0) for day in done)
         return RollupReport(done, rows, count, failed, repaired, target.days())
+
+
+def recomputed(events: DailyTable, days: Collection[dt.date], rollup: Rollup = USAGE) -> pa.Table:
+    """The partials of some days, made from their raw events: what the table by day has to hold of them.
+
+    Sorted, so that a reader of one dimension, or of some prompts, skips the others' row groups.
+
+    :raises LakeError: a file can't be read, or the partials don't add up to the raw events.
+    """
+    raw = events.days().filter(pl.col("day").is_in(days)).select("day", "usage_count", made_from(rollup))
+    sizes = dict(raw.select("day", "usage_count").iter_rows())
+    made = rollup.finish(duckdb_engine.run(rollup.daily, usage_events=events.scan(sizes)))
+    made = made.join(raw.select("day", "events_version"), on="day")
+    check_days(rollup, made, {day: sizes.get(day, 0) for day in days})
+    return made.sort("dimension", "prompt_id").select(SCHEMA.names).to_arrow().cast(SCHEMA)
+
+
+def wrong_days(
+    partials: DailyTable, events: DailyTable, days: Collection[dt.date], rollup: Rollup = USAGE
+) -> set[dt.date]:
+    """Those of some days whose partials are not, to each value, what their raw events come to.
+
+    :raises LakeError: a file can't be read.
+    """
+    made = pl.DataFrame(recomputed(events, days, rollup))
+    held = pl.DataFrame(partials.read(days).to_table(columns=made.columns))
+    missing = made.join(held, on=made.columns, how="anti", nulls_equal=True)
+    sizes = (dict(rows.group_by("day").len().iter_rows()) for rows in (made, held))
+    return {*missing["day"]} | {day for day, _ in set(next(sizes).items()) ^ set(next(sizes).items())}
 
 
 def check_days(rollup: Rollup, partials: pl.DataFrame, usage_counts: Mapping[dt.date, int]) -> None:

@@ -22,7 +22,7 @@ from pipeline.database import Database
 from pipeline.days import ONE_DAY
 from pipeline.engines.scan import Scan
 from pipeline.lake.delta_table import DailyTable, fingerprint
-from pipeline.lake.merge import merged
+from pipeline.lake.merge import merge_alike, merged
 from pipeline.lake.partials import ROWS_A_GROUP, SCHEMA, Rollup, open_partials
 from pipeline.locks import Lock
 
@@ -106,6 +106,28 @@ class State:
         rows += self.monthly.scan(used, columns=SCHEMA)
         return rows + self.daily.scan(
             [day for day in self.days if day > max(after, used.get(month_of(day), after))]
+        )
+
+    def wrong_months(self, months: Collection[dt.date]) -> list[dt.date]:
+        """Those of some months in use that are not what their days come to when merged.
+
+        :raises LakeError: a file can't be read.
+        """
+        days = {month: self.days_of(month, self.months[month].until) for month in months}
+        return [
+            month
+            for month in months
+            if not merge_alike(self.daily.scan(days[month]), self.monthly.scan([month], columns=SCHEMA))
+        ]
+
+    def is_total_wrong(self) -> bool:
+        """Whether the total is used, and is not what its months come to when merged.
+
+        :raises LakeError: a file can't be read.
+        """
+        return self.whole is not None and not merge_alike(
+            self.monthly.scan(self.months_until(self.whole.until), columns=SCHEMA),
+            self.total.scan(columns=SCHEMA),
         )
 
 

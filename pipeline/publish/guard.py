@@ -24,6 +24,9 @@ from pipeline.queries import query
 
 LOST_DAYS = text(query("postgres/lost_days"))
 
+ADDED = pl.col("usage_count", "^(success|failure|timed)_count$", "^generation_time_.*_sum$")
+"""What adds up to the same in each dimension that every event has."""
+
 RECONCILE = "Nothing was published. Run prompt-stats reconcile, which compares all with the raw events"
 
 
@@ -127,19 +130,22 @@ def require_sums(
 
     :raises LakeError: they do not; something was lost on the way, or counted twice.
     """
-    counted = dict(totals.group_by("dimension").agg(pl.col("usage_count").sum()).iter_rows())
-    sums = {dimension: counted.get(dimension, 0) for dimension in USAGE.complete}
-    if len(set(sums.values())) > 1:
-        raise LakeError(
-            "Merging the partials for a publish",
-            f"they don't count the same number of events: {sums}",
-            RECONCILE,
-        )
+    summed = totals.filter(pl.col("dimension").is_in(USAGE.complete)).group_by("dimension").agg(ADDED.sum())
+    for column in summed.columns[1:]:
+        sums = dict(summed.select("dimension", column).iter_rows())
+        sums = {dimension: sums.get(dimension, 0) for dimension in USAGE.complete}
+        if len(set(sums.values())) > 1:
+            raise LakeError(
+                "Merging the partials for a publish",
+                f"they don't have the same {column} in each dimension: {sums}",
+                RECONCILE,
+            )
+    usage_count = int(totals.filter(pl.col("dimension") == "prompt")["usage_count"].sum())
     total = sum(counts.values())
-    if total != sums["prompt"]:
+    if total != usage_count:
         raise LakeError(
             "Merging the partials for a publish",
-            f"the days count {total} events and their total {sums['prompt']}",
+            f"the days count {total} events and their total {usage_count}",
             RECONCILE,
         )
     unequal = {

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import datetime as dt
+import shutil
 import uuid
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import psycopg
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from deltalake import DeltaTable
+from sqlalchemy import BigInteger, Double, Executable, Integer, Table, Update, delete, func, text, update
 
 from pipeline.database import Database
-from pipeline.lake.partials import USAGE, USERS
+from pipeline.lake.delta_table import DailyTable
+from pipeline.lake.partials import SCHEMA, USAGE, USERS, Rollup, wrong_days
+from pipeline.lake.periods import State
+from pipeline.lake.usage_events import open_usage_events
+from pipeline.publish.values import publish_values
 from pipeline.reconcile import reconcile
+from pipeline.tables import ROW_ID, STATS_TABLES, VALUE_TABLES, told, user_prompt_stats
 from tests.conftest import FIRST_DAY, NewDatabase
-from tests.lake_files import delete_files, scribble_on_files, truncate_files
+from tests.lake_files import change_rows, delete_files, files_of, scribble_on_files, truncate_files
 from tests.oracle import assert_equals_recount
 from tests.published import Published, publish
 from tests.triggers import OFF, ON
@@ -104,6 +114,62 @@ def test_damaged_partials_are_made_anew(
     assert_equals_recount(history, FIRST_DAY)
 
 
+def swap(rows: pa.Table) -> pa.Table:
+    """Successes are failures, and the other way round: what adds up still adds up."""
+    names = {"success_count": "failure_count", "failure_count": "success_count"}
+    return rows.rename_columns([names.get(name, name) for name in rows.column_names])
+
+
+@pytest.mark.parametrize("rollup", [USAGE, USERS], ids=["usage", "users"])
+@pytest.mark.parametrize("periods", [["daily", "monthly", "total"], ["daily"], ["total"]], ids=", ".join)
+def test_partials_with_other_values_are_made_anew(
+    history: Database, lake: str, rollup: Rollup, periods: list[str]
+) -> None:
+    tables = [getattr(rollup, period) for period in periods]
+    for table in tables:
+        change_rows(lake, table, swap)
+    report = reconcile(history, lake, FIRST_DAY)
+    assert report.rebuilt.keys() >= set(tables)
+    assert report.repaired == {}
+    assert_equals_recount(history, FIRST_DAY)
+    assert reconcile(history, lake, FIRST_DAY).rebuilt == {}
+
+
+def larger(rows: pa.Table, column: str) -> pa.Table:
+    """The rows with other values in a column."""
+    place = rows.schema.get_field_index(column)
+    values = rows.column(place)
+    if values.type in (pa.string(), pa.large_string()):
+        other = pa.array(["x"] * len(rows), values.type)
+    else:
+        numbers = pc.fill_null(values.cast(pa.int64()), 0)
+        other = pc.add(numbers, 7).cast(values.type)
+    return rows.set_column(place, rows.schema.field(place), other)
+
+
+@pytest.mark.parametrize(
+    ("table", "is_wrong"),
+    [
+        (USAGE.daily, lambda state, events: wrong_days(state.daily, events, state.days)),
+        (USAGE.monthly, lambda state, _: state.wrong_months(state.months)),
+        (USAGE.total, lambda state, _: state.is_total_wrong()),
+    ],
+    ids=["daily", "monthly", "total"],
+)
+def test_each_value_of_a_partial_is_compared(
+    published: Published, lake: str, table: str, is_wrong: Callable[[State, DailyTable], object]
+) -> None:
+    shutil.copytree(published.lake, lake)
+    state, events = State(lake, USAGE), open_usage_events(lake)
+    assert not is_wrong(state, events)
+    whole = {file: file.read_bytes() for file in files_of(lake, table)}
+    for column in set(SCHEMA.names) - {"day", "events_version"}:
+        change_rows(lake, table, partial(larger, column=column))
+        assert is_wrong(state, events), column
+        for file, content in whole.items():
+            file.write_bytes(content)
+
+
 @pytest.mark.parametrize("table", [USAGE.monthly, USAGE.total, USERS.monthly, USERS.total])
 def test_damaged_period_is_made_anew(history: Database, lake: str, table: str) -> None:
     periods = DeltaTable(f"{lake}/{table}")
@@ -148,20 +214,32 @@ def test_change_that_the_trigger_missed_is_found(history: Database, lake: str, c
     assert_equals_recount(history, FIRST_DAY)
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        "UPDATE prompt_daily_stats SET usage_count = 99",
-        "DELETE FROM prompt_scene_stats",
-        "UPDATE user_prompt_stats SET usage_count = usage_count + 1",
-        "DELETE FROM user_prompt_stats",
-        "UPDATE prompts SET usage_count = 7",
-    ],
-)
-def test_stats_edited_by_hand_are_corrected(history: Database, lake: str, change: str) -> None:
-    with psycopg.connect(history.conninfo) as operator:
-        operator.execute(change.encode())
+def contents(database: Database, table: Table) -> list[str]:
+    """The rows of a stats table, but for when each was written."""
+    rows = text(f"SELECT to_jsonb(t) - '{ROW_ID}' - 'stats_as_of' FROM {table.name} AS t")
+    with database.engine.connect() as operator:
+        return sorted(map(repr, operator.scalars(rows)))
+
+
+def edited(table: Table) -> Update:
+    """Another number in each column of numbers."""
+    numbers = [column for column in told(table) if isinstance(column.type, BigInteger | Integer | Double)]
+    return update(table).values({column.name: func.coalesce(column, 0) + 1 for column in numbers})
+
+
+@pytest.mark.parametrize("change", [edited, delete], ids=["edited", "deleted"])
+def test_stats_edited_by_hand_are_corrected(
+    history: Database, lake: str, change: Callable[[Table], Executable]
+) -> None:
+    publish_values(history, lake)
+    published = [*STATS_TABLES, user_prompt_stats, *VALUE_TABLES]
+    before = {table.name: contents(history, table) for table in published}
+    with history.engine.begin() as operator:
+        for table in published:
+            assert operator.execute(change(table)).rowcount
+        operator.execute(text("UPDATE prompts SET usage_count = 7"))
     report = reconcile(history, lake, FIRST_DAY)
     assert report.repaired == {}
-    assert report.rows_corrected
+    assert report.rows_corrected.keys() >= before.keys()
+    assert {table.name: contents(history, table) for table in published} == before
     assert_equals_recount(history, FIRST_DAY)

@@ -83,15 +83,20 @@ def test_a_merge_that_loses_a_row_is_not_written(
     assert total.days().is_empty()
 
 
+@pytest.mark.parametrize(
+    "column",
+    ["usage_count", "success_count", "failure_count", "timed_count", "generation_time_ms_sum"],
+)
 def test_totals_of_unequal_dimensions_are_not_published(
-    database: Database, lake: str, monkeypatch: pytest.MonkeyPatch
+    database: Database, lake: str, monkeypatch: pytest.MonkeyPatch, column: str
 ) -> None:
-    # As if a file of partials had lost a row on its way through storage.
+    # As if a file of partials had changed on its way through storage.
+    more = pl.col(column) + (pl.col("dimension") == "outfit")
     with monkeypatch.context() as patch:
         patch.setattr(partials, "check_days", lambda *_: None)
-        roll_up_days(database, lake, rollup=replace(USAGE, finish=lambda rows: rows[1:]))
+        roll_up_days(database, lake, rollup=replace(USAGE, finish=lambda rows: rows.with_columns(more)))
 
-    with pytest.raises(LakeError, match="the same number of events"):
+    with pytest.raises(LakeError, match=f"the same {column} in each dimension"):
         publish(database, lake, FIRST_DAY)
     with database.engine.connect() as connection:
         assert connection.scalar(text("SELECT count(*) FROM stats_refresh")) == 0
