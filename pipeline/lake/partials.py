@@ -173,8 +173,6 @@ def roll_up_days(
         failed = lost | each_apart(chunks(ready, EVENTS_AT_ONCE), recompute)
         done = [day for day in stale if day not in failed]
         repaired = {day: why for day, why in broken.items() if day in done}
-        for why in repaired.values():
-            logger.warning("%s; it was made anew", why)
         count = sum(sizes.get(day, 0) for day in done)
         return RollupReport(done, rows, count, failed, repaired, target.days())
 

@@ -194,8 +194,6 @@ def sync_days(
         strays = expired.keys() & (unread.keys() | invalidated.keys())
         # What was added to a day that is not as it should be would hide that.
         strays -= damage.note_lost_days(database, table, strays).keys() if strays else set()
-        for day, why in sorted(broken.items()):
-            logger.warning("usage_events: %s: %s is read again from Postgres", why, day)
         report = SyncReport(snapshot, repaired=broken, found=found)
         total = sum(unread.values())
         if database.replica and (unread or whole or strays):

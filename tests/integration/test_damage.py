@@ -259,6 +259,7 @@ def test_the_command_says_what_it_repaired(history: Database, lake: str, tmp_pat
     done = prompt_stats(tmp_path, "refresh", **given)
     assert done.returncode == 0, done.stderr
     assert f"repaired {RECENT}: usage_events/day={RECENT}/" in done.stderr
+    assert done.stderr.count(f"usage_events/day={RECENT}/") == 1
     assert_whole(history, lake)
 
 
