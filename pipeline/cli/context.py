@@ -7,6 +7,7 @@ import json
 import logging
 import math
 import os
+import sys
 import textwrap
 import uuid
 from collections.abc import Callable, Iterator
@@ -29,6 +30,7 @@ console = Terminal()
 messages = Terminal(stderr=True)
 """Progress and errors, on standard error, so that an answer can be piped."""
 
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
@@ -45,6 +47,25 @@ def open_current_database() -> Database:
     database = open_database()
     require_current(database)
     return database
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Asks before what can't be taken back is done; ``yes`` is the answer already.
+
+    :raises typer.Exit: with 2, there is no terminal to ask at.
+    :raises typer.Abort: the answer was no.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        messages.print(
+            f"{question} There is no terminal to ask at, so nothing was done: pass --yes.",
+            style="red",
+            soft_wrap=True,
+        )
+        raise typer.Exit(2)
+    messages.print(question, soft_wrap=True)
+    typer.confirm("Go on?", abort=True, err=True)
 
 
 def print_json(answer: Any) -> None:

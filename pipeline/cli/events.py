@@ -13,7 +13,7 @@ import typer
 
 from pipeline import rejected
 from pipeline.cli import render
-from pipeline.cli.context import AsJson, console, open_current_database, print_json, working
+from pipeline.cli.context import AsJson, confirm, console, open_current_database, print_json, working
 from pipeline.errors import DatabaseError, InputError, readable
 from pipeline.formats import count, moment
 from pipeline.settings import settings
@@ -56,9 +56,18 @@ def replay_rejected(ids: Ids = None, *, everything: Everything = False, as_json:
 
 
 @rejected_app.command("discard")
-def discard_rejected(ids: Ids = None, *, everything: Everything = False, as_json: AsJson = False) -> None:
+def discard_rejected(
+    ids: Ids = None,
+    *,
+    everything: Everything = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before --all.")] = False,
+    as_json: AsJson = False,
+) -> None:
     """Delete rejected events for good."""
-    discarded = rejected.discard(open_current_database(), _wanted(ids, everything=everything))
+    wanted, database = _wanted(ids, everything=everything), open_current_database()
+    if everything:
+        confirm("This deletes all rejected events, for good.", yes=yes)
+    discarded = rejected.discard(database, wanted)
     print_json({"discarded": discarded}) if as_json else console.print(f"{count(discarded)} discarded.")
 
 

@@ -16,6 +16,8 @@ import typer
 from pipeline import formats
 from pipeline.cli.context import (
     AsJson,
+    Yes,
+    confirm,
     console,
     messages,
     open_current_database,
@@ -70,7 +72,7 @@ def reconcile(*, as_json: AsJson = False) -> None:
 
 def accept_settings(
     *,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Count with another PROMPT_STATS_START_DATE or PROMPT_STATS_TABLES from now on: those of this shell."""
@@ -79,10 +81,10 @@ def accept_settings(
     database = open_current_database()
     report = compare_settings(database, settings().start_date)
     is_other = report.before not in {None, report.after}
-    if report.before and is_other and not yes:
+    if report.before and is_other:
         for name, before in asdict(report.before).items():
             messages.print(literal(f"{name}: {before} → {asdict(report.after)[name]}"))
-        typer.confirm("Every service needs the new settings, too. Go on?", abort=True, err=True)
+        confirm("Every service needs the new settings, too.", yes=yes)
     report = accept_settings(database, settings().lake, settings().start_date)
     if as_json:
         print_json(asdict(report))
@@ -111,15 +113,18 @@ def claim_lake(
         bool,
         typer.Option(
             "--discard",
-            help="Give up what a lake holds that was never this database's, or expired days as they were.",
+            help="Give up what a lake holds that this database does not know, or expired days as they were.",
         ),
     ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before --discard.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Make this database the owner of the lake; the next refresh reads all but expired days anew."""
     from pipeline.lake.usage_events import claim_lake
 
     database = open_current_database()
+    if discard:
+        confirm(f"This gives up, for good, what {settings().lake} holds of another database.", yes=yes)
     with working("claiming the lake"):
         is_new = claim_lake(database, settings().lake, discard=discard)
     if as_json:
@@ -156,6 +161,7 @@ def retain(
 def erase_user(
     user: Annotated[str, typer.Argument(help="The user's id.")],
     *,
+    yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Erase a person's events from Postgres, the lake with its old files, the journal, and the stats."""
@@ -163,6 +169,7 @@ def erase_user(
     from pipeline.orchestration.mentions import search_storage
 
     database = open_current_database()
+    confirm(f"This erases all events of the user {user}, for good.", yes=yes)
     with working("erasing"):
         report = erase_user(
             database,

@@ -14,6 +14,7 @@ from pipeline import formats, reading, schema, seeding
 from pipeline.cli import render
 from pipeline.cli.context import (
     AsJson,
+    confirm,
     console,
     messages,
     open_current_database,
@@ -62,12 +63,8 @@ def migrate(
             # What is pasted elsewhere may not be broken.
             console.print(render.migration_plan(planned), soft_wrap=True)
         return
-    if undo and not yes:
-        typer.confirm(
-            "This drops the stats tables, rejected events included, and all that migrate added. Go on?",
-            abort=True,
-            err=True,
-        )
+    if undo:
+        confirm("This drops the stats tables, rejected events included, and all that migrate added.", yes=yes)
     with working("migrating") as spinner:
 
         def did(step: str) -> None:

@@ -177,7 +177,8 @@ def _require_discard(connection: Connection, *, discard: bool) -> None:
     if not discard:
         raise LakeOwnerError(
             attempted,
-            "it was never this database's, and may be all that another one has of its past",
+            "it is not the lake that this database uses: it may be all that another one has of its past, or"
+            " what this one used before another lake, or before migrate --undo",
             "Nothing was changed. If nobody needs what it holds, run prompt-stats claim-lake --discard",
         )
     if connection.execute(select(func.count()).select_from(stats_expired_day)).scalar_one():

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import re
+import subprocess
+import sys
 import uuid
 from pathlib import Path
 
@@ -23,7 +26,7 @@ from pipeline.orchestration.resources import Stores
 from pipeline.refresh import refresh
 from pipeline.retention import retain
 from pipeline.settings import Settings
-from tests.command import answer, prompt_stats
+from tests.command import answer, environment, prompt_stats
 from tests.conftest import FIRST_DAY
 from tests.lake import open_to_write
 from tests.oracle import assert_equals_recount
@@ -65,6 +68,20 @@ def stores(database: Database, lake: str, retain_days: int | None = None) -> Sto
     return Stores(Settings.model_validate(values), database)
 
 
+def at_terminal(home: Path, typed: bytes, *arguments: str, **variables: str) -> int:
+    """How ``prompt-stats …`` ended for somebody who typed an answer."""
+    keyboard, terminal = os.openpty()
+    os.write(keyboard, typed)
+    try:
+        command = [sys.executable, "-m", "pipeline", *arguments]
+        return subprocess.run(
+            command, stdin=terminal, env=environment(home, **variables), check=False
+        ).returncode
+    finally:
+        os.close(terminal)
+        os.close(keyboard)
+
+
 def test_commands(database: Database, lake: str, tmp_path: Path) -> None:
     append(database, 0, 1, 40)
     refresh(database, lake, FIRST_DAY)
@@ -74,13 +91,16 @@ def test_commands(database: Database, lake: str, tmp_path: Path) -> None:
     reconciled = answer(tmp_path, "reconcile", **given)
     kept = answer(tmp_path, "keep-up", **given)
     retained = answer(tmp_path, "retain", "--days", "5", **given)
-    erased = answer(tmp_path, "erase-user", str(PERSON), **given)
+    unasked = prompt_stats(tmp_path, "erase-user", str(PERSON), **given)
+    assert (unasked.returncode, "pass --yes" in unasked.stderr) == (2, True)
+    assert at_terminal(tmp_path, b"n\n", "erase-user", str(PERSON), **given) == 1
+    erased = answer(tmp_path, "erase-user", str(PERSON), "--yes", **given)
 
     assert list(reconciled["repaired"]) == [(TODAY - ONE_DAY).isoformat()]
     assert kept == {"files_joined": 0, "files_deleted": 0}
     assert (retained["expired"], retained["rows"]) == ([(TODAY - 40 * ONE_DAY).isoformat()], 1)
     assert (erased["rows"]["prompt_usage"], erased["events"], erased["found"]) == (2, 3, {})
-    assert prompt_stats(tmp_path, "erase-user", "nobody", **given).returncode == 1
+    assert prompt_stats(tmp_path, "erase-user", "nobody", "--yes", **given).returncode == 1
 
 
 def test_a_damaged_file_is_said_in_words(database: Database, lake: str, tmp_path: Path) -> None:

@@ -275,6 +275,27 @@ def test_the_command(database: Database, lake: str, monkeypatch: pytest.MonkeyPa
     assert_equals_recount(database, FIRST_DAY)
 
 
+def test_a_lake_of_before_is_given_up_when_somebody_says_so(
+    database: Database, lake: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append(database, 5)
+    refreshed(database, lake)
+    refreshed(database, str(tmp_path / "another"))
+    monkeypatch.setenv("DATABASE_URL", database.conninfo)
+    monkeypatch.setenv("PROMPT_STATS_LAKE_URI", lake)
+    settings.cache_clear()
+    with untouched(lake, database):
+        refused = invoke("claim-lake")
+        said = str(refused.exception)
+        del refused
+        assert "or what this one used before another lake" in said
+        asked = invoke("claim-lake", "--discard")
+    assert (asked.exit_code, "pass --yes" in asked.stderr) == (2, True)
+    assert invoke("claim-lake", "--discard", "--yes").exit_code == 0
+    settings.cache_clear()
+    assert refreshed(database, lake) == 5
+
+
 # Physical copies, on servers of their own.
 
 

@@ -56,7 +56,7 @@ def test_commands(refused: Database, tmp_path: Path) -> None:
     assert answer(tmp_path, "rejected", "replay", "--all", **given) == {"taken": 0, "rejected": EVENTS}
     add_prompt(refused)
     assert answer(tmp_path, "rejected", "replay", "--all", **given) == {"taken": EVENTS - 1, "rejected": 1}
-    assert answer(tmp_path, "rejected", "discard", "--all", **given) == {"discarded": 1}
+    assert answer(tmp_path, "rejected", "discard", "--all", "--yes", **given) == {"discarded": 1}
     assert prompt_stats(tmp_path, "rejected", "list", **given).stdout.strip() == "No event was rejected."
     for wrong in ([], ["7", "--all"]):
         said = prompt_stats(tmp_path, "rejected", "replay", *wrong, **given)

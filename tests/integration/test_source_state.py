@@ -581,12 +581,12 @@ def test_every_command_refuses_and_one_accepts(
             ("reconcile",),
             ("backfill", "--from", str(TODAY), "--to", str(TODAY)),
             ("retain", "--days", "5"),
-            ("erase-user", str(USER)),
+            ("erase-user", str(USER), "--yes"),
         ):
             ended = invoke(*command)
             assert isinstance(ended.exception, PromptStatsError), command
             assert f"PROMPT_STATS_START_DATE={FIRST_DAY}" in str(ended.exception)
-        assert invoke("accept-settings").exit_code == 1, "nobody is there to be asked"
+        assert invoke("accept-settings").exit_code == 2, "nobody is there to be asked"
         accepted = invoke("accept-settings", "--yes")
         assert accepted.exit_code == 0, accepted.output
         assert invoke("refresh").exit_code == 0

@@ -163,6 +163,7 @@ def test_what_is_left_is_named_and_the_command_fails(database: Database, tmp_pat
         home,
         "erase-user",
         str(PERSON),
+        "--yes",
         "--json",
         DATABASE_URL=database.conninfo,
         PROMPT_STATS_LAKE_URI=str(lake),
