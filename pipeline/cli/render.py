@@ -11,7 +11,7 @@ from rich.bar import Bar
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from pipeline.cli.terminal import literal
+from pipeline.cli.terminal import literal, one_line
 from pipeline.days import NOTHING_KNOWN
 from pipeline.formats import count, moment, percent, quoted_if_blank, seconds, shown
 from pipeline.rejected import Rejections
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 COLOURS = {"OK": "green", "WARN": "yellow", "ERROR": "red"}
 DIFFERING_SHOWN = 10
+PROMPT_WIDTH = 40
 LIGHTS = {"ok": "green", "warning": "yellow", "wrong": "bold red", "not checked": "dim"}
 STYLES = {"ALERT": "bold red", "WARNING": "yellow", "OK": "green"}
 
@@ -98,8 +99,8 @@ def drift(answer: Mapping[str, Any]) -> RenderableType:
     )
     for number, name in enumerate(header):
         table.add_column(name, justify="right" if number else "left")
-    for line in lines:
-        table.add_row(*line)
+    for name, *counters in lines:
+        table.add_row(one_line(name), *counters)
     return Group(table, f"{differing} {when}.", "All of them: prompt-stats drift --json")
 
 
@@ -180,12 +181,12 @@ def rejections(found: Rejections) -> RenderableType:
     for reason, events in found.reasons.items():
         reasons.add_row(count(events), reason)
     latest = Table(title="The latest", box=box.SIMPLE, title_justify="left")
-    for name in ("id", "rejected at", "prompt", "reason"):
-        latest.add_column(name)
+    for name, width in (("id", None), ("rejected at", None), ("prompt", PROMPT_WIDTH), ("reason", None)):
+        latest.add_column(name, max_width=width)
     for event in found.events:
         # Whoever may write the table may have put any JSON there.
         prompt = event["payload"].get("prompt_id", "") if isinstance(event["payload"], dict) else ""
-        latest.add_row(str(event["id"]), moment(event["rejected_at"]), str(prompt), event["reason"])
+        latest.add_row(str(event["id"]), moment(event["rejected_at"]), one_line(str(prompt)), event["reason"])
     return Group(reasons, latest)
 
 
@@ -196,15 +197,16 @@ def top(answer: Mapping[str, Any]) -> RenderableType:
         caption=age(answer),
         title_justify="left",
         box=box.SIMPLE,
-        padding=(0, 1, 0, 0),
+        padding=0,
         pad_edge=False,
+        show_edge=False,
     )
-    table.add_column("prompt", overflow="ellipsis", no_wrap=True)
+    table.add_column("prompt", overflow="fold")
     for name, width in (("uses", 7), ("success", 7), ("at least", 8), ("mean", 7), ("p95", 7)):
         table.add_column(name, justify="right", no_wrap=True, min_width=width)
     for prompt in answer["prompts"]:
         table.add_row(
-            prompt["slug"] or prompt["name"],
+            one_line(prompt["slug"]) if prompt["slug"] else Group(one_line(prompt["name"]), _id(prompt)),
             count(prompt["usage_count"]),
             percent(prompt["success_rate"]),
             percent(prompt["success_rate_lower"]),
@@ -254,10 +256,14 @@ def prompt(answer: Mapping[str, Any]) -> RenderableType:
     }
     for name, value in rows.items():
         facts.add_row(literal((name, "bold")), value)
-    title = literal(
-        (f"{answer['name']}  ", "bold underline"), (f"{answer['slug'] or ''} {answer['id']}", "dim")
-    )
-    return Group(title, facts, "", _scenes(answer["scenes"]), "", _chart(answer["days"]), age(answer))
+    title = [one_line((answer["name"], "bold underline")), _id(answer)]
+    if answer["slug"]:
+        title.append(one_line((answer["slug"], "dim")))
+    return Group(*title, facts, "", _scenes(answer["scenes"]), "", _chart(answer["days"]), age(answer))
+
+
+def _id(prompt: Mapping[str, Any]) -> RenderableType:
+    return literal((str(prompt["id"]), "dim"))
 
 
 def _scenes(scenes: Sequence[Mapping[str, Any]]) -> RenderableType:
@@ -267,7 +273,7 @@ def _scenes(scenes: Sequence[Mapping[str, Any]]) -> RenderableType:
         table.add_column(name, justify="right")
     for scene in scenes:
         table.add_row(
-            literal(("none given", "dim")) if scene["scene"] is None else quoted_if_blank(scene["scene"]),
+            one_line(("none given", "dim") if scene["scene"] is None else quoted_if_blank(scene["scene"])),
             count(scene["usage_count"]),
             percent(scene["success_rate"]),
             seconds(scene["avg_generation_time_ms"]),

@@ -34,6 +34,13 @@ def literal(*parts: Part) -> ConsoleRenderable:
     return _literal(*parts)
 
 
+def one_line(*parts: Part) -> ConsoleRenderable:
+    """The same, cut where the line or a table's cell ends: a long text takes no number's place."""
+    line = _literal(*parts)
+    line.no_wrap, line.overflow = True, "ellipsis"
+    return line
+
+
 def _literal(*parts: Part) -> Text:
     pairs = ((part, "") if isinstance(part, str) else part for part in parts)
     return Text.assemble(*((visible(text), style) for text, style in pairs))
