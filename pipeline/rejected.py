@@ -14,17 +14,25 @@ from pipeline.database import Database
 from pipeline.queries import query
 from pipeline.tables import prompt_usage_rejected
 from pipeline.tracking.batches import append_events
-from pipeline.tracking.event import Record, read_given
+from pipeline.tracking.event import Record, cut, read_event, read_given
+from pipeline.tracking.given_json import UNREADABLE, decode
 
 REJECTED_EVENTS = text(query("postgres/rejected_events"))
 TAKE_REJECTED_EVENTS = query("postgres/take_rejected_events")
 
 EVENTS_AT_ONCE = 5_000
 
+REASON_SHOWN_LENGTH = 1_000
+PAYLOAD_SHOWN_LENGTH = 20_000
+"""Characters: whoever may write the table may have put anything there."""
+
 
 @dataclass(frozen=True)
 class Rejections:
-    """``events``: the latest, as in ``sql/postgres/rejected_events.sql``. ``reasons``: how often each is."""
+    """``events``: the latest, as in ``sql/postgres/rejected_events.sql``. ``reasons``: how often each is.
+
+    A payload is a text where it is too long to be shown, or can't be read.
+    """
 
     count: int
     reasons: dict[str, int]
@@ -41,11 +49,14 @@ class ReplayReport:
 
 def rejections(database: Database, limit: int) -> Rejections:
     """What was rejected, and why."""
-    reason = prompt_usage_rejected.c.reason
+    reason = func.left(prompt_usage_rejected.c.reason, REASON_SHOWN_LENGTH)
     with database.engine.connect() as connection:
-        rows = connection.execute(select(reason, func.count()).group_by(reason).order_by(func.count().desc()))
-        reasons = {row[0]: row[1] for row in rows}
-        events = [dict(row) for row in connection.execute(REJECTED_EVENTS, {"limit": limit}).mappings()]
+        counts = select(reason, func.count()).group_by(text("1")).order_by(func.count().desc())
+        reasons = {row[0]: row[1] for row in connection.execute(counts)}
+        # One character more says that it was cut.
+        given = {"limit": limit, "reason": REASON_SHOWN_LENGTH, "payload": PAYLOAD_SHOWN_LENGTH + 1}
+        rows = connection.execute(REJECTED_EVENTS, given).mappings()
+        events = [{**row, "payload": _shown(row["payload"])} for row in rows]
     return Rejections(sum(reasons.values()), reasons, events)
 
 
@@ -66,9 +77,24 @@ def replay(database: Database, ids: Sequence[int] | None = None) -> ReplayReport
     return ReplayReport(taken, rejected)
 
 
-def _read(payload: Any) -> Record:
+def _shown(payload: str) -> object:
+    if len(payload) > PAYLOAD_SHOWN_LENGTH:
+        return cut(payload, PAYLOAD_SHOWN_LENGTH)
+    try:
+        return decode(payload.encode())
+    except UNREADABLE:
+        return payload
+
+
+def _read(payload: str) -> Record:
     """The event of a payload. Whoever may write the table may have put any JSON there."""
-    return read_given(payload if isinstance(payload, dict) else {"payload": payload})
+    try:
+        values = decode(payload.encode())
+    except UNREADABLE:
+        values = None
+    if isinstance(values, dict):
+        return read_given(values)
+    return read_event({"payload": payload}, {"payload": "is no JSON object"})
 
 
 def discard(database: Database, ids: Sequence[int] | None = None) -> int:

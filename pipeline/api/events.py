@@ -21,6 +21,7 @@ from pipeline.limits import EVENT_MAX_BYTES, EVENTS_MAX, MIB
 from pipeline.tracking.batches import Appended, append_events, fault_on
 from pipeline.tracking.event import IGNORED_FIELDS, READERS, Record, camel_case, read_given
 from pipeline.tracking.faults import Fault
+from pipeline.tracking.given_json import UNREADABLE, decode, mended
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +33,6 @@ NAMES = {given: name for name in (*READERS, *IGNORED_FIELDS) for given in (name,
 
 Values = Mapping[str, object]
 Text = bytearray | msgspec.Raw
-Unreadable = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 _ARRAY = re.compile(rb"\s*\[")
 # As JSON.stringify writes half a surrogate pair. A backslash that stands for itself begins no escape.
@@ -204,19 +204,28 @@ def _array(body: bytearray) -> dict[int, Text]:
     :raises Problem: 400, it is not JSON; 413, there are too many.
     """
     text = memoryview(body)[len(codecs.BOM_UTF8) if body.startswith(codecs.BOM_UTF8) else 0 :]
+    # A list is built whole before its length is looked at, so it is for those that can't be too long.
+    is_short = body.count(b",") < EVENTS_MAX
+    try:
+        items = _items(text, is_short=is_short)
+    except UNREADABLE as error:
+        # It may be a value of one event that can't be read, which hides no other.
+        try:
+            items = _items(mended(text), is_short=is_short)
+        except UNREADABLE:
+            raise Problem(400, f"The body is not JSON: {error}") from None
+    return dict(enumerate(items, start=1))
+
+
+def _items(text: bytes | memoryview, *, is_short: bool) -> list[msgspec.Raw]:
     try:
         if not _ARRAY.match(text):
-            return {1: msgspec.json.decode(text, type=msgspec.Raw)}
-        # A list is built whole before its length is looked at, so it is for those that can't be too long.
-        if body.count(b",") < EVENTS_MAX:
-            items = msgspec.json.decode(text, type=list[msgspec.Raw])
-        else:
-            items = [each for each in msgspec.structs.astuple(_ITEMS.decode(text)) if each is not _NO_ITEM]
+            return [msgspec.json.decode(text, type=msgspec.Raw)]
+        if is_short:
+            return msgspec.json.decode(text, type=list[msgspec.Raw])
+        return [each for each in msgspec.structs.astuple(_ITEMS.decode(text)) if each is not _NO_ITEM]
     except msgspec.ValidationError:
         raise _too_many() from None
-    except Unreadable as error:
-        raise Problem(400, f"The body is not JSON: {error}") from None
-    return dict(enumerate(items, start=1))
 
 
 def _lines(body: bytearray) -> dict[int, Text]:
@@ -238,8 +247,8 @@ def _named(text: Text) -> Values:
     if memoryview(text).nbytes > EVENT_MAX_BYTES:
         raise ValueError(f"larger than {EVENT_MAX_BYTES // MIB} MiB")
     try:
-        values = msgspec.json.decode(text)
-    except Unreadable as error:
+        values = decode(text)
+    except UNREADABLE as error:
         raise ValueError(f"not JSON: {error}") from None
     if not isinstance(values, dict):
         raise ValueError("not an object")

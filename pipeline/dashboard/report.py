@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-import json
 import logging
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -27,6 +26,7 @@ from pipeline.days import ONE_DAY
 from pipeline.errors import DatabaseUnavailableError, PromptStatsError
 from pipeline.files import named_folder, private_folder, replaced
 from pipeline.settings import Settings
+from pipeline.tracking.given_json import decode
 
 logger = logging.getLogger(__name__)
 
@@ -196,7 +196,7 @@ async def _get(app: ASGIApp, address: str) -> tuple[int, Any]:
     # An unforeseen error is raised once it is answered.
     with suppress(Exception):
         await app(scope, receive, send)
-    return sent[0]["status"], json.loads(b"".join(message.get("body", b"") for message in sent))
+    return sent[0]["status"], decode(b"".join(message.get("body", b"") for message in sent))
 
 
 def _of_prompt(key: str, today: dt.date) -> Iterator[str]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 import psycopg
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Result, text
 from sqlalchemy.exc import DBAPIError
 
 from pipeline.adoption.catalog import quoted
@@ -150,9 +150,14 @@ def _try(connection: Connection, names: TableNames) -> tuple[Row, Row, list[str]
         # The role has rights on our view of it alone.
         names, table = TableNames(), quoted("prompts")
     key = quoted(names.column("prompts", "id"))
-    row = text(f"SELECT to_jsonb(prompt) FROM {table} AS prompt WHERE prompt.{key}::text = :id")  # noqa: S608  # quoted
+    # Texts: JSON of the app may hold more than Python reads.
+    row = text(
+        "SELECT field.key, field.value::text AS value"  # noqa: S608  # quoted
+        f" FROM {table} AS prompt CROSS JOIN jsonb_each(to_jsonb(prompt)) AS field"
+        f" WHERE prompt.{key}::text = :id"
+    )
     given = {"id": prompt.prompt_id}
-    before: Row = connection.execute(row, given).scalar_one()
+    before: Row = _values(connection.execute(row, given))
     as_of: dt.datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
     values = {name: _another(value) for name, value in prompt._mapping.items() if name in COLUMNS}
     values |= {"prompt_id": prompt.prompt_id, "last_used_at": as_of}
@@ -160,10 +165,14 @@ def _try(connection: Connection, names: TableNames) -> tuple[Row, Row, list[str]
     write_back(connection, WriteBack(changed, None), as_of)
     # Those that are deferred fire too.
     connection.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
-    after: Row = connection.execute(row, given).scalar_one()
+    after: Row = _values(connection.execute(row, given))
     own = connection.execute(text("SELECT to_regclass(:table)::text"), {"table": table}).scalar_one()
     tables = [name for name in connection.execute(CHANGED_TABLES).scalars() if name != own]
     return before, after, tables
+
+
+def _values(found: Result[Any]) -> Row:
+    return {row.key: row.value for row in found}
 
 
 def _another(value: Any) -> Any:

@@ -1,6 +1,7 @@
 -- Purpose: takes rejected events away, to be tried again or discarded, and hands them out.
 -- Grain:   one row a rejected event: those with the given ids, or the oldest between two ids.
 -- Time:    none.
+-- A payload is a text, since no JSON parser takes all that jsonb holds.
 -- Those that somebody else is taking are left to him.
 WITH taken AS (
     SELECT id
@@ -17,4 +18,4 @@ WITH taken AS (
 DELETE FROM prompt_usage_rejected AS rejected
 USING taken
 WHERE taken.id = rejected.id
-RETURNING rejected.id, rejected.payload
+RETURNING rejected.id, rejected.payload::text

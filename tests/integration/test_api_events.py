@@ -196,6 +196,41 @@ def test_half_a_surrogate_pair_is_mended_and_keeps_no_other_event_out(
     assert sorted(row["scene"] for row in stored) == sorted(scenes.values())
 
 
+ODD = {
+    "1e400": "is not a number of milliseconds: {'text': '1e400', 'type': 'number'}",
+    "1" * 5_000: "is not a number of milliseconds: {'text': '111",
+    "NaN": "is not a number of milliseconds: {'text': 'NaN', 'type': 'number'}",
+    "[" * 3_000 + "]" * 3_000: "is not a number of milliseconds: [[[",
+    '{"a": ' * 2_000 + "1" + "}" * 2_000: "is not a number of milliseconds: {'a': {'a': ",
+}
+
+
+@pytest.mark.parametrize("kind", ["application/json", LINES[0]])
+def test_a_value_that_no_parser_reads_keeps_no_event_out(
+    client: httpx.Client, app: psycopg.Connection[Any], kind: str
+) -> None:
+    events = [json.dumps(event(generationTimeMs=0, scene='"1e400')).replace(": 0", f": {odd}") for odd in ODD]
+    content = f"[{','.join(events)}]" if kind == "application/json" else "\n".join(events)
+    answer = client.post("/events", content=content, headers={"Content-Type": kind})
+    assert answer.status_code == 200
+    assert (answer.json()["taken"], answer.json()["rejected"]) == (len(ODD), [])
+    for warning, (line, said) in zip(answer.json()["warnings"], enumerate(ODD.values(), 1), strict=True):
+        assert warning["line"] == line
+        assert f"generation_time_ms {said}" in warning["warning"]
+    times = app.execute("SELECT DISTINCT generation_time_ms, scene FROM prompt_usage").fetchall()
+    assert times == [{"generation_time_ms": None, "scene": '"1e400'}]
+
+
+def test_a_rejected_event_keeps_what_no_parser_reads(
+    client: httpx.Client, app: psycopg.Connection[Any]
+) -> None:
+    content = json.dumps(event(promptId=0, userId=1)).replace(": 0", ": 1e400").replace(": 1}", ": NaN}")
+    answer = client.post("/events", content=content, headers={"Content-Type": "application/json"}).json()
+    assert [each["eventId"] for each in answer["rejected"]] == [json.loads(content)["eventId"]]
+    kept = app.execute("SELECT payload FROM prompt_usage_rejected").fetchall()
+    assert [row["payload"]["prompt_id"] for row in kept] == [{"type": "number", "text": "1e400"}]
+
+
 def test_as_many_as_allowed_are_taken_at_once(client: httpx.Client, app: psycopg.Connection[Any]) -> None:
     answer = client.post("/events", **as_lines(*(event(scene=str(n)) for n in range(EVENTS_MAX))), timeout=60)
     assert answer.json() == {"taken": EVENTS_MAX, "rejected": [], "warnings": []}

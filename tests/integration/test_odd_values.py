@@ -141,7 +141,16 @@ def test_a_plain_answer_has_no_notes(app: App) -> None:
 
 
 def test_the_report_has_the_odd_prompt_and_the_plain_one(app: App, tmp_path: Path) -> None:
-    written = write_report(app.settings, app.database, tmp_path / "report.html")
+    # No parser of Python takes these.
+    deep = f'{{"number": {"1" * 5_000}, "nest": {"[" * 3_000 + "]" * 3_000}}}'
+    with psycopg.connect(app.database.conninfo, autocommit=True) as writer:
+        before = writer.execute("SELECT rich::text FROM prompts WHERE name = 'odd'").fetchone()
+        assert before
+        writer.execute("UPDATE prompts SET rich = %s::jsonb WHERE name = 'odd'", [deep])
+        try:
+            written = write_report(app.settings, app.database, tmp_path / "report.html")
+        finally:
+            writer.execute("UPDATE prompts SET rich = %s::jsonb WHERE name = 'odd'", before)
     assert [prompt["name"] for prompt in written.prompts] == ["odd", "plain"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,54 @@ def test_a_replay_that_the_database_stops_loses_nothing(refused: Database, stop:
     with pytest.raises(psycopg.errors.UndefinedTable):
         rejected.replay(refused)
     assert rows(refused, "SELECT * FROM prompt_usage_rejected ORDER BY id") == rows_before
+
+
+HOSTILE = {
+    "a long number": "1" * 5_000,
+    "a deep nest": "[" * 3_000 + "]" * 3_000,
+    "a deep object": '{"a": ' * 2_000 + "1" + "}" * 2_000,
+    "a long text": '"' + "x" * 200_000 + '"',
+    "no object": "7",
+}
+
+
+def put(app: psycopg.Connection[Any], payload: str) -> None:
+    """As the app's role may: past all that the tracker does."""
+    app.execute(
+        "INSERT INTO prompt_usage_rejected (reason, payload) VALUES ('forged', %s::jsonb)", (payload,)
+    )
+
+
+def test_a_payload_that_python_can_not_read_stops_no_other(refused: Database, tmp_path: Path) -> None:
+    given = {"DATABASE_URL": refused.conninfo}
+    event_id = uuid.uuid4()
+    with psycopg.connect(refused.conninfo) as app:
+        for payload in HOSTILE.values():
+            put(app, payload)
+            put(app, f'{{"event_id": "{event_id}", "prompt_id": "later", "scene": {payload}}}')
+        app.execute("UPDATE prompt_usage_rejected SET reason = repeat('x', 1000000) WHERE payload = '7'")
+    hostile = 2 * len(HOSTILE)
+    listed = answer(tmp_path, "rejected", "list", "--limit", "100", **given)
+    assert len(listed["events"]) == EVENTS + 1 + hostile
+    assert len(json.dumps(listed)) < 200_000
+    assert prompt_stats(tmp_path, "rejected", "list", **given).returncode == 0
+
+    add_prompt(refused)
+    # Five with the same id are one event.
+    taken = {"taken": EVENTS + len(HOSTILE), "rejected": len(HOSTILE) + 1}
+    assert answer(tmp_path, "rejected", "replay", "--all", **given) == taken
+    assert len(rows(refused, "SELECT FROM prompt_usage")) == EVENTS + 1
+    reasons = [reason for (reason,) in rows(refused, "SELECT reason FROM prompt_usage_rejected")]
+    assert sum("prompt_id is missing" in reason for reason in reasons) == len(HOSTILE)
+    assert sum("payload is no JSON object" in reason for reason in reasons) == len(HOSTILE) - 2
+    again = {"taken": 0, "rejected": len(HOSTILE) + 1}
+    assert answer(tmp_path, "rejected", "replay", "--all", **given) == again
+    with psycopg.connect(refused.conninfo) as app:
+        for payload in HOSTILE.values():
+            put(app, payload)
+    assert answer(tmp_path, "rejected", "discard", "--all", "--yes", **given) == {
+        "discarded": 2 * len(HOSTILE) + 1
+    }
 
 
 def test_a_journal_can_be_sent_without_its_app(database: Database, tmp_path: Path) -> None:
