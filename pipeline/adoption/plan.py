@@ -219,11 +219,12 @@ class _Adoption:
                 )
             elif there and (wrong := wrong_type(column, there)):
                 yield Problem(f"{named} {wrong}", "Change its type, or name another column")
-        is_noted = table.name != "prompt_usage" or not any(self._triggers())
-        if not found.is_ours and (not is_noted or any(self._additions(table, found))):
+        steps = [*self._additions(table, found), *(self._triggers() if table.name == "prompt_usage" else ())]
+        if steps and not found.is_ours:
             yield Problem(
-                f"{qualified} belongs to another role, and needs additions",
-                "Run prompt-stats migrate once as its owner; prompt-stats migrate --plan shows what it adds",
+                f"{qualified} belongs to another role, and is not as it should be: migrate"
+                f" {'; '.join(step.what for step in steps)}",
+                "Run prompt-stats migrate once as its owner; prompt-stats migrate --plan shows what it does",
             )
 
     def _unlike_ids(self) -> Iterator[Problem]:
@@ -353,11 +354,14 @@ class _Adoption:
             )
 
     def _triggers(self) -> Iterator[Step]:
-        if triggers.are_current(self._catalog, self._names):
+        faults = [*triggers.faults(self._catalog, self._names)]
+        if not faults:
             return
+        found = self._catalog.tables.get("prompt_usage")
+        said = f": {', '.join(faults)}" if found and found.triggers.keys() & triggers.TRIGGERS.keys() else ""
         yield Step(
             f"notes the days of changed rows of {self._qualified('prompt_usage')} and has new rows counted,"
-            " by triggers",
+            f" by triggers{said}",
             Lock.SHARE_ROW_EXCLUSIVE,
             tuple(triggers.creation(self._catalog, self._names)),
             triggers.removal(self._catalog),

@@ -18,6 +18,8 @@ QUOTE = "'"
 ALWAYS = "A"
 """``pg_trigger.tgenabled`` of a trigger that fires whatever ``session_replication_role`` says."""
 
+UNLIKE_ALWAYS = {None: "is missing", "D": "is disabled"}
+
 # Rows may come with an id that somebody else made up: NULL from an ORM that writes every column, an old one
 # from an archive, the publisher's from logical replication. The condition of the trigger is all that an
 # ordinary insert costs; this is called for the others.
@@ -131,18 +133,24 @@ TRIGGERS: Mapping[str, Trigger] = {
 
 def are_current(catalog: Catalog, names: TableNames) -> bool:
     """Whether every trigger fires always, and calls the function that this version has."""
+    return not any(faults(catalog, names))
+
+
+def faults(catalog: Catalog, names: TableNames) -> Iterator[str]:
+    """What is the matter with the triggers and their functions."""
     found = catalog.tables.get("prompt_usage", FoundTable())
     used = _names_used(catalog, names)
-    return all(found.triggers.get(name) == ALWAYS for name in TRIGGERS) and all(
-        catalog.functions.get(each.name)
-        == FoundFunction(
-            each.body.format(**used),
-            each.is_definer,
-            tuple(f"{setting}={value.strip(QUOTE)}" for setting, value in each.settings.items()),
-            executable_by=(),
-        )
-        for each in FUNCTIONS
-    )
+    for name in TRIGGERS:
+        fires = found.triggers.get(name)
+        if fires != ALWAYS:
+            yield f"{name} {UNLIKE_ALWAYS.get(fires, 'is not ENABLE ALWAYS')}"
+    for each in FUNCTIONS:
+        there = catalog.functions.get(each.name)
+        settings = tuple(f"{setting}={value.strip(QUOTE)}" for setting, value in each.settings.items())
+        if there is None:
+            yield f"{each.name}() is missing"
+        elif there != FoundFunction(each.body.format(**used), each.is_definer, settings, executable_by=()):
+            yield f"{each.name}() is not that of this version, or others may execute it"
 
 
 def creation(catalog: Catalog, names: TableNames) -> Iterator[str]:

@@ -64,7 +64,7 @@ CHECKS = (
         Severity.ERROR,
         Cadence.HOURLY,
         "Compares columns, types, the default of `ingest_xid` and the triggers of the app's tables with what"
-        " the pipeline needs. New columns are only reported.",
+        " the pipeline needs. Columns of the app's own are only named.",
         "A migration of the app changed a table. Take that back, then run `prompt-stats reconcile`: rows"
         " that were written or changed meanwhile may not be counted.",
         source_schema.source_fits,

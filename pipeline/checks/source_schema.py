@@ -29,12 +29,12 @@ def judge(catalog: Catalog, names: TableNames) -> Report:
         for column in metadata.tables[name].columns
     } | {("prompt_usage", EVENT_KEY)}
     there = {(name, column) for name, found in catalog.tables.items() for column in found.columns}
-    new = [f"{table}.{column} is new, which is fine" for table, column in sorted(there - known)]
+    own = [f"{table}.{column} is the app's own, which is fine" for table, column in sorted(there - known)]
     return Report(
         passed=not wrong,
         summary=f"{plural(len(wrong), 'thing')} that the pipeline needs missing or changed"
         if wrong
-        else f"All {plural(len(there & known), 'column')} are there, and {len(new)} of the app's own",
-        figures={"missing_or_changed": len(wrong), "new_columns": len(new)},
-        worst=[{"what": what} for what in (*wrong, *new)],
+        else f"All {plural(len(there & known), 'column')} are there, and {len(own)} of the app's own",
+        figures={"missing_or_changed": len(wrong), "own_columns": len(own)},
+        worst=[{"what": what} for what in (*wrong, *own)],
     )

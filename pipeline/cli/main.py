@@ -1,6 +1,7 @@
 """The application, and the edge where errors become texts and exit codes.
 
-Exit codes: 0 it did what was asked, 1 it could not, 2 the command line can't be read.
+Exit codes: 0 it did what was asked, 1 it could not, 2 the command line can't be read, or
+nobody is there to be asked.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
-from contextlib import suppress
+from contextlib import closing, suppress
 from importlib import metadata
 from typing import Annotated
 
@@ -19,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from pipeline.cli import alerting, checking, events, exporting, keeping, reading, serving, tour, writing
 from pipeline.cli.context import console, messages
 from pipeline.cli.terminal import LogLines
-from pipeline.database import cause_of, fault_of
+from pipeline.database import Fault, cause_of, fault_of
 from pipeline.errors import PromptStatsError, SettingsError, readable
 from pipeline.files import keep_private
 from pipeline.redaction import redacted
@@ -96,11 +97,23 @@ def run() -> None:
     except PromptStatsError as error:
         _complain(str(error))
     except (DBAPIError, psycopg.Error) as error:
-        _complain(f"Talking to the database: {readable(cause_of(error))}. {fault_of(error).value}.")
+        _complain(f"Talking to the database: {readable(cause_of(error))}. {_remedy(error)}.")
     except Exception:
         # A fault of ours, with all its calls; what engines say there may repeat an address.
         _complain(redacted(traceback.format_exc()))
     sys.exit(1)
+
+
+def _remedy(error: Exception) -> str:
+    fault = fault_of(error)
+    if fault is Fault.RIGHT:
+        # The doctor's libraries take a moment to import.
+        from pipeline.doctor.rights import lacking
+        from pipeline.doctor.setup import Setup
+
+        with suppress(PromptStatsError, DBAPIError, psycopg.Error), closing(Setup()) as setup:
+            return lacking(setup, str(cause_of(error))) or fault.value
+    return fault.value
 
 
 def _log_as_set() -> None:

@@ -119,6 +119,14 @@ def open_relations(setup: Setup) -> Iterator[Finding]:
         yield ok("open tables", "nobody has rights on them but by grants to a role")
 
 
+def lacking(setup: Setup, said: str) -> str | None:
+    """Which rights are not granted on the table that an error of the database names, and what grants them."""
+    found = [each for each in missing(setup) if each.table and re.search(rf"\b{each.table}\b", said)]
+    if not found:
+        return None
+    return f"{_said(found)} on {found[0].table} is not granted: connect as a role that may. {grant(setup)}"
+
+
 def grant(setup: Setup) -> str:
     """What gives the role its rights."""
     with setup.database.engine.connect() as connection:

@@ -42,7 +42,11 @@ def tables(setup: Setup) -> Iterator[Finding]:
         yield from faults or [unchecked("tables", "revision")]
         return
     faults += [
-        wrong("tables", f"something is missing: migrate {step.what}", f"{MIGRATE}, then {RECONCILE}")
+        wrong(
+            "tables",
+            f"something is missing or was changed: migrate {step.what}",
+            f"{MIGRATE}, then {RECONCILE}",
+        )
         for step in plan.steps
         if not step.is_concurrent
     ]

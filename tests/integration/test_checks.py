@@ -257,7 +257,7 @@ def test_what_is_legitimate_is_no_fault(subject: Subject) -> None:
         """,
     )
     assert failing(subject) == {}
-    assert made(subject, "source_fits").figures["new_columns"] == 1
+    assert made(subject, "source_fits").figures["own_columns"] == 1
     sums = made(subject, "stats_add_up")
     assert (sums.figures["counters_that_differ"], sums.figures["prompts_that_differ"]) == (1, 0)
     assert "prompts differs on 1 prompt: the app counts for itself as well" in sums.summary

@@ -163,6 +163,9 @@ def test_the_pipelines_role_is_told_what_it_can_not_see(installation: Installati
         assert secured.summary.startswith("prompts has row level security")
         for after in (tried, changes):
             assert (after.status, after.summary) == (UNCHECKED, "rights has to be right first")
+        with installation.fault(*FAULTS["trigger that does not fire always"][:2]):
+            said = next(each for each in faults() if "another role" in each.summary)
+        assert "by triggers: prompt_usage_note_delete is not ENABLE ALWAYS" in said.summary
 
 
 TOUCH = """
@@ -184,7 +187,17 @@ FAULTS = {
     "trigger": (
         "ALTER TABLE prompt_usage DISABLE TRIGGER prompt_usage_note_delete",
         "ALTER TABLE prompt_usage ENABLE ALWAYS TRIGGER prompt_usage_note_delete",
-        [("tables", WRONG, "migrate notes the days of changed rows")],
+        [("tables", WRONG, "by triggers: prompt_usage_note_delete is disabled")],
+    ),
+    "trigger that does not fire always": (
+        "ALTER TABLE prompt_usage ENABLE TRIGGER prompt_usage_note_delete",
+        "ALTER TABLE prompt_usage ENABLE ALWAYS TRIGGER prompt_usage_note_delete",
+        [("tables", WRONG, "by triggers: prompt_usage_note_delete is not ENABLE ALWAYS")],
+    ),
+    "prompt that no parser of Python reads": (
+        f"UPDATE prompts SET tags = '[{'1' * 5_000}]', required_dna = '{'[' * 3_000 + ']' * 3_000}'",
+        "UPDATE prompts SET tags = NULL, required_dna = NULL",
+        [],
     ),
     "not logged": (
         "ALTER TABLE prompt_usage SET UNLOGGED",

@@ -44,6 +44,7 @@ from pipeline.simulation import simulate
 from pipeline.tracking import PromptTracker
 from tests.api import served
 from tests.cli import invoke
+from tests.command import prompt_stats
 from tests.conftest import FIRST_DAY
 from tests.oracle import assert_equals_recount
 from tests.psql import psql
@@ -380,7 +381,7 @@ def test_the_pipelines_role_may_do_what_each_command_does(
 
 
 def test_the_doctor_names_each_right_that_is_taken_away(
-    database: Database, owner: psycopg.Connection[Any], variables: pytest.MonkeyPatch
+    database: Database, owner: psycopg.Connection[Any], variables: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     with as_role(database, "pipeline") as seen:
         variables.setenv("DATABASE_URL", seen.conninfo)
@@ -402,6 +403,11 @@ def test_the_doctor_names_each_right_that_is_taken_away(
             assert "sql/roles/pipeline.sql" in str(found.remedy)
             owner.execute(sql.SQL("GRANT {right} ON {on} TO {role}").format(**names))
         setup.close()
+        owner.execute(sql.SQL("REVOKE SELECT ON stats_day FROM {}").format(role))
+        ended = prompt_stats(tmp_path, "status", DATABASE_URL=seen.conninfo)
+    assert ended.returncode == 1
+    assert "SELECT on stats_day is not granted" in ended.stderr
+    assert "-f sql/roles/pipeline.sql" in ended.stderr
 
 
 def test_the_tables_may_be_in_another_schema(
