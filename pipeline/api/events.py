@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import json
 import logging
 import re
 from collections.abc import Mapping
@@ -21,7 +22,7 @@ from pipeline.limits import EVENT_MAX_BYTES, EVENTS_MAX, MIB
 from pipeline.tracking.batches import Appended, append_events, fault_on
 from pipeline.tracking.event import IGNORED_FIELDS, READERS, Record, camel_case, read_given
 from pipeline.tracking.faults import Fault
-from pipeline.tracking.given_json import UNREADABLE, decode, mended
+from pipeline.tracking.given_json import UNREADABLE, decode
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +40,8 @@ _ARRAY = re.compile(rb"\s*\[")
 _HALF_PAIR = re.compile(
     rb"\\(?:\\|u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u(?P<half>[dD][89a-fA-F][0-9a-fA-F]{2}))"
 )
+VALUES_MAX = 50 * EVENTS_MAX
+
 _NO_ITEM = msgspec.Raw()
 # An array up to a length: it is given up at the first item beyond.
 _ITEMS = msgspec.json.Decoder(
@@ -209,15 +212,28 @@ def _array(body: bytearray) -> dict[int, Text]:
     try:
         items = _items(text, is_short=is_short)
     except UNREADABLE as error:
-        # It may be a value of one event that can't be read, which hides no other.
         try:
-            items = _items(mended(text), is_short=is_short)
+            items = _read_items(text)
         except UNREADABLE:
             raise Problem(400, f"The body is not JSON: {error}") from None
     return dict(enumerate(items, start=1))
 
 
-def _items(text: bytes | memoryview, *, is_short: bool) -> list[msgspec.Raw]:
+def _read_items(text: memoryview) -> list[msgspec.Raw]:
+    """The same for a body of which the quick parser can't read a number: it hides no other event.
+
+    :raises Problem: 413, there are too many values to read them all.
+    """
+    if bytes(text).count(b",") > VALUES_MAX:
+        raise _too_many()
+    given = decode(text)
+    items = given if isinstance(given, list) else [given]
+    if len(items) > EVENTS_MAX:
+        raise _too_many()
+    return [msgspec.Raw(json.dumps(each).encode()) for each in items]
+
+
+def _items(text: memoryview, *, is_short: bool) -> list[msgspec.Raw]:
     try:
         if not _ARRAY.match(text):
             return [msgspec.json.decode(text, type=msgspec.Raw)]

@@ -26,7 +26,7 @@ from pipeline.days import ONE_DAY
 from pipeline.errors import DatabaseUnavailableError, PromptStatsError
 from pipeline.files import named_folder, private_folder, replaced
 from pipeline.settings import Settings
-from pipeline.tracking.given_json import decode
+from pipeline.tracking.given_json import UNREADABLE, decode
 
 logger = logging.getLogger(__name__)
 
@@ -173,6 +173,8 @@ async def _get(app: ASGIApp, address: str) -> tuple[int, Any]:
     """The status and the JSON of an answer.
 
     Clients of HTTP have a limit on addresses, and the names of scenes and categories have none.
+
+    :raises PromptStatsError: the answer can't be read.
     """
     path, _, parameters = address.partition("?")
     scope: Scope = {
@@ -196,7 +198,14 @@ async def _get(app: ASGIApp, address: str) -> tuple[int, Any]:
     # An unforeseen error is raised once it is answered.
     with suppress(Exception):
         await app(scope, receive, send)
-    return sent[0]["status"], decode(b"".join(message.get("body", b"") for message in sent))
+    try:
+        return sent[0]["status"], decode(b"".join(message.get("body", b"") for message in sent))
+    except UNREADABLE as error:
+        raise PromptStatsError(
+            f"Reading the API's answer to {address}",
+            f"no reader of JSON takes it: {error}",
+            "Look for a value of the app's that is nested very deep",
+        ) from error
 
 
 def _of_prompt(key: str, today: dt.date) -> Iterator[str]:

@@ -8,7 +8,7 @@ business; the pipeline recounts them from the events. ``docs/write-path.md`` has
 ``event``
     Reads what the app gave, into an event or a rejected one.
 ``given_json``
-    Reads what others wrote as JSON, whatever it holds.
+    Reads what others wrote as JSON, whatever numbers it holds.
 ``faults``
     Whose fault it is that an event could not be written.
 ``usage_table``

@@ -140,13 +140,14 @@ def test_a_plain_answer_has_no_notes(app: App) -> None:
     assert app.client.get("/prompts/top/used").headers["stats-notes"] == "4"
 
 
-def test_the_report_has_the_odd_prompt_and_the_plain_one(app: App, tmp_path: Path) -> None:
-    # No parser of Python takes these.
-    deep = f'{{"number": {"1" * 5_000}, "nest": {"[" * 3_000 + "]" * 3_000}}}'
+@pytest.mark.parametrize(
+    "value", ["1" * 5_000, "[" * 3_000 + "]" * 3_000], ids=["a long number", "a deep nest"]
+)
+def test_the_report_has_the_odd_prompt_and_the_plain_one(app: App, tmp_path: Path, value: str) -> None:
     with psycopg.connect(app.database.conninfo, autocommit=True) as writer:
         before = writer.execute("SELECT rich::text FROM prompts WHERE name = 'odd'").fetchone()
         assert before
-        writer.execute("UPDATE prompts SET rich = %s::jsonb WHERE name = 'odd'", [deep])
+        writer.execute("UPDATE prompts SET rich = %s::jsonb WHERE name = 'odd'", [value])
         try:
             written = write_report(app.settings, app.database, tmp_path / "report.html")
         finally:
