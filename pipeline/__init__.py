@@ -38,6 +38,7 @@ names), ``export`` (a whole table as a file), ``formats`` (values as people read
 environment), ``errors`` (the error tree), ``days`` (which day an event belongs to), ``tables`` (the
 schema), ``schema`` (migrations), ``database`` (connections), ``sessions`` (their settings), ``conninfo``
 (their addresses), ``url_parameters`` (what other tools put into these), ``locks`` (who writes now),
+``table_locks`` (who holds a table that we wait for),
 ``names`` (what the app calls its tables), ``files`` (who may read what we write), ``redaction`` (texts
 without secrets), ``queries`` (the files of ``sql/``), ``embedded`` (the Postgres that starts by itself),
 ``seeding`` with ``data`` (the shipped prompts) and ``traffic`` and ``simulation`` (made-up events),

@@ -25,6 +25,7 @@ from pipeline.files import require_own_home
 from pipeline.locks import Lock, locked
 from pipeline.names import DEFAULT_NAMES, TableNames
 from pipeline.settings import Settings
+from pipeline.table_locks import ExplainingConnection, locked_error
 
 if TYPE_CHECKING:
     import adbc_driver_manager
@@ -42,6 +43,9 @@ PASSING = ("08", "25P03", "25P04", "40", "53300", "55P03", "57P01", "57P02", "57
 transaction that was open for too long, a transaction that another one crossed, too many connections, a lock
 that was not to be had, a server that stops or starts. A replica that cancels a read, since it could not
 replay otherwise, says 40001."""
+
+LOCKED = "55P03"
+"""The SQLSTATE of a lock that was not to be had in time."""
 
 REFUSED = "42501"
 """The SQLSTATE of a right that is missing."""
@@ -155,7 +159,8 @@ class Database:
 
     def _connect(self, **options: Any) -> psycopg.Connection[Any]:
         try:
-            connection = sessions.connect(self.conninfo, self._settings, psycopg.Connection, **options)
+            connection = sessions.connect(self.conninfo, self._settings, ExplainingConnection, **options)
+            connection.connect_again = self._connect
         except psycopg.errors.QueryCanceled as error:
             raise DatabaseUnavailableError(
                 sessions.ATTEMPTED,
@@ -193,6 +198,8 @@ class Database:
                     sessions.pin_bulk(cursor, self._settings)
                 yield connection
         except adbc_driver_manager.Error as error:
+            if is_locked(error):
+                raise locked_error(self._connect, attempted=attempted) from error
             raise bulk_error(error, attempted) from error
 
     @cached_property
@@ -315,6 +322,11 @@ def is_transient(error: BaseException) -> bool:
     cause = cause_of(error)
     state = _sqlstate(cause)
     return state.startswith(PASSING) if state else _is_operational(cause)
+
+
+def is_locked(error: BaseException) -> bool:
+    """Whether a statement waited for a lock for too long."""
+    return _sqlstate(cause_of(error)) == LOCKED
 
 
 def fault_of(error: BaseException) -> Fault:

@@ -6,6 +6,7 @@ The tree::
     ├── SettingsError        an environment variable has a value that can't be used
     ├── DatabaseError        the database can't be reached, is too old, or lacks something
     │   ├── DatabaseUnavailableError   it does not answer now, or is a replica that is behind
+    │   │   └── TableLockedError   another session holds a table, or a row, for too long
     │   └── EmbeddedServerError   the embedded server can't be set up or started
     ├── InputError           what the caller gave can't be used: a file, a range, a prompt
     │   ├── NotFoundError    what the caller asked for does not exist
@@ -53,6 +54,10 @@ class DatabaseError(PromptStatsError):
 
 class DatabaseUnavailableError(DatabaseError):
     """The database does not answer, does not let us in, or lacks what its primary has, now."""
+
+
+class TableLockedError(DatabaseUnavailableError):
+    """Another session held what a statement waited for, for too long; the statement did nothing."""
 
 
 class EmbeddedServerError(DatabaseError):

@@ -33,7 +33,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql
 
 from pipeline import tables
-from pipeline.database import Database, Fault, bulk_error
+from pipeline.database import Database, Fault, bulk_error, is_locked
 from pipeline.errors import DatabaseError, NotFoundError, readable
 from pipeline.queries import query
 
@@ -247,6 +247,9 @@ def _explained(name: str) -> Iterator[None]:
     try:
         yield
     except adbc_driver_manager.Error as error:
+        if is_locked(error):
+            # The connection's context finds out by whom.
+            raise
         raise bulk_error(error, attempted) from error
     except OSError as error:
         raise DatabaseError(attempted, readable(error), Fault.OUTAGE.value) from error

@@ -11,13 +11,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from psycopg.errors import LockNotAvailable
-from sqlalchemy import Connection, Row, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import Connection, text
 
-from pipeline.errors import DatabaseUnavailableError
+from pipeline.errors import DatabaseUnavailableError, TableLockedError
 from pipeline.queries import query
 
 LOCK_SPACE = 0x70537461
@@ -112,7 +110,7 @@ def _wait(
     is_told = False
     while True:
         left = max(until - time.monotonic(), 0.001)
-        with suppress(TimeoutError):
+        with suppress(TableLockedError):
             with waiting(connection, f"{min(left, ATTEMPT_SECONDS) * 1000:.0f}ms", begin):
                 connection.execute(take, key._asdict())
             return
@@ -121,16 +119,16 @@ def _wait(
             with begin():
                 connection.execute(text("SELECT pg_stat_clear_snapshot()"))
                 holders = connection.execute(LOCK_HOLDERS, key._asdict()).all()
-            said = " and ".join(map(_said, holders)) or "a session that has just ended"
+            by = " and ".join(map(said, holders)) or "a session that has just ended"
         if is_over:
             raise DatabaseUnavailableError(
                 f"Waiting for the lock {lock.name.lower()}",
-                f"after {longest_seconds:.0f} s it is still held by {said}",
+                f"after {longest_seconds:.0f} s it is still held by {by}",
                 "Run it again once that has ended; if it hangs, end it:"
                 f" SELECT pg_terminate_backend({', '.join(str(each.pid) for each in holders) or 'its pid'})",
             )
         if not is_told:
-            logger.warning("Waits for the lock %s, which is held by %s", lock.name.lower(), said)
+            logger.warning("Waits for the lock %s, which is held by %s", lock.name.lower(), by)
             is_told = True
 
 
@@ -142,17 +140,12 @@ def waiting(
 ) -> Iterator[None]:
     """A part of the transaction that waits for locks no longer than that, as ``2s``; or what ``begin`` opens.
 
-    :raises TimeoutError: a lock was not free in time; what the block did is undone.
+    :raises TableLockedError: a lock was not free in time; what the block did is undone.
     """
-    try:
-        with (begin or connection.begin_nested)():
-            before = _set_timeout(connection, longest)
-            yield
-            _set_timeout(connection, before)
-    except OperationalError as error:
-        if not isinstance(error.orig, LockNotAvailable):
-            raise
-        raise TimeoutError(f"A lock was not free within {longest}") from error
+    with (begin or connection.begin_nested)():
+        before = _set_timeout(connection, longest)
+        yield
+        _set_timeout(connection, before)
 
 
 def _set_timeout(connection: Connection, value: str) -> str:
@@ -161,7 +154,7 @@ def _set_timeout(connection: Connection, value: str) -> str:
     return before
 
 
-def _said(holder: Row[tuple[object, ...]]) -> str:
+def said(holder: Any) -> str:
     """A session in words. What a role may not see of another's is NULL."""
     since = (
         f"since {holder.since:%Y-%m-%d %H:%M:%S %Z}"

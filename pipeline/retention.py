@@ -18,11 +18,10 @@ from typing import Any
 import polars as pl
 import pyarrow.dataset as ds
 from sqlalchemy import Connection, insert, select, text
-from sqlalchemy.exc import OperationalError
 
-from pipeline.database import Database, cause_of
+from pipeline.database import Database
 from pipeline.days import ONE_DAY, last_open_day
-from pipeline.errors import DatabaseError, InputError, readable
+from pipeline.errors import InputError
 from pipeline.lake import damage, source
 from pipeline.lake.contents import Contents, differences, in_lake, in_postgres
 from pipeline.lake.delta_table import DailyTable
@@ -158,14 +157,7 @@ def _expire(database: Database, lake: str, first_day: dt.date, days: list[dt.dat
 
 def _keep_writers_out(connection: Connection) -> None:
     connection.execute(text("SET LOCAL lock_timeout = '2s'"))
-    try:
-        connection.execute(KEEP_WRITERS_OUT)
-    except OperationalError as error:
-        raise DatabaseError(
-            "Waiting for the writers of prompt_usage to end",
-            readable(cause_of(error)),
-            "Run it again at a quieter moment",
-        ) from error
+    connection.execute(KEEP_WRITERS_OUT)
 
 
 def _record(connection: Connection, contents: Iterable[tuple[dt.date, Contents]], high: int) -> None:

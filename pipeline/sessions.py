@@ -63,6 +63,8 @@ PIPELINE: Settings = {
     # An error instead of a filter: rows that a policy hides would be taken for deleted ones.
     "row_security": "off",
     "statement_timeout": "0",
+    # A table that somebody holds for longer is not waited for; an operator's own limit stays.
+    "lock_timeout": "1min",
     # What the lake's ledger rests on is on disk once it is committed.
     "synchronous_commit": "on",
 }

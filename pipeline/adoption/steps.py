@@ -6,14 +6,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import tenacity
-from psycopg.errors import LockNotAvailable
 from sqlalchemy import Connection, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
 
 from pipeline.adoption.plan import Step
 from pipeline.database import Database, cause_of
-from pipeline.errors import DatabaseError, readable
+from pipeline.errors import DatabaseError, TableLockedError, readable
 from pipeline.tables import stats_schema_change
 
 LOCK_MILLISECONDS = 500
@@ -84,14 +83,10 @@ def _attempts(what: str, waits: Hear) -> tenacity.Retrying:
     return tenacity.Retrying(
         stop=tenacity.stop_after_delay(PATIENCE_SECONDS),
         wait=tenacity.wait_random(PAUSE_SECONDS, 2 * PAUSE_SECONDS),
-        retry=tenacity.retry_if_exception(_is_locked),
+        retry=tenacity.retry_if_exception_type(TableLockedError),
         before_sleep=hear,
         reraise=True,
     )
-
-
-def _is_locked(error: BaseException) -> bool:
-    return isinstance(cause_of(error), LockNotAvailable)
 
 
 def run_alone(database: Database, statement: str, what: str = "", waits: Hear = silent) -> None:
@@ -102,11 +97,12 @@ def run_alone(database: Database, statement: str, what: str = "", waits: Hear = 
     for attempt in _attempts(what or statement, waits):
         with attempt, database.engine.connect() as connection:
             connection.execution_options(isolation_level="AUTOCOMMIT")
+            before = connection.exec_driver_sql("SHOW lock_timeout").scalar_one()
             connection.exec_driver_sql(f"SET lock_timeout = {milliseconds}")
             try:
                 _execute(connection, statement)
             finally:
-                connection.exec_driver_sql("RESET lock_timeout")
+                connection.exec_driver_sql(f"SET lock_timeout = '{before}'")
 
 
 def _execute(connection: Connection, statement: str) -> None:
@@ -123,11 +119,11 @@ def _record(connection: Connection, step: Step) -> None:
 def _in_words(what: str) -> Iterator[None]:
     try:
         yield
+    except TableLockedError as error:
+        raise TableLockedError(f"Changing the schema ({what})", error.wrong, error.remedy) from error
     except DBAPIError as error:
-        remedy = (
-            "Run it again at a quieter moment, or end the transaction that holds it: prompt-stats doctor"
-            " shows those that are open for long"
-            if _is_locked(error)
-            else "Put that right and run it again: it goes on where it stopped"
-        )
-        raise DatabaseError(f"Changing the schema ({what})", readable(cause_of(error)), remedy) from error
+        raise DatabaseError(
+            f"Changing the schema ({what})",
+            readable(cause_of(error)),
+            "Put that right and run it again: it goes on where it stopped",
+        ) from error

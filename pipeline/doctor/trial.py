@@ -22,7 +22,7 @@ from pipeline.database import cause_of, driver_of
 from pipeline.doctor.findings import Finding, ok, warning
 from pipeline.doctor.rights import written_back
 from pipeline.doctor.setup import Setup
-from pipeline.errors import readable
+from pipeline.errors import TableLockedError, readable
 from pipeline.names import TableNames
 from pipeline.publish.write_back import COLUMNS, WriteBack, write_back
 from pipeline.queries import query
@@ -55,7 +55,7 @@ def triggers(setup: Setup) -> Iterator[Finding]:
         connection.rollback()
         try:
             tried = _try(connection, names)
-        except DBAPIError as error:
+        except (DBAPIError, TableLockedError) as error:
             yield warning(
                 NAME,
                 f"a write-back of one prompt's counters failed: {readable(cause_of(error))}",
@@ -97,7 +97,7 @@ def numbering(setup: Setup) -> Finding | None:
             return None
         try:
             is_kept = _insert(connection)
-        except (DBAPIError, psycopg.Error) as error:
+        except (DBAPIError, TableLockedError, psycopg.Error) as error:
             said, is_kept = f"and an insert to try that failed: {readable(cause_of(error))}", None
         else:
             said = "and there is no prompt to try an insert with"

@@ -17,7 +17,7 @@ from pipeline import tables
 from pipeline.database import Database
 from pipeline.erasure.person import Person
 from pipeline.erasure.search import Found, Unread, files_of
-from pipeline.errors import readable
+from pipeline.errors import TableLockedError, readable
 from pipeline.tracking import journal
 from pipeline.tracking.tracker import JOURNAL_BYTES
 
@@ -86,7 +86,7 @@ def vacuum(database: Database) -> Unread:
             connection.add_notice_handler(note)
             try:
                 connection.execute(f"VACUUM (ANALYZE) {database.names.qualified(table.name)}".encode())
-            except psycopg.Error as error:
+            except (psycopg.Error, TableLockedError) as error:
                 notices.append(readable(error))
             connection.remove_notice_handler(note)
             if notices:

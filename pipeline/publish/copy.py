@@ -14,7 +14,6 @@ from sqlalchemy import Connection, Row, Table, Text, cast, select, text
 from sqlalchemy.dialects import postgresql
 
 from pipeline.database import Database, driver_of
-from pipeline.errors import DatabaseUnavailableError
 from pipeline.locks import LONGEST_WAIT_SECONDS, waiting
 from pipeline.stats.changes import Changes, changed_rows
 from pipeline.tables import ROW_ID
@@ -52,18 +51,11 @@ def reading(database: Database, connection: Connection, tables: Iterable[Table])
     Postgres does not see that the writer waits for the reader. So the writer takes all its locks before, and
     the reader gives up where it has to wait.
 
-    :raises DatabaseUnavailableError: somebody holds one of the tables, or waits for it.
+    :raises TableLockedError: somebody holds one of the tables, or waits for it.
     """
     names = ", ".join(table.name for table in tables)
-    try:
-        with waiting(connection, f"{LONGEST_WAIT_SECONDS * 1000:.0f}ms"):
-            connection.execute(text(f"LOCK TABLE {names} IN ROW EXCLUSIVE MODE"))
-    except TimeoutError as error:
-        raise DatabaseUnavailableError(
-            "Writing the stats",
-            f"after {LONGEST_WAIT_SECONDS:.0f} s another session still holds one of the tables {names}",
-            "The stats stay as they were. See who holds it in pg_locks, and run it again once that has ended",
-        ) from error
+    with waiting(connection, f"{LONGEST_WAIT_SECONDS * 1000:.0f}ms"):
+        connection.execute(text(f"LOCK TABLE {names} IN ROW EXCLUSIVE MODE"))
     with database.adbc("Reading the stats that are published") as reader:
         with reader.cursor() as cursor:
             cursor.execute("SELECT set_config('lock_timeout', $1, true)", (READER_WAITS,))

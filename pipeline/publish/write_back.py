@@ -10,7 +10,7 @@ import polars as pl
 from sqlalchemy import Connection, text
 
 from pipeline.adoption.catalog import quoted
-from pipeline.errors import DatabaseError
+from pipeline.errors import DatabaseError, TableLockedError
 from pipeline.locks import waiting
 from pipeline.names import TableNames
 from pipeline.publish.copy import copy_frame, frame_of
@@ -92,7 +92,7 @@ def write_back(connection: Connection, plan: WriteBack, as_of: dt.datetime) -> i
     try:
         with waiting(connection, LONGEST_WAIT):
             written = connection.execute(WRITE_BACK_PROMPTS, {"as_of": as_of}).rowcount
-    except TimeoutError:
+    except TableLockedError:
         written = 0
     if written < plan.changed.height:
         logger.warning(

@@ -112,7 +112,7 @@ def test_the_wait_leaves_the_transaction_as_it_was(database: Database) -> None:
     with database.locked(Lock.LAKE):
         pass
     with database.engine.connect() as connection:
-        assert connection.exec_driver_sql("SHOW lock_timeout").scalar_one() == "0"
+        assert connection.exec_driver_sql("SHOW lock_timeout").scalar_one() == "1min"
 
 
 def test_a_role_that_may_not_see_since_when_is_told_who(

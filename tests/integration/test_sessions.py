@@ -58,6 +58,7 @@ HOSTILE = {
     "transaction_timeout": "1s",
     "row_security": "on",
     "statement_timeout": "20s",
+    "lock_timeout": "0",
     "synchronous_commit": "off",
     "client_connection_check_interval": "0",
 }
