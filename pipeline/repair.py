@@ -39,6 +39,10 @@ def roll_up(
     if not failed:
         return report
     noted = read_again(database, lake, first_day, failed)
+    if rollup is not USAGE:
+        # Made before, from the raw events that are replaced now: the day would not be completed.
+        roll_up_days(database, lake, noted, USAGE)
+        periods.settle(database, lake, USAGE)
     again = roll_up_days(database, lake, failed, rollup)
     still = {day: noted.get(day, why) for day, why in again.failed.items()}
     return RollupReport(

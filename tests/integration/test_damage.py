@@ -270,3 +270,17 @@ def test_every_table_is_looked_at(history: Database, lake: str) -> None:
     assert tables == {table.name for table in lake_tables(lake)}
     refresh(history, lake, FIRST_DAY)
     assert_whole(history, lake)
+
+
+@pytest.mark.parametrize("harm", [overwrite_files, scribble_on_files])
+def test_raw_events_that_only_the_stats_of_users_read_leave_no_day_uncompleted(
+    database: Database, lake: str, harm: Harm
+) -> None:
+    """A tick counts an event; the disk harms its day; then the hour's tick reads the day for the users."""
+    with psycopg.connect(database.conninfo) as app:
+        append(app, NOW)
+    refresh(database, lake, FIRST_DAY, users=False)
+    harm(lake, "usage_events", TODAY)
+    assert refresh(database, lake, FIRST_DAY).pending_days == []
+    assert reading.status(database, lake, FIRST_DAY)["damaged_days"] == []
+    assert_equals_recount(database, FIRST_DAY)
