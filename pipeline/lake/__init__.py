@@ -6,6 +6,8 @@
     Flushes commits to disk before Postgres rests on them.
 ``mending``
     Drops what a power cut left broken of a commit that was not flushed yet.
+``log_faults``
+    What is wrong with a log that can't be read, and what helps; refuses what is no regular file.
 ``ownership``
     Whose the lake is, and whether the database knows all of it.
 ``usage_events``

@@ -38,7 +38,7 @@ from pyarrow import fs
 
 from pipeline.engines.scan import Part, Scan
 from pipeline.errors import LakeConflictError, LakeError, LakeFlushError, readable
-from pipeline.lake import durable, mending
+from pipeline.lake import durable, log_faults, mending
 
 logger = logging.getLogger(__name__)
 
@@ -97,13 +97,17 @@ class DailyTable:
         with _translated(f"Opening the lake table {uri}"):
             self._folder = durable.local_folder(uri)
             if self._folder:
+                log_faults.require_files(self._folder)
                 durable.make_folder(self._folder)
                 mending.mend(self._folder)
             try:
                 self._delta = self._open(uri)
             except DeltaError as error:
                 if not (is_derived and self._folder and mending.is_log_torn(self._folder)):
-                    raise
+                    fault = self._folder and log_faults.log_fault(self._folder, is_derived=is_derived)
+                    if not fault:
+                        raise
+                    raise LakeError(f"Opening the lake table {uri}", *fault) from error
                 logger.warning("%s can't be opened and is computed anew: %s", uri, readable(error))
                 shutil.rmtree(self._folder)
                 durable.make_folder(self._folder)
@@ -196,6 +200,7 @@ class DailyTable:
             return ds.dataset(columns.empty_table())
         with _translated(f"Reading the lake table {self.name}"):
             wanted = [("day", "in", sorted(days))] if days is not None else None
+            self._paths(days)
             return self._delta.to_pyarrow_dataset(file_pruning_predicate=wanted, schema=columns)
 
     def scan(self, days: Collection[dt.date] | None = None, columns: pa.Schema | None = None) -> Scan:
@@ -205,10 +210,21 @@ class DailyTable:
             return Scan(columns)
         paths = None
         if self._folder:
-            files = self._files()
-            wanted = files if days is None else files.filter(pl.col("partition.day").is_in(sorted(days)))
-            paths = [f"{self._folder}/{path}" for path in wanted["path"]] if wanted.height else []
+            paths = self._paths(days)
         return Scan(columns, (Part(paths, partial(self.read, days, columns)),))
+
+    def _paths(self, days: Collection[dt.date] | None) -> list[str]:
+        """The local files of some days, or of all.
+
+        :raises LakeError: one is no regular file, and reading it might never end.
+        """
+        files = self._files()
+        if self._folder is None or files.is_empty():
+            return []
+        wanted = files if days is None else files.filter(pl.col("partition.day").is_in(sorted(days)))
+        paths = [f"{self._folder}/{path}" for path in wanted["path"]]
+        log_faults.require_regular(paths)
+        return paths
 
     def rows(self, days: Collection[dt.date], where: pc.Expression, columns: list[str]) -> pa.Table:
         """Those rows of some days that meet a condition, read now.
@@ -278,11 +294,15 @@ class DailyTable:
             paths = [f"{folder}/{path}" for path in adds["path"]]
             # Elsewhere each file would be a request of its own.
             wanted = paths if is_local else fs.FileSelector(folder, recursive=True)
-            found = {info.path: info.size for info in filesystem.get_file_info(wanted)}
+            infos = filesystem.get_file_info(wanted)
+            found = {info.path: info.size for info in infos}
+            odd = {info.path for info in infos if info.type not in (fs.FileType.File, fs.FileType.NotFound)}
             broken: dict[dt.date, str] = {}
             for day, path, size in zip(adds["partition.day"], paths, adds["size_bytes"], strict=True):
                 why = None
-                if found.get(path) is None:
+                if path in odd:
+                    why = "is no regular file"
+                elif found.get(path) is None:
                     why = "is missing"
                 elif found[path] != size:
                     why = f"has {found[path]} bytes of {size}"
@@ -317,6 +337,7 @@ class DailyTable:
         """
         if not days:
             return 0
+        self._paths(days)
         with self._writing(f"Compacting the lake table {self.name}"):
             metrics = self._delta.optimize.compact(
                 partition_filters=[("day", "in", [day.isoformat() for day in sorted(days)])],

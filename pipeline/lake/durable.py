@@ -114,7 +114,7 @@ def entry(folder: Path, version: int) -> Path:
 
 def log_versions(folder: Path) -> list[int]:
     """The versions that have a log entry, in order."""
-    return sorted(int(path.stem) for path in (folder / LOG).glob("[0-9]*.json"))
+    return sorted(int(path.stem) for path in (folder / LOG).glob(f"{'[0-9]' * 20}.json"))
 
 
 def actions(log_entry: Path) -> list[dict[str, Any]]:
@@ -122,7 +122,14 @@ def actions(log_entry: Path) -> list[dict[str, Any]]:
 
     :raises ValueError: it is torn.
     """
-    return [json.loads(line) for line in log_entry.read_text().splitlines()]
+    found = [json.loads(line) for line in log_entry.read_text().splitlines()]
+    try:
+        for action in found:
+            for kind in action.keys() & {"add", "remove"}:
+                action[kind]["path"], kind == "add" and action[kind]["size"]
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(f"{log_entry} is no entry of a log") from error
+    return found
 
 
 def flush_paths(paths: Iterable[Path]) -> None:
@@ -168,10 +175,11 @@ def _everything(folder: Path) -> Iterator[Path]:
 
 def _flush_path(path: Path) -> None:
     with suppress(FileNotFoundError):
-        descriptor = os.open(path, os.O_RDONLY)
+        # A named pipe that somebody put there would be waited for.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         try:
             # Some file systems can't flush folders, and need not.
-            numbers = (errno.EINVAL, errno.EBADF) if path.is_dir() else ()
+            numbers = () if path.is_file() else (errno.EINVAL, errno.EBADF)
             with _tolerated(*numbers):
                 os.fsync(descriptor)
         finally:

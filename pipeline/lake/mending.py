@@ -66,7 +66,7 @@ def is_log_torn(folder: Path) -> bool:
     return (
         versions != list(range(min(versions, default=0), max(versions, default=-1) + 1))
         or any(_is_torn(entry(folder, version)) for version in versions)
-        or any(_file_fault(checkpoint, checkpoint.stat().st_size) for checkpoint in checkpoints)
+        or any(file_fault(checkpoint, checkpoint.stat().st_size) for checkpoint in checkpoints)
     )
 
 
@@ -92,12 +92,13 @@ def _fault(folder: Path, version: int, last: int) -> str | None:
         return "its log entry is torn"
     # A file that was replaced since may be deleted by now.
     for path in added.keys() - _removed(folder, range(version + 1, last + 1)):
-        if fault := _file_fault(folder / path, added[path]):
+        if fault := file_fault(folder / path, added[path]):
             return f"{path} {fault}"
     return None
 
 
-def _file_fault(path: Path, size: int) -> str | None:
+def file_fault(path: Path, size: int) -> str | None:
+    """What is wrong with a Parquet file that should be as long as that; None if it can be read."""
     try:
         if path.stat().st_size != size:
             return f"has {path.stat().st_size} bytes of {size}"
@@ -124,7 +125,7 @@ def _drop_checkpoints(folder: Path, noted: int, keep_until: int) -> None:
     """Deletes checkpoints that are torn, or of dropped versions: the log's entries are all there."""
     for checkpoint in (folder / LOG).glob("*.checkpoint*.parquet"):
         version = int(checkpoint.name.partition(".")[0])
-        if version > keep_until or (version > noted and _file_fault(checkpoint, checkpoint.stat().st_size)):
+        if version > keep_until or (version > noted and file_fault(checkpoint, checkpoint.stat().st_size)):
             checkpoint.unlink()
     hint = folder / LOG / HINT
     try:

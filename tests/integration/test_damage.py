@@ -39,6 +39,7 @@ from tests.lake_files import (
     empty_files,
     files_of,
     overwrite_files,
+    pipe_files,
     scribble_on_files,
     truncate_files,
 )
@@ -56,7 +57,7 @@ INSERT = """
 """
 
 Harm = Callable[[str, str, dt.date | None], None]
-HARMS = [delete_files, empty_files, truncate_files, overwrite_files, scribble_on_files]
+HARMS = [delete_files, empty_files, truncate_files, overwrite_files, scribble_on_files, pipe_files]
 
 
 def append(app: psycopg.Connection, *at: dt.datetime) -> None:
