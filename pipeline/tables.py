@@ -210,7 +210,7 @@ prompts = Table(
         Boolean,
         nullable=False,
         server_default=text("true"),
-        comment="Whether it is offered; rankings leave others out.",
+        comment="Whether it is offered; rankings leave others out. NULL, in an app's table, counts as true.",
     ),
     Column("deleted_at", TIMESTAMP, comment="Time of the soft delete; NULL while the prompt lives."),
     Column("created_at", TIMESTAMP, nullable=False, server_default=NOW, comment="When it was written."),

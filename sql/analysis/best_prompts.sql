@@ -21,7 +21,7 @@ SELECT
 FROM prompt_stats AS stats
 INNER JOIN prompts ON prompts.id = stats.prompt_id
 WHERE
-    prompts.is_active
+    prompts.is_active IS NOT FALSE
     AND prompts.deleted_at IS NULL
     AND stats.usage_count >= (SELECT usage_count_min FROM settings)
 ORDER BY stats.success_rate_lower DESC, stats.usage_count DESC, prompts.id

@@ -22,6 +22,6 @@ SELECT
     (SELECT as_of FROM stats_refresh ORDER BY id DESC LIMIT 1) AS as_of
 FROM prompt_stats AS stats
 INNER JOIN prompts ON prompts.id = stats.prompt_id
-WHERE prompts.is_active AND prompts.deleted_at IS NULL
+WHERE prompts.is_active IS NOT FALSE AND prompts.deleted_at IS NULL
 ORDER BY stats.usage_count DESC, stats.success_count DESC, prompts.id
 LIMIT (SELECT prompts_max FROM settings)

@@ -21,7 +21,7 @@ SELECT
 FROM prompt_stats AS stats
 INNER JOIN prompts ON prompts.id = stats.prompt_id
 WHERE
-    prompts.is_active
+    prompts.is_active IS NOT FALSE
     AND prompts.deleted_at IS NULL
     AND stats.timed_count >= (SELECT timed_count_min FROM settings)
 ORDER BY stats.p95_generation_time_ms DESC, prompts.id

@@ -24,7 +24,7 @@ WITH page AS (
     ) AS favorite ON favorite.prompt_id = prompt.id
     WHERE
         prompt.deleted_at IS NULL
-        AND (CAST(%(active)s AS boolean) IS NULL OR prompt.is_active = CAST(%(active)s AS boolean))
+        AND (CAST(%(active)s AS boolean) IS NULL OR (prompt.is_active IS NOT FALSE) = CAST(%(active)s AS boolean))
         AND (CAST(%(category)s AS text) IS NULL OR prompt.category::text = CAST(%(category)s AS text))
         AND (CAST(%(rating)s AS text) IS NULL OR prompt.rating::text = CAST(%(rating)s AS text))
         AND (CAST(%(tag)s AS text) IS NULL OR to_jsonb(prompt.tags) ? CAST(%(tag)s AS text))

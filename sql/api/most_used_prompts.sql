@@ -17,6 +17,6 @@ SELECT
     stats.stats_as_of
 FROM prompt_stats AS stats
 INNER JOIN prompts AS prompt ON prompt.id = stats.prompt_id
-WHERE prompt.is_active AND prompt.deleted_at IS NULL
+WHERE prompt.is_active IS NOT FALSE AND prompt.deleted_at IS NULL
 ORDER BY stats.usage_count DESC, stats.success_count DESC, stats.prompt_id
 LIMIT %(limit)s

@@ -95,7 +95,7 @@ SELECT
 FROM scored
 INNER JOIN prompts AS prompt ON prompt.id = scored.prompt_id
 WHERE
-    prompt.is_active
+    prompt.is_active IS NOT FALSE
     AND prompt.deleted_at IS NULL
     AND (CAST(%(category)s AS text) IS NULL OR prompt.category::text = CAST(%(category)s AS text))
     AND scored.score > 0

@@ -11,6 +11,7 @@ import httpx
 import psycopg
 import pytest
 
+from pipeline import reading
 from pipeline.dashboard.report import write_report
 from pipeline.database import Database
 from pipeline.export import Format, open_export
@@ -32,7 +33,7 @@ COLUMNS = """
         ADD clock time, ADD wide bigint, ADD narrow integer, ADD numbers bigint[],
         ADD plain json, ADD rich jsonb, ADD day date, ADD at timestamp, ADD ats timestamptz[], ADD rate real,
         ADD category label, ADD tags text[], ADD created_at timestamp, ADD rating mood,
-        ADD usage_count numeric
+        ADD usage_count numeric, ADD is_active boolean
 """
 VALUES = """
     INSERT INTO prompts (
@@ -77,6 +78,7 @@ SHOWN = {
     "tags": ["x"],
     "createdAt": None,
     "rating": "calm",
+    "isActive": None,
 }
 NULL = (
     "day is null 1 times for infinity",
@@ -133,6 +135,17 @@ def test_an_odd_prompt_is_shown_with_what_could_be_read(app: App, path: str) -> 
     if isinstance(found, dict):
         assert all(any(note.startswith(start) for note in found["notes"]) for start in NULL)
     assert "plain" in app.client.get("/prompts").text
+
+
+def test_a_prompt_is_active_unless_it_says_otherwise(app: App) -> None:
+    """Nobody has said so of any here, and none is hidden."""
+    rows, ranked = (
+        reading.top_prompts(app.database, 10)["prompts"],
+        app.client.get("/prompts/top/usage").json(),
+    )
+    assert [row["name"] for row in rows] == ["odd", "plain"]
+    assert [row["name"] for row in ranked["prompts"]] == ["odd", "plain"]
+    assert app.client.get("/prompts?active=false").json()["totalCount"] == 0
 
 
 def test_a_plain_answer_has_no_notes(app: App) -> None:

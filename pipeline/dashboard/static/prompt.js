@@ -32,7 +32,7 @@ export async function prompt(state, source) {
 function headOf(state, prompt) {
   const category = prompt.category === null ? "no category"
     : h("a", { href: elsewhere(state, "/prompts", { category: prompt.category }) }, format.valueName(prompt.category));
-  const gone = prompt.deletedAt ? "deleted" : prompt.isActive ? null : "not active";
+  const gone = prompt.deletedAt ? "deleted" : prompt.isActive === false ? "not active" : null;
   return h("div", { class: "head" },
     h("h1", { tabindex: "-1" }, format.valueName(prompt.name)),
     h("p", { class: "words" },
