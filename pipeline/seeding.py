@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -30,10 +30,11 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.dialects.postgresql import JSON, JSONB
 from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.types import UserDefinedType
 
-from pipeline.adoption.catalog import read_catalog
+from pipeline.adoption.catalog import FoundColumn, read_catalog
 from pipeline.adoption.ids import group_of
 from pipeline.database import Database
 from pipeline.errors import InputError
@@ -122,14 +123,15 @@ def seed_prompts(database: Database, file: Path | None = None) -> SeedReport:
         # The publish updates prompts too, in an order of its own: at once, the two could deadlock.
         lock_transaction(connection, Lock.PUBLISH)
         known = _known(connection, entries)
-        new_id = _new_id(connection, database.names, file) if len(known) < len(entries) else None
+        columns = _columns(connection, database.names)
+        new_id = _new_id(columns["id"], file) if len(known) < len(entries) else None
         for number, entry in enumerate(entries, start=1):
             found = known.get(entry.slug, [])
             if len(found) > 1:
                 several = f"{_place(number, entry)}: the prompts {', '.join(found)} have this slug"
                 raise _rejection(file, len(entries), {number: [several]})
             try:
-                is_written = _write(connection, entry, new_id, *found)
+                is_written = _write(connection, _values(entry, columns), new_id, *found)
             except (DataError, IntegrityError) as error:
                 refused = f"{_place(number, entry)}: {str(error.orig).splitlines()[0]}"
                 raise _rejection(file, len(entries), {number: [refused]}) from error
@@ -184,12 +186,17 @@ def _known(connection: Connection, entries: Sequence[SeedPrompt]) -> dict[str, l
     return found[False] | found[True]
 
 
-def _new_id(connection: Connection, names: TableNames, file: Path) -> ColumnElement[Any] | None:
+def _columns(connection: Connection, names: TableNames) -> dict[str, FoundColumn]:
+    """What the app's ``prompts`` has for each column of ours."""
+    found = read_catalog(connection, names).tables["prompts"].columns
+    return {each.name: found[names.column("prompts", each.name)] for each in prompts.columns}
+
+
+def _new_id(column: FoundColumn, file: Path) -> ColumnElement[Any] | None:
     """What makes the id of a new prompt; None: the database does.
 
     :raises InputError: nothing does.
     """
-    column = read_catalog(connection, names).tables["prompts"].columns[names.column("prompts", "id")]
     if column.default is not None or column.is_generated:
         return None
     kind = group_of(column.type)
@@ -202,27 +209,49 @@ def _new_id(connection: Connection, names: TableNames, file: Path) -> ColumnElem
     return func.gen_random_uuid() if kind == "uuid" else cast(func.gen_random_uuid(), Text)
 
 
+def _values(entry: SeedPrompt, columns: Mapping[str, FoundColumn]) -> dict[str, ColumnElement[Any]]:
+    """An entry's fields as the app's columns take them; those that the database makes are left out."""
+
+    def value(name: str, given: Any) -> ColumnElement[Any]:
+        type_ = columns[name].type
+        if isinstance(given, list) and type_ != "ARRAY":
+            return literal(given, JSON() if type_ == "json" else JSONB())
+        # Without a type it fits an enum of the app, and an array of one, too.
+        return bindparam(name, given, _Untyped())
+
+    return {
+        name: value(name, given)
+        for name, given in entry.model_dump().items()
+        if not columns[name].is_generated
+    }
+
+
 def _write(
-    connection: Connection, entry: SeedPrompt, new_id: ColumnElement[Any] | None, prompt_id: str | None = None
+    connection: Connection,
+    values: dict[str, ColumnElement[Any]],
+    new_id: ColumnElement[Any] | None,
+    prompt_id: str | None = None,
 ) -> bool:
     """Inserts one prompt, or updates that with the id; False: it was already so, and was not written."""
-    # A text without a type fits an enum of the app too.
-    values = {
-        name: value if isinstance(value, list) else bindparam(name, value, _Untyped())
-        for name, value in entry.model_dump().items()
-    }
     if prompt_id is None:
         made = {} if new_id is None else {"id": new_id}
         connection.execute(insert(prompts).values(**values, **made, is_system_prompt=True))
         return True
-    del values["slug"]
+    given = {name: value for name, value in values.items() if name != "slug"}
     statement = (
         update(prompts)
         .where(cast(prompts.c.id, Text) == prompt_id)
-        .where(or_(*(prompts.c[name].is_distinct_from(value) for name, value in values.items())))
-        .values(**values, updated_at=func.now())
+        .where(or_(*(_differs(prompts.c[name], value) for name, value in given.items())))
+        .values(**given, updated_at=func.now())
     )
     return connection.execute(statement).rowcount > 0
+
+
+def _differs(column: ColumnElement[Any], value: ColumnElement[Any]) -> ColumnElement[bool]:
+    if isinstance(value.type, JSON):
+        # Of json there is no equality.
+        return func.to_jsonb(column).is_distinct_from(cast(value, JSONB))
+    return column.is_distinct_from(value)
 
 
 class _TextLoader(yaml.SafeLoader):

@@ -135,6 +135,24 @@ def test_prompts_whose_ids_nobody_makes(new_database: NewDatabase, tmp_path: Pat
         assert stored["one"]["id"] != stored["two"]["id"]
 
 
+@pytest.mark.parametrize("type_", ["json", "text[]", "varchar(20)[]", "tag[]"])
+def test_lists_fit_the_columns_of_the_app(new_database: NewDatabase, tmp_path: Path, type_: str) -> None:
+    columns = f"""
+        CREATE TYPE tag AS ENUM ('old', 'new');
+        ALTER TABLE prompts ADD tags {type_}, ADD required_dna {type_},
+            ADD rating text GENERATED ALWAYS AS ('sfw') STORED;
+    """
+    with adopted(new_database, "uuid", columns) as database:
+        for tags in (["old"], ["old", "new"], []):
+            file = written(tmp_path, entry("one", tags=tags))
+            report = seed_prompts(database, file)
+            assert report.imported + report.updated == 1
+            assert seed_prompts(database, file).unchanged == 1
+            with database.engine.connect() as connection:
+                stored = connection.execute(text("SELECT to_jsonb(tags), rating FROM prompts")).one()
+            assert stored == (tags, "sfw")
+
+
 def test_seedings_at_once_count_each_change_once(database: Database, tmp_path: Path) -> None:
     entries = [entry(f"number-{number}") for number in range(50)]
     # In opposite orders, so that without turns they would wait for each other's rows.
