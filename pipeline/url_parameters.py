@@ -26,8 +26,9 @@ IGNORED = frozenset(
         # Prisma, also for Supabase, Neon and Vercel
         *("pgbouncer", "connection_limit", "pool_timeout", "socket_timeout", "statement_cache_size"),
         *("sslidentity", "sslaccept", "workaround", "supa", "pool_mode", "single_use_connections"),
+        *("max_connection_lifetime", "max_idle_connection_lifetime"),
         # Drizzle, postgres.js and node-postgres
-        *("max", "min", "idle_timeout", "max_lifetime", "prepare", "fetch_types", "uselibpqcompat", "ssl"),
+        *("max", "min", "idle_timeout", "max_lifetime", "prepare", "fetch_types", "uselibpqcompat"),
         *("statement_timeout", "query_timeout", "lock_timeout", "idle_in_transaction_session_timeout"),
         # SQLAlchemy with asyncpg, and Django
         *("prepared_statement_cache_size", "prepared_statement_name_func", "async_fallback", "timeout"),
@@ -37,9 +38,18 @@ IGNORED = frozenset(
             "max_cacheable_statement_size",
             "server_settings",
         ),
-        *("conn_max_age", "conn_health_checks", "pool_size", "max_overflow", "pool_recycle", "pool_pre_ping"),
+        *(
+            "conn_max_age",
+            "conn_health_checks",
+            "disable_server_side_cursors",
+            "pool_size",
+            "max_overflow",
+            "pool_recycle",
+            "pool_pre_ping",
+        ),
         # Rails
         *("pool", "checkout_timeout", "prepared_statements", "reaping_frequency", "reconnect", "encoding"),
+        *("advisory_locks", "min_messages", "statement_limit", "variables"),
         # JDBC, and Go's drivers
         *("preparethreshold", "preparedstatementcachequeries", "rewritebatchedinserts", "sslfactory"),
         *("logintimeout", "sockettimeout", "tcpkeepalive", "stringtype", "binary_parameters", "timezone"),
@@ -50,7 +60,11 @@ IGNORED = frozenset(
 )
 """Parameters of pools, statement caches and timeouts of others; compared in lower case."""
 
-SSL = {"true": "require", "1": "require", "require": "require", "no-verify": "require", "false": "disable"}
+SSL = {
+    **{mode: mode for mode in ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")},
+    **dict.fromkeys(("true", "1", "no-verify"), "require"),
+    **dict.fromkeys(("false", "0"), "disable"),
+}
 """What ``ssl`` of node-postgres and asyncpg, and a ``sslmode`` of theirs, is to libpq."""
 
 
@@ -75,19 +89,24 @@ def read_parameters(url: str) -> Read:
         return Read(url)
     known = _of_libpq()
     kept: list[tuple[str, str]] = []
+    ssl: list[tuple[str, str]] = []
     ignored, unknown, schema = [], [], None
     for name, value in parse_qsl(parameters, keep_blank_values=True):
         lower = name.lower()
         if lower in SCHEMA:
             schema = value.split(",")[0].strip().strip('"') or schema
-        elif (lower == "ssl" and value.lower() in SSL) or (lower == "sslmode" and value.lower() in SSL):
-            kept.append(("sslmode", SSL[value.lower()]))
+        elif lower in ("ssl", "sslmode") and value.lower() in SSL:
+            (ssl if lower == "ssl" else kept).append(("sslmode", SSL[value.lower()]))
         elif RENAMED.get(lower, name) in known:
             kept.append((RENAMED.get(lower, name), value))
         elif lower in IGNORED:
             ignored.append(name)
         else:
             unknown.append(name)
+    if any(name == "sslmode" for name, _ in kept):
+        # It says more than a bare ssl=true, wherever that stands; of two, libpq reads the last.
+        ssl = []
+    kept.extend(ssl)
     pairs = "&".join(f"{name}={quote(value, safe='')}" for name, value in _with_hosts(kept))
     # A ? in a password that is not encoded: nobody knows where it ends.
     shown = () if "@" in parameters else tuple(unknown)

@@ -126,6 +126,28 @@ def test_parameters_of_other_tools_are_understood_or_ignored_and_named(
     assert "hunter2" not in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("given", "mode"),
+    [
+        ("ssl=verify-full", "verify-full"),
+        ("ssl=verify-ca", "verify-ca"),
+        ("ssl=prefer", "prefer"),
+        ("ssl=0", "disable"),
+        ("ssl=true&sslmode=verify-full", "verify-full"),
+        ("sslmode=verify-full&ssl=true", "verify-full"),
+    ],
+)
+def test_tls_is_never_less_than_the_address_asks_for(given: str, mode: str) -> None:
+    """As asyncpg, postgres.js and node-postgres spell it: left out, a server without TLS would do."""
+    read = conninfo_to_dict(libpq_conninfo(f"postgresql://db.example/shop?{given}"))
+    assert read["sslmode"] == mode
+
+
+def test_an_ssl_that_nobody_understands_is_not_left_out() -> None:
+    with pytest.raises(DatabaseError, match="nobody knows its parameter ssl"):
+        libpq_conninfo("postgresql://db.example/shop?ssl=yes")
+
+
 def test_what_the_address_says_of_the_schema_is_overruled_by_the_names() -> None:
     address = "postgresql://db.example/shop?schema=public"
 
