@@ -115,6 +115,8 @@ VALUES = [
 ]
 SUCCESSES = ["boolean", "boolean DEFAULT false", "boolean NOT NULL DEFAULT true"]
 COUNTERS = ["integer DEFAULT 0", "bigint NOT NULL DEFAULT 0", "numeric", "smallint", None]
+FLAGS = ["boolean", "boolean DEFAULT true", None]
+LISTS = ["jsonb", "json", "text[]", "varchar(30)[]", "a_scene[]", None]
 NAMES = ["text NOT NULL", "varchar(40) NOT NULL", "a_label NOT NULL"]
 EXTRAS = [
     *(
@@ -223,6 +225,8 @@ def app_schemas(draw: st.DrawFn) -> AppSchema:
         prompts.append(f"slug {pick(['text', 'text UNIQUE', 'varchar(200)', 'a_label'])}")
     counters = {name: pick(COUNTERS) for name in ("usage_count", "success_count", "favorite_count")}
     prompts.extend(f"{name} {type_}" for name, type_ in counters.items() if type_)
+    more = {"is_active": pick(FLAGS), "tags": pick(LISTS)}
+    prompts.extend(f"{name} {type_}" for name, type_ in more.items() if type_)
     if draw(st.booleans()):
         prompts.append(f"category {pick(['a_scene', 'text', 'a_label'])}")
     for type_ in draw(st.lists(st.sampled_from(EXTRAS), max_size=3, unique=True)):

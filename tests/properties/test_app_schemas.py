@@ -28,11 +28,12 @@ from pipeline.checks.recount import prompts_equal_recount
 from pipeline.checks.report import Subject
 from pipeline.database import Database
 from pipeline.erasure import erase_user
-from pipeline.errors import DatabaseError
+from pipeline.errors import DatabaseError, InputError
 from pipeline.export import Format, open_export
 from pipeline.reconcile import reconcile
 from pipeline.refresh import plan_refresh, refresh
 from pipeline.schema import migrate
+from pipeline.seeding import seed_prompts
 from pipeline.settings import settings as environment
 from pipeline.tracking import PromptTracker
 from tests.api import served
@@ -240,6 +241,8 @@ def counted_and_shown(
             assert answer.json()["totalUsage"] == app.count("prompt_id = %s", prompt)
         for path in ("/prompts", "/prompts/top/used", "/scenes", "/status", "/overview"):
             assert client.get(path).status_code == 200, client.get(path).text
+        assert client.get("/prompts").json()["totalCount"] == UNLISTED
+        assert len(client.get("/prompts/top/used").json()) == UNLISTED
         for path in (
             f"/prompts/{quote(asked, safe='', errors='surrogatepass')}",
             f"/prompts?search={quote(asked, errors='surrogatepass')}",
@@ -248,6 +251,9 @@ def counted_and_shown(
     assert_shown(app, lake, monkeypatch)
     assert_exported(app)
     assert_erased(app, lake)
+    # What the app's columns do not take is an error that names the entry.
+    with suppress(InputError):
+        assert seed_prompts(database).imported == seed_prompts(database).unchanged
 
 
 def assert_counted(database: Database, lake: str) -> None:
