@@ -52,6 +52,7 @@ def status(database: Database, lake: str, first_day: dt.date) -> Answer:
     ``expired_day_count``: days that the lake alone has. ``damaged_days``: days of which a file of the lake is
     damaged, or that it no longer has in full; ``damage``: of which table each is, why, and what helps.
     ``unusable_count``: events with a generation time that is none; None where a file can't be read.
+    ``unusable_examples``: the ids of a few of them.
     ``oldest_writer``: what holds ``as_of``
     back, the transaction that has written something and is open for longest; its ``open_seconds`` are None
     where the role may not see them.
@@ -70,10 +71,10 @@ def status(database: Database, lake: str, first_day: dt.date) -> Answer:
         held_back = source.held_back_count(connection, plan.snapshot)
         writer = connection.execute(OPEN_TRANSACTIONS).mappings().first()
     try:
-        unusable_count, _ = unusable_values(lake)
+        unusable_count, unusable_examples = unusable_values(lake)
     except LakeError:
         # Which file it is says the check; the other answers stand.
-        unusable_count = None
+        unusable_count, unusable_examples = None, []
     return {
         **_freshness(latest),
         "user_stats_as_of": latest.get("user_stats_as_of"),
@@ -87,6 +88,7 @@ def status(database: Database, lake: str, first_day: dt.date) -> Answer:
         "pending_days": latest.get("pending_days", []),
         "held_back_count": held_back,
         "unusable_count": unusable_count,
+        "unusable_examples": unusable_examples,
         "oldest_writer": _writer(dict(writer)) if writer else None,
         **waiting,
         "damaged_days": sorted(

@@ -160,6 +160,7 @@ class Status(StatsAnswer):
     pending_days: list[dt.date] = Field(description="Days that the last one could not complete.")
     held_back_count: int
     unusable_count: int | None
+    unusable_examples: list[str] = Field(description="Ids of a few events with a time that is none.")
     rejected_count: int
     expired_day_count: int = Field(description="Days that the lake alone has.")
     damaged_days: list[dt.date] = Field(description="Days of which the lake has damaged files.")

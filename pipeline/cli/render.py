@@ -58,7 +58,7 @@ def status(answer: Mapping[str, Any]) -> RenderableType:
         "days not completed": _days([dt.date.fromisoformat(day) for day in answer["pending_days"]]),
         "events held back": count(answer["held_back_count"]),
         "events rejected": count(answer["rejected_count"]),
-        "times that are none": _unknown_or(answer["unusable_count"]),
+        "times that are none": unusable(answer["unusable_count"], answer["unusable_examples"]),
         "days only in the lake": count(answer["expired_day_count"]),
         "damaged days": _damaged(answer["damage"]),
     }
@@ -67,8 +67,11 @@ def status(answer: Mapping[str, Any]) -> RenderableType:
     return table
 
 
-def _unknown_or(number: int | None) -> str:
-    return "unknown" if number is None else count(number)
+def unusable(number: int | None, examples: Sequence[str]) -> str:
+    """How many events have a time that is none, and the ids of a few."""
+    if number is None:
+        return "unknown"
+    return f"{count(number)}, such as of {', '.join(examples)}" if examples else count(number)
 
 
 def _write_back(state: str | None, as_of: dt.datetime | None) -> str:

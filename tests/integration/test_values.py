@@ -103,8 +103,9 @@ def test_fractions_count_and_what_is_no_time_does_not(
         for (mean, _), (expected,) in zip(published, of_app, strict=False):
             assert mean == (expected if expected is None else pytest.approx(expected, rel=1e-9, abs=1e-9))
     count, examples = unusable_values(lake)
-    assert (count, status(database, lake, FIRST_DAY)["unusable_count"]) == (untimed, untimed)
-    assert len(examples) == min(untimed, 5)
+    said = status(database, lake, FIRST_DAY)
+    assert (count, said["unusable_count"]) == (untimed, untimed)
+    assert (len(examples), len(said["unusable_examples"])) == (min(untimed, 5), min(untimed, 5))
     found = values_are_usable(Subject(database, lake, FIRST_DAY))
     assert (found.passed, found.figures) == (not untimed, {"events": untimed})
     recounted = prompts_equal_recount(Subject(database, lake, FIRST_DAY))

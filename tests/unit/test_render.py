@@ -1,4 +1,4 @@
-"""What a terminal is told of as of when the numbers are."""
+"""What a terminal is told of the numbers: as of when they are, and what is left out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import io
 import pytest
 from rich.console import RenderableType
 
-from pipeline.cli.render import age, prompt, top
+from pipeline.cli.render import age, prompt, top, unusable
 from pipeline.cli.terminal import Terminal
 from pipeline.days import NOTHING_KNOWN
 
@@ -54,3 +54,9 @@ def test_a_long_name_takes_no_number_its_place(name: str, slug: str | None) -> N
     assert any(ID in line for line in lines)
     [row] = [line for line in lines if "99.9 %" in line and "12.35 s" in line]
     assert "1,234,567" in row
+
+
+def test_events_with_a_time_that_is_none_are_named() -> None:
+    assert unusable(None, []) == "unknown"
+    assert unusable(0, []) == "0"
+    assert unusable(1_234, ["E1", "[red]"]) == "1,234, such as of E1, [red]"
