@@ -201,7 +201,16 @@ class DailyTable:
         with _translated(f"Reading the lake table {self.name}"):
             wanted = [("day", "in", sorted(days))] if days is not None else None
             self._paths(days)
-            return self._delta.to_pyarrow_dataset(file_pruning_predicate=wanted, schema=columns)
+            return self._delta.to_pyarrow_dataset(
+                filesystem=self._filesystem(), file_pruning_predicate=wanted, schema=columns
+            )
+
+    def _filesystem(self) -> fs.FileSystem | None:
+        """Arrow's own for a folder; None: deltalake's, which is Python, called by threads of Arrow.
+
+        A process that ends right after a scan crashes if one of them is about to call it.
+        """
+        return fs.SubTreeFileSystem(str(self._folder), fs.LocalFileSystem()) if self._folder else None
 
     def scan(self, days: Collection[dt.date] | None = None, columns: pa.Schema | None = None) -> Scan:
         """The rows of some days, or of all, for an engine to read; with all columns or the given ones."""
