@@ -109,7 +109,7 @@ def publish(
             with TemporaryDirectory(prefix="prompt-stats-") as spool:
                 with database.engine.connect() as connection:
                     basis = read_basis(connection, lake)
-                computed = _compute(basis, lake, Path(spool), seconds, users=users)
+                computed = _compute(database, basis, lake, Path(spool), seconds, users=users)
                 with database.engine.begin() as connection:
                     with _timed(seconds, "wait"):
                         lock_transaction(connection, Lock.PUBLISH)
@@ -158,7 +158,9 @@ class _Computed:
     users: UserStats | None
 
 
-def _compute(basis: Basis, lake: str, spool: Path, seconds: dict[str, float], *, users: bool) -> _Computed:
+def _compute(
+    database: Database, basis: Basis, lake: str, spool: Path, seconds: dict[str, float], *, users: bool
+) -> _Computed:
     with _timed(seconds, "merge"):
         state = State(lake, USAGE)
         held = state.daily.days()
@@ -175,7 +177,7 @@ def _compute(basis: Basis, lake: str, spool: Path, seconds: dict[str, float], *,
     computed_users = None
     if users:
         with _timed(seconds, "users"):
-            computed_users = compute_users(lake, basis.user_days, spool)
+            computed_users = compute_users(database, lake, basis.user_days, spool)
     return _Computed(basis, state, held, unmade, changed, days, totals, wanted, today, recent, computed_users)
 
 

@@ -1,7 +1,9 @@
 """The stats of users: as many rows as users have used prompts, so only what changed is merged.
 
-Where the days that changed only grew, the users and prompts of the new events are all that can differ, and
-only they are merged. Otherwise everything is, some prompts at a time, and compared with what is published.
+Of a day that only grew, the users and prompts of its new events are all that can differ; of one that was read
+again, those that it has now, and those that may have been in it: the published ones that were used then or
+later. Only they are merged. Where they are too many, or the query changed, everything is, some prompts at a
+time, and compared with what is published.
 """
 
 from __future__ import annotations
@@ -11,19 +13,22 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from sqlalchemy import Connection, Text, cast, select, text
 
+from pipeline.database import Database
 from pipeline.engines import duckdb_engine
 from pipeline.lake import damage
 from pipeline.lake.merge import merged
 from pipeline.lake.partials import SCHEMA, USERS
 from pipeline.lake.periods import State
 from pipeline.lake.usage_events import open_usage_events
-from pipeline.publish.copy import copy_frame
+from pipeline.publish.copy import copy_frame, frame_of
 from pipeline.queries import query
 from pipeline.stats import frames
 from pipeline.tables import user_prompt_stats, user_stats_day
@@ -35,9 +40,14 @@ DELETE_USER_PROMPTS = text(query("postgres/delete_user_prompts"))
 ANALYZE_USER_PROMPTS_CHANGED = text(query("postgres/analyze_user_prompts_changed"))
 ADD_USER_FAVORITES = text(query("postgres/add_user_favorites"))
 REMOVE_USER_FAVORITES = text(query("postgres/remove_user_favorites"))
+USER_PROMPTS_USED_SINCE = text(query("postgres/user_prompts_used_since"))
+DELETE_GONE_USER_PROMPTS = text(query("postgres/delete_gone_user_prompts"))
 COUNT_UNIQUE_USERS = text(query("postgres/count_unique_users"))
 
 KEYS = ["user_id", "prompt_id"]
+
+PAIRS_MAX = 200_000
+"""Pairs of a user and a prompt that are merged by themselves: with more, to merge all is no slower."""
 
 LEDGER = ["day", "ingest_xid", "synced_high", "events_version"]
 
@@ -47,12 +57,14 @@ class UserStats:
     """What the stats of users shall be, as far as they change.
 
     ``parts``: their rows, some prompts in each; None where nothing changed. ``is_whole``: whether these are
-    all rows, so that others are to go. ``ledger``: what the partials of users hold, day by day.
+    all rows, so that others are to go; if not, ``gone`` are the users and prompts that have none any more.
+    ``ledger``: what the partials of users hold, day by day.
     """
 
     ledger: pl.DataFrame
     parts: Iterable[pl.DataFrame] | None = None
     is_whole: bool = False
+    gone: pl.DataFrame | None = None
 
 
 @dataclass(frozen=True)
@@ -66,7 +78,7 @@ class UsersReport:
     as_of: dt.datetime | None
 
 
-def compute_users(lake: str, published: pl.DataFrame, spool: Path) -> UserStats:
+def compute_users(database: Database, lake: str, published: pl.DataFrame, spool: Path) -> UserStats:
     """What changes in ``user_prompt_stats``, from the partials of users.
 
     ``published``: the rows of ``user_stats_day``. ``spool``: a folder for what should not be in memory.
@@ -78,12 +90,14 @@ def compute_users(lake: str, published: pl.DataFrame, spool: Path) -> UserStats:
     held = _held(ledger)
     if published.select(LEDGER).sort("day").equals(held.sort("day")):
         return UserStats(ledger)
-    grown = _grown_since(published, held)
-    if grown is None:
+    changed = _changed_since(published, held)
+    pairs = None if changed is None else _touched_pairs(database, lake, state, changed)
+    if pairs is None:
         return UserStats(
             ledger, _spooled(spool, map(frames.user_prompt_stats, merged(state.scan()))), is_whole=True
         )
-    return UserStats(ledger, [_rows_of(state, _pairs_of_new_events(lake, grown))])
+    rows = _rows_of(state, pairs)
+    return UserStats(ledger, [rows], gone=pairs.join(rows, on=KEYS, how="anti"))
 
 
 def write_users(
@@ -98,7 +112,7 @@ def write_users(
         if stats.is_whole:
             rows = _write_whole(connection, stats.parts)
         else:
-            rows = sum(_write(connection, part) for part in stats.parts)
+            rows = sum(_write(connection, part) for part in stats.parts) + _delete(connection, stats.gone)
         held = _held(stats.ledger).with_columns(rollup_version=pl.lit(USERS.version))
         connection.execute(user_stats_day.delete())
         copy_frame(connection, user_stats_day.name, held)
@@ -123,19 +137,47 @@ def _spooled(spool: Path, parts: Iterable[pl.DataFrame]) -> Iterable[pl.DataFram
     return (pl.read_ipc(file) for file in files)
 
 
-def _grown_since(published: pl.DataFrame, held: pl.DataFrame) -> dict[dt.date, int] | None:
-    """The days that changed, with the published mark; None if anything but new events happened to them."""
-    if published.filter(pl.col("rollup_version") != USERS.version).height:
+class _Changed(NamedTuple):
+    """``grown``: days that only have new events, with the published mark. ``replaced``: the others."""
+
+    grown: dict[dt.date, int]
+    replaced: list[dt.date]
+
+
+def _changed_since(published: pl.DataFrame, held: pl.DataFrame) -> _Changed | None:
+    """The days that changed; None if any user and prompt may have."""
+    if published.is_empty() or published.filter(pl.col("rollup_version") != USERS.version).height:
         return None
     both = held.join(published, on="day", how="full", coalesce=True, suffix="_before", nulls_equal=True)
     changed = both.filter(pl.col("events_version").ne_missing(pl.col("events_version_before")))
     only_grew = pl.col("ingest_xid_before").is_null() | (
         (pl.col("ingest_xid") > pl.col("ingest_xid_before"))
         & (pl.col("synced_high") == pl.col("synced_high_before"))
-    )
-    if published.is_empty() or not changed.select(only_grew.fill_null(value=False).all()).item():
+    ).fill_null(value=False)
+    replaced = changed.remove(only_grew)["day"].to_list()
+    if both["day"].min() in replaced:
+        # It has the events without a time, and those of before the first day: no time says whose they were.
         return None
-    return dict(changed.select("day", pl.col("ingest_xid_before").fill_null(-1)).iter_rows())
+    grown = changed.filter(only_grew).select("day", pl.col("ingest_xid_before").fill_null(-1))
+    return _Changed(dict(grown.iter_rows()), replaced)
+
+
+def _touched_pairs(database: Database, lake: str, state: State, changed: _Changed) -> pl.DataFrame | None:
+    """The users and prompts that may differ; None if they are too many."""
+    pairs = _pairs_of_new_events(lake, changed.grown)
+    if not changed.replaced:
+        return pairs
+    since = dt.datetime.combine(min(changed.replaced), dt.time.min, dt.UTC)
+    with database.engine.connect() as connection:
+        given = {"since": since, "limit": PAIRS_MAX + 1}
+        used = frame_of(connection.execute(USER_PROMPTS_USED_SINCE, given), dict.fromkeys(KEYS, pl.String))
+    if used.height > PAIRS_MAX:
+        return None
+    is_named = pc.field("value").is_valid() & pc.field("prompt_id").is_valid()
+    now = pl.DataFrame(state.daily.rows(changed.replaced, is_named, ["value", "prompt_id"]))
+    now = now.select(pl.col("value").alias("user_id"), "prompt_id")
+    touched = pl.concat([pairs, used, now]).unique()
+    return touched if touched.height <= PAIRS_MAX else None
 
 
 def _pairs_of_new_events(lake: str, since: dict[dt.date, int]) -> pl.DataFrame:
@@ -184,6 +226,14 @@ def _replace(connection: Connection, prompts: Collection[str], rows: pl.DataFram
     """Makes ``rows`` all that is published of some prompts; returns how many were written or deleted."""
     written = _write(connection, rows)
     return written + connection.execute(DELETE_USER_PROMPTS, {"prompts": list(prompts)}).rowcount
+
+
+def _delete(connection: Connection, gone: pl.DataFrame | None) -> int:
+    if gone is None or gone.is_empty():
+        return 0
+    connection.execute(EMPTY_USER_PROMPTS_CHANGED)
+    copy_frame(connection, "user_prompts_changed", gone)
+    return connection.execute(DELETE_GONE_USER_PROMPTS).rowcount
 
 
 def _write(connection: Connection, rows: pl.DataFrame) -> int:

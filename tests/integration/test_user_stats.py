@@ -1,0 +1,106 @@
+"""The stats of users after rows were changed: only who may differ is merged, and the numbers are right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import polars as pl
+import psycopg
+import pytest
+
+from pipeline.database import Database
+from pipeline.engines.scan import Scan
+from pipeline.lake.merge import merged
+from pipeline.publish import users
+from pipeline.refresh import refresh
+from tests.conftest import FIRST_DAY, NewDatabase
+from tests.oracle import assert_equals_recount
+from tests.published import Published, publish
+
+# Users 1 to 5 and prompts 1 to 3, a few events on each of ten days; some events without a time or a user.
+LIVE = """
+    INSERT INTO prompts (id, name, template)
+    SELECT md5('p' || n)::uuid, 'p' || n, '' FROM generate_series(1, 3) n;
+    INSERT INTO prompt_usage (prompt_id, user_id, success, created_at)
+    SELECT
+        md5('p' || 1 + n % 3)::uuid,
+        CASE WHEN n % 7 > 0 THEN md5('u' || 1 + n % 5)::uuid END,
+        n % 2 = 0,
+        CASE WHEN n % 11 > 0 THEN now() - n % 10 * interval '1 day' - interval '1 second' END
+    FROM generate_series(1, 60) n;
+    INSERT INTO prompt_usage (prompt_id, user_id, created_at)
+    VALUES (md5('p1')::uuid, md5('rare')::uuid, now() - interval '5 days 1 second')
+"""
+CHANGES = [
+    (
+        "DELETE FROM prompt_usage WHERE id = (SELECT min(id::text)::uuid FROM prompt_usage"
+        " WHERE created_at > now() - interval '2 days')"
+    ),
+    "UPDATE prompt_usage SET success = NOT success WHERE created_at > now() - interval '3 days'",
+    "UPDATE prompt_usage SET prompt_id = md5('p2')::uuid WHERE user_id = md5('rare')::uuid",
+    "UPDATE prompt_usage SET created_at = created_at - interval '3 days' WHERE user_id = md5('rare')::uuid",
+    "UPDATE prompt_usage SET user_id = md5('new')::uuid WHERE user_id = md5('rare')::uuid",
+    (
+        "DELETE FROM prompt_usage WHERE user_id = md5('new')::uuid;"
+        " INSERT INTO prompt_usage (prompt_id, user_id) VALUES (md5('p3')::uuid, md5('new')::uuid)"
+    ),
+    "UPDATE prompt_usage SET user_id = NULL WHERE user_id = md5('new')::uuid",
+    "DELETE FROM prompt_usage WHERE created_at::date = current_date - 4",
+]
+
+
+def live(app: psycopg.Connection) -> None:
+    """What was before."""
+    app.execute(LIVE.encode())
+
+
+@pytest.fixture(scope="module")
+def published(
+    new_database: NewDatabase, migrated_template: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Published]:
+    """The events, counted."""
+    with publish(new_database, migrated_template, tmp_path_factory.mktemp("lake"), live) as published:
+        yield published
+
+
+def changed(database: Database, statement: str) -> None:
+    """As an app changes rows."""
+    with psycopg.connect(database.conninfo) as app:
+        app.execute(statement.encode())
+
+
+def test_only_who_may_differ_is_merged(
+    published: Published, lake: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(users, "merged")
+    with published.copy(lake) as database:
+        for change in CHANGES:
+            changed(database, change)
+            refresh(database, lake, FIRST_DAY)
+            assert_equals_recount(database, FIRST_DAY)
+
+
+@pytest.mark.parametrize(
+    ("change", "pairs_max"),
+    [
+        ("DELETE FROM prompt_usage WHERE created_at IS NULL", users.PAIRS_MAX),
+        ("DELETE FROM prompt_usage WHERE created_at > now() - interval '2 days'", 2),
+    ],
+    ids=["without a time", "too many"],
+)
+def test_all_are_merged_where_any_may_differ(
+    published: Published, lake: str, monkeypatch: pytest.MonkeyPatch, change: str, pairs_max: int
+) -> None:
+    monkeypatch.setattr(users, "PAIRS_MAX", pairs_max)
+    calls: list[Scan] = []
+
+    def counted(partials: Scan) -> Iterator[pl.DataFrame]:
+        calls.append(partials)
+        return merged(partials)
+
+    monkeypatch.setattr(users, "merged", counted)
+    with published.copy(lake) as database:
+        changed(database, change)
+        refresh(database, lake, FIRST_DAY)
+        assert len(calls) == 1
+        assert_equals_recount(database, FIRST_DAY)
