@@ -653,6 +653,11 @@ stats_refresh = Table(
         comment="as_of of prompt_value_stats; NULL before they were counted.",
     ),
     Column(
+        "value_stats_version",
+        BigInteger,
+        comment="Fingerprint of what prompt_value_stats was counted from; NULL: not known.",
+    ),
+    Column(
         "write_back_as_of",
         TIMESTAMP,
         comment="as_of of the counters in prompts; NULL before they were written back.",

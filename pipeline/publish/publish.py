@@ -254,6 +254,7 @@ def _write_all(
             user_stats_as_of=report.user_stats_as_of,
             # Counted apart, by pipeline.publish.values.
             value_stats_as_of=previous["value_stats_as_of"] if previous else None,
+            value_stats_version=previous["value_stats_version"] if previous else None,
             write_back_as_of=report.write_back_as_of,
             counter_drift=report.counter_drift,
         )

@@ -2,7 +2,7 @@
 
 Distinct users, percentiles, periods and errors by value: partials of them would be as many as the events.
 So they are counted from all raw events of the lake, some prompts at a time, once a day and at a pace of their
-own; the transaction that publishes them is short.
+own, unless nothing changed since; the transaction that publishes them is short.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import datetime as dt
 import json
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import polars as pl
-from sqlalchemy import Table, Text, cast, func, select, update
+from sqlalchemy import Connection, Table, Text, Update, cast, func, select, update
 
 from pipeline import tables
 from pipeline.database import Database
@@ -23,16 +23,20 @@ from pipeline.days import chunks
 from pipeline.engines import duckdb_engine
 from pipeline.errors import LakeError, LostDaysError
 from pipeline.lake import damage, source
-from pipeline.lake.delta_table import DailyTable
+from pipeline.lake.delta_table import DailyTable, fingerprint
 from pipeline.lake.usage_events import open_own_events
 from pipeline.locks import Lock, lock_transaction
 from pipeline.publish.copy import changes_of, read_table, reading, write_changes
+from pipeline.queries import query
 from pipeline.stats import frames
+from pipeline.stats.errors import FOLDS
 
 logger = logging.getLogger(__name__)
 
 EVENTS_AT_ONCE = 5_000_000
 """Raw events of the prompts that are counted at once, about: bounds the memory. A prompt is never split."""
+
+QUERIES = ("prompt_value_counts", "prompt_value_times", "prompt_value_errors")
 
 COUNTING = "Counting by scene, environment and outfit"
 
@@ -77,11 +81,35 @@ def publish_values(database: Database, lake: str) -> ValuesReport:
                 min(lost.items())[1].rstrip("."),
                 "The stats by value stay as they were",
             )
-        wanted = list(_counted(events, sizes, as_of.astimezone(dt.UTC).date()))
-        rows_written = _publish(database, wanted, as_of)
+        today = as_of.astimezone(dt.UTC).date()
+        version = _version(events, sizes, today)
+        is_counted = version == latest["value_stats_version"]
+        wanted = [] if is_counted else list(_counted(events, sizes, today))
+        rows_written = _publish(database, wanted, as_of, version)
     seconds = time.perf_counter() - started
     logger.info("published %s by value as of %s in %.1f s", json.dumps(rows_written), as_of, seconds)
     return ValuesReport(rows_written, as_of, seconds)
+
+
+def forget_version(connection: Connection) -> None:
+    """Has them counted again, whatever they were counted from."""
+    connection.execute(_update_latest().values(value_stats_version=None))
+
+
+def _version(events: DailyTable, sizes: Mapping[str, int], today: dt.date) -> int:
+    """A fingerprint of all that the stats by value are made from."""
+    return fingerprint(
+        map(
+            repr,
+            [
+                today,
+                *map(query, (f"engine/{name}" for name in QUERIES)),
+                FOLDS,
+                *events.days().select("day", "version").iter_rows(),
+                *sorted(sizes.items()),
+            ],
+        )
+    )
 
 
 def _counted(table: DailyTable, sizes: dict[str, int], today: dt.date) -> Iterator[dict[Table, pl.DataFrame]]:
@@ -95,11 +123,7 @@ def _counted(table: DailyTable, sizes: dict[str, int], today: dt.date) -> Iterat
         is_wanted = pl.col("prompt_id").is_in(prompts)
         counts, times, messages = (
             duckdb_engine.run(name, parameters, usage_events=part).filter(is_wanted)
-            for name, parameters in (
-                ("prompt_value_counts", {"today": today}),
-                ("prompt_value_times", None),
-                ("prompt_value_errors", None),
-            )
+            for name, parameters in zip(QUERIES, ({"today": today}, None, None), strict=True)
         )
         yield {
             tables.prompt_value_stats: frames.prompt_value_stats(counts, times),
@@ -108,17 +132,23 @@ def _counted(table: DailyTable, sizes: dict[str, int], today: dt.date) -> Iterat
 
 
 def _publish(
-    database: Database, parts: list[dict[Table, pl.DataFrame]], as_of: dt.datetime
+    database: Database, parts: list[dict[Table, pl.DataFrame]], as_of: dt.datetime, version: int
 ) -> dict[str, int]:
-    rows_written = {}
+    """Writes what differs; without parts, the stats are as they should be."""
+    rows_written = {table.name: 0 for table in tables.VALUE_TABLES}
     with database.engine.begin() as connection:
         lock_transaction(connection, Lock.PUBLISH)
-        with reading(database, connection, tables.VALUE_TABLES) as reader:
-            for table in tables.VALUE_TABLES:
-                published = read_table(reader, table, [column.name for column in table.c])
-                changes = changes_of(table, published, pl.concat(part[table] for part in parts))
-                rows_written[table.name] = write_changes(connection, table, changes)
-        refreshes = tables.stats_refresh
-        latest = select(func.max(refreshes.c.id)).scalar_subquery()
-        connection.execute(update(refreshes).where(refreshes.c.id == latest).values(value_stats_as_of=as_of))
+        if parts:
+            with reading(database, connection, tables.VALUE_TABLES) as reader:
+                for table in tables.VALUE_TABLES:
+                    published = read_table(reader, table, [column.name for column in table.c])
+                    changes = changes_of(table, published, pl.concat(part[table] for part in parts))
+                    rows_written[table.name] = write_changes(connection, table, changes)
+        made = {"value_stats_as_of": as_of, "value_stats_version": version}
+        connection.execute(_update_latest().values(made))
     return rows_written
+
+
+def _update_latest() -> Update:
+    refreshes = tables.stats_refresh
+    return update(refreshes).where(refreshes.c.id == select(func.max(refreshes.c.id)).scalar_subquery())

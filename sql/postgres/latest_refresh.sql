@@ -16,6 +16,7 @@ SELECT
     run_id,
     user_stats_as_of,
     value_stats_as_of,
+    value_stats_version,
     write_back_as_of,
     -- Where the counters in prompts were left alone, there is no entry for them.
     rows_written ? 'prompts' AS is_written_back,

@@ -18,6 +18,7 @@ from pipeline.errors import LakeConflictError, LakeError
 from pipeline.lake import source
 from pipeline.lake.partials import USAGE, made_from, open_partials, roll_up_days
 from pipeline.lake.usage_events import open_usage_events, sync_days
+from pipeline.publish import values
 from pipeline.publish.publish import publish
 from pipeline.reconcile import reconcile
 from pipeline.refresh import plan_refresh, refresh
@@ -126,6 +127,27 @@ def test_write_back_leaves_updated_at_and_unchanged_prompts_alone(database: Data
     assert [row[:2] for row in before] == [row[:2] for row in after]
     assert before[0] != after[0]
     assert before[1] == after[1]
+
+
+def test_what_is_counted_by_value_is_counted_again_only_from_other_events(
+    database: Database, lake: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append(database, NOW, NOW - ONE_DAY)
+    refresh(database, lake, FIRST_DAY, values=True)
+    with monkeypatch.context() as patch:
+        patch.delattr(values, "_counted")
+        refresh(database, lake, FIRST_DAY, values=True)
+    state = "SELECT value_stats_as_of = as_of FROM stats_refresh ORDER BY id DESC LIMIT 1"
+    assert execute(database, state) == [(True,)]
+    execute(
+        database,
+        "UPDATE prompt_usage SET user_id = md5('one')::uuid WHERE created_at > now() - interval '1 hour'",
+    )
+    refresh(database, lake, FIRST_DAY, values=True)
+    assert execute(database, "SELECT unique_users FROM prompt_value_stats WHERE dimension = 'scene'") == [
+        (1,)
+    ]
+    assert_equals_recount(database, FIRST_DAY)
 
 
 def test_row_committed_after_a_refresh_is_in_the_next(database: Database, lake: str) -> None:
