@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from enum import IntEnum
 from typing import Any, NamedTuple
@@ -124,8 +124,7 @@ def _wait(
             raise DatabaseUnavailableError(
                 f"Waiting for the lock {lock.name.lower()}",
                 f"after {longest_seconds:.0f} s it is still held by {by}",
-                "Run it again once that has ended; if it hangs, end it:"
-                f" SELECT pg_terminate_backend({', '.join(str(each.pid) for each in holders) or 'its pid'})",
+                "Run it again once that has ended; if it hangs, " + ending({each.pid for each in holders}),
             )
         if not is_told:
             logger.warning("Waits for the lock %s, which is held by %s", lock.name.lower(), by)
@@ -152,6 +151,16 @@ def _set_timeout(connection: Connection, value: str) -> str:
     """Sets how long statements of the transaction wait for a lock; returns what was set before."""
     before: str = connection.execute(SET_LOCK_TIMEOUT, {"value": value}).scalar_one()
     return before
+
+
+def ending(pids: Collection[int]) -> str:
+    """How to end what is in the way: one of these, of which only that one is to be ended."""
+    if len(pids) == 1:
+        return f"end it: SELECT pg_terminate_backend({min(pids)})"
+    return (
+        "end the one that is in the way, as pg_blocking_pids says of the session that waits: SELECT"
+        " pg_terminate_backend(its pid)"
+    )
 
 
 def said(holder: Any) -> str:

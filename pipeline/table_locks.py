@@ -15,7 +15,7 @@ from psycopg.errors import LockNotAvailable
 from psycopg.rows import namedtuple_row
 
 from pipeline.errors import TableLockedError
-from pipeline.locks import said
+from pipeline.locks import ending, said
 from pipeline.queries import query
 
 TABLE_LOCK_HOLDERS = query("postgres/table_lock_holders")
@@ -58,12 +58,11 @@ def locked_error(connect: Connect, pid: int = 0, attempted: str = ATTEMPTED) -> 
         holders = (
             connection.cursor(row_factory=namedtuple_row).execute(TABLE_LOCK_HOLDERS, {"pid": pid}).fetchall()
         )
-    pids = sorted({holder.pid for holder in holders})
+    pids = {holder.pid for holder in holders}
     return TableLockedError(
         attempted,
         f"it was not free in time; {' and '.join(map(_said, holders)) or NOBODY}",
-        "Nothing is half-done. Run it again once that has ended; if it hangs, end it:"
-        f" SELECT pg_terminate_backend({', '.join(map(str, pids)) or 'its pid'})",
+        f"Nothing is half-done. Run it again once that has ended; if it hangs, {ending(pids)}",
     )
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import psycopg
 from sqlalchemy.exc import DBAPIError
 
 from pipeline.checks import clocks, days, events, files, recount, source_schema, sums
 from pipeline.checks.report import Cadence, Check, Report, Severity, Subject
 from pipeline.database import cause_of, fault_of
-from pipeline.errors import PromptStatsError, readable
+from pipeline.errors import PromptStatsError, TableLockedError, readable
 from pipeline.lake.source_table import require_first_day
 from pipeline.lake.usage_events import TABLE
 from pipeline.tables import prompt_daily_stats, prompt_stats
@@ -165,14 +167,42 @@ CHECKS = (
 )
 
 
+FAULTS = (PromptStatsError, DBAPIError, psycopg.Error)
+
+
+def make_all(subject: Subject, checks: Iterable[Check] = CHECKS) -> Iterator[tuple[Check, Report]]:
+    """What the checks find, in turn; one that can't be made has failed.
+
+    Once a table was waited for in vain the rest can't be made either, without another wait for each.
+    """
+    locked: TableLockedError | None = None
+    for check in checks:
+        if locked is None:
+            try:
+                yield check, _make(check, subject)
+            except TableLockedError as error:
+                locked = error
+            except FAULTS as error:
+                yield check, _not_made(error)
+        if locked is not None:
+            yield check, _not_made(locked)
+
+
 def make(check: Check, subject: Subject) -> Report:
-    """What the check finds; one that can't be made has failed."""
-    try:
-        with subject.database.engine.connect() as connection:
-            require_first_day(connection, subject.first_day)
-        return check.make(subject)
-    except PromptStatsError as error:
+    """What one check finds."""
+    [(_, report)] = make_all(subject, [check])
+    return report
+
+
+def _make(check: Check, subject: Subject) -> Report:
+    with subject.database.engine.connect() as connection:
+        require_first_day(connection, subject.first_day)
+    return check.make(subject)
+
+
+def _not_made(error: Exception) -> Report:
+    if isinstance(error, PromptStatsError):
         why = str(error).rstrip(".")
-    except (DBAPIError, psycopg.Error) as error:
+    else:
         why = f"{readable(cause_of(error))}. {fault_of(error).value}"
     return Report(passed=False, summary=f"The check can't be made: {why}")

@@ -99,6 +99,11 @@ def judge(state: State) -> Report:
             f"{plural(wrong, 'row')} published otherwise, in {', '.join(differing['table'].unique().sort())}"
             if wrong
             else "published as counted"
+        )
+        + (
+            f"; {plural(len(state.left_out), 'day')} of changed rows left out, so no totals and values"
+            if state.left_out
+            else ""
         ),
         figures={
             "prompts": prompts,

@@ -13,7 +13,7 @@ from pipeline.settings import settings
 
 def check(*, as_json: AsJson = False) -> None:
     """Check the stats: fresh, complete, equal to a recount, and nothing waits; say what to do."""
-    from pipeline.checks.catalog import CHECKS, make
+    from pipeline.checks.catalog import make_all
     from pipeline.checks.report import Severity, Subject
     from pipeline.lake.source_table import require_first_day
 
@@ -22,9 +22,9 @@ def check(*, as_json: AsJson = False) -> None:
         require_first_day(connection, subject.first_day)
     with working("checking") as spinner:
         made = []
-        for each in CHECKS:
-            spinner.update(literal("checking ", (each.name, "dim")))
-            made.append((each, make(each, subject)))
+        for each, report in make_all(subject):
+            spinner.update(literal("checked ", (each.name, "dim")))
+            made.append((each, report))
     if as_json:
         print_json(
             [

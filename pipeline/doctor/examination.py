@@ -12,7 +12,7 @@ from pipeline.database import Fault, cause_of, fault_of
 from pipeline.doctor import folders, rights, schema, server, source, trial, variables
 from pipeline.doctor.findings import Finding, Status, unchecked, wrong
 from pipeline.doctor.setup import Setup
-from pipeline.errors import PromptStatsError, readable
+from pipeline.errors import PromptStatsError, TableLockedError, readable
 
 Look = Callable[[Setup], Iterable[Finding]]
 
@@ -51,6 +51,10 @@ STEPS = (
 )
 
 
+READERS = ("search path", "revision")
+"""Whatever reads the tables comes after these."""
+
+
 def examine(dagster: Look) -> Iterator[Finding]:
     """What all steps find, and ``dagster``, the look that only ``pipeline/orchestration`` can take.
 
@@ -61,7 +65,12 @@ def examine(dagster: Look) -> Iterator[Finding]:
     blamed: dict[str, str] = {}
     for step in (*STEPS, Step("Dagster", dagster, ("environment",))):
         first = next((blamed[name] for name in step.after if name in blamed), None)
-        found = [unchecked(step.name, first)] if first else _look(step, setup)
+        try:
+            found = [unchecked(step.name, first)] if first else _look(step, setup)
+        except TableLockedError as error:
+            found = [_said(step, error)]
+            # Who waited for a table once does not wait for it in each step.
+            blamed |= dict.fromkeys(READERS, step.name)
         if first or any(each.status is Status.WRONG for each in found):
             blamed[step.name] = first or step.name
         yield from found
@@ -71,8 +80,10 @@ def examine(dagster: Look) -> Iterator[Finding]:
 def _look(step: Step, setup: Setup) -> list[Finding]:
     try:
         return list(step.look(setup))
+    except TableLockedError:
+        raise
     except PromptStatsError as error:
-        return [wrong(step.name, f"{error.attempted}: {error.wrong}", error.remedy)]
+        return [_said(step, error)]
     except (DBAPIError, psycopg.Error) as error:
         remedy = "See what the server's log says, and run it again"
         if fault_of(error) is Fault.RIGHT:
@@ -82,3 +93,7 @@ def _look(step: Step, setup: Setup) -> list[Finding]:
         # Whatever it is, the other steps may say why.
         said = f"{type(error).__name__}: {readable(error)}"
         return [wrong(step.name, said, "Mend it if the text says what; else report it, with the text")]
+
+
+def _said(step: Step, error: PromptStatsError) -> Finding:
+    return wrong(step.name, f"{error.attempted}: {error.wrong}", error.remedy)

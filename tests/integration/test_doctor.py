@@ -413,6 +413,20 @@ def test_transactions_that_stay_open_are_named(
     assert str(prepared.remedy).endswith("in the database shop: ROLLBACK PREPARED 'order 7'")
 
 
+def test_a_table_that_somebody_holds_is_waited_for_once(installation: Installation) -> None:
+    limit = OF_DATABASE.format("SET lock_timeout = ''50ms''"), OF_DATABASE.format("RESET lock_timeout")
+    with installation.fault(*limit), psycopg.connect(installation.database.conninfo) as holder:
+        holder.execute("LOCK TABLE stats_refresh, prompt_usage IN ACCESS EXCLUSIVE MODE")
+        pid = holder.info.backend_pid
+        first, *others = faults()
+        holder.rollback()
+    assert (first.status, f"by pid {pid}" in first.summary) == (WRONG, True)
+    assert others
+    assert {(each.status, each.summary) for each in others} == {
+        (UNCHECKED, f"{first.name} has to be right first")
+    }
+
+
 def test_variables_that_nobody_reads_are_named(installation: Installation) -> None:
     names = {"PROMPT_STATS_RETAIN_DAY": "7", "PROMPT_STATS_DATABASE_URL": SECRET, "PROMPT_STATS_X_Y_Z": "1"}
     with installation.given(**names):

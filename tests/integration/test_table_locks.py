@@ -13,7 +13,7 @@ from psycopg.conninfo import make_conninfo
 
 from pipeline import export as exporting
 from pipeline import reading, schema, tables
-from pipeline.checks.catalog import CHECKS, make
+from pipeline.checks.catalog import make_all
 from pipeline.checks.report import Subject
 from pipeline.checks.sums import stats_add_up
 from pipeline.coverage import look_for_missing
@@ -145,16 +145,38 @@ def test_a_command_says_who_holds_the_table(
     assert everything(database) == before
 
 
-def test_a_check_says_it_too(published: tuple[Database, str], somebody: psycopg.Connection[Any]) -> None:
+def test_checks_say_it_too_and_wait_once(
+    published: tuple[Database, str], somebody: psycopg.Connection[Any]
+) -> None:
     database, lake = published
     somebody.execute("LOCK TABLE prompt_daily_stats, prompts IN ACCESS EXCLUSIVE MODE")
-    sums = next(check for check in CHECKS if check.make is stats_add_up)
-    report = make(sums, Subject(database, lake, FIRST_DAY))
-    assert not report.passed
+    made = make_all(Subject(database, lake, FIRST_DAY))
+    waited = next(report for check, report in made if check.make is stats_add_up)
     assert (
         f"prompt_daily_stats, prompts is held (AccessExclusiveLock) by pid {somebody.info.backend_pid}"
-        in report.summary
+        in waited.summary
     )
+    somebody.rollback()
+    others = [report.summary for _, report in made]
+    assert others
+    assert set(others) == {waited.summary}
+
+
+def test_of_several_that_hold_tables_nobody_is_named_to_be_ended(
+    published: tuple[Database, str], somebody: psycopg.Connection[Any]
+) -> None:
+    """A statement that ended all of them would end one that is in nobody's way."""
+    database, _ = published
+    somebody.execute("LOCK TABLE posts IN ACCESS EXCLUSIVE MODE")
+    with psycopg.connect(database.conninfo) as other:
+        other.execute("LOCK TABLE prompt_stats IN ACCESS EXCLUSIVE MODE")
+        pids = somebody.info.backend_pid, other.info.backend_pid
+        with pytest.raises(TableLockedError) as caught:
+            reading.top_prompts(database, 3)
+        other.rollback()
+    for pid in pids:
+        assert f"by pid {pid} " in caught.value.wrong
+        assert str(pid) not in caught.value.remedy
 
 
 def test_who_is_next_in_line_is_named_with_whom_it_waits_for(
