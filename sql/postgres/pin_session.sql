@@ -2,7 +2,8 @@
 -- Grain:   one row per setting that this server knows; none if the session is not the caller's own.
 -- Time:    now.
 -- $1: the settings as a JSON object. $2: whether to set them for this transaction only. $3: the process id that the connection was told; another one means that a pooler is between, and nothing is set for the session. NULL: set it anyway.
--- What an operator wants stricter stays: a commit that also waits for a standby; so does a limit of waits for locks. Only Linux has the check of clients in each version.
+-- What an operator wants stricter stays: a commit that also waits for a standby; so does a limit of waits for locks.
+-- Only Linux has the check of clients in each version.
 SELECT
     key                          AS name,
     value                        AS wanted,

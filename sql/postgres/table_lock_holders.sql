@@ -2,7 +2,8 @@
 -- Grain:   one row per session that holds any, and one if it waits for one; three at most.
 -- Time:    now; since: when its transaction began.
 -- Roles without pg_read_all_stats see the pid, the role and the name of other roles' sessions.
--- Reading waits for AccessExclusiveLock alone, writing for the next three too, changing a table for any. Who waits for one is waited for in turn.
+-- Reading waits for AccessExclusiveLock alone, writing for the next three too, changing a table for any. Who waits for
+-- one is waited for in turn.
 WITH found AS (
     SELECT
         lock.pid,
