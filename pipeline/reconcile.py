@@ -35,7 +35,7 @@ from pipeline.lake.periods import State, month_of
 from pipeline.lake.source_table import raw_days, require_source
 from pipeline.lake.usage_events import open_usage_events, sync_days
 from pipeline.locks import Lock
-from pipeline.publish.values import forget_version, publish_values
+from pipeline.publish.values import publish_values
 from pipeline.refresh import refresh
 from pipeline.tables import stats_day, user_stats_day
 
@@ -110,14 +110,15 @@ def reconcile(
     if report.repaired:
         sync_days(database, lake, first_day, report.repaired, replace=True)
     with database.engine.begin() as connection:
-        # So that the publish compares each day, each user and each value with what is published.
+        # So that the publish compares each day, and each user, with what is published.
         connection.execute(update(stats_day).values(events_version=-1))
         connection.execute(user_stats_day.delete())
-        forget_version(connection)
     try:
         rows_written = refresh(database, lake, first_day).rows_written
         if latest and latest["value_stats_as_of"]:
-            rows_written |= publish_values(database, lake).rows_written
+            counted = publish_values(database, lake, again=True)
+            if counted.is_same:
+                rows_written |= counted.rows_written
     except LakeError:
         # A lost day can't be processed, which the report says; the others are published.
         if not report.lost:

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import polars as pl
-from sqlalchemy import Connection, Table, Text, Update, cast, func, select, update
+from sqlalchemy import Table, Text, cast, func, select, update
 
 from pipeline import tables
 from pipeline.database import Database
@@ -43,15 +43,21 @@ COUNTING = "Counting by scene, environment and outfit"
 
 @dataclass(frozen=True)
 class ValuesReport:
-    """``rows_written``: rows written or deleted, by table. ``as_of``: that of the stats then."""
+    """``rows_written``: rows written or deleted, by table. ``as_of``: that of the stats then.
+
+    ``is_same``: whether they had been counted from the same events before, so that no row should differ.
+    """
 
     rows_written: dict[str, int]
     as_of: dt.datetime
     seconds: float
+    is_same: bool
 
 
-def publish_values(database: Database, lake: str) -> ValuesReport:
+def publish_values(database: Database, lake: str, *, again: bool = False) -> ValuesReport:
     """Counts from the raw events, and brings the stats by value up to date.
+
+    They are not counted again from the events that they were counted from, unless ``again`` says so.
 
     What the published stats contain is in the lake before they are; so ``as_of`` is theirs, as it was before
     the lake was opened.
@@ -83,17 +89,12 @@ def publish_values(database: Database, lake: str) -> ValuesReport:
             )
         today = as_of.astimezone(dt.UTC).date()
         version = _version(events, sizes, today)
-        is_counted = version == latest["value_stats_version"]
-        wanted = [] if is_counted else list(_counted(events, sizes, today))
+        is_same = version == latest["value_stats_version"]
+        wanted = [] if is_same and not again else list(_counted(events, sizes, today))
         rows_written = _publish(database, wanted, as_of, version)
     seconds = time.perf_counter() - started
     logger.info("published %s by value as of %s in %.1f s", json.dumps(rows_written), as_of, seconds)
-    return ValuesReport(rows_written, as_of, seconds)
-
-
-def forget_version(connection: Connection) -> None:
-    """Has them counted again, whatever they were counted from."""
-    connection.execute(_update_latest().values(value_stats_version=None))
+    return ValuesReport(rows_written, as_of, seconds, is_same)
 
 
 def _version(events: DailyTable, sizes: Mapping[str, int], today: dt.date) -> int:
@@ -145,10 +146,7 @@ def _publish(
                     changes = changes_of(table, published, pl.concat(part[table] for part in parts))
                     rows_written[table.name] = write_changes(connection, table, changes)
         made = {"value_stats_as_of": as_of, "value_stats_version": version}
-        connection.execute(_update_latest().values(made))
+        refreshes = tables.stats_refresh
+        latest = select(func.max(refreshes.c.id)).scalar_subquery()
+        connection.execute(update(refreshes).where(refreshes.c.id == latest).values(made))
     return rows_written
-
-
-def _update_latest() -> Update:
-    refreshes = tables.stats_refresh
-    return update(refreshes).where(refreshes.c.id == select(func.max(refreshes.c.id)).scalar_subquery())
