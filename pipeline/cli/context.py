@@ -11,7 +11,7 @@ import sys
 import textwrap
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,9 +34,15 @@ Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
+opened = ExitStack()
+"""Closes what a command opened; left once it has ended."""
+
+
 def open_database() -> Database:
     """The database that the environment names, whatever its schema."""
-    return Database.from_settings(settings())
+    database = Database.from_settings(settings())
+    opened.callback(database.close)
+    return database
 
 
 def open_current_database() -> Database:

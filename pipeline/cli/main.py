@@ -18,7 +18,7 @@ import typer
 from sqlalchemy.exc import DBAPIError
 
 from pipeline.cli import alerting, checking, events, exporting, keeping, reading, serving, tour, writing
-from pipeline.cli.context import console, messages
+from pipeline.cli.context import console, messages, opened
 from pipeline.cli.terminal import LogLines
 from pipeline.database import Fault, cause_of, fault_of
 from pipeline.errors import PromptStatsError, SettingsError, readable
@@ -92,8 +92,9 @@ def run() -> None:
     """The entry point of the command ``prompt-stats``."""
     keep_private()
     try:
-        _log_as_set()
-        app()
+        with opened:
+            _log_as_set()
+            app()
     except PromptStatsError as error:
         _complain(str(error))
     except (DBAPIError, psycopg.Error) as error:
