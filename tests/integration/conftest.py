@@ -1,4 +1,4 @@
-"""What tests of Dagster share: instances, and the stores of the test."""
+"""What tests share: a history that is published, instances of Dagster, and the stores of the test."""
 
 from __future__ import annotations
 
@@ -12,7 +12,28 @@ import pytest
 from pipeline.database import Database
 from pipeline.orchestration.resources import Stores
 from pipeline.settings import Settings
-from tests.conftest import FIRST_DAY
+from tests.conftest import FIRST_DAY, NewDatabase
+from tests.published import Published, publish
+
+
+@pytest.fixture(scope="module")
+def counted(
+    request: pytest.FixtureRequest,
+    new_database: NewDatabase,
+    migrated_template: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Published]:
+    """What the module's ``live`` has an app do, published; to be copied."""
+    lake = tmp_path_factory.mktemp("lake")
+    with publish(new_database, migrated_template, lake, request.module.live) as published:
+        yield published
+
+
+@pytest.fixture
+def history(counted: Published, lake: str) -> Iterator[Database]:
+    """The same for a test alone, with its lake."""
+    with counted.copy(lake) as database:
+        yield database
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import json
 import logging
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import dagster as dg
@@ -33,7 +33,7 @@ from pipeline.retention import retain
 from pipeline.settings import Settings
 from tests.api import served
 from tests.command import prompt_stats
-from tests.conftest import FIRST_DAY, NewDatabase
+from tests.conftest import FIRST_DAY
 from tests.lake_files import (
     delete_files,
     empty_files,
@@ -44,7 +44,6 @@ from tests.lake_files import (
     truncate_files,
 )
 from tests.oracle import assert_equals_recount
-from tests.published import Published, publish
 
 NOW = dt.datetime.now(dt.UTC)
 TODAY = NOW.date()
@@ -68,22 +67,6 @@ def live(app: psycopg.Connection) -> None:
     """Events on a few days of two months."""
     app.execute("INSERT INTO prompts (id, name, template) VALUES (%s, 'a name', 'a template')", (PROMPT,))
     append(app, *(NOW - number * ONE_DAY for number in (0, 1, 5, 39, 40) for _ in range(30)))
-
-
-@pytest.fixture(scope="module")
-def published(
-    new_database: NewDatabase, migrated_template: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Published]:
-    """The events, counted."""
-    with publish(new_database, migrated_template, tmp_path_factory.mktemp("lake"), live) as published:
-        yield published
-
-
-@pytest.fixture
-def history(published: Published, lake: str) -> Iterator[Database]:
-    """The same for a test alone."""
-    with published.copy(lake) as database:
-        yield database
 
 
 def run(database: Database, *at: dt.datetime) -> None:

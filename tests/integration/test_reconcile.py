@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -24,10 +24,10 @@ from pipeline.lake.usage_events import open_usage_events
 from pipeline.publish.values import publish_values
 from pipeline.reconcile import reconcile
 from pipeline.tables import ROW_ID, STATS_TABLES, VALUE_TABLES, told, user_prompt_stats
-from tests.conftest import FIRST_DAY, NewDatabase
+from tests.conftest import FIRST_DAY
 from tests.lake_files import change_rows, delete_files, files_of, scribble_on_files, truncate_files
 from tests.oracle import assert_equals_recount
-from tests.published import Published, publish
+from tests.published import Published
 from tests.triggers import OFF, ON
 
 NOW = dt.datetime.now(dt.UTC)
@@ -54,22 +54,6 @@ def live(app: psycopg.Connection) -> None:
         app.execute(INSERT, (PROMPT, USER, "", False, -5, "é\n|\x01", at))
     app.execute(INSERT, (PROMPT, USER, "studio", True, 1, None, None))
     app.execute(INSERT, (PROMPT, USER, "studio", True, 1, None, NOW - 4000 * ONE_DAY))
-
-
-@pytest.fixture(scope="module")
-def published(
-    new_database: NewDatabase, migrated_template: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Published]:
-    """The events, counted."""
-    with publish(new_database, migrated_template, tmp_path_factory.mktemp("lake"), live) as published:
-        yield published
-
-
-@pytest.fixture
-def history(published: Published, lake: str) -> Iterator[Database]:
-    """The same for a test alone."""
-    with published.copy(lake) as database:
-        yield database
 
 
 def test_nothing_is_found_where_nothing_is_wrong(history: Database, lake: str) -> None:
@@ -157,9 +141,9 @@ def larger(rows: pa.Table, column: str) -> pa.Table:
     ids=["daily", "monthly", "total"],
 )
 def test_each_value_of_a_partial_is_compared(
-    published: Published, lake: str, table: str, is_wrong: Callable[[State, DailyTable], object]
+    counted: Published, lake: str, table: str, is_wrong: Callable[[State, DailyTable], object]
 ) -> None:
-    shutil.copytree(published.lake, lake)
+    shutil.copytree(counted.lake, lake)
     state, events = State(lake, USAGE), open_usage_events(lake)
     assert not is_wrong(state, events)
     whole = {file: file.read_bytes() for file in files_of(lake, table)}

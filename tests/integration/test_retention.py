@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,8 @@ from pipeline.publish.values import publish_values
 from pipeline.reconcile import reconcile
 from pipeline.refresh import plan_refresh, refresh
 from pipeline.retention import retain
-from tests.conftest import FIRST_DAY, NewDatabase
+from tests.conftest import FIRST_DAY
 from tests.lake import open_to_write
-from tests.published import Published, publish
 
 NOW = dt.datetime.now(dt.UTC)
 TODAY = NOW.date()
@@ -52,22 +51,6 @@ def live(app: psycopg.Connection) -> None:
     """Two events at each age."""
     for number, age in enumerate(AGES * 2):
         app.execute(INSERT, (uuid.UUID(int=number), PROMPT, uuid.UUID(int=number % 5), True, time_of(age)))
-
-
-@pytest.fixture(scope="module")
-def counted(
-    new_database: NewDatabase, migrated_template: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Published]:
-    """The events, counted."""
-    with publish(new_database, migrated_template, tmp_path_factory.mktemp("lake"), live) as published:
-        yield published
-
-
-@pytest.fixture
-def history(counted: Published, lake: str) -> Iterator[Database]:
-    """The same for a test alone."""
-    with counted.copy(lake) as database:
-        yield database
 
 
 def run(database: Database, statement: str, values: tuple[Any, ...] = ()) -> None:

@@ -33,11 +33,9 @@ from pipeline.retention import retain
 from pipeline.schema import migrate, plan_migration
 from pipeline.settings import settings
 from tests.cli import invoke
-from tests.conftest import FIRST_DAY, NewDatabase
+from tests.conftest import FIRST_DAY
 from tests.integration.test_replica import wait_until
 from tests.oracle import assert_equals_recount
-from tests.published import Published
-from tests.published import publish as published_database
 from tests.roles import as_role
 from tests.triggers import OFF, ON, without_triggers
 
@@ -71,22 +69,6 @@ def live(app: psycopg.Connection) -> None:
     for age in AGES * 2:
         at = None if age is None else NOW - age * ONE_DAY
         app.execute(INSERT, (PROMPT, USER, "studio", at))
-
-
-@pytest.fixture(scope="module")
-def counted(
-    new_database: NewDatabase, migrated_template: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Published]:
-    """The events, counted."""
-    with published_database(new_database, migrated_template, tmp_path_factory.mktemp("lake"), live) as copied:
-        yield copied
-
-
-@pytest.fixture
-def history(counted: Published, lake: str) -> Iterator[Database]:
-    """The same for a test alone."""
-    with counted.copy(lake) as database:
-        yield database
 
 
 def run(database: Database, statements: str, values: tuple[Any, ...] = ()) -> None:

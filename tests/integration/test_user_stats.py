@@ -13,9 +13,9 @@ from pipeline.engines.scan import Scan
 from pipeline.lake.merge import merged
 from pipeline.publish import users
 from pipeline.refresh import refresh
-from tests.conftest import FIRST_DAY, NewDatabase
+from tests.conftest import FIRST_DAY
 from tests.oracle import assert_equals_recount
-from tests.published import Published, publish
+from tests.published import Published
 
 # Users 1 to 5 and prompts 1 to 3, a few events on each of ten days; some events without a time or a user.
 LIVE = """
@@ -54,15 +54,6 @@ def live(app: psycopg.Connection) -> None:
     app.execute(LIVE.encode())
 
 
-@pytest.fixture(scope="module")
-def published(
-    new_database: NewDatabase, migrated_template: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Published]:
-    """The events, counted."""
-    with publish(new_database, migrated_template, tmp_path_factory.mktemp("lake"), live) as published:
-        yield published
-
-
 def changed(database: Database, statement: str) -> None:
     """As an app changes rows."""
     with psycopg.connect(database.conninfo) as app:
@@ -70,10 +61,10 @@ def changed(database: Database, statement: str) -> None:
 
 
 def test_only_who_may_differ_is_merged(
-    published: Published, lake: str, monkeypatch: pytest.MonkeyPatch
+    counted: Published, lake: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr(users, "merged")
-    with published.copy(lake) as database:
+    with counted.copy(lake) as database:
         for change in CHANGES:
             changed(database, change)
             refresh(database, lake, FIRST_DAY)
@@ -89,17 +80,17 @@ def test_only_who_may_differ_is_merged(
     ids=["without a time", "too many"],
 )
 def test_all_are_merged_where_any_may_differ(
-    published: Published, lake: str, monkeypatch: pytest.MonkeyPatch, change: str, pairs_max: int
+    counted: Published, lake: str, monkeypatch: pytest.MonkeyPatch, change: str, pairs_max: int
 ) -> None:
     monkeypatch.setattr(users, "PAIRS_MAX", pairs_max)
     calls: list[Scan] = []
 
-    def counted(partials: Scan) -> Iterator[pl.DataFrame]:
+    def noted(partials: Scan) -> Iterator[pl.DataFrame]:
         calls.append(partials)
         return merged(partials)
 
-    monkeypatch.setattr(users, "merged", counted)
-    with published.copy(lake) as database:
+    monkeypatch.setattr(users, "merged", noted)
+    with counted.copy(lake) as database:
         changed(database, change)
         refresh(database, lake, FIRST_DAY)
         assert len(calls) == 1
