@@ -32,7 +32,7 @@ Connect = Callable[[], psycopg.Connection[Any]]
 class ExplainingConnection(psycopg.Connection[Any]):
     """Raises :class:`TableLockedError` where a statement waits for a lock for too long.
 
-    ``connect`` opens another connection, to look who holds it.
+    ``connect_again`` opens another connection, to look who holds it.
     """
 
     connect_again: Connect | None = None

@@ -41,6 +41,7 @@ _HALF_PAIR = re.compile(
     rb"\\(?:\\|u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u(?P<half>[dD][89a-fA-F][0-9a-fA-F]{2}))"
 )
 VALUES_MAX = 50 * EVENTS_MAX
+"""Values of a body that is read by the slower parser, about: each is an object of Python's."""
 
 _NO_ITEM = msgspec.Raw()
 # An array up to a length: it is given up at the first item beyond.
@@ -207,11 +208,13 @@ def _array(body: bytearray) -> dict[int, Text]:
     :raises Problem: 400, it is not JSON; 413, there are too many.
     """
     text = memoryview(body)[len(codecs.BOM_UTF8) if body.startswith(codecs.BOM_UTF8) else 0 :]
-    # A list is built whole before its length is looked at, so it is for those that can't be too long.
-    is_short = body.count(b",") < EVENTS_MAX
+    commas = body.count(b",")
     try:
-        items = _items(text, is_short=is_short)
+        # A list is built whole before its length is looked at, so it is for those that can't be too long.
+        items = _items(text, is_short=commas < EVENTS_MAX)
     except UNREADABLE as error:
+        if commas > VALUES_MAX:
+            raise _too_many() from None
         try:
             items = _read_items(text)
         except UNREADABLE:
@@ -222,10 +225,8 @@ def _array(body: bytearray) -> dict[int, Text]:
 def _read_items(text: memoryview) -> list[msgspec.Raw]:
     """The same for a body of which the quick parser can't read a number: it hides no other event.
 
-    :raises Problem: 413, there are too many values to read them all.
+    :raises Problem: 413, there are too many.
     """
-    if bytes(text).count(b",") > VALUES_MAX:
-        raise _too_many()
     given = decode(text)
     items = given if isinstance(given, list) else [given]
     if len(items) > EVENTS_MAX:

@@ -22,7 +22,7 @@ def merged(partials: Scan) -> Iterator[pl.DataFrame]:
 
     :raises LakeError: a file can't be read, or what comes out does not add up to what went in.
     """
-    for part, usage_count in _parts(partials):
+    for part, usage_count in _parts(partials, _sizes(partials)):
         rows = duckdb_engine.run("merged_partials", partials=part)
         if rows["usage_count"].sum() != usage_count:
             raise LakeError(
@@ -39,11 +39,10 @@ def merge_alike(partials: Scan, others: Scan) -> bool:
 
     :raises LakeError: a file can't be read.
     """
-    sizes = (duckdb_engine.run("partial_sizes", partials=scan) for scan in (partials, others))
-    prompts, other_prompts = (found["prompt_id"].sort() for found in sizes)
-    return prompts.equals(other_prompts) and all(
+    sizes = _sizes(partials)
+    return sizes.keys() == _sizes(others).keys() and all(
         _merged_rows(part).equals(_merged_rows(others.where(*part.conditions)))
-        for part, _ in _parts(partials)
+        for part, _ in _parts(partials, sizes)
     )
 
 
@@ -51,13 +50,21 @@ def _merged_rows(partials: Scan) -> pl.DataFrame:
     return duckdb_engine.run("merged_partials", partials=partials).sort("dimension", "prompt_id", "value")
 
 
-def _parts(partials: Scan) -> Iterator[tuple[Scan, int]]:
-    """Scans that together are the whole, with the events that each counts."""
+Sizes = dict[str | None, tuple[int, int]]
+"""By prompt, the number of its partials, and the events that they count."""
+
+
+def _sizes(partials: Scan) -> Sizes:
     found = duckdb_engine.run("partial_sizes", partials=partials)
-    sizes = {prompt: (rows, usage_count) for prompt, rows, usage_count in found.iter_rows()}
+    return {prompt: (rows, usage_count) for prompt, rows, usage_count in found.iter_rows()}
+
+
+def _parts(partials: Scan, sizes: Sizes) -> Iterator[tuple[Scan, int]]:
+    """Scans that together are the whole, with the events that each counts."""
     if None in sizes:
-        yield partials.where(("prompt_id", "is null", None)), sizes.pop(None)[1]
-    for prompts in chunks({prompt: rows for prompt, (rows, _) in sizes.items()}, PARTIALS_AT_ONCE):
+        yield partials.where(("prompt_id", "is null", None)), sizes[None][1]
+    rows = {prompt: rows for prompt, (rows, _) in sizes.items() if prompt is not None}
+    for prompts in chunks(rows, PARTIALS_AT_ONCE):
         # A range, for which a reader skips row groups by their statistics.
         within = partials.where(("prompt_id", ">=", prompts[0]), ("prompt_id", "<=", prompts[-1]))
         yield within, sum(sizes[prompt][1] for prompt in prompts)

@@ -202,8 +202,8 @@ def wrong_days(
     made = pl.DataFrame(recomputed(events, days, rollup))
     held = pl.DataFrame(partials.read(days).to_table(columns=made.columns))
     missing = made.join(held, on=made.columns, how="anti", nulls_equal=True)
-    sizes = (dict(rows.group_by("day").len().iter_rows()) for rows in (made, held))
-    return {*missing["day"]} | {day for day, _ in set(next(sizes).items()) ^ set(next(sizes).items())}
+    made_sizes, held_sizes = (set(rows.group_by("day").len().iter_rows()) for rows in (made, held))
+    return {*missing["day"], *(day for day, _ in made_sizes ^ held_sizes)}
 
 
 def check_days(rollup: Rollup, partials: pl.DataFrame, usage_counts: Mapping[dt.date, int]) -> None:

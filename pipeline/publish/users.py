@@ -56,14 +56,13 @@ LEDGER = ["day", "ingest_xid", "synced_high", "events_version"]
 class UserStats:
     """What the stats of users shall be, as far as they change.
 
-    ``parts``: their rows, some prompts in each; None where nothing changed. ``is_whole``: whether these are
-    all rows, so that others are to go; if not, ``gone`` are the users and prompts that have none any more.
-    ``ledger``: what the partials of users hold, day by day.
+    ``parts``: their rows, some prompts in each; None where nothing changed. ``gone``: the users and prompts
+    that have none any more; None: these are all rows, so that any others are to go. ``ledger``: what the
+    partials of users hold, day by day.
     """
 
     ledger: pl.DataFrame
     parts: Iterable[pl.DataFrame] | None = None
-    is_whole: bool = False
     gone: pl.DataFrame | None = None
 
 
@@ -93,9 +92,7 @@ def compute_users(database: Database, lake: str, published: pl.DataFrame, spool:
     changed = _changed_since(published, held)
     pairs = None if changed is None else _touched_pairs(database, lake, state, changed)
     if pairs is None:
-        return UserStats(
-            ledger, _spooled(spool, map(frames.user_prompt_stats, merged(state.scan()))), is_whole=True
-        )
+        return UserStats(ledger, _spooled(spool, map(frames.user_prompt_stats, merged(state.scan()))))
     rows = _rows_of(state, pairs)
     return UserStats(ledger, [rows], gone=pairs.join(rows, on=KEYS, how="anti"))
 
@@ -109,7 +106,7 @@ def write_users(
     """
     rows = 0
     if stats.parts is not None:
-        if stats.is_whole:
+        if stats.gone is None:
             rows = _write_whole(connection, stats.parts)
         else:
             rows = sum(_write(connection, part) for part in stats.parts) + _delete(connection, stats.gone)
@@ -171,8 +168,6 @@ def _touched_pairs(database: Database, lake: str, state: State, changed: _Change
     with database.engine.connect() as connection:
         given = {"since": since, "limit": PAIRS_MAX + 1}
         used = frame_of(connection.execute(USER_PROMPTS_USED_SINCE, given), dict.fromkeys(KEYS, pl.String))
-    if used.height > PAIRS_MAX:
-        return None
     is_named = pc.field("value").is_valid() & pc.field("prompt_id").is_valid()
     now = pl.DataFrame(state.daily.rows(changed.replaced, is_named, ["value", "prompt_id"]))
     now = now.select(pl.col("value").alias("user_id"), "prompt_id")
@@ -228,8 +223,8 @@ def _replace(connection: Connection, prompts: Collection[str], rows: pl.DataFram
     return written + connection.execute(DELETE_USER_PROMPTS, {"prompts": list(prompts)}).rowcount
 
 
-def _delete(connection: Connection, gone: pl.DataFrame | None) -> int:
-    if gone is None or gone.is_empty():
+def _delete(connection: Connection, gone: pl.DataFrame) -> int:
+    if gone.is_empty():
         return 0
     connection.execute(EMPTY_USER_PROMPTS_CHANGED)
     copy_frame(connection, "user_prompts_changed", gone)

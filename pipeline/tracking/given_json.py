@@ -11,6 +11,8 @@ import math
 
 import msgspec
 
+from pipeline.tracking.event import cut
+
 Text = bytes | bytearray | memoryview | msgspec.Raw
 
 UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
@@ -45,4 +47,4 @@ def _float(text: str) -> object:
 
 
 def _odd(text: str) -> dict[str, str]:
-    return {"type": "number", "text": text if len(text) <= TEXT_LENGTH else f"{text[:TEXT_LENGTH]}…"}
+    return {"type": "number", "text": text if len(text) <= TEXT_LENGTH else cut(text, TEXT_LENGTH)}
