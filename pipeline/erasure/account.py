@@ -40,19 +40,23 @@ class Account:
         yield
         self._done.append(step)
 
-    def half_way(self, error: Exception) -> PromptStatsError:
-        """An error that ended the erasure, with what was done and what was not."""
+    def half_way(self, error: Exception | KeyboardInterrupt) -> PromptStatsError:
+        """What ended the erasure, Ctrl-C too, with what was done and what was not."""
         kind: type[PromptStatsError]
         kind, said, remedy = DatabaseError, readable(cause_of(error)), AGAIN
         if isinstance(error, PromptStatsError):
             kind, said = type(error), f"{error.attempted}: {error.wrong}"
             remedy = f"{error.remedy}. {AGAIN}"
-        failed = self._begun[-1]
+        if isinstance(error, KeyboardInterrupt):
+            kind, said = PromptStatsError, "it was interrupted"
+            remedy = "Run it again: what is done stays done"
+        # Ctrl-C may come between two steps.
+        in_part = "".join(step.value for step in self._begun if step not in self._done) or "nothing"
         left = [step for step in Step if step not in self._begun]
         done = f"done: {listed(self._done)}" if self._done else "nothing is done"
         return kind(
             "Erasing a user",
-            f"{said}. So this may be done in part: {failed.value}; {done}; not done: {listed(left)}",
+            f"{said}. So this may be done in part: {in_part}; {done}; not done: {listed(left)}",
             remedy,
         )
 

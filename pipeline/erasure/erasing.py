@@ -98,7 +98,7 @@ def erase_user(
     account = Account()
     try:
         return _erase(database, lake, first_day, person, home, journal_dir, searches, account)
-    except Exception as error:
+    except (Exception, KeyboardInterrupt) as error:
         raise account.half_way(error) from error
 
 

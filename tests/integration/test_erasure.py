@@ -6,6 +6,7 @@ import datetime as dt
 import shutil
 import uuid
 from pathlib import Path
+from typing import NoReturn
 
 import psycopg
 import pytest
@@ -13,7 +14,8 @@ import pytest
 from pipeline.database import Database
 from pipeline.erasure import erase_user
 from pipeline.erasure.account import Step, listed
-from pipeline.errors import DatabaseError, InputError
+from pipeline.erasure.person import Person
+from pipeline.errors import DatabaseError, InputError, PromptStatsError
 from pipeline.lake.upkeep import compact
 from pipeline.refresh import refresh
 from pipeline.retention import retain
@@ -79,6 +81,14 @@ def test_an_erasure_that_fails_half_way_says_what_was_done(database: Database, l
     report = erase_user(database, lake, FIRST_DAY, str(PERSON))
     assert (set(report.rows.values()), report.found) == ({0}, {})
     assert_equals_recount(database, FIRST_DAY)
+
+
+def test_an_erasure_that_ctrl_c_ends_says_what_was_done(database: Database, lake: str) -> None:
+    def interrupted(_: Person) -> NoReturn:
+        raise KeyboardInterrupt
+
+    with pytest.raises(PromptStatsError, match=f"interrupted. So .* in part: {Step.SEARCH.value}; done: "):
+        erase_user(database, lake, FIRST_DAY, str(PERSON), searches=[interrupted])
 
 
 def test_the_search_finds_what_is_left(database: Database, lake: str) -> None:

@@ -32,6 +32,20 @@ def test_each_step_is_done_or_in_part_or_not(failing: Step) -> None:
     )
 
 
+def test_what_was_done_before_ctrl_c_is_said_too() -> None:
+    account = Account()
+    assert "done in part: nothing; nothing is done" in account.half_way(KeyboardInterrupt()).wrong
+    with account.step(Step.JOURNAL):
+        pass
+    # Between two steps, and within one.
+    said = account.half_way(KeyboardInterrupt()).wrong
+    assert f"it was interrupted. So this may be done in part: nothing; done: {Step.JOURNAL.value};" in said
+    with pytest.raises(KeyboardInterrupt), account.step(Step.ROWS):
+        raise KeyboardInterrupt
+    said = account.half_way(KeyboardInterrupt()).wrong
+    assert f"in part: {Step.ROWS.value}; done: {Step.JOURNAL.value};" in said
+
+
 def test_an_error_of_ours_stays_what_it_is() -> None:
     account = Account()
     with pytest.raises(LakeError) as raised, account.step(Step.JOURNAL):
