@@ -13,8 +13,9 @@ import uuid
 from dataclasses import dataclass
 from itertools import product
 
-from sqlalchemy import ColumnElement, Connection, Text, cast, func
+from sqlalchemy import ColumnElement, Connection, Text, cast, exists, func, select
 
+from pipeline import tables
 from pipeline.adoption.catalog import read_catalog
 from pipeline.adoption.ids import group_of
 from pipeline.errors import InputError
@@ -30,10 +31,10 @@ _DISTINCTIVE = re.compile(r"(?=.*[0-9])(?=.*[^0-9]).{8}", re.DOTALL)
 class Person:
     """``key``: the id as text, as Postgres prints it. ``kind``: ``uuid``, ``bigint`` or ``text``.
 
-    ``is_distinctive``: whether a text that holds the id means the person; a number, or a word such as "top",
-    may stand for anything. ``mention``: a regular expression of the id in any text, or, where that says
-    nothing, of the id as a value that is named as a user's; ``in_event``: of an event of the person's, as
-    JSON. Both mean the same to Postgres, RE2 and Python.
+    ``is_distinctive``: whether a text that holds the id means the person; a number, a word such as "top", or
+    what a prompt has for its id too, may stand for something else. ``mention``: a regular expression of the
+    id in any text, or, where that says nothing, of the id as a value that is named as a user's;
+    ``in_event``: of an event of the person's, as JSON. Both mean the same to Postgres, RE2 and Python.
     """
 
     key: str
@@ -76,6 +77,9 @@ def read_person(connection: Connection, names: TableNames, given: str) -> Person
         if digits is None or any_spelling is None:
             raise _no_id(given, "a UUID")
         key = str(uuid.UUID(digits))
+        if _is_prompt(connection, key):
+            framed = rf'(?i)"user_?id"\s*:\s*"(urn:uuid:)?\{{?{"-?".join(digits)}\}}?"\s*[,}}]'
+            return Person(key, kind, is_distinctive=False, mention=framed, in_event=framed)
         return Person(key, kind, is_distinctive=True, mention=any_spelling, in_event=any_spelling)
     if kind == "bigint":
         if not re.fullmatch(r"-?[0-9]{1,19}", given) or int(given) not in _BIGINT:
@@ -83,10 +87,15 @@ def read_person(connection: Connection, names: TableNames, given: str) -> Person
         return _in_events_only(str(int(given)), kind)
     if not given or not askable([given]):
         raise _no_id(given, "an id")
-    if not _DISTINCTIVE.search(given):
+    if not _DISTINCTIVE.search(given) or _is_prompt(connection, given):
         return _in_events_only(given, "text")
     word = f"(^|[^0-9A-Za-z_-]){re.escape(given)}([^0-9A-Za-z_-]|$)"
     return Person(given, "text", is_distinctive=True, mention=any_spelling or word, in_event=_as_json(given))
+
+
+def _is_prompt(connection: Connection, key: str) -> bool:
+    """Whether a prompt has the id too."""
+    return bool(connection.scalar(select(exists().where(cast(tables.prompts.c.id, Text) == key))))
 
 
 def _in_events_only(key: str, kind: str) -> Person:

@@ -115,6 +115,7 @@ def _blank(path: Path, person: Person) -> int:
         return 0
     key = person.key.encode()
     mention = re.compile(person.mention.encode())
+    spellings = [each.encode() for each in person.spellings]
     if person.kind == "text" and person.is_distinctive:
         # This very spelling: another one may be another person's.
         mention = re.compile(b"(?<![0-9A-Za-z_-])%b(?![0-9A-Za-z_-])" % re.escape(key))
@@ -122,6 +123,7 @@ def _blank(path: Path, person: Person) -> int:
         spans = [match.span() for match in mention.finditer(content)]
         for start, end in spans:
             found = content[start:end]
-            meant = found if person.is_distinctive else key
-            content[start:end] = found.replace(meant, b"x" * len(meant))
+            for meant in [found] if person.is_distinctive else spellings:
+                found = found.replace(meant, b"x" * len(meant))
+            content[start:end] = found
     return len(spans)

@@ -266,6 +266,44 @@ def test_an_id_that_is_a_word_is_the_person_only_where_it_says_so(
         assert again.found == {str(left): 1}
 
 
+@pytest.mark.parametrize("kind", ["text", "uuid"])
+def test_a_prompt_with_the_persons_id_is_not_the_person(
+    new_database: NewDatabase, lake: str, tmp_path: Path, kind: str
+) -> None:
+    with made(new_database, script_of(kind), kind) as database:
+        migrate(database)
+        with psycopg.connect(database.conninfo) as app:
+            for user in (PERSON, OTHER):
+                app.execute("INSERT INTO users (id, email) VALUES (%s, %s)", (str(user), str(user)))
+            app.execute("INSERT INTO prompts (id, name, template) VALUES (%s, 'x', 'x')", (str(PERSON),))
+            for user in (PERSON, OTHER):
+                use = "INSERT INTO prompt_usage (prompt_id, user_id) VALUES (%s, %s)"
+                app.execute(use, (str(PERSON), str(user)))
+            for user in (PERSON, OTHER):
+                rejected = Jsonb({"prompt_id": str(PERSON), "user_id": str(user)})
+                app.execute(
+                    "INSERT INTO prompt_usage_rejected (reason, payload) VALUES ('x', %s)", (rejected,)
+                )
+        refresh(database, lake, FIRST_DAY)
+        log = tmp_path / "logs" / "server.log"
+        write(log, f'{{"prompt_id": "{PERSON}", "user_id": "{PERSON}"}}')
+        report = erase_user(database, lake, FIRST_DAY, str(PERSON), home=tmp_path)
+        assert (report.rows["prompt_usage"], report.rows["prompt_usage_rejected"]) == (1, 1)
+        assert (report.found, report.unread) == ({}, {})
+        assert f'"prompt_id": "{PERSON}", "user_id": "{"x" * 36}"' in log.read_text()
+        with psycopg.connect(database.conninfo) as app:
+            (left,) = app.execute("SELECT count(*) FROM prompt_usage_rejected").fetchone() or (None,)
+            app.execute("CREATE RULE kept AS ON DELETE TO prompt_favorites DO INSTEAD NOTHING")
+            app.execute(
+                "INSERT INTO prompt_favorites (prompt_id, user_id) VALUES (%s, %s)", (str(PERSON),) * 2
+            )
+        assert left == 1
+        notes = write(tmp_path / "notes.txt", f'{{"user_id": "{PERSON}"}}')
+        again = erase_user(database, lake, FIRST_DAY, str(PERSON), home=tmp_path)
+        assert {"prompt_favorites", str(notes)} <= again.found.keys()
+        assert "prompt_usage" not in again.found
+
+
 @pytest.mark.parametrize("late", [OTHER, PERSON, None], ids=["another's", "the person's", "nobody's"])
 def test_an_erasure_of_an_expired_day_is_final(database: Database, lake: str, late: uuid.UUID | None) -> None:
     long_ago = dt.datetime.now(dt.UTC) - dt.timedelta(days=40)
