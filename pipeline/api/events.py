@@ -62,7 +62,7 @@ class RejectedEvent(Answer):
 
     line: Annotated[int, Field(description="Its place in the request, from 1.", examples=[2])]
     event_id: Annotated[str | None, Field(description="As it was given; null if it can't be read")]
-    reason: Annotated[str, Field(examples=["no prompt has the slug 'portait-selfie'"])]
+    reason: Annotated[str, Field(examples=["no prompt has the id or slug 'portait-selfie'"])]
 
 
 class EventWarning(Answer):

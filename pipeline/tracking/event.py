@@ -432,7 +432,7 @@ def no_prompt(slug: str | None, found: Sequence[object]) -> str:
     """Why an event was rejected whose prompt is none, or one of several."""
     if found:
         return f"{len(found)} prompts have the slug {_shown.repr(slug)}: {', '.join(map(str, found[:5]))}"
-    return f"no prompt has the slug {_shown.repr(slug)}"
+    return f"no prompt has the id or slug {_shown.repr(slug)}"
 
 
 def storable(text: str) -> str:

@@ -129,7 +129,7 @@ def test_what_is_wrong_is_said_line_by_line(client: httpx.Client, app: psycopg.C
         2: "not JSON",
         4: "not an object",
         5: "event_id is missing or no id",
-        6: 'no prompt has the slug "nobody\'s"',
+        6: 'no prompt has the id or slug "nobody\'s"',
         9: "prompt_id is given twice",
         10: "event_id is not a UUID",
         12: "not JSON",

@@ -274,7 +274,7 @@ def rejected_events(deployment: Deployment) -> Iterator[list[str]]:
         tracker.track_post_creation(prompt_id="fitness-yoga-sunrise", success=True)
         tracker.track_post_creation(prompt_id="no-such-prompt", success=True)
     deployment.events += 1
-    yield ["no prompt has the slug", "1 imported", "1 events taken, 1 rejected again", "1 discarded"]
+    yield ["no prompt has the id or slug", "1 imported", "1 events taken, 1 rejected again", "1 discarded"]
     deployment.refresh()
 
 

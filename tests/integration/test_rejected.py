@@ -48,9 +48,10 @@ def test_commands(refused: Database, tmp_path: Path) -> None:
     given = {"DATABASE_URL": refused.conninfo}
     listed = answer(tmp_path, "rejected", "list", "--limit", "2", **given)
     assert listed["count"] == EVENTS + 1
-    assert listed["reasons"]["no prompt has the slug 'later'"] == EVENTS
+    assert listed["reasons"]["no prompt has the id or slug 'later'"] == EVENTS
     assert len(listed["events"]) == 2
-    assert "no prompt has the slug 'later'" in prompt_stats(tmp_path, "rejected", "list", **given).stdout
+    shown = prompt_stats(tmp_path, "rejected", "list", **given).stdout
+    assert "no prompt has the id or slug 'later'" in shown
 
     first = answer(tmp_path, "rejected", "list", "--limit", "100", **given)["events"][-1]["id"]
     assert answer(tmp_path, "rejected", "discard", str(first), **given) == {"discarded": 1}

@@ -282,7 +282,7 @@ def test_an_unknown_slug_is_rejected_and_can_be_tracked_again(
         prompt_id="not-yet-there", **IDS, **CONTEXT, success=True, generation_time_ms=5, created_at=NOON
     )
     [rejected] = postgres.rejected()
-    assert rejected["reason"] == "no prompt has the slug 'not-yet-there'"
+    assert rejected["reason"] == "no prompt has the id or slug 'not-yet-there'"
     assert postgres.events() == []
     assert counts(tracker) == {"accepted": 1, "rejected": 1}
 
