@@ -15,6 +15,7 @@ from psycopg.abc import Buffer
 from psycopg.adapt import AdaptersMap, Loader
 from psycopg.types.datetime import DateLoader, TimestampLoader, TimestamptzLoader
 from psycopg.types.string import TextLoader
+from sqlalchemy import Integer
 
 from pipeline import tables
 
@@ -23,11 +24,16 @@ LOADED = frozenset(
 )
 """Types that are loaded as psycopg does, and lists of them."""
 
-INT8 = 20
-"""The only type of whole numbers that holds some beyond 2^53."""
+INT8 = frozenset({20, 1016})
+"""The only type of whole numbers that holds some beyond 2^53, and lists of it."""
 
-OURS = frozenset(column.name for table in tables.metadata.sorted_tables for column in table.columns)
-"""Names of columns that we know: counts are numbers, and ids are texts by their queries."""
+OURS = frozenset(
+    column.name
+    for table in tables.metadata.sorted_tables
+    for column in table.columns
+    if isinstance(column.type, Integer)
+)
+"""Names of columns that are numbers: counts and times."""
 
 
 class Unheld:
@@ -96,7 +102,7 @@ def answer_row(cursor: Any) -> Any:
     columns = range(result.nfields if result else 0)
     names = [(result.fname(column) or b"").decode() for column in columns]
     is_wide = [
-        result.ftype(column) == INT8 and bool(result.ftable(column)) and name not in OURS
+        result.ftype(column) in INT8 and bool(result.ftable(column)) and name not in OURS
         for column, name in zip(columns, names, strict=True)
     ]
     wide = [name for name, is_one in zip(names, is_wide, strict=True) if is_one]
@@ -104,10 +110,16 @@ def answer_row(cursor: Any) -> Any:
     def row(values: Any) -> dict[str, Any]:
         made = dict(zip(names, values, strict=True))
         for name in wide:
-            made[name] = made[name] if made[name] is None else str(made[name])
+            made[name] = _as_text(made[name])
         return made
 
     return row
+
+
+def _as_text(value: object) -> object:
+    if isinstance(value, list):
+        return [_as_text(each) for each in value]
+    return value if value is None else str(value)
 
 
 def unheld(content: object, name: str = "") -> Iterator[tuple[str, str]]:

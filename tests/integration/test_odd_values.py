@@ -31,6 +31,7 @@ COLUMNS = """
         ADD hosts inet[],
         ADD amount numeric, ADD "paid for" money, ADD bits bit(3), ADD place point, ADD words tsvector,
         ADD clock time, ADD wide bigint, ADD narrow integer, ADD numbers bigint[],
+        ADD user_id bigint,
         ADD plain json, ADD rich jsonb, ADD day date, ADD at timestamp, ADD ats timestamptz[], ADD rate real,
         ADD category label, ADD tags text[], ADD created_at timestamp, ADD rating mood,
         ADD usage_count numeric, ADD is_active boolean
@@ -38,12 +39,13 @@ COLUMNS = """
 VALUES = """
     INSERT INTO prompts (
         id, name, address, network, span, spans, lasts, bytes, mood, moods, pairing, pairs, hosts, amount,
-        "paid for", bits, place, words, clock, wide, narrow, numbers, plain, rich, day, at, ats, rate,
-        category, tags, created_at, rating, deleted_at
+        "paid for", bits, place, words, clock, wide, narrow, numbers, user_id, plain, rich, day, at, ats,
+        rate, category, tags, created_at, rating, deleted_at
     ) VALUES (
         %s, 'odd', '10.0.0.1/8', '10.0.0.0/8', '[1,5)', '{[2026-01-01,2026-01-03)}', '1 day 02:00', '\\x00ff',
         'calm', '{calm}', '(1,x)', '{"(1,x)"}', '{10.0.0.1}', 'NaN', '12.50', '101', '(1,2)', 'a b',
-        '12:00', 9007199254740993, 7, '{1,2}', '{"a": 123456789012345678901234567890}',
+        '12:00', 9007199254740993, 7, '{{1,2},{NULL,9007199254740993}}', 9007199254740993,
+        '{"a": 123456789012345678901234567890}',
         '[1e400, "é"]',
         'infinity', '0044-03-15 BC', '{infinity,2026-01-01 00:00+00}', 'NaN', 'portrait', '{x}',
         '12026-01-01', 'calm', NULL
@@ -68,7 +70,8 @@ SHOWN = {
     "clock": "12:00:00",
     "wide": "9007199254740993",
     "narrow": 7,
-    "numbers": [1, 2],
+    "numbers": [["1", "2"], [None, "9007199254740993"]],
+    "userId": "9007199254740993",
     "plain": {"a": 123456789012345678901234567890},
     "day": None,
     "at": None,
