@@ -19,8 +19,8 @@ from pipeline.queries import query
 from pipeline.tracking import encodings
 from pipeline.tracking.event import Event, Record, RejectedEvent, no_prompt
 from pipeline.tracking.faults import Fault, fault_of, said_by
-from pipeline.tracking.fitting import Fitted, fitted
-from pipeline.tracking.usage_table import usage_table
+from pipeline.tracking.fitting import Fitted, fitted, has_new_labels
+from pipeline.tracking.usage_table import forget_table, usage_table
 
 INSERT_REJECTED = query("postgres/insert_prompt_usage_rejected")
 
@@ -37,6 +37,13 @@ class Appended:
 
     def __or__(self, other: Appended) -> Appended:
         return Appended(self.rejected | other.rejected, self.notes | other.notes)
+
+    def of(self, event_id: str) -> Appended:
+        """The same of one event, by another id."""
+        return Appended(
+            {event_id: reason for reason in self.rejected.values()},  # noqa: B035  # one at most
+            {event_id: notes for notes in self.notes.values()},  # noqa: B035  # one at most
+        )
 
 
 def append_events(connection: psycopg.Connection[Any], records: Sequence[Record]) -> Appended:
@@ -73,7 +80,9 @@ def _append(
             return first | second
         record = records[0]
         if (encoded := encodable(connection, record, error)) != record:
-            return _append(connection, [encoded], takes_others=takes_others)
+            appended = _append(connection, [encoded], takes_others=takes_others)
+            # By the id that the caller knows.
+            return appended.of(record.event_id)
         if not isinstance(record, Event):
             raise
         rejected = record.rejected(refusal(error))
@@ -137,6 +146,8 @@ def prepared(
     One that can't, but is there already, is neither.
     """
     events, rejected = Prepared(), list[RejectedEvent]()
+    if has_new_labels(records, usage_table(connection)):
+        forget_table(connection)
     for record in records:
         if isinstance(record, RejectedEvent):
             rejected.append(record)

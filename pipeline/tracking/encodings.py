@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from pipeline.tracking.event import Event, Record, RejectedEvent
+from pipeline.tracking.event import CUT_MARK, Event, Record, RejectedEvent
 
 NOTE = "has characters that the database's encoding can't hold: written as escapes"
 
@@ -30,6 +30,11 @@ def fitted(record: Record, encoding: str) -> Record:
         return event if event == record else msgspec.structs.replace(event, notes=(*event.notes, NOTE))
     payload = {fit(name): fit(value) for name, value in record.payload.items()}
     return RejectedEvent(record.event_id, fit(record.reason), payload)
+
+
+def cut_mark(encoding: str) -> str:
+    """The last character of a text that was cut, in a database with that encoding."""
+    return CUT_MARK if CUT_MARK.encode(_codec(encoding), "ignore") else "~"
 
 
 @cache

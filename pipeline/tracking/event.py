@@ -311,9 +311,9 @@ def _text(value: object) -> str:
     return text
 
 
-def cut(text: str, length: int) -> str:
+def cut(text: str, length: int, mark: str = CUT_MARK) -> str:
     """The beginning of a longer text, with a mark at its end."""
-    return text[: length - 1] + CUT_MARK
+    return text[: length - 1] + mark
 
 
 def _boolean(value: object) -> bool:

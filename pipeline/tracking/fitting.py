@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from pipeline.tracking.event import Event, cut
+from pipeline.tracking.event import Event, Record, cut
 from pipeline.tracking.usage_table import EVENT_KEY, FIELDS, WHOLE, ColumnType, UsageTable
 
 # As Postgres reads them: dashes after any four digits, braces around.
@@ -53,17 +54,33 @@ def fitted(event: Event, table: UsageTable) -> Fitted:
                 raise ValueError(f"event_id {said}")
             if said:
                 values[name], said = None, f"{said}: left out"
+        elif name in TEXTS and type_.labels and value not in type_.labels:
+            values[name], said = (
+                None,
+                f"is none of the values of {type_.name}: {str(value)[:200]!r}: left out",
+            )
         elif name in TEXTS and type_.max_length is not None and len(str(value)) > type_.max_length:
-            values[name] = cut(str(value), type_.max_length)
+            values[name] = cut(str(value), type_.max_length, table.cut_mark)
             said = f"has {len(str(value)):,} characters, and its column takes {type_.max_length:,}: cut"
-        elif name == "generation_time_ms" and event.generation_time_ms is not None and type_.name in WHOLE:
-            values[name], said = _whole(event.generation_time_ms, type_)
+        elif name == "generation_time_ms" and event.generation_time_ms is not None:
+            values[name], said = _number(event.generation_time_ms, type_)
         if said:
             notes.append(f"{FIELDS[name]} {said}")
     for name, type_ in table.columns.items():
         if type_.is_defaulted and values[name] is None and name != "prompt_id":
             del values[name]
     return Fitted(values, slug, tuple(notes))
+
+
+def has_new_labels(records: Iterable[Record], table: UsageTable) -> bool:
+    """Whether a text is none of an enum's values, which it may have got since the table was looked at."""
+    labels = {FIELDS[name]: type_.labels for name, type_ in table.columns.items() if type_.labels}
+    return any(
+        value is not None and value not in known
+        for record in (records if labels else ())
+        if isinstance(record, Event)
+        for value, known in ((getattr(record, name), known) for name, known in labels.items())
+    )
 
 
 def _unlike(value: str, type_: ColumnType) -> str:
@@ -78,8 +95,12 @@ def _unlike(value: str, type_: ColumnType) -> str:
     return ""
 
 
-def _whole(value: float, type_: ColumnType) -> tuple[int | None, str]:
-    """A time as a column of whole numbers takes it, and what was done to it."""
+def _number(value: float, type_: ColumnType) -> tuple[float | None, str]:
+    """A time as its column takes it, and what was done to it."""
+    if type_.below is not None and value >= type_.below:
+        return None, f"is {value}, and its column takes what is below {type_.below}: left out"
+    if type_.name not in WHOLE:
+        return value, ""
     rounded = round(value)
     if rounded >= WHOLE[type_.name]:
         return None, f"is {value}, and its column is {type_.name}: left out"

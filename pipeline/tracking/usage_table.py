@@ -18,6 +18,8 @@ from psycopg.rows import class_row
 
 from pipeline import sessions
 from pipeline.queries import query
+from pipeline.tracking.encodings import cut_mark
+from pipeline.tracking.event import CUT_MARK
 
 USAGE_COLUMNS = query("postgres/usage_columns")
 INSERT_EVENT = query("postgres/insert_prompt_usage")
@@ -52,12 +54,15 @@ WHOLE = {"smallint": 2**15, "integer": 2**31, "bigint": 2**63}
 class ColumnType(NamedTuple):
     """The type as Postgres names it, that beneath a domain; ``max_length``: in characters.
 
-    ``is_defaulted``: it can't be NULL, and has a default for what an event does not have.
+    ``is_defaulted``: it can't be NULL, and has a default for what an event does not have. ``below``: what
+    numbers have to be. ``labels``: the only texts that an enum takes.
     """
 
     name: str
     max_length: int | None = None
     is_defaulted: bool = False
+    below: float | None = None
+    labels: tuple[str, ...] = ()
 
 
 class _Found(NamedTuple):
@@ -71,6 +76,8 @@ class _Found(NamedTuple):
     column_name: str
     type: str
     max_length: int | None
+    below: float | None
+    labels: list[str]
     is_required: bool
     is_generated: bool
     has_default: bool
@@ -83,13 +90,15 @@ class _Found(NamedTuple):
 class UsageTable:
     """``columns``: those that are written, in order. ``key``: the one by which an event is known again.
 
-    ``foreign``: columns that no event has. ``is_table``: COPY can write to it, as to no view.
+    ``foreign``: columns that no event has. ``is_table``: COPY can write to it, as to no view. ``cut_mark``:
+    the last character of a text that was cut.
     """
 
     columns: Mapping[str, ColumnType]
     key: str
     foreign: frozenset[str]
     is_table: bool
+    cut_mark: str = CUT_MARK
 
     @property
     def has_uuid_prompts(self) -> bool:
@@ -160,7 +169,8 @@ def usage_table(connection: psycopg.Connection[Any]) -> UsageTable:
     table = _KNOWN.get(connection)
     if table is None:
         with sessions.transaction(connection), connection.cursor(row_factory=class_row(_Found)) as cursor:
-            table = _KNOWN[connection] = _table_of(cursor.execute(USAGE_COLUMNS).fetchall())
+            mark = cut_mark(connection.info.parameter_status("server_encoding") or "")
+            table = _KNOWN[connection] = _table_of(cursor.execute(USAGE_COLUMNS).fetchall(), mark)
     return table
 
 
@@ -174,7 +184,17 @@ def is_made_by_database(type_: str, *, is_generated: bool, has_default: bool) ->
     return is_generated or (type_ in WHOLE and has_default)
 
 
-def _table_of(rows: Sequence[_Found]) -> UsageTable:
+def _type_of(found: _Found) -> ColumnType:
+    return ColumnType(
+        found.type,
+        found.max_length,
+        is_defaulted=found.is_required and found.has_default,
+        below=found.below,
+        labels=tuple(found.labels),
+    )
+
+
+def _table_of(rows: Sequence[_Found], mark: str) -> UsageTable:
     ours = {row.name: row for row in rows if row.name in FIELDS}
     if not {"id", "prompt_id"} <= ours.keys():
         raise FeatureNotSupported("prompt_usage is no table, or plain view of one, with id and prompt_id")
@@ -188,11 +208,9 @@ def _table_of(rows: Sequence[_Found]) -> UsageTable:
         )
     unused = {EVENT_KEY if is_key else "", "" if takes_ids else "id"}
     columns = {
-        name: ColumnType(
-            ours[name].type, ours[name].max_length, ours[name].is_required and ours[name].has_default
-        )
+        name: _type_of(ours[name])
         for name in FIELDS
         if name in ours and name not in unused and not ours[name].is_generated
     }
     foreign = frozenset(row.column_name for row in rows if row.name not in FIELDS)
-    return UsageTable(columns, "id" if is_key else EVENT_KEY, foreign, rows[0].is_table)
+    return UsageTable(columns, "id" if is_key else EVENT_KEY, foreign, rows[0].is_table, mark)

@@ -2,7 +2,8 @@
 -- Grain:   one row per column of the table prompt_usage, or of that below the view of this name.
 -- Time:    now.
 -- name: ours, of the table's or the view's column; NULL for one that the view does not show.
--- column_name: in the table. type: that beneath a domain. max_length: of varchar(n) and char(n).
+-- column_name: in the table. type: that beneath a domain. max_length: of varchar(n) and char(n); below: numbers that
+-- numeric(p, s) takes are; both of a domain over them too. labels: of an enum.
 -- is_required: it can't be NULL. is_generated: nothing can be written there. is_key: ON CONFLICT can name the column alone; is_partial_key: where
 -- it is not NULL. is_table: COPY can write to it, as to no view, nor where policies check what is written.
 WITH relation AS (
@@ -40,10 +41,20 @@ shown AS (
 SELECT
     shown.name,
     attribute.attname::text                                                             AS column_name,
-    format_type(coalesce(nullif(type.typbasetype, 0), type.oid), NULL)                  AS type,
+    format_type(modified.oid, NULL)                                                     AS type,
     CASE
-        WHEN type.oid IN ('varchar'::regtype, 'bpchar'::regtype) THEN nullif(attribute.atttypmod, -1) - 4
+        WHEN modified.oid IN ('varchar'::regtype, 'bpchar'::regtype) THEN nullif(modified.typmod, -1) - 4
     END                                                                                 AS max_length,
+    CASE
+        WHEN modified.oid = 'numeric'::regtype AND modified.typmod >= 4
+            THEN (10 ^ (modified.precision - modified.scale)::numeric - 10 ^ (-modified.scale)::numeric / 2)::float8
+    END                                                                                 AS below,
+    ARRAY(
+        SELECT label.enumlabel::text
+        FROM pg_enum AS label
+        WHERE label.enumtypid = modified.oid
+        ORDER BY label.enumsortorder
+    )                                                                                   AS labels,
     attribute.attnotnull OR type.typnotnull                                             AS is_required,
     attribute.attgenerated <> '' OR attribute.attidentity = 'a'                         AS is_generated,
     attribute.atthasdef OR attribute.attidentity <> '' OR type.typdefault IS NOT NULL   AS has_default,
@@ -66,6 +77,18 @@ SELECT
     (SELECT relation.relkind = 'r' AND NOT row_security_active(relation.oid) FROM relation)                                       AS is_table
 FROM pg_attribute AS attribute
 INNER JOIN pg_type AS type ON type.oid = attribute.atttypid
+CROSS JOIN LATERAL (
+    SELECT
+        given.*,
+        (given.typmod - 4) >> 16                       AS precision,
+        -- In eleven bits, since it may be negative.
+        (((given.typmod - 4) & 2047) # 1024) - 1024    AS scale
+    FROM (
+        SELECT
+            coalesce(nullif(type.typbasetype, 0), type.oid)                             AS oid,
+            CASE type.typtype WHEN 'd' THEN type.typtypmod ELSE attribute.atttypmod END AS typmod
+    ) AS given
+) AS modified
 LEFT JOIN shown ON shown.table_oid = attribute.attrelid AND shown.attnum = attribute.attnum
 WHERE
     attribute.attrelid = (SELECT max(shown.table_oid) FROM shown)

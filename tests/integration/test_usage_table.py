@@ -34,6 +34,8 @@ RENAME = "ALTER TABLE prompt_usage RENAME TO uses; ALTER TABLE uses RENAME scene
 IDENTITY = "ALTER TABLE prompt_usage DROP id, ADD id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY;"
 TENANT = "ALTER TABLE prompt_usage ADD tenant text NOT NULL;"
 
+DOMAINS = "CREATE DOMAIN a_label AS varchar(6); CREATE DOMAIN a_time AS numeric(5, 2);"
+
 
 @contextmanager
 def adopted(new_database: NewDatabase, template: str, script: str, names: str = "") -> Iterator[Database]:
@@ -102,12 +104,19 @@ TABLES = {
         "",
         "by id",
     ),
+    "the same of domains": (
+        f"{DOMAINS} ALTER TABLE prompt_usage ALTER scene TYPE a_label, ALTER generation_time_ms TYPE a_time",
+        "",
+        "by id",
+    ),
 }
 SCENES: dict[str, list[str | None]] = {
     "a generated column": ["jeans", "jeans"],
     "a default for what may not be NULL": ["beach house", "studio"],
     "short texts and long times": ["beach…", None],
+    "the same of domains": ["beach…", None],
 }
+TIMES_MS = {"short texts and long times": 5479.99, "the same of domains": None}
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -135,12 +144,32 @@ def test_an_event_counts_once_in_whatever_table(
         assert len(rows) == 3
         assert {row["prompt_id"] for row in rows} == {PROMPT}
         assert [row["scene"] for row in rows][:2] == SCENES.get(table, ["beach house", None])
-        time_ms = 5479.99 if table == "short texts and long times" else 5480
+        time_ms = TIMES_MS.get(table, 5480)
         assert [row["generation_time_ms"] for row in rows] == [time_ms, time_ms, None]
         # What the app inserts itself needs no key.
         execute(database, f"INSERT INTO prompt_usage (prompt_id) VALUES ('{PROMPT}'), ('{PROMPT}')")
         undo(database)
     assert rows[0].get("event_key") in (None, EVENT)
+
+
+@pytest.mark.parametrize("mode", ["direct", "buffered"])
+def test_a_text_that_an_enum_lacks_keeps_no_event_out(
+    new_database: NewDatabase, app_template: str, mode: Mode
+) -> None:
+    script = (
+        "CREATE TYPE a_scene AS ENUM ('beach'); ALTER TABLE prompt_usage ALTER scene TYPE a_scene USING NULL"
+    )
+    with adopted(new_database, app_template, script) as database:
+        with PromptTracker(address(database), mode=mode) as tracker:
+            for scene in ("beach", "cafe"):
+                tracker.track_post_creation(prompt_id="portrait", scene=scene, success=False)
+            assert tracker.flush()
+            # The tracker's connection knows the values of before.
+            execute(database, "ALTER TYPE a_scene ADD VALUE 'cafe'")
+            tracker.track_post_creation(prompt_id="portrait", scene="cafe", success=False)
+        stats = tracker.stats()
+        assert (stats.written, stats.mended, stats.rejected) == (3, 1, 0)
+        assert [row["scene"] for row in events(database)] == ["beach", None, "cafe"]
 
 
 def test_events_that_the_database_numbers_are_counted(
