@@ -59,6 +59,9 @@ NOT_THERE = ("42P01", "42703", "3F000")
 READ_ONLY = "25006"
 """That of a write where none is possible: the server is, or became, a replica."""
 
+UNTRANSLATABLE = "22P05"
+"""That of a character that the database's encoding lacks, or the client's."""
+
 
 class Fault(Enum):
     """What an error of the database comes from; the value says what to do, without a final full stop."""
@@ -71,6 +74,7 @@ class Fault(Enum):
     RIGHT = "Connect as a role that may; docs/roles.md says what each needs"
     HIDDEN_ROWS = "Give the role BYPASSRLS or membership in the table's owner, or disable row level security"
     SCHEMA = "Something is missing in the database; prompt-stats doctor says what"
+    TEXT = "Give a text of characters that the database's encoding has"
     PROGRAM = (
         "Unless a trigger or constraint of yours says it, this is a fault of prompt-stats: please report it"
     )
@@ -339,6 +343,8 @@ def fault_of(error: BaseException) -> Fault:
         return Fault.SCHEMA
     if state == READ_ONLY:
         return Fault.READ_ONLY
+    if state == UNTRANSLATABLE:
+        return Fault.TEXT
     is_outage = state.startswith(PASSING) or _is_operational(cause)
     return Fault.OUTAGE if is_outage else Fault.PROGRAM
 

@@ -17,8 +17,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from pipeline.api.headers import SAFE_HEADERS
-from pipeline.database import Fault, fault_of
-from pipeline.errors import AmbiguousError, InputError, NotFoundError, PromptStatsError
+from pipeline.database import Fault, cause_of, fault_of
+from pipeline.errors import AmbiguousError, InputError, NotFoundError, PromptStatsError, readable
 
 logger = logging.getLogger(__name__)
 
@@ -134,6 +134,8 @@ async def _of_database(request: Request, error: psycopg.Error | DBAPIError) -> J
     fault = fault_of(error)
     if fault is Fault.PROGRAM:
         return await _of_anything(request, error)
+    if fault is Fault.TEXT:
+        return problem(422, f"{readable(cause_of(error))}. {fault.value}")
     logger.error("The database did not answer: %s", error)
     detail = (
         "The database does not answer; ask again later"

@@ -415,6 +415,37 @@ def test_a_database_in_latin1_works(server_url: str, new_database: NewDatabase, 
         assert rejected == [(r"fête \U0001f389",)] * 2
 
 
+def test_what_an_encoding_lacks_is_said_of_the_event_that_has_it(
+    server_url: str, new_database: NewDatabase
+) -> None:
+    with encoded(server_url, new_database, "LATIN1") as database:
+        with administrator(database) as owner:
+            owner.execute(
+                "CREATE TABLE prompt_usage (id text PRIMARY KEY, prompt_id uuid NOT NULL, success boolean,"
+                " created_at timestamptz DEFAULT now(), scene varchar(6))"
+            )
+        schema.migrate(database)
+        give_prompts(database)
+        with served(database) as client:
+            unknown = {"eventId": "🎉", "promptId": "nobody's"}
+            long = {"eventId": "✨", "promptId": "portrait", "scene": "beach house"}
+            answer = client.post("/events", json=[unknown, long]).json()
+            assert answer["taken"] == 1
+            assert [(each["line"], each["eventId"]) for each in answer["rejected"]] == [(1, "🎉")]
+            assert {each["eventId"] for each in answer["warnings"]} == {"✨"}
+            for path in (
+                "/prompts/🎉",
+                "/prompts?search=🎉",
+                "/users/🎉/prompts",
+                "/prompts/top/usage?scene=🎉",
+            ):
+                answered = client.get(path)
+                assert answered.status_code == 422, path
+                assert "the database's encoding" in answered.json()["detail"]
+        with administrator(database) as owner:
+            assert owner.execute("SELECT scene FROM prompt_usage").fetchall() == [("beach~",)]
+
+
 def test_a_database_without_an_encoding_is_refused(server_url: str, new_database: NewDatabase) -> None:
     with encoded(server_url, new_database, "SQL_ASCII") as database:
         with pytest.raises(DatabaseError, match=r"encoding is SQL_ASCII.* ENCODING 'UTF8'"):

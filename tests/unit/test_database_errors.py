@@ -30,6 +30,7 @@ def of_adbc(kind: type[adbc_driver_manager.Error], said: str, sqlstate: str | No
         (errors.UndefinedColumn(), Fault.SCHEMA, False),
         (errors.UndefinedFunction(), Fault.PROGRAM, False),
         (errors.CheckViolation(), Fault.PROGRAM, False),
+        (errors.UntranslatableCharacter(), Fault.TEXT, False),
         (psycopg.ProgrammingError("the last operation didn't produce a result"), Fault.PROGRAM, False),
         (of_adbc(adbc_driver_manager.OperationalError, "failed to connect", None), Fault.OUTAGE, True),
         (of_adbc(adbc_driver_manager.ProgrammingError, "", "42501"), Fault.RIGHT, False),
