@@ -131,6 +131,8 @@ def _append_batch(connection: psycopg.Connection[Any], records: Sequence[Record]
         events, rejected = prepared(connection, records)
         _append_fitted(connection, [each for _, each in events])
         keep_rejected(connection, rejected)
+        # What is deferred would fail at the commit, with all else of a transaction that goes on.
+        connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
     reasons = {each.event_id: each.reason for each in rejected}
     return Appended(reasons, {event.event_id: each.notes for event, each in events if each.notes})
 

@@ -96,6 +96,19 @@ def test_a_replay_in_parts_takes_each_event_once(refused: Database, monkeypatch:
     assert len(rows(refused, "SELECT FROM prompt_usage")) == EVENTS
 
 
+def test_a_deferred_constraint_keeps_no_other_event_out(refused: Database) -> None:
+    add_prompt(refused)
+    with psycopg.connect(refused.conninfo) as app:
+        app.execute("CREATE TABLE times AS SELECT 3 AS ms")
+        app.execute("ALTER TABLE times ADD PRIMARY KEY (ms)")
+        app.execute(
+            "ALTER TABLE prompt_usage ADD FOREIGN KEY (generation_time_ms) REFERENCES times"
+            " DEFERRABLE INITIALLY DEFERRED"
+        )
+    assert rejected.replay(refused) == rejected.ReplayReport(taken=1, rejected=EVENTS)
+    assert rows(refused, "SELECT generation_time_ms FROM prompt_usage") == [(3,)]
+
+
 def test_an_event_that_was_taken_meanwhile_counts_once(refused: Database) -> None:
     add_prompt(refused)
     [(event_id,), *_] = rows(refused, "SELECT event_id FROM prompt_usage_rejected ORDER BY id")
