@@ -53,8 +53,14 @@ SELECT
     sum(failure_count)::bigint                                                      AS failure_count,
     sum(timed_count)::bigint                                                        AS timed_count,
     floor(coalesce(sum((avg_generation_time_ms * timed_count)::numeric), 0))::bigint AS generation_time_ms_sum,
-    (coalesce(sum((avg_generation_time_ms * timed_count)::numeric), 0) % 1 * 1000000000)::bigint
-        AS generation_time_ps_sum,
+    -- As below zero, too, what is beyond the whole: % would take that from zero.
+    (
+        coalesce(
+            sum((avg_generation_time_ms * timed_count)::numeric)
+            - floor(sum((avg_generation_time_ms * timed_count)::numeric)),
+            0
+        ) * 1000000000
+    )::bigint                                                                       AS generation_time_ps_sum,
     min(min_generation_time_ms)::bigint                                             AS generation_time_ms_min,
     max(max_generation_time_ms)::bigint                                             AS generation_time_ms_max,
     min(first_used_at)                                                              AS first_used_at,

@@ -171,3 +171,15 @@ def test_a_check_that_does_not_see_everything_says_so(subject: Subject) -> None:
             subject.database,
             "DROP POLICY everything ON prompt_usage; ALTER TABLE prompt_usage DISABLE ROW LEVEL SECURITY",
         )
+
+
+def test_times_below_zero_are_recounted_as_they_are(database: Database, lake: str) -> None:
+    with psycopg.connect(database.conninfo) as app:
+        app.execute("ALTER TABLE prompt_usage ALTER generation_time_ms TYPE double precision")
+        app.execute("INSERT INTO prompts (id, name, template) VALUES (%s, 'n', 't')", [PROMPTS[0]])
+        app.execute(
+            "INSERT INTO prompt_usage (prompt_id, generation_time_ms) VALUES (%s, -0.5)", [PROMPTS[0]]
+        )
+    refresh(database, lake, FIRST_DAY)
+    report = prompts_equal_recount(Subject(database, lake, FIRST_DAY))
+    assert report.passed, report.worst
