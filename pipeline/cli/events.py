@@ -14,7 +14,7 @@ import typer
 from pipeline import rejected
 from pipeline.cli import render
 from pipeline.cli.context import AsJson, confirm, console, open_current_database, print_json, working
-from pipeline.errors import DatabaseError, InputError, readable
+from pipeline.errors import DatabaseError, InputError, NotFoundError, readable
 from pipeline.formats import count, moment
 from pipeline.settings import settings
 from pipeline.tracking import PromptTracker
@@ -53,6 +53,7 @@ def replay_rejected(ids: Ids = None, *, everything: Everything = False, as_json:
         print_json(asdict(report))
     else:
         console.print(f"{count(report.taken)} events taken, {count(report.rejected)} rejected again.")
+    _require(wanted, report.taken + report.rejected)
 
 
 @rejected_app.command("discard")
@@ -69,6 +70,18 @@ def discard_rejected(
         confirm("This deletes all rejected events, for good.", yes=yes)
     discarded = rejected.discard(database, wanted)
     print_json({"discarded": discarded}) if as_json else console.print(f"{count(discarded)} discarded.")
+    _require(wanted, discarded)
+
+
+def _require(ids: list[int] | None, found: int) -> None:
+    """Makes sure that each id was one of a rejected event."""
+    missing = len({*(ids or ())}) - found
+    if ids and missing:
+        raise NotFoundError(
+            "Choosing rejected events",
+            f"{missing} of the ids given are of none, or another process is at it; all others are done",
+            "prompt-stats rejected list shows those that there are",
+        )
 
 
 def _wanted(ids: list[int] | None, *, everything: bool) -> list[int] | None:

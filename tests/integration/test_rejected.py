@@ -63,6 +63,9 @@ def test_commands(refused: Database, tmp_path: Path) -> None:
     for wrong in ([], ["7", "--all"]):
         said = prompt_stats(tmp_path, "rejected", "replay", *wrong, **given)
         assert (said.returncode, "--all" in said.stderr) == (1, True)
+    for what in ("replay", "discard"):
+        said = prompt_stats(tmp_path, "rejected", what, str(first), str(first), **given)
+        assert (said.returncode, "1 of the ids given are of none" in said.stderr) == (1, True)
 
 
 def test_a_replayed_event_keeps_its_id_and_its_time(refused: Database) -> None:
