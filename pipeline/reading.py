@@ -58,7 +58,7 @@ def status(database: Database, lake: str, first_day: dt.date) -> Answer:
     where the role may not see them.
     """
     # The lake's libraries take a second to import; the other questions need only Postgres.
-    from pipeline.lake.partials import USAGE, USERS
+    from pipeline.lake.partials import USAGE
     from pipeline.lake.upkeep import damage_of
     from pipeline.lake.usage_events import TABLE, unusable_values
     from pipeline.refresh import plan_refresh
@@ -91,9 +91,7 @@ def status(database: Database, lake: str, first_day: dt.date) -> Answer:
         "unusable_examples": unusable_examples,
         "oldest_writer": _writer(dict(writer)) if writer else None,
         **waiting,
-        "damaged_days": sorted(
-            {each.day for each in damage if each.table in (TABLE, USAGE.daily, USERS.daily)}
-        ),
+        "damaged_days": sorted({each.day for each in damage if each.table in (TABLE, USAGE.daily)}),
         "damage": [each._asdict() for each in damage],
     }
 

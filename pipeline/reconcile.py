@@ -91,21 +91,20 @@ def reconcile(
     published = latest if is_known else None
     if published:
         known |= set(open_usage_events(lake).days()["day"])
-    made = {rollup: set(open_partials(lake, rollup).days()["day"]) for rollup in (USAGE, USERS)}
-    months = sorted({month_of(day) for day in known.union(*made.values())})
+    made = set(open_partials(lake).days()["day"])
+    months = sorted({month_of(day) for day in known | made})
     for number, month in enumerate(months):
         if published:
             days = {day for day in known if month_of(day) == month}
             _compare_raw(database, lake, first_day, days, published["high"], report)
-        for rollup, days in made.items():
-            _compare_partials(database, lake, rollup, {day for day in days if month_of(day) == month}, report)
+        _compare_partials(database, lake, {day for day in made if month_of(day) == month}, report)
         progress(number + 1, len(months))
     if published:
         with database.engine.begin() as connection:
             # Rows that an expired day still has, or has again, may be none that the lake knows.
             if left := in_raw & source.expired_days(connection).keys():
                 source.read_again(connection, left)
-    for rollup in made:
+    for rollup in (USAGE, USERS):
         _compare_periods(database, lake, rollup, report)
     if report.repaired:
         sync_days(database, lake, first_day, report.repaired, replace=True)
@@ -182,20 +181,20 @@ def _compare_raw(
 
 
 def _compare_partials(
-    database: Database, lake: str, rollup: Rollup, days: Collection[dt.date], report: ReconcileReport
+    database: Database, lake: str, days: Collection[dt.date], report: ReconcileReport
 ) -> None:
     """Empties the partials of a month that can't be read or are not what the raw events come to."""
     with database.locked(Lock.LAKE):
-        daily, events = open_partials(lake, rollup), open_usage_events(lake)
+        daily, events = open_partials(lake), open_usage_events(lake)
         bad = daily.damaged_days(days)
         sizes = dict(events.days().select("day", "usage_count").iter_rows())
         # Raw events that are wrong, or can't be read, say nothing about what was made from them before.
         unsure = bad.keys() | report.repaired.keys() | report.lost.keys()
-        ready = set(days) & sizes.keys() - unsure - set(stale_days(daily, events, rollup))
+        ready = set(days) & sizes.keys() - unsure - set(stale_days(daily, events))
         wrong = set[dt.date]()
         each_apart(
             chunks({day: sizes[day] for day in ready}, EVENTS_AT_ONCE),
-            lambda part: wrong.update(wrong_days(daily, events, part, rollup)),
+            lambda part: wrong.update(wrong_days(daily, events, part)),
         )
         _empty(daily, bad.keys() | wrong, report)
 
@@ -204,10 +203,16 @@ def _compare_periods(database: Database, lake: str, rollup: Rollup, report: Reco
     """Empties the longer periods that can't be read or are not what the days come to."""
     with database.locked(Lock.LAKE):
         state = State(lake, rollup)
-        # A day that is made anew has the version that it had, by which its month would be used again.
-        months = {month_of(day) for day in report.rebuilt.get(rollup.daily, [])}
-        bad = months & set(state.monthly.days()["day"]) | state.monthly.damaged_days().keys()
-        bad |= set(state.wrong_months(state.months.keys() - bad))
+        if state.view:
+            # Raw events that are wrong, or can't be read, say nothing about what was made from them before.
+            unsure = {month_of(day) for day in report.repaired.keys() | report.lost.keys()}
+            bad = set(state.monthly.damaged_days())
+        else:
+            # A day that is made anew has the version that it had, by which its month would be used again.
+            months = {month_of(day) for day in report.rebuilt.get(state.daily.name, [])}
+            unsure = set[dt.date]()
+            bad = months & set(state.monthly.days()["day"]) | set(state.monthly.damaged_days())
+        bad |= set(state.wrong_months(state.months.keys() - bad - unsure))
         _empty(state.monthly, bad, report)
         if bad or state.total.damaged_days() or state.is_total_wrong():
             _empty(state.total, set(state.total.days()["day"]), report)

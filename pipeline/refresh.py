@@ -142,7 +142,6 @@ def refresh(
     failed = synced.failed | repair.roll_up(database, lake, first_day, {*wanted, *synced.found}).failed
     repair.settled(database, lake, first_day, USAGE)
     if users:
-        failed |= repair.roll_up(database, lake, first_day, rollup=USERS).failed
         repair.settled(database, lake, first_day, USERS)
     report = repair.published(database, lake, first_day, users=users)
     raise_failed(failed)

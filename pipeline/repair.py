@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 from pipeline.database import Database
 from pipeline.errors import LakeConflictError, LakeError
 from pipeline.lake import damage, periods
-from pipeline.lake.partials import USAGE, USERS, Rollup, RollupReport, open_partials, roll_up_days
+from pipeline.lake.partials import USAGE, USERS, Rollup, RollupReport, roll_up_days
+from pipeline.lake.upkeep import derived_tables
 from pipeline.lake.usage_events import open_usage_events, sync_days
 from pipeline.locks import Lock
 from pipeline.publish.publish import PublishReport, publish
@@ -31,19 +32,14 @@ def roll_up(
     lake: str,
     first_day: dt.date,
     days: Collection[dt.date] | None = None,
-    rollup: Rollup = USAGE,
 ) -> RollupReport:
     """As ``roll_up_days``; a day whose raw events can't be read is read again from Postgres first."""
-    report = roll_up_days(database, lake, days, rollup)
+    report = roll_up_days(database, lake, days)
     failed = {day: why for day, why in report.failed.items() if not damage.is_lost(why)}
     if not failed:
         return report
     noted = read_again(database, lake, first_day, failed)
-    if rollup is not USAGE:
-        # Made before, from the raw events that are replaced now: the day would not be completed.
-        roll_up_days(database, lake, noted, USAGE)
-        periods.settle(database, lake, USAGE)
-    again = roll_up_days(database, lake, failed, rollup)
+    again = roll_up_days(database, lake, failed)
     still = {day: noted.get(day, why) for day, why in again.failed.items()}
     return RollupReport(
         sorted({*report.days, *again.days}),
@@ -117,17 +113,16 @@ def _make_anew(database: Database, lake: str, first_day: dt.date) -> dict[dt.dat
     """Makes anew all that can't be read; returns the days that are lost; None: everything can be read."""
     noted = read_again(database, lake, first_day)
     found: dict[str, Any] = {}
-    for rollup in (USAGE, USERS):
-        with database.locked(Lock.LAKE):
-            for table in (open_partials(lake, rollup), *periods.open_periods(lake, rollup)):
-                if broken := table.damaged_days():
-                    for why in broken.values():
-                        logger.warning("%s; it is made anew", why)
-                    table.replace(broken, table.schema.empty_table())
-                    found[table.name] = broken
+    with database.locked(Lock.LAKE):
+        for table in derived_tables(lake):
+            if broken := table.damaged_days():
+                for why in broken.values():
+                    logger.warning("%s; it is made anew", why)
+                table.replace(broken, table.schema.empty_table())
+                found[table.name] = broken
     if not (noted or found):
         return None
+    roll_up_days(database, lake)
     for rollup in (USAGE, USERS):
-        roll_up_days(database, lake, rollup=rollup)
         periods.settle(database, lake, rollup)
     return {day: why for day, why in noted.items() if damage.is_lost(why)}

@@ -6,9 +6,10 @@ import atexit
 import glob
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
+from typing import TypeAlias
 
 import duckdb
 import polars as pl
@@ -22,12 +23,15 @@ from pipeline.queries import query
 MEMORY_LIMIT = "600MB"
 """What the queries of a process may hold; beyond it DuckDB writes to a temporary folder."""
 
+ROWS_AT_ONCE = 2**16
+"""Rows of a stream that are in memory as Arrow at a time."""
+
 Relation = duckdb.DuckDBPyRelation
 
+Input: TypeAlias = Scan | ds.Dataset | pa.Table
 
-def run(
-    name: str, parameters: Mapping[str, object] | None = None, **inputs: Scan | ds.Dataset
-) -> pl.DataFrame:
+
+def run(name: str, parameters: Mapping[str, object] | None = None, **inputs: Input) -> pl.DataFrame:
     """The result of ``sql/engine/<name>.sql`` over the tables that its header says it reads.
 
     ``parameters``: values of the query's ``$names``.
@@ -36,26 +40,53 @@ def run(
 
     :raises LakeError: a file can't be read, or there is no room for the result.
     """
-    with _translated(name), _engine().cursor() as connection:
-        for table, rows in inputs.items():
-            connection.register(table, _relation(connection, rows) if isinstance(rows, Scan) else rows)
-        result: pl.DataFrame = connection.sql(query(f"engine/{name}"), params=parameters).pl()
-        return result
+    return pl.DataFrame(table(name, parameters, **inputs))
+
+
+def table(name: str, parameters: Mapping[str, object] | None = None, **inputs: Input) -> pa.Table:
+    """As :func:`run`, as Arrow has it: for what goes on to the lake."""
+    with _translated(name), _result(name, parameters, inputs) as result:
+        return result.to_arrow_table()
+
+
+@contextmanager
+def stream(name: str, order: Collection[str], **inputs: Input) -> Iterator[pa.RecordBatchReader]:
+    """As :func:`table`, in the order of some columns, with no more in memory than the engine may hold.
+
+    :raises LakeError: as :func:`run`, also while it is read.
+    """
+    with _translated(name), _result(name, None, inputs) as result:
+        yield result.order(", ".join(order)).to_arrow_reader(ROWS_AT_ONCE)
+
+
+@contextmanager
+def _result(
+    name: str, parameters: Mapping[str, object] | None, inputs: Mapping[str, Input]
+) -> Iterator[Relation]:
+    with _engine().cursor() as connection:
+        for each, rows in inputs.items():
+            connection.register(each, _relation(connection, rows) if isinstance(rows, Scan) else rows)
+        yield connection.sql(query(f"engine/{name}"), params=parameters)
 
 
 def _relation(connection: duckdb.DuckDBPyConnection, scan: Scan) -> Relation:
     """The rows of a scan. DuckDB's own reader takes a third of the time that Arrow's takes."""
-    empty = connection.from_arrow(scan.schema.empty_table())
-    rows = empty
+    rows = connection.from_arrow(scan.schema.empty_table())
     for number, part in enumerate(scan.parts):
-        more = _part(connection, part, empty)
+        more = _part(connection, part)
+        if part.view:
+            connection.register("usage_events", more)
+            more = connection.sql(query(f"engine/{part.view}"))
         rows = rows.union(more) if number else more
     for condition in scan.conditions:
         rows = rows.filter(_expression(condition))
+    if scan.keys is not None:
+        rows = rows.join(connection.from_arrow(scan.keys), scan.keys.column_names, how="semi")
     return rows
 
 
-def _part(connection: duckdb.DuckDBPyConnection, part: Part, empty: Relation) -> Relation:
+def _part(connection: duckdb.DuckDBPyConnection, part: Part) -> Relation:
+    empty = connection.from_arrow(part.schema.empty_table())
     if part.paths is None:
         return connection.from_arrow(part.dataset())
     if not part.paths:

@@ -14,32 +14,42 @@ Condition = tuple[str, str, Any]
 
 
 class Part(NamedTuple):
-    """Files of one state of a table. ``paths``: where they are, on this machine; None: elsewhere.
+    """Files of one state of a table, with the columns of ``schema``, or nulls where a file lacks one.
 
-    ``dataset`` gives the same rows through Arrow.
+    ``paths``: where they are, on this machine; None: elsewhere. ``dataset`` gives the same rows through
+    Arrow. ``view``: a query in ``sql/engine`` through which they are read, as the table ``usage_events``.
     """
 
+    schema: pa.Schema
     paths: list[str] | None
     dataset: Callable[[], ds.Dataset]
+    view: str | None = None
 
 
 @dataclass(frozen=True)
 class Scan:
-    """Rows of the lake with the columns of ``schema``: those of all parts that meet all conditions."""
+    """Rows of the lake with the columns of ``schema``: those of all parts that meet all conditions.
+
+    ``keys``: if given, only rows whose values of its columns are one of its rows.
+    """
 
     schema: pa.Schema
     parts: tuple[Part, ...] = ()
     conditions: tuple[Condition, ...] = ()
+    keys: pa.Table | None = None
 
     def where(self, *conditions: Condition) -> Scan:
         """Those rows that meet these conditions, too."""
         return replace(self, conditions=(*self.conditions, *conditions))
 
+    def only(self, keys: pa.Table) -> Scan:
+        """Those rows whose values of the columns of ``keys`` are one of its rows."""
+        return replace(self, keys=keys)
+
+    def through(self, view: str, schema: pa.Schema) -> Scan:
+        """What the query ``sql/engine/<view>.sql`` makes of these rows, with the columns of ``schema``."""
+        return Scan(schema, tuple(part._replace(view=view) for part in self.parts))
+
     def __add__(self, other: Scan) -> Scan:
         """The rows of both, which have the same columns and conditions."""
         return replace(self, parts=(*self.parts, *other.parts))
-
-    def dataset(self) -> ds.Dataset:
-        """The rows of all parts as an Arrow dataset, whether they meet the conditions or not."""
-        parts = [part.dataset() for part in self.parts]
-        return ds.dataset(parts or [ds.dataset(self.schema.empty_table())])

@@ -10,7 +10,7 @@ from pipeline.errors import InputError
 from pipeline.lake import source
 from pipeline.lake.delta_table import DailyTable
 from pipeline.lake.ownership import make_own
-from pipeline.lake.partials import USAGE, USERS, open_partials
+from pipeline.lake.partials import open_partials
 from pipeline.lake.source_table import Remembered, forget_comparison, names_of_usage, recall
 from pipeline.lake.usage_events import open_usage_events
 from pipeline.locks import Lock
@@ -65,7 +65,7 @@ def accept_settings(database: Database, lake: str, first_day: dt.date) -> Accept
             )
         events = open_usage_events(lake)
         make_own(database, events)
-        for table in (events, open_partials(lake, USAGE), open_partials(lake, USERS)):
+        for table in (events, open_partials(lake)):
             _empty_before(table, first_day)
         with database.engine.begin() as connection:
             forget_comparison(connection, first_day, database.names)

@@ -220,7 +220,7 @@ class DailyTable:
         paths = None
         if self._folder:
             paths = self._paths(days)
-        return Scan(columns, (Part(paths, partial(self.read, days, columns)),))
+        return Scan(columns, (Part(columns, paths, partial(self.read, days, columns)),))
 
     def _paths(self, days: Collection[dt.date] | None) -> list[str]:
         """The local files of some days, or of all.

@@ -1,10 +1,13 @@
-"""Partials merged into one a prompt and value, with as much memory for ten years as for one."""
+"""Partials merged into one per prompt and value, with as much memory for ten years as for one."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.days import chunks
 from pipeline.engines import duckdb_engine
@@ -12,26 +15,32 @@ from pipeline.engines.scan import Scan
 from pipeline.errors import LakeError
 
 PARTIALS_AT_ONCE = 500_000
-"""Partials merged at once, about: bounds the memory. A prompt is never split."""
+"""Partials compared at once, about: bounds the memory. A prompt is never split."""
 
 
-def merged(partials: Scan) -> Iterator[pl.DataFrame]:
-    """The result of ``sql/engine/merged_partials.sql``, some prompts at a time.
+@contextmanager
+def merging(partials: Scan, *order: str) -> Iterator[Iterator[pa.RecordBatch]]:
+    """The result of ``sql/engine/merged_partials.sql``, in batches, sorted by some columns.
 
-    Sorted by dimension and prompt within each part. A part without rows is left out.
-
-    :raises LakeError: a file can't be read, or what comes out does not add up to what went in.
+    :raises LakeError: a file can't be read; or, once the last batch was, what comes out does not add up to
+        what went in.
     """
-    for part, usage_count in _parts(partials, _sizes(partials)):
-        rows = duckdb_engine.run("merged_partials", partials=part)
-        if rows["usage_count"].sum() != usage_count:
-            raise LakeError(
-                "Merging partials",
-                f"{usage_count} events went in and {rows['usage_count'].sum()} came out",
-                "Run it again: nothing was written. Please report it if it happens twice",
-            )
-        if rows.height:
-            yield rows.sort("dimension", "prompt_id")
+    expected = sum(usage_count for _, usage_count in _sizes(partials).values())
+    with duckdb_engine.stream("merged_partials", order, partials=partials) as rows:
+
+        def batches() -> Iterator[pa.RecordBatch]:
+            usage_count = 0
+            for batch in rows:
+                usage_count += pc.sum(batch["usage_count"]).as_py() or 0
+                yield batch
+            if usage_count != expected:
+                raise LakeError(
+                    "Merging partials",
+                    f"{expected} events went in and {usage_count} came out",
+                    "Run it again: nothing was written. Please report it if it happens twice",
+                )
+
+        yield batches()
 
 
 def merge_alike(partials: Scan, others: Scan) -> bool:

@@ -1,16 +1,16 @@
-"""The lake's rollups: each day's partials, recomputed whole from the day's raw events.
+"""The lake's rollups, and the table by day: each day's partials, recomputed whole from its raw events.
 
-A rollup is one query over the raw events, and three tables of partials: by day (here), by month and in
-total (``pipeline.lake.periods``). A row carries ``events_version``, a fingerprint of the raw files and the
-query it was made from, so that a stale day shows in the log, whatever happened to the process that should
-have refreshed it.
+A rollup is one query over the raw events, and tables of partials by month and in total
+(``pipeline.lake.periods``), that of prompts by day too. A row carries ``events_version``, a fingerprint of
+the raw files and the query it was made from, so that a stale day shows in the log, whatever happened to the
+process that should have refreshed it.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -27,7 +27,7 @@ from pipeline.lake.isolation import each_apart
 from pipeline.lake.usage_events import open_own_events
 from pipeline.locks import Lock
 from pipeline.queries import query
-from pipeline.stats.errors import FOLDS, LONGEST_KIND, fold_errors
+from pipeline.stats.errors import FOLDS, LONGEST_KIND, error_kind
 
 logger = logging.getLogger(__name__)
 
@@ -58,55 +58,55 @@ SCHEMA = pa.schema(
         ("day", pa.date32()),
     ]
 )
-"""Columns of the rollup queries in ``sql/engine``, and ``events_version``."""
+"""Columns of partials."""
 
 
 @dataclass(frozen=True)
 class Rollup:
     """A rollup of the raw events, and the lake tables that hold it.
 
-    ``daily`` is the table of partials by day, and the query in ``sql/engine`` that makes them; ``monthly``
-    are its days merged by month, ``total`` its months merged. ``complete`` are the dimensions in which each
-    event has a value, if only null, so that their counts add up to the events. ``finish`` takes the
-    query's rows and gives those that are kept; ``finish_version`` stands for what it does, and changes
-    with it.
+    ``query`` is the one in ``sql/engine`` that makes partials of raw events; ``monthly`` are the partials of
+    months, ``total`` its months merged. ``also`` stands for what else the partials depend on.
     """
 
-    daily: str
+    query: str
     monthly: str
     total: str
-    complete: tuple[str, ...]
-    finish: Callable[[pl.DataFrame], pl.DataFrame] = lambda rows: rows
-    finish_version: str = ""
+    also: str = ""
 
     @cached_property
     def version(self) -> int:
-        """Fingerprint of the query and of what follows it."""
-        return fingerprint([query(f"engine/{self.daily}"), self.finish_version])
+        """Fingerprint of all that the partials of the same events depend on."""
+        return fingerprint([query(f"engine/{self.query}"), self.also])
 
 
-USAGE = Rollup(
-    daily="prompt_usage_daily",
+class DailyRollup(Rollup):
+    """One with a table of partials by day, of the name of its query, of which its months are merged."""
+
+    @property
+    def daily(self) -> str:
+        """The table by day."""
+        return self.query
+
+
+USAGE = DailyRollup(
+    query="prompt_usage_daily",
     monthly="prompt_usage_monthly",
     total="prompt_usage_total",
-    complete=("prompt", "scene", "environment", "outfit"),
-    finish=fold_errors,
-    finish_version=repr((FOLDS, LONGEST_KIND)),
+    also=repr((FOLDS, LONGEST_KIND)),
 )
 """By prompt, and prompt and scene, environment, outfit, error kind, time bucket: every few minutes."""
 
-USERS = Rollup(
-    daily="prompt_user_daily",
-    monthly="prompt_user_monthly",
-    total="prompt_user_total",
-    complete=("user",),
-)
-"""By user and prompt: nearly as many rows as events, so at a slower pace."""
+COMPLETE = ("prompt", "scene", "environment", "outfit")
+"""Its dimensions in which each event has a value, if only null, so that their counts add up to the events."""
+
+USERS = Rollup(query="user_events", monthly="prompt_user_monthly", total="prompt_user_total")
+"""By user and prompt: by day nearly as many rows as events, so its months are made from the events."""
 
 
-def open_partials(lake: str, rollup: Rollup = USAGE) -> DailyTable:
+def open_partials(lake: str) -> DailyTable:
     """The table by day, at its latest state."""
-    return DailyTable(lake, rollup.daily, SCHEMA, ROWS_A_GROUP, is_derived=True)
+    return DailyTable(lake, USAGE.daily, SCHEMA, ROWS_A_GROUP, is_derived=True)
 
 
 @dataclass(frozen=True)
@@ -130,19 +130,14 @@ def made_from(rollup: Rollup) -> pl.Expr:
     return (pl.col("version") ^ pl.lit(rollup.version, pl.Int64)).alias("events_version")
 
 
-def stale_days(partials: DailyTable, events: DailyTable, rollup: Rollup = USAGE) -> list[dt.date]:
+def stale_days(partials: DailyTable, events: DailyTable) -> list[dt.date]:
     """The days whose partials were not made from the raw events that the lake holds, by today's query."""
     held = dict(partials.days().select("day", "events_version").iter_rows())
-    wanted = dict(events.days().select("day", made_from(rollup)).iter_rows())
+    wanted = dict(events.days().select("day", made_from(USAGE)).iter_rows())
     return sorted(day for day in wanted.keys() | held.keys() if wanted.get(day) != held.get(day))
 
 
-def roll_up_days(
-    database: Database,
-    lake: str,
-    days: Collection[dt.date] | None = None,
-    rollup: Rollup = USAGE,
-) -> RollupReport:
+def roll_up_days(database: Database, lake: str, days: Collection[dt.date] | None = None) -> RollupReport:
     """Recomputes the partials of those of the given days that are stale; without ``days``, of all.
 
     Stale are also those of which a file is missing or was cut off.
@@ -151,11 +146,11 @@ def roll_up_days(
     """
     with database.locked(Lock.LAKE):
         # The target first: whoever changes a day after this either conflicts, or is read here.
-        target = open_partials(lake, rollup)
+        target = open_partials(lake)
         events = open_own_events(database, lake)
         sizes = dict(events.days().select("day", "usage_count").iter_rows())
         broken = target.faults()
-        stale = sorted({*stale_days(target, events, rollup), *broken})
+        stale = sorted({*stale_days(target, events), *broken})
         if days is not None:
             stale = sorted(set(stale) & set(days))
         # Their partials are the last that is left of them.
@@ -164,10 +159,10 @@ def roll_up_days(
 
         def recompute(chunk: list[dt.date]) -> None:
             nonlocal rows
-            table = recomputed(events, chunk, rollup)
+            table = recomputed(events, chunk)
             target.replace(chunk, table)
             rows += table.num_rows
-            logger.info("%s: %d days up to %s recomputed", rollup.daily, len(chunk), chunk[-1])
+            logger.info("%s: %d days up to %s recomputed", USAGE.daily, len(chunk), chunk[-1])
 
         ready = {day: sizes.get(day, 0) for day in stale if day not in lost}
         failed = lost | each_apart(chunks(ready, EVENTS_AT_ONCE), recompute)
@@ -177,48 +172,52 @@ def roll_up_days(
         return RollupReport(done, rows, count, failed, repaired, target.days())
 
 
-def recomputed(events: DailyTable, days: Collection[dt.date], rollup: Rollup = USAGE) -> pa.Table:
+def recomputed(events: DailyTable, days: Collection[dt.date]) -> pa.Table:
     """The partials of some days, made from their raw events: what the table by day has to hold of them.
 
     Sorted, so that a reader of one dimension, or of some prompts, skips the others' row groups.
 
     :raises LakeError: a file can't be read, or the partials don't add up to the raw events.
     """
-    raw = events.days().filter(pl.col("day").is_in(days)).select("day", "usage_count", made_from(rollup))
+    raw = events.days().filter(pl.col("day").is_in(days))
     sizes = dict(raw.select("day", "usage_count").iter_rows())
-    made = rollup.finish(duckdb_engine.run(rollup.daily, usage_events=events.scan(sizes)))
-    made = made.join(raw.select("day", "events_version"), on="day")
-    check_days(rollup, made, {day: sizes.get(day, 0) for day in days})
-    return made.sort("dimension", "prompt_id").select(SCHEMA.names).to_arrow().cast(SCHEMA)
+    rows = events.scan(sizes)
+    messages = duckdb_engine.run("error_messages", usage_events=rows)
+    kinds = messages.with_columns(error_kind=error_kind(pl.col("error_message")))
+    ledger = raw.select("day", "synced_high", made_from(USAGE), ingest_xid="mark")
+    made = duckdb_engine.table(
+        USAGE.query, usage_events=rows, error_kinds=kinds.to_arrow(), ledger=ledger.to_arrow()
+    )
+    check_days(made, {day: sizes.get(day, 0) for day in days})
+    return made.select(SCHEMA.names).cast(SCHEMA)
 
 
-def wrong_days(
-    partials: DailyTable, events: DailyTable, days: Collection[dt.date], rollup: Rollup = USAGE
-) -> set[dt.date]:
+def wrong_days(partials: DailyTable, events: DailyTable, days: Collection[dt.date]) -> set[dt.date]:
     """Those of some days whose partials are not, to each value, what their raw events come to.
 
     :raises LakeError: a file can't be read.
     """
-    made = pl.DataFrame(recomputed(events, days, rollup))
+    made = pl.DataFrame(recomputed(events, days))
     held = pl.DataFrame(partials.read(days).to_table(columns=made.columns))
     missing = made.join(held, on=made.columns, how="anti", nulls_equal=True)
     made_sizes, held_sizes = (set(rows.group_by("day").len().iter_rows()) for rows in (made, held))
     return {*missing["day"], *(day for day, _ in made_sizes ^ held_sizes)}
 
 
-def check_days(rollup: Rollup, partials: pl.DataFrame, usage_counts: Mapping[dt.date, int]) -> None:
+def check_days(partials: pa.Table, usage_counts: Mapping[dt.date, int]) -> None:
     """Makes sure that the partials of some days add up to their raw events, in each complete dimension.
 
     :raises LakeError: they do not.
     """
-    counted = partials.group_by("day", "dimension").agg(pl.col("usage_count").sum())
+    counts = pl.DataFrame(partials.select(["day", "dimension", "usage_count"]))
+    counted = counts.group_by("day", "dimension").agg(pl.col("usage_count").sum())
     sums = {(day, dimension): count for day, dimension, count in counted.iter_rows()}
     for day, expected in usage_counts.items():
-        for dimension in rollup.complete:
+        for dimension in COMPLETE:
             found = sums.get((day, dimension), 0)
             if found != expected:
                 raise LakeError(
-                    f"Computing {rollup.daily} of {day}",
+                    f"Computing {USAGE.daily} of {day}",
                     f"its rows by {dimension} count {found} events of {expected}",
                     "Nothing of it was written. Run it again, and please report it if it happens twice",
                 )

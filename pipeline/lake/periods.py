@@ -1,29 +1,30 @@
 """Partials of longer periods, so that a publish does not merge every day of the past.
 
 ``<rollup>_monthly`` has a partition for each month: its quiet days merged, as far as ``covered_until``.
-``<rollup>_total`` has one partition: the months that are covered to their end, merged. Both are made from
-the daily partials and say from which: ``events_version`` is a fingerprint of the days, or months, merged.
-A period whose fingerprint is not that of the days as they are now is not used, nor one of which a file is
-missing or was cut off: what it covers is merged from the days themselves. So they make a publish faster, and
-can't make it wrong.
+``<rollup>_total`` has one partition: the months that are covered to their end, merged. The days are partials,
+or raw events, each a partial of its own. ``events_version`` says from which a period was made: a fingerprint
+of the days, or months, merged. A period whose fingerprint is not that of the days as they are now is not
+used, nor one of which a file is missing or was cut off: what it covers is merged from the days themselves. So
+they make a publish faster, and can't make it wrong.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from typing import NamedTuple
 
-import polars as pl
 import pyarrow as pa
 
 from pipeline.database import Database
 from pipeline.days import ONE_DAY
 from pipeline.engines.scan import Scan
+from pipeline.lake import source
 from pipeline.lake.delta_table import DailyTable, fingerprint
-from pipeline.lake.merge import merge_alike, merged
-from pipeline.lake.partials import ROWS_A_GROUP, SCHEMA, Rollup, open_partials
+from pipeline.lake.merge import merge_alike, merging
+from pipeline.lake.partials import ROWS_A_GROUP, SCHEMA, DailyRollup, Rollup, made_from, open_partials
+from pipeline.lake.usage_events import open_usage_events
 from pipeline.locks import Lock
 
 logger = logging.getLogger(__name__)
@@ -66,14 +67,24 @@ def open_periods(lake: str, rollup: Rollup) -> tuple[DailyTable, DailyTable]:
 
 
 class State:
-    """One consistent state of a rollup's three tables, and which periods of it may be used."""
+    """One consistent state of a rollup's tables, and which periods of it may be used.
+
+    ``daily`` is its table by day, or else that of the raw events; ``ledger`` is what that holds, as
+    ``DailyTable.days`` says, with the ``events_version`` of partials made from it.
+    """
 
     def __init__(self, lake: str, rollup: Rollup) -> None:
         """Opens the tables at their latest state; what does not fit together is left out of use."""
-        self.daily = open_partials(lake, rollup)
+        self.view = None if isinstance(rollup, DailyRollup) else rollup.query
+        if self.view:
+            self.daily = open_usage_events(lake)
+            self.ledger = self.daily.days().with_columns(made_from(rollup))
+        else:
+            self.daily = open_partials(lake)
+            self.ledger = self.daily.days()
         self.monthly, self.total = open_periods(lake, rollup)
         broken = self.monthly.faults()
-        self.days: Versions = dict(self.daily.days().select("day", "events_version").iter_rows())
+        self.days: Versions = dict(self.ledger.select("day", "events_version").iter_rows())
         self.months = {
             month: covered
             for month, covered in _covered(self.monthly).items()
@@ -98,15 +109,25 @@ class State:
     def scan(self) -> Scan:
         """Rows that, merged, are the total of all days: each day is in them once."""
         rows = Scan(SCHEMA)
-        after = dt.date.min
         if self.whole:
             rows += self.total.scan(columns=SCHEMA)
-            after = self.whole.until
-        used = {month: covered.until for month, covered in self.months.items() if month > after}
-        rows += self.monthly.scan(used, columns=SCHEMA)
-        return rows + self.daily.scan(
-            [day for day in self.days if day > max(after, used.get(month_of(day), after))]
-        )
+        return rows + self.monthly.scan(self._used_months(), columns=SCHEMA) + self.scan_days(self.uncovered)
+
+    def scan_days(self, days: Collection[dt.date]) -> Scan:
+        """Rows that, merged, are what some days come to."""
+        rows = self.daily.scan(days)
+        return rows.through(self.view, SCHEMA) if self.view else rows
+
+    @property
+    def uncovered(self) -> set[dt.date]:
+        """The days that no period in use covers."""
+        after = self.whole.until if self.whole else dt.date.min
+        used = self._used_months()
+        return {day for day in self.days if day > max(after, used.get(month_of(day), after))}
+
+    def _used_months(self) -> dict[dt.date, dt.date]:
+        after = self.whole.until if self.whole else dt.date.min
+        return {month: covered.until for month, covered in self.months.items() if month > after}
 
     def wrong_months(self, months: Collection[dt.date]) -> list[dt.date]:
         """Those of some months in use that are not what their days come to when merged.
@@ -117,7 +138,7 @@ class State:
         return [
             month
             for month in months
-            if not merge_alike(self.daily.scan(days[month]), self.monthly.scan([month], columns=SCHEMA))
+            if not merge_alike(self.scan_days(days[month]), self.monthly.scan([month], columns=SCHEMA))
         ]
 
     def is_total_wrong(self) -> bool:
@@ -134,13 +155,15 @@ class State:
 def settle(database: Database, lake: str, rollup: Rollup, today: dt.date | None = None) -> list[dt.date]:
     """Brings the longer periods up to date with the days that are quiet; returns the months recomputed.
 
-    A month that only grew is merged with its new days; one with changed days is merged from all of them.
+    A month that only grew is merged with its new days; one with changed days is merged from all of them. One
+    that is made from raw events waits where it needs those of a lost day (``pipeline.lake.damage``).
 
     :raises LakeConflictError: somebody wrote to the lake meanwhile; what was committed is complete.
     """
     quiet_until = (today or dt.datetime.now(dt.UTC).date()) - QUIET_AFTER
     with database.locked(Lock.LAKE):
         state = State(lake, rollup)
+        lost = known_lost(database) if state.view else set()
         wanted = {
             month_of(day): min(month_end(month_of(day)), quiet_until)
             for day in state.days
@@ -151,9 +174,9 @@ def settle(database: Database, lake: str, rollup: Rollup, today: dt.date | None 
             held = state.months.get(month)
             done = state.days_of(month, held.until) if held else {}
             new = state.days_of(month, until).keys() - done.keys()
-            if not new:
+            if not new or new & lost:
                 continue
-            rows = state.monthly.scan([month] if held else [], columns=SCHEMA) + state.daily.scan(new)
+            rows = state.monthly.scan([month] if held else [], columns=SCHEMA) + state.scan_days(new)
             _write(state.monthly, month, rows, _Covered(until, _made_from(state.days_of(month, until))))
             recomputed.append(month)
             logger.info("%s: %s is covered up to %s", rollup.monthly, month, until)
@@ -162,10 +185,20 @@ def settle(database: Database, lake: str, rollup: Rollup, today: dt.date | None 
     return recomputed
 
 
+def known_lost(database: Database) -> set[dt.date]:
+    """The days whose raw events the lake alone had, and is known to have lost."""
+    with database.engine.connect() as connection:
+        return {day for day, kept in source.expired_days(connection).items() if kept.is_damaged}
+
+
 def _settle_total(state: State, quiet_until: dt.date) -> None:
     held = state.whole
     done = state.months_until(held.until) if held else {}
     months = state.months_until(quiet_until)
+    waiting = [m for m in months if m not in state.months or state.months[m].until < month_end(m)]
+    months = {
+        month: version for month, version in months.items() if month < min(waiting, default=dt.date.max)
+    }
     new = months.keys() - done.keys()
     if not new:
         if not held:
@@ -177,17 +210,21 @@ def _settle_total(state: State, quiet_until: dt.date) -> None:
 
 
 def _write(table: DailyTable, period: dt.date, partials: Scan, covered: _Covered) -> None:
-    def batches() -> Iterator[pa.RecordBatch]:
-        for part in merged(partials):
-            rows = part.with_columns(
-                day=pl.lit(period),
-                events_version=pl.lit(covered.version),
-                covered_until=pl.lit(covered.until),
-            ).select(PERIOD_SCHEMA.names)
-            yield from rows.to_arrow().cast(PERIOD_SCHEMA).to_batches(ROWS_A_GROUP)
+    same = {
+        "events_version": pa.scalar(covered.version, pa.int64()),
+        "day": pa.scalar(period, pa.date32()),
+        "covered_until": pa.scalar(covered.until, pa.date32()),
+    }
 
-    rows = pa.RecordBatchReader.from_batches(PERIOD_SCHEMA, batches())
-    table.replace([period], rows)
+    def of_period(batch: pa.RecordBatch) -> pa.RecordBatch:
+        columns = [
+            pa.repeat(same[name], batch.num_rows) if name in same else batch[name].cast(kind)
+            for name, kind in zip(PERIOD_SCHEMA.names, PERIOD_SCHEMA.types, strict=True)
+        ]
+        return pa.RecordBatch.from_arrays(columns, schema=PERIOD_SCHEMA)
+
+    with merging(partials, "dimension", "prompt_id") as batches:
+        table.replace([period], pa.RecordBatchReader.from_batches(PERIOD_SCHEMA, map(of_period, batches)))
 
 
 def _empty(table: DailyTable, periods: Collection[dt.date]) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+
+from pyarrow import fs
 
 from pipeline.database import Database
 from pipeline.lake import damage, source
@@ -15,6 +18,9 @@ from pipeline.lake.partials import USAGE, USERS, open_partials
 from pipeline.lake.periods import QUIET_AFTER, open_periods
 from pipeline.lake.usage_events import open_own_events, open_usage_events
 from pipeline.locks import Lock
+
+FORMER_TABLES = ("prompt_user_daily",)
+"""Tables of older versions: nobody would take an erased person out of them."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +34,13 @@ class UpkeepReport:
 def lake_tables(lake: str) -> Iterator[DailyTable]:
     """Every table of the lake, at its latest state."""
     yield open_usage_events(lake)
+    yield from derived_tables(lake)
+
+
+def derived_tables(lake: str) -> Iterator[DailyTable]:
+    """Those that are made from the raw events."""
+    yield open_partials(lake)
     for rollup in (USAGE, USERS):
-        yield open_partials(lake, rollup)
         yield from open_periods(lake, rollup)
 
 
@@ -40,8 +51,7 @@ def damage_of(
 
     :raises LakeError: the lake can't be listed.
     """
-    events, *partials = lake_tables(lake)
-    return damage.find_damage(events, partials, expired, look)
+    return damage.find_damage(open_usage_events(lake), derived_tables(lake), expired, look)
 
 
 def compact(database: Database, lake: str) -> int:
@@ -72,13 +82,25 @@ def compact(database: Database, lake: str) -> int:
 
 
 def clean(database: Database, lake: str, kept: dt.timedelta = KEPT) -> int:
-    """Deletes what no state of the last ``kept`` names; returns the number of files.
+    """Deletes what no state of the last ``kept`` names, and former tables; returns the number of files.
 
     Nobody writes or publishes meanwhile. Readers of states older than ``kept`` find files missing.
     """
     with database.locked(Lock.STATS), database.locked(Lock.LAKE):
         open_own_events(database, lake)
-        return sum(table.clean(kept) for table in lake_tables(lake))
+        return sum(table.clean(kept) for table in lake_tables(lake)) + _forget_former_tables(lake)
+
+
+def _forget_former_tables(lake: str) -> int:
+    filesystem, root = fs.FileSystem.from_uri(lake if "://" in lake else str(Path(lake).resolve()))
+    files = 0
+    for name in FORMER_TABLES:
+        folder = fs.FileSelector(f"{root}/{name}", recursive=True, allow_not_found=True)
+        found = [info for info in filesystem.get_file_info(folder) if info.type == fs.FileType.File]
+        if found:
+            filesystem.delete_dir(folder.base_dir)
+            files += sum(info.extension == "parquet" for info in found)
+    return files
 
 
 def keep_up(database: Database, lake: str) -> UpkeepReport:

@@ -24,7 +24,7 @@ OWNERS = ["team:prompt-stats"]
 
 LAKE_SCHEMAS: Mapping[str, pa.Schema] = {
     usage_events.TABLE: usage_events.SCHEMA,
-    **{rollup.daily: SCHEMA for rollup in (USAGE, USERS)},
+    USAGE.daily: SCHEMA,
     **{name: PERIOD_SCHEMA for rollup in (USAGE, USERS) for name in (rollup.monthly, rollup.total)},
 }
 

@@ -25,7 +25,7 @@ VALUES_JOB = "count_values"
 RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
 
-BY_DAY = {dg.AssetKey(name) for name in (TABLE, USAGE.daily, USERS.daily)}
+BY_DAY = {dg.AssetKey(name) for name in (TABLE, USAGE.daily)}
 """Whose steps say which days they could not process; the other checks have schedules of their own."""
 
 MAX_RUNTIME = "dagster/max_runtime"
@@ -126,7 +126,7 @@ def keys_of_tick(*, users: bool) -> set[dg.AssetKey]:
     names = [TABLE, USAGE.daily, USAGE.monthly, USAGE.total]
     names += [*(table.name for table in STATS_TABLES), prompts.name, user_prompt_stats.name]
     if users:
-        names += [USERS.daily, USERS.monthly, USERS.total]
+        names += [USERS.monthly, USERS.total]
     return {dg.AssetKey(name) for name in names}
 
 

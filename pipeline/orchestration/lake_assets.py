@@ -2,7 +2,7 @@
 
 import datetime as dt
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import dagster as dg
@@ -13,7 +13,7 @@ from pydantic import PositiveInt
 from pipeline import repair
 from pipeline.lake import partials, periods, usage_events
 from pipeline.lake.flow import Progress, now_and_then
-from pipeline.lake.partials import USAGE, USERS, Rollup
+from pipeline.lake.partials import USAGE, USERS, DailyRollup, Rollup
 from pipeline.orchestration import showing
 from pipeline.orchestration.explaining import Upstream, explained, purpose
 from pipeline.orchestration.resources import Stores
@@ -143,7 +143,17 @@ def lake_assets(first_day: dt.date) -> list[dg.AssetsDefinition]:
 
     @dg.multi_asset(
         name=USAGE.daily,
-        specs=[_daily_spec(USAGE, OF_USAGE, PARTIALS_GROUP, EACH_TICK)],
+        specs=[
+            explained(
+                USAGE.daily,
+                [Upstream(usage_events.TABLE, OF_USAGE)],
+                group=PARTIALS_GROUP,
+                kinds=LAKE | {"duckdb"},
+                pace=EACH_TICK,
+                description=purpose(f"engine/{USAGE.query}"),
+                code=[str(USAGE.version)],
+            )
+        ],
         check_specs=[_days_check(USAGE.daily)],
         pool=WRITERS,
         partitions_def=partitions,
@@ -171,60 +181,33 @@ def lake_assets(first_day: dt.date) -> list[dg.AssetsDefinition]:
             months = repair.settled(database, stores.lake, stores.first_day, USAGE)
         yield from _settled(stores, USAGE, months)
 
-    @dg.multi_asset(
-        name="roll_up_users",
-        specs=[
-            # No partitions: a year's worth of them would write a year's worth of events for each table.
-            _daily_spec(USERS, OF_USERS, USERS_GROUP, HOURLY),
-            *_period_specs(USERS, USERS_GROUP, HOURLY),
-        ],
-        check_specs=[_days_check(USERS.daily)],
-        pool=WRITERS,
-    )
-    def user_partials(
+    @dg.multi_asset(name="settle_users", specs=_period_specs(USERS, USERS_GROUP, HOURLY), pool=WRITERS)
+    def user_periods(
         context: dg.AssetExecutionContext, stores: dg.ResourceParam[Stores]
     ) -> Iterator[dg.MaterializeResult[None]]:
-        started = time.perf_counter()
         with step(context, stores) as database:
-            report = repair.roll_up(database, stores.lake, stores.first_day, rollup=USERS)
             months = repair.settled(database, stores.lake, stores.first_day, USERS)
-        yield dg.MaterializeResult(
-            asset_key=USERS.daily,
-            metadata=_rolled_up(context, stores, report, started),
-            check_results=[_days_processed(report.failed)],
-        )
         yield from _settled(stores, USERS, months)
 
-    return [usage_events_asset, prompt_usage_daily_asset, usage_periods, user_partials]
-
-
-def _daily_spec(
-    rollup: Rollup, columns: Mapping[str, Collection[str]], group: str, pace: str
-) -> dg.AssetSpec:
-    return explained(
-        rollup.daily,
-        [Upstream(usage_events.TABLE, columns)],
-        group=group,
-        kinds=LAKE | {"duckdb"},
-        pace=pace,
-        description=purpose(f"engine/{rollup.daily}"),
-        code=[str(rollup.version)],
-    )
+    return [usage_events_asset, prompt_usage_daily_asset, usage_periods, user_periods]
 
 
 def _period_specs(rollup: Rollup, group: str, pace: str) -> list[dg.AssetSpec]:
     """The partials by month, and those of all months merged."""
+    days = (
+        Upstream(rollup.daily) if isinstance(rollup, DailyRollup) else Upstream(usage_events.TABLE, OF_USERS)
+    )
     return [
         explained(
             name,
-            [Upstream(source)],
+            [upstream],
             group=group,
             kinds=LAKE | {"duckdb"},
             pace=pace,
             description=purpose("engine/merged_partials"),
             code=[str(rollup.version), query("engine/merged_partials")],
         )
-        for name, source in ((rollup.monthly, rollup.daily), (rollup.total, rollup.monthly))
+        for name, upstream in ((rollup.monthly, days), (rollup.total, Upstream(rollup.monthly)))
     ]
 
 

@@ -106,10 +106,10 @@ def write_changes(connection: Connection, table: Table, changes: Changes) -> int
     return gone + changes.rows.height
 
 
-def copy_frame(connection: Connection, table: str, rows: pl.DataFrame) -> None:
-    """Appends a frame to the table of that name, by COPY; columns are matched by name."""
+def copy_frame(connection: Connection, table: str, rows: pl.DataFrame) -> int:
+    """Appends a frame to the table of that name, by COPY; columns are matched by name. Returns its height."""
     if rows.is_empty():
-        return
+        return 0
     statement = psycopg.sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv, NULL '\\N')").format(
         psycopg.sql.Identifier(table),
         psycopg.sql.SQL(", ").join(map(psycopg.sql.Identifier, rows.columns)),
@@ -125,3 +125,4 @@ def copy_frame(connection: Connection, table: str, rows: pl.DataFrame) -> None:
                     datetime_format="%Y-%m-%d %H:%M:%S%.6f%:z",
                 )
             )
+    return rows.height

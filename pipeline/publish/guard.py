@@ -19,7 +19,7 @@ from pipeline.errors import LakeError
 from pipeline.lake import source
 from pipeline.lake.delta_table import DailyTable
 from pipeline.lake.ownership import Ownership, identify
-from pipeline.lake.partials import USAGE
+from pipeline.lake.partials import COMPLETE
 from pipeline.queries import query
 
 LOST_DAYS = text(query("postgres/lost_days"))
@@ -130,10 +130,10 @@ def require_sums(
 
     :raises LakeError: they do not; something was lost on the way, or counted twice.
     """
-    summed = totals.filter(pl.col("dimension").is_in(USAGE.complete)).group_by("dimension").agg(ADDED.sum())
+    summed = totals.filter(pl.col("dimension").is_in(COMPLETE)).group_by("dimension").agg(ADDED.sum())
     for column in summed.columns[1:]:
         sums = dict(summed.select("dimension", column).iter_rows())
-        sums = {dimension: sums.get(dimension, 0) for dimension in USAGE.complete}
+        sums = {dimension: sums.get(dimension, 0) for dimension in COMPLETE}
         if len(set(sums.values())) > 1:
             raise LakeError(
                 "Merging the partials for a publish",

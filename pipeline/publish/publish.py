@@ -163,7 +163,7 @@ def _compute(
 ) -> _Computed:
     with _timed(seconds, "merge"):
         state = State(lake, USAGE)
-        held = state.daily.days()
+        held = state.ledger
         events = open_usage_events(lake)
         unmade = stale_days(state.daily, events)
         changed = _changed_days(basis, held)

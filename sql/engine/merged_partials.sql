@@ -1,7 +1,7 @@
 -- Purpose: partials of any days or months merged into one, per prompt and value of each dimension.
 -- Grain:   prompt x dimension x value.
 -- Time:    all of the input.
--- Reads partials, rows of prompt_usage_daily, prompt_user_daily, or of what was merged from them before.
+-- Reads partials, rows of prompt_usage_daily, user_events, or of what was merged from them before.
 -- Runs unchanged on DuckDB and Spark.
 SELECT
     prompt_id,

@@ -14,8 +14,8 @@ import duckdb
 from deltalake import DeltaTable
 
 from pipeline.database import Database
-from pipeline.lake.merge import merged
-from pipeline.lake.partials import USAGE, USERS, Rollup, roll_up_days
+from pipeline.lake.merge import merging
+from pipeline.lake.partials import USAGE, USERS, DailyRollup, Rollup, roll_up_days
 from pipeline.lake.periods import State, settle
 from pipeline.lake.usage_events import SCHEMA, TABLE, open_usage_events
 from pipeline.queries import query
@@ -24,7 +24,7 @@ from tests.benchmarks.server import Place, new_lake
 from tests.benchmarks.tables import Cell, Table, at_most, size_name
 
 AIM_AGAINST_READING = 3.0
-NAMES = {USAGE.daily: "prompts", USERS.daily: "users"}
+NAMES = {USAGE.query: "prompts", USERS.query: "users"}
 
 
 @dataclass(frozen=True)
@@ -58,11 +58,11 @@ def forget_partials(lake: str) -> None:
 
 def measure_recompute(database: Database, lake: str) -> dict[str, Recompute]:
     """Both rollups of a lake that :func:`lake_without_partials` made."""
-    return {NAMES[rollup.daily]: _measure(database, lake, rollup) for rollup in (USAGE, USERS)}
+    return {NAMES[rollup.query]: _measure(database, lake, rollup) for rollup in (USAGE, USERS)}
 
 
 def _measure(database: Database, lake: str, rollup: Rollup) -> Recompute:
-    name = f"recompute of {NAMES[rollup.daily]}"
+    name = f"recompute of {NAMES[rollup.query]}"
     columns = columns_read(rollup)
     parquet = median_seconds(f"{name}, columns through Parquet", lambda: _read_parquet(lake, columns))
     arrow = median_seconds(f"{name}, columns through Arrow", lambda: _read_arrow(lake, columns))
@@ -74,8 +74,9 @@ def _measure(database: Database, lake: str, rollup: Rollup) -> Recompute:
 
 
 def _recompute(database: Database, lake: str, rollup: Rollup) -> dict[str, float]:
+    is_by_day = isinstance(rollup, DailyRollup)
     return {
-        "roll up": seconds_of(lambda: roll_up_days(database, lake, rollup=rollup)),
+        "roll up": seconds_of(lambda: roll_up_days(database, lake)) if is_by_day else 0.0,
         "settle": seconds_of(lambda: settle(database, lake, rollup)),
         "merge": seconds_of(lambda: _merge(lake, rollup)),
     }
@@ -83,13 +84,14 @@ def _recompute(database: Database, lake: str, rollup: Rollup) -> dict[str, float
 
 def _merge(lake: str, rollup: Rollup) -> None:
     """Merges all partials, and drops the result: that of users need not fit into memory."""
-    for _ in merged(State(lake, rollup).scan()):
-        pass
+    with merging(State(lake, rollup).scan(), "dimension", "prompt_id") as batches:
+        for _ in batches:
+            pass
 
 
 def columns_read(rollup: Rollup) -> list[str]:
     """The columns of the raw events that the rollup's query names."""
-    words = set(re.findall(r"\w+", re.sub(r"--.*", "", query(f"engine/{rollup.daily}"))))
+    words = set(re.findall(r"\w+", re.sub(r"--.*", "", query(f"engine/{rollup.query}"))))
     return [name for name in SCHEMA.names if name in words]
 
 

@@ -22,7 +22,7 @@ from pipeline.database import Database
 from pipeline.days import DayRange
 from pipeline.definitions import build_definitions
 from pipeline.erasure import erase_user
-from pipeline.errors import LakeError
+from pipeline.errors import LakeError, LostDaysError
 from pipeline.lake.partials import USAGE, USERS
 from pipeline.lake.upkeep import lake_tables
 from pipeline.orchestration import jobs
@@ -114,8 +114,8 @@ def test_a_check_finds_what_no_length_shows(history: Database, lake: str, harm: 
 
 @pytest.mark.parametrize("harm", [truncate_files, scribble_on_files])
 def test_a_refresh_makes_partials_anew(history: Database, lake: str, harm: Harm) -> None:
+    harm(lake, USAGE.daily, RECENT)
     for rollup in (USAGE, USERS):
-        harm(lake, rollup.daily, RECENT)
         harm(lake, rollup.monthly, None)
         harm(lake, rollup.total, None)
     assert len(found_by(history, lake, "lake_can_be_read")) == 1
@@ -187,6 +187,32 @@ def test_an_expired_day_is_named_by_all_until_it_is_restored(
     assert f"{OLD}: the lake has it in full again" in caplog.text
     assert reading.status(history, lake, FIRST_DAY)["damaged_days"] == []
     assert reading.status(history, lake, FIRST_DAY)["usage_count"] == 152
+
+
+def test_the_stats_of_users_wait_where_they_need_a_lost_day(
+    history: Database, lake: str, tmp_path: Path
+) -> None:
+    retain(history, lake, FIRST_DAY, days=10)
+    backup = tmp_path / "backup"
+    shutil.copytree(lake, backup)
+    truncate_files(lake, "usage_events", OLD)
+    for table in (USERS.monthly, USERS.total):
+        delete_files(lake, table)
+    run(history, NOW)
+    counts = "SELECT sum(usage_count)::int FROM {}_stats"
+    for _ in range(2):
+        with pytest.raises(LostDaysError):
+            refresh(history, lake, FIRST_DAY)
+        with psycopg.connect(history.conninfo) as app:
+            assert app.execute(counts.format("prompt").encode()).fetchone() == (151,)
+            assert app.execute(counts.format("user_prompt").encode()).fetchone() == (150,)
+        status = reading.status(history, lake, FIRST_DAY)
+        assert status["user_stats_as_of"] < status["as_of"]
+    for file in files_of(lake, "usage_events", OLD):
+        shutil.copy(backup / file.relative_to(lake), file)
+    refresh(history, lake, FIRST_DAY)
+    with psycopg.connect(history.conninfo) as app:
+        assert app.execute(counts.format("user_prompt").encode()).fetchone() == (151,)
 
 
 def test_a_lost_day_does_not_keep_the_others_from_an_erasure(history: Database, lake: str) -> None:

@@ -253,7 +253,7 @@ def test_stats_of_users_follow_every_hour(
     hourly = only(evaluate(stored_instance, stores)).asset_selection
     assert hourly is not None
     assert set(hourly) - set(request.asset_selection) == {
-        dg.AssetKey(name) for name in ("prompt_user_daily", "prompt_user_monthly", "prompt_user_total")
+        dg.AssetKey(name) for name in ("prompt_user_monthly", "prompt_user_total")
     }
     refresh(database, stores.lake, FIRST_DAY)
     assert_equals_recount(database, FIRST_DAY)

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, insert, select
 
 from pipeline.database import Database
 from pipeline.errors import DatabaseUnavailableError, LakeConflictError, LakeError
-from pipeline.lake.partials import USAGE, USERS, roll_up_days
+from pipeline.lake.partials import roll_up_days
 from pipeline.lake.usage_events import claim_lake, sync_days
 from pipeline.locks import LOCK_SPACE, Lock, lock_transaction
 from pipeline.publish.basis import read_basis
@@ -42,8 +42,7 @@ def bring_in(database: Database, lake: str) -> None:
         app.execute(APPEND)
     days = plan_refresh(database, lake, FIRST_DAY).days
     sync_days(database, lake, FIRST_DAY, days)
-    for rollup in (USAGE, USERS):
-        roll_up_days(database, lake, days, rollup)
+    roll_up_days(database, lake, days)
 
 
 def wait_for(database: Database, lock: Lock, sessions: int, *, granted: bool = False) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 
-import polars as pl
 import psycopg
+import pyarrow as pa
 import pytest
 
 from pipeline.database import Database
 from pipeline.engines.scan import Scan
-from pipeline.lake.merge import merged
+from pipeline.lake.merge import merging
 from pipeline.publish import users
 from pipeline.refresh import refresh
 from tests.conftest import FIRST_DAY
@@ -63,7 +64,7 @@ def changed(database: Database, statement: str) -> None:
 def test_only_who_may_differ_is_merged(
     counted: Published, lake: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delattr(users, "merged")
+    monkeypatch.delattr(users, "merging")
     with counted.copy(lake) as database:
         for change in CHANGES:
             changed(database, change)
@@ -85,11 +86,11 @@ def test_all_are_merged_where_any_may_differ(
     monkeypatch.setattr(users, "PAIRS_MAX", pairs_max)
     calls: list[Scan] = []
 
-    def noted(partials: Scan) -> Iterator[pl.DataFrame]:
+    def noted(partials: Scan, *order: str) -> AbstractContextManager[Iterator[pa.RecordBatch]]:
         calls.append(partials)
-        return merged(partials)
+        return merging(partials, *order)
 
-    monkeypatch.setattr(users, "merged", noted)
+    monkeypatch.setattr(users, "merging", noted)
     with counted.copy(lake) as database:
         changed(database, change)
         refresh(database, lake, FIRST_DAY)

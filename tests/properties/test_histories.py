@@ -125,7 +125,7 @@ EVENT = st.fixed_dictionaries(
     }
 )
 HARMS = [delete_files, truncate_files, scribble_on_files]
-DAMAGED = [TABLE, partials.USAGE.daily, partials.USERS.daily, partials.USAGE.total]
+DAMAGED = [TABLE, partials.USAGE.daily, partials.USERS.monthly, partials.USAGE.total]
 EVENTS = st.lists(EVENT, min_size=1, max_size=5)
 
 

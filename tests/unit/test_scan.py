@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,8 +13,9 @@ import pytest
 from pipeline.engines import duckdb_engine
 from pipeline.engines.scan import Condition
 from pipeline.errors import LakeError
+from pipeline.lake import usage_events
 from pipeline.lake.delta_table import DailyTable
-from pipeline.lake.partials import SCHEMA
+from pipeline.lake.partials import SCHEMA, USERS
 
 DAYS = [dt.date(2026, 1, 1), dt.date(2026, 1, 2), dt.date(2026, 1, 31)]
 OLDER = pa.schema([field for field in SCHEMA if field.name != "generation_time_ps_sum"])
@@ -76,7 +78,34 @@ def test_scans_add_up(table: DailyTable) -> None:
 
     found = duckdb_engine.run("prompt_days", partials=both)
     assert sorted(set(found["day"])) == [DAYS[0], DAYS[2]]
-    assert found.height == both.dataset().count_rows() == 2 * len(NAMES)
+    assert found.height == 2 * len(NAMES)
+
+
+def test_only_rows_of_the_given_keys_are_read(table: DailyTable) -> None:
+    keys = pa.table({"day": [DAYS[0], DAYS[2]], "prompt_id": ["a", "ä"]})
+
+    found = duckdb_engine.run("prompt_days", partials=table.scan().only(keys))
+    assert sorted(found.select("day", "prompt_id").iter_rows()) == [(DAYS[0], "a"), (DAYS[2], "ä")]
+
+
+@pytest.mark.parametrize("is_local", [True, False])
+def test_each_raw_event_is_a_partial_of_its_user(tmp_path: Path, *, is_local: bool) -> None:
+    events = DailyTable(str(tmp_path), "usage_events", usage_events.SCHEMA)
+    values = {"prompt_id": "p", "user_id": "u", "success": False, "generation_time_ms": 7, "day": DAYS[0]}
+    names = usage_events.SCHEMA.names
+    given = [
+        values | {"ingest_xid": 3, "synced_high": 9},
+        {"day": DAYS[1], "ingest_xid": 4, "synced_high": 9},
+    ]
+    events.append(pa.Table.from_pylist([dict.fromkeys(names) | row for row in given], usage_events.SCHEMA))
+    scan = events.scan()
+    if not is_local:
+        scan = replace(scan, parts=tuple(part._replace(paths=None) for part in scan.parts))
+
+    found = duckdb_engine.run("merged_partials", partials=scan.through(USERS.query, SCHEMA))
+    columns = ["prompt_id", "value", "usage_count", "success_count", "failure_count", "timed_count"]
+    rows = found.sort("ingest_xid").select(*columns, "generation_time_ms_sum", "ingest_xid").rows()
+    assert rows == [("p", "u", 1, 0, 1, 1, 7, 3), (None, None, 1, 0, 0, 0, 0, 4)]
 
 
 def test_a_file_that_is_gone_is_an_error_of_the_lake(tmp_path: Path) -> None:
