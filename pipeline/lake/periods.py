@@ -15,6 +15,7 @@ import logging
 from collections.abc import Collection
 from typing import NamedTuple
 
+import polars as pl
 import pyarrow as pa
 
 from pipeline.database import Database
@@ -31,6 +32,10 @@ logger = logging.getLogger(__name__)
 
 QUIET_AFTER = 3 * ONE_DAY
 """A day's partials change often until so long after it began: late events are mostly hours late."""
+
+UNSETTLED_EVENTS = 5_000_000
+"""Raw events of quiet days that are read as they are, at most, where a rollup has no partials by day: a user
+who leaves changes many months, and to make one anew takes as long as to read it many times."""
 
 PERIOD_SCHEMA = SCHEMA.append(pa.field("covered_until", pa.date32()))
 """As :data:`pipeline.lake.partials.SCHEMA`; ``day`` is the first of the period."""
@@ -125,6 +130,11 @@ class State:
         used = self._used_months()
         return {day for day in self.days if day > max(after, used.get(month_of(day), after))}
 
+    def event_count(self, days: Collection[dt.date], until: dt.date) -> int:
+        """The rows that the table by day has of those days that are not after ``until``."""
+        wanted = self.ledger.filter(pl.col("day").is_in(days), pl.col("day") <= until)
+        return int(wanted["usage_count"].sum())
+
     def _used_months(self) -> dict[dt.date, dt.date]:
         after = self.whole.until if self.whole else dt.date.min
         return {month: covered.until for month, covered in self.months.items() if month > after}
@@ -156,13 +166,19 @@ def settle(database: Database, lake: str, rollup: Rollup, today: dt.date | None 
     """Brings the longer periods up to date with the days that are quiet; returns the months recomputed.
 
     A month that only grew is merged with its new days; one with changed days is merged from all of them. One
-    that is made from raw events waits where it needs those of a lost day (``pipeline.lake.damage``).
+    that is made from raw events waits where it needs those of a lost day (``pipeline.lake.damage``), and all
+    of them wait until there is much to merge (:data:`UNSETTLED_EVENTS`).
 
     :raises LakeConflictError: somebody wrote to the lake meanwhile; what was committed is complete.
     """
     quiet_until = (today or dt.datetime.now(dt.UTC).date()) - QUIET_AFTER
     with database.locked(Lock.LAKE):
         state = State(lake, rollup)
+        if state.view and state.event_count(state.uncovered, quiet_until) <= UNSETTLED_EVENTS:
+            # They may hold a person who was erased.
+            _empty(state.monthly, _covered(state.monthly).keys() - state.months.keys())
+            _empty(state.total, _covered(state.total).keys() if state.whole is None else ())
+            return []
         lost = known_lost(database) if state.view else set()
         wanted = {
             month_of(day): min(month_end(month_of(day)), quiet_until)

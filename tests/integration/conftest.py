@@ -10,10 +10,19 @@ import dagster as dg
 import pytest
 
 from pipeline.database import Database
+from pipeline.lake import periods
 from pipeline.orchestration.resources import Stores
 from pipeline.settings import Settings
 from tests.conftest import FIRST_DAY, NewDatabase
 from tests.published import Published, publish
+
+
+@pytest.fixture(scope="session", autouse=True)
+def settled_at_once() -> Iterator[None]:
+    """Has months of users made from few events: tests have no millions."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(periods, "UNSETTLED_EVENTS", 0)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ import pytest
 
 from pipeline.database import Database
 from pipeline.engines.scan import Scan
+from pipeline.lake import periods
 from pipeline.lake.merge import merging
 from pipeline.publish import users
 from pipeline.refresh import refresh
@@ -61,9 +62,11 @@ def changed(database: Database, statement: str) -> None:
         app.execute(statement.encode())
 
 
+@pytest.mark.parametrize("unsettled", [0, 40, 1_000])
 def test_only_who_may_differ_is_merged(
-    counted: Published, lake: str, monkeypatch: pytest.MonkeyPatch
+    counted: Published, lake: str, monkeypatch: pytest.MonkeyPatch, unsettled: int
 ) -> None:
+    monkeypatch.setattr(periods, "UNSETTLED_EVENTS", unsettled)
     monkeypatch.delattr(users, "merging")
     with counted.copy(lake) as database:
         for change in CHANGES:

@@ -33,7 +33,7 @@ from psycopg.conninfo import conninfo_to_dict
 from pipeline.database import Database
 from pipeline.erasure import erase_user
 from pipeline.errors import DatabaseError, SettingsError
-from pipeline.lake import partials
+from pipeline.lake import partials, periods
 from pipeline.lake.acceptance import accept_settings
 from pipeline.lake.upkeep import keep_up, lake_tables
 from pipeline.lake.usage_events import TABLE
@@ -153,6 +153,7 @@ class History(RuleBasedStateMachine):
         self.open.callback(comparing.close)
         self.others = {True: self.database, False: comparing}
         self.left: list[Any] = []
+        self.patch = self.open.enter_context(pytest.MonkeyPatch.context())
         self.lake = self.open.enter_context(tempfile.TemporaryDirectory())
         self.app = self.open.enter_context(psycopg.connect(self.database.conninfo, autocommit=True))
         insert = "INSERT INTO prompts (id, name, template) VALUES (%s, 'name', 'template')"
@@ -165,6 +166,11 @@ class History(RuleBasedStateMachine):
         self.neighbour = Neighbour(self.database.conninfo, other_lake, PROMPTS, USERS)
         self.open.callback(self.neighbour.close)
         self.neighbours = contents(self.neighbour.app, "shop")
+
+    @rule(events=st.sampled_from([0, 10, periods.UNSETTLED_EVENTS]))
+    def months_of_users_are_made_from(self, events: int) -> None:
+        """From so many events on."""
+        self.patch.setattr(periods, "UNSETTLED_EVENTS", events)
 
     @rule(events=EVENTS, does=st.sampled_from(["nothing", "refresh", "reconcile", "retain"]))
     def the_neighbour_appends(self, events: list[dict[str, Any]], does: str) -> None:
