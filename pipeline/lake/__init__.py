@@ -13,9 +13,9 @@
 ``usage_events``
     The raw events, and how they get here from Postgres.
 ``partials``
-    The daily rollups of the raw events, ``prompt_usage_daily`` and ``prompt_user_daily``.
+    The rollups of the raw events, and the partials by day, ``prompt_usage_daily``.
 ``merge``
-    Partials merged, some prompts at a time.
+    Partials merged, and compared with others.
 ``periods``
     The partials of longer periods, so that a publish does not merge every day of the past.
 ``contents``
