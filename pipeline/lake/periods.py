@@ -130,10 +130,9 @@ class State:
         used = self._used_months()
         return {day for day in self.days if day > max(after, used.get(month_of(day), after))}
 
-    def event_count(self, days: Collection[dt.date], until: dt.date) -> int:
-        """The rows that the table by day has of those days that are not after ``until``."""
-        wanted = self.ledger.filter(pl.col("day").is_in(days), pl.col("day") <= until)
-        return int(wanted["usage_count"].sum())
+    def row_count(self, days: Collection[dt.date]) -> int:
+        """The rows that the table by day has of some days."""
+        return int(self.ledger.filter(pl.col("day").is_in(days))["usage_count"].sum())
 
     def _used_months(self) -> dict[dt.date, dt.date]:
         after = self.whole.until if self.whole else dt.date.min
@@ -165,26 +164,26 @@ class State:
 def settle(database: Database, lake: str, rollup: Rollup, today: dt.date | None = None) -> list[dt.date]:
     """Brings the longer periods up to date with the days that are quiet; returns the months recomputed.
 
-    A month that only grew is merged with its new days; one with changed days is merged from all of them. One
-    that is made from raw events waits where it needs those of a lost day (``pipeline.lake.damage``), and all
-    of them wait until there is much to merge (:data:`UNSETTLED_EVENTS`).
+    A month that only grew is merged with its new days; one with changed days is merged from all of them.
+    Months that are made from raw events wait until there is much to merge (:data:`UNSETTLED_EVENTS`) or a day
+    expires, of which they are a second copy; and one that needs a lost day (``pipeline.lake.damage``) waits
+    for it.
 
     :raises LakeConflictError: somebody wrote to the lake meanwhile; what was committed is complete.
     """
     quiet_until = (today or dt.datetime.now(dt.UTC).date()) - QUIET_AFTER
     with database.locked(Lock.LAKE):
         state = State(lake, rollup)
-        if state.view and state.event_count(state.uncovered, quiet_until) <= UNSETTLED_EVENTS:
-            # They may hold a person who was erased.
-            _empty(state.monthly, _covered(state.monthly).keys() - state.months.keys())
-            _empty(state.total, _covered(state.total).keys() if state.whole is None else ())
-            return []
-        lost = known_lost(database) if state.view else set()
-        wanted = {
-            month_of(day): min(month_end(month_of(day)), quiet_until)
-            for day in state.days
-            if day <= quiet_until
-        }
+        quiet = {day for day in state.days if day <= quiet_until}
+        lost = set[dt.date]()
+        if state.view:
+            with database.engine.connect() as connection:
+                expired = source.expired_days(connection)
+            lost = {day for day, kept in expired.items() if kept.is_damaged}
+            is_little = state.row_count(state.uncovered & quiet) <= UNSETTLED_EVENTS
+            if is_little and not state.uncovered & expired.keys():
+                quiet = set()
+        wanted = {month_of(day): min(month_end(month_of(day)), quiet_until) for day in quiet}
         recomputed = []
         for month, until in sorted(wanted.items()):
             held = state.months.get(month)
@@ -196,15 +195,10 @@ def settle(database: Database, lake: str, rollup: Rollup, today: dt.date | None 
             _write(state.monthly, month, rows, _Covered(until, _made_from(state.days_of(month, until))))
             recomputed.append(month)
             logger.info("%s: %s is covered up to %s", rollup.monthly, month, until)
-        _empty(state.monthly, _covered(state.monthly).keys() - wanted.keys() - state.months.keys())
+        # What is not used may hold a person who was erased.
+        _empty(state.monthly, _covered(state.monthly).keys() - set(recomputed) - state.months.keys())
         _settle_total(State(lake, rollup) if recomputed else state, quiet_until)
     return recomputed
-
-
-def known_lost(database: Database) -> set[dt.date]:
-    """The days whose raw events the lake alone had, and is known to have lost."""
-    with database.engine.connect() as connection:
-        return {day for day, kept in source.expired_days(connection).items() if kept.is_damaged}
 
 
 def _settle_total(state: State, quiet_until: dt.date) -> None:

@@ -23,6 +23,7 @@ from pipeline.days import DayRange
 from pipeline.definitions import build_definitions
 from pipeline.erasure import erase_user
 from pipeline.errors import LakeError, LostDaysError
+from pipeline.lake import periods
 from pipeline.lake.partials import USAGE, USERS
 from pipeline.lake.upkeep import lake_tables
 from pipeline.orchestration import jobs
@@ -213,6 +214,25 @@ def test_the_stats_of_users_wait_where_they_need_a_lost_day(
     refresh(history, lake, FIRST_DAY)
     with psycopg.connect(history.conninfo) as app:
         assert app.execute(counts.format("user_prompt").encode()).fetchone() == (151,)
+
+
+def test_the_stats_of_users_go_on_where_a_month_has_the_lost_day(
+    history: Database, lake: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(periods, "UNSETTLED_EVENTS", 1_000)
+    for table in (USERS.monthly, USERS.total):
+        delete_files(lake, table)
+    refresh(history, lake, FIRST_DAY)
+    assert OLD in periods.State(lake, USERS).uncovered
+    retain(history, lake, FIRST_DAY, days=10)
+    refresh(history, lake, FIRST_DAY)
+    assert OLD not in periods.State(lake, USERS).uncovered
+    truncate_files(lake, "usage_events", OLD)
+    run(history, NOW)
+    with pytest.raises(LostDaysError):
+        refresh(history, lake, FIRST_DAY)
+    with psycopg.connect(history.conninfo) as app:
+        assert app.execute("SELECT sum(usage_count)::int FROM user_prompt_stats").fetchone() == (151,)
 
 
 def test_a_lost_day_does_not_keep_the_others_from_an_erasure(history: Database, lake: str) -> None:
