@@ -21,7 +21,7 @@ import pyarrow as pa
 from pipeline.database import Database
 from pipeline.days import ONE_DAY
 from pipeline.engines.scan import Scan
-from pipeline.lake import source
+from pipeline.lake import damage, source
 from pipeline.lake.delta_table import DailyTable, fingerprint
 from pipeline.lake.merge import merge_alike, merging
 from pipeline.lake.partials import ROWS_A_GROUP, SCHEMA, DailyRollup, Rollup, made_from, open_partials
@@ -123,6 +123,10 @@ class State:
         rows = self.daily.scan(days)
         return rows.through(self.view, SCHEMA) if self.view else rows
 
+    def lacks(self, days: Collection[dt.date]) -> set[dt.date]:
+        """Those of some days that no period in use covers."""
+        return set(days) - (self.days.keys() - self.uncovered)
+
     @property
     def uncovered(self) -> set[dt.date]:
         """The days that no period in use covers."""
@@ -177,9 +181,9 @@ def settle(database: Database, lake: str, rollup: Rollup, today: dt.date | None 
         quiet = {day for day in state.days if day <= quiet_until}
         lost = set[dt.date]()
         if state.view:
+            lost = set(damage.note_lost_days(database, state.daily))
             with database.engine.connect() as connection:
                 expired = source.expired_days(connection)
-            lost = {day for day, kept in expired.items() if kept.is_damaged}
             is_little = state.row_count(state.uncovered & quiet) <= UNSETTLED_EVENTS
             if is_little and not state.uncovered & expired.keys():
                 quiet = set()
@@ -189,7 +193,7 @@ def settle(database: Database, lake: str, rollup: Rollup, today: dt.date | None 
             held = state.months.get(month)
             done = state.days_of(month, held.until) if held else {}
             new = state.days_of(month, until).keys() - done.keys()
-            if not new or new & lost:
+            if not new or month in map(month_of, lost - done.keys()):
                 continue
             rows = state.monthly.scan([month] if held else [], columns=SCHEMA) + state.scan_days(new)
             _write(state.monthly, month, rows, _Covered(until, _made_from(state.days_of(month, until))))

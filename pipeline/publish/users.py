@@ -20,7 +20,7 @@ from sqlalchemy import Connection, select, text
 from pipeline.database import Database
 from pipeline.engines import duckdb_engine
 from pipeline.engines.scan import Scan
-from pipeline.lake import source
+from pipeline.lake import damage
 from pipeline.lake.merge import merging
 from pipeline.lake.partials import USERS
 from pipeline.lake.periods import State
@@ -86,9 +86,7 @@ def compute_users(database: Database, lake: str, published: pl.DataFrame, spool:
     held = _held(state.ledger)
     if published.select(LEDGER).sort("day").equals(held.sort("day")):
         return UserStats(state.ledger)
-    with database.engine.connect() as connection:
-        expired = source.expired_days(connection)
-    if lost := {day for day in state.uncovered & expired.keys() if expired[day].is_damaged}:
+    if lost := state.lacks(damage.note_lost_days(database, state.daily)):
         logger.warning("the stats of users stay as they are: the events of %s are lost", min(lost))
         return None
     marks = _marks_of_changed(published, held)
