@@ -129,8 +129,11 @@ def _erase(
         # A day that is lost is named by the search, and does not keep the others from being erased.
         with suppress(LostDaysError):
             raise_failed(sync_days(database, lake, first_day, unnoted, replace=True).failed)
-    with account.step(Step.STATS), suppress(LostDaysError):
-        refresh(database, lake, first_day)
+    with account.step(Step.STATS):
+        with suppress(LostDaysError):
+            refresh(database, lake, first_day)
+        # With a lost day the stats of users may have to stay as they are.
+        removal.delete_stats(database, person)
     with account.step(Step.FILES):
         files = clean(database, lake, NOTHING_KEPT)
     with account.step(Step.VALUES):

@@ -73,6 +73,13 @@ def delete_rows(database: Database, person: Person) -> Found:
     return rows
 
 
+def delete_stats(database: Database, person: Person) -> None:
+    """Deletes what is published of the person, if anything still is."""
+    table = tables.user_prompt_stats
+    with database.engine.begin() as connection:
+        connection.execute(delete(table).where(person.is_in(table.c.user_id)))
+
+
 def vacuum(database: Database) -> Unread:
     """Removes dead rows, and their values from the planner's statistics; why it could not, by table."""
     said: dict[str, str] = {}

@@ -235,6 +235,21 @@ def test_the_stats_of_users_go_on_where_a_month_has_the_lost_day(
         assert app.execute("SELECT sum(usage_count)::int FROM user_prompt_stats").fetchone() == (151,)
 
 
+def test_a_person_leaves_the_stats_of_users_that_wait_for_a_lost_day(history: Database, lake: str) -> None:
+    leaver = uuid.UUID(int=1002)
+    with psycopg.connect(history.conninfo) as app:
+        app.execute(INSERT, (PROMPT, leaver, "studio", True, NOW))
+    refresh(history, lake, FIRST_DAY)
+    retain(history, lake, FIRST_DAY, days=10)
+    truncate_files(lake, "usage_events", OLD)
+    for table in (USERS.monthly, USERS.total):
+        delete_files(lake, table)
+    report = erase_user(history, lake, FIRST_DAY, str(leaver))
+    assert report.found == {}
+    with psycopg.connect(history.conninfo) as app:
+        assert app.execute("SELECT user_id FROM user_prompt_stats").fetchall() == [(USER,)]
+
+
 def test_a_lost_day_does_not_keep_the_others_from_an_erasure(history: Database, lake: str) -> None:
     retain(history, lake, FIRST_DAY, days=10)
     truncate_files(lake, "usage_events", OLD)
