@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import NoReturn
 
 import psycopg
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pipeline.database import Database
@@ -16,7 +18,7 @@ from pipeline.erasure import erase_user
 from pipeline.erasure.account import Step, listed
 from pipeline.erasure.person import Person
 from pipeline.errors import DatabaseError, InputError, PromptStatsError
-from pipeline.lake.upkeep import compact
+from pipeline.lake.upkeep import FORMER_TABLES, compact
 from pipeline.refresh import refresh
 from pipeline.retention import retain
 from tests.conftest import FIRST_DAY
@@ -51,7 +53,11 @@ def test_erased_user_is_nowhere(database: Database, lake: str) -> None:
     append(database, lake)
     append(database, lake)
     compact(database, lake)
+    former = Path(lake, *FORMER_TABLES, f"day={NOW.date()}", "part.parquet")
+    former.parent.mkdir(parents=True)
+    pq.write_table(pa.table({"dimension": ["user"], "value": [str(PERSON)]}), former)
     report = erase_user(database, lake, FIRST_DAY, str(PERSON).upper())
+    assert not Path(lake, *FORMER_TABLES).exists()
     assert report.rows == {"prompt_usage": 8, "prompt_favorites": 1, "prompt_usage_rejected": 2}
     assert report.events == 8
     assert (report.found, report.left_to_app) == ({}, {})
