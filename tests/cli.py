@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typer.testing import CliRunner, Result
 
-from pipeline.cli.context import opened
 from pipeline.cli.main import app
 
 
 def invoke(*arguments: str) -> Result:
     """How ``prompt-stats …`` ended. Settings are those of this process."""
-    with opened:
-        return CliRunner().invoke(app, arguments)
+    return CliRunner().invoke(app, arguments)

@@ -2,6 +2,10 @@
 
 ``main``
     The application, and the edge where errors become texts and exit codes.
+``catalog``
+    The commands, and where each is: a module is imported when its command is called.
+``failures``
+    What is said of a command that failed.
 ``context``
     What the commands share: settings, database, output.
 ``terminal``

@@ -26,7 +26,9 @@ LOOK_SECONDS = 5.0
 """How long not a single batch may get through before it gives up."""
 
 rejected_app = typer.Typer(
-    help="List, replay or discard events that could not be taken.", no_args_is_help=True
+    help="List, replay or discard events that could not be taken.",
+    no_args_is_help=True,
+    add_completion=False,
 )
 
 Ids = Annotated[list[int] | None, typer.Argument(help="Ids of rejected events, as listed.")]

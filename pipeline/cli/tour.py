@@ -105,6 +105,11 @@ def ui(
     raise typer.Exit(exit_code)
 
 
+exec_app = typer.Typer(add_completion=False)
+
+
+# What follows the program's name is the program's.
+@exec_app.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 def execute(
     command: Annotated[list[str], typer.Argument(help="The program and its arguments: psql -c 'SELECT 1'.")],
 ) -> None:

@@ -41,6 +41,6 @@ def test_a_failed_command_says_why_in_json(database: Database, tmp_path: Path) -
 
     assert done.returncode == 1
     line = json.loads(done.stderr)
-    assert (line["level"], line["logger"]) == ("error", "pipeline.cli.main")
+    assert (line["level"], line["logger"]) == ("error", "pipeline.cli.failures")
     assert "Check DATABASE_URL" in line["message"]
     assert UNTOLD not in done.stderr
