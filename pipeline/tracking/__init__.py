@@ -31,8 +31,6 @@ business; the pipeline recounts them from the events. ``docs/write-path.md`` has
     Many events at once, by COPY.
 ``encodings``
     Texts for databases in another encoding than UTF-8.
-``calls``
-    Calls that a signal's handler waits for.
 ``connection``
     Connections that give up in time.
 """

@@ -19,7 +19,8 @@ class Buffer:
     def __init__(self, capacity_bytes: int) -> None:
         """``capacity_bytes``: what the events that wait may take, about."""
         self._room_bytes = capacity_bytes
-        self._lock = threading.Lock()
+        # An app's own handler of a signal may track, or close, in the middle of a call of the same thread.
+        self._lock = threading.RLock()
         self._waiting: deque[tuple[float, int, Record]] = deque()
         self._taken: list[tuple[float, int, Record]] = []
 

@@ -81,8 +81,10 @@ class Journal:
         self._path = folder / FILE
         self._capacity_bytes = capacity_bytes
         self._lock = fasteners.InterProcessLock(folder / LOCK)
-        self._gathering = threading.Lock()
-        self._committing = threading.Lock()
+        # An app's own handler of a signal may track in the middle of a call of the same thread.
+        self._gathering = threading.RLock()
+        self._committing = threading.RLock()
+        self._is_committing = False
         self._group = _Group()
         with closing(self._connect()) as connection:
             # Before anything else, as the first says: what is no journal stays as it is.
@@ -105,22 +107,27 @@ class Journal:
             group = self._group
             group.rows += rows
         with self._committing:
-            # The first of a group commits for all that came while the group before it was committed.
+            # The first of a group commits for all that came while the group before it was committed. If a
+            # signal's handler ends it meanwhile, the next one does.
             if not group.is_over:
                 self._commit(group)
         if group.error:
             raise group.error
 
     def _commit(self, group: _Group) -> None:
+        if self._is_committing:
+            raise sqlite3.OperationalError("a signal's handler interrupted a commit and tracks itself")
         with self._gathering:
             self._group = _Group()
         try:
+            self._is_committing = True
             with transaction(self._adding, "IMMEDIATE"):
                 self._adding.executemany(APPEND, group.rows)
         except sqlite3.Error as error:
             group.error = error
         finally:
-            group.is_over = True
+            self._is_committing = False
+        group.is_over = True
 
     def take(self, count: int) -> list[Record]:
         """The oldest ``count`` events, or fewer; none while another process takes them."""
@@ -214,7 +221,9 @@ class Journal:
         elif self._lock.lockfile is not None:
             # A lock that was not to be had leaves its file open.
             self._lock.lockfile.close()
-        self._adding.close()
+        # A commit that goes on in another thread, or in the one whose signal's handler waits for this, ends.
+        if not self._is_committing:
+            self._adding.close()
         self._taking.close()
 
     def _connect(self) -> sqlite3.Connection:

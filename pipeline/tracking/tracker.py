@@ -7,7 +7,6 @@ import datetime as dt
 import logging
 import multiprocessing.util
 import os
-import signal
 import sqlite3
 import tempfile
 import threading
@@ -18,9 +17,8 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import Literal, Self
 
 import psycopg
@@ -28,7 +26,6 @@ import psycopg
 from pipeline import sessions
 from pipeline.tracking.batches import keep_rejected
 from pipeline.tracking.buffer import Buffer
-from pipeline.tracking.calls import calls
 from pipeline.tracking.connection import ImpatientConnection, address
 from pipeline.tracking.direct import Inserter
 from pipeline.tracking.event import (
@@ -99,7 +96,8 @@ class PromptTracker:
     left. ``None`` means ``PROMPT_STATS_JOURNAL_DIR`` if ``database_url`` is None too, else no journal.
 
     Make one for a process and share it between threads. It may be made before a fork; each process has its
-    own thread and connection. At the end of the process, by itself or by SIGTERM, it sends what waits.
+    own thread and connection. When the interpreter exits, it sends what waits. A process that a signal ends
+    without that, as SIGTERM does unless the app handles it, loses what no journal holds.
 
     ``database_url`` is any libpq or SQLAlchemy form; None means ``DATABASE_URL``, else the embedded server.
     Nothing is opened before the first event.
@@ -215,7 +213,6 @@ class PromptTracker:
         }
         return self._track(read_event(values, problems))
 
-    @calls
     def stats(self) -> TrackerStats:
         """What became of the events so far. What a journal holds that can't be read now is not in it."""
         waiting, oldest_at = 0, list[dt.datetime | None]()
@@ -246,7 +243,6 @@ class PromptTracker:
             self._open()
         return self._writer is None or self._writer.flush(timeout_seconds)
 
-    @calls
     def close(self, timeout_seconds: float = 5.0) -> None:
         """Writes the events that wait, for ``timeout_seconds`` at most, and closes the connections.
 
@@ -266,8 +262,6 @@ class PromptTracker:
         if left and not self._is_handed_over(left):
             self._leave_behind(left)
         self._buffer.done()
-        if self._journal is not None:
-            self._journal.close()
 
     def __enter__(self) -> Self:
         return self
@@ -314,7 +308,6 @@ class PromptTracker:
             folder,
         )
 
-    @calls
     def _track(self, record: Record) -> uuid.UUID | str:
         self._count("accepted", 1)
         try:
@@ -386,7 +379,6 @@ class PromptTracker:
             self._complain_from = time.monotonic() + COMPLAIN_EVERY_SECONDS
             logger.error(message, detail)
 
-    @calls
     def _open(self) -> None:
         with self._lock:
             if self._writer is not None:
@@ -399,7 +391,8 @@ class PromptTracker:
                         "No journal in %s, prompt usage events wait in memory: %s", self._journal_dir, error
                     )
             self._writer = Writer(self._stores(), self._connect, self._count)
-            _end_well()
+            # A process that multiprocessing made exits without atexit, and calls finalizers of its own.
+            multiprocessing.util.Finalize(None, _close_all, exitpriority=0)
 
     def _stores(self) -> list[Journal | Buffer]:
         return [self._buffer] if self._journal is None else [self._journal, self._buffer]
@@ -430,28 +423,6 @@ _trackers = weakref.WeakSet[PromptTracker]()
 
 _inherited: list[object] = []
 """What a forked child must not close: it is shared with its parent."""
-
-
-def _end_well() -> None:
-    """Has SIGTERM end the process as ever, but with what waits written first.
-
-    Only if the app leaves the signal alone: one that handles it ends by itself. A process that
-    multiprocessing made ends without atexit, and calls finalizers of its own instead.
-    """
-    multiprocessing.util.Finalize(None, _close_all, exitpriority=0)
-    is_main = threading.current_thread() is threading.main_thread()
-    if is_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, _terminate)
-
-
-def _terminate(number: int, _frame: FrameType | None) -> None:
-    calls.afterwards(partial(_end_by, number))
-
-
-def _end_by(number: int) -> None:
-    signal.signal(number, signal.SIG_DFL)
-    _close_all()
-    os.kill(os.getpid(), number)
 
 
 def _close_all() -> None:

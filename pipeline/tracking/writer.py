@@ -13,7 +13,6 @@ from typing import Protocol
 import psycopg
 
 from pipeline.tracking.batches import append_events, fault_on
-from pipeline.tracking.calls import calls
 from pipeline.tracking.connection import ImpatientConnection
 from pipeline.tracking.event import Record, payload_of
 from pipeline.tracking.faults import Fault, fault_of, said_by
@@ -53,6 +52,32 @@ class Store(Protocol):
     def count(self) -> int:
         """The events that wait."""
 
+    def close(self) -> None:
+        """Lets go of what it has open; what waits stays."""
+
+
+class Signal:
+    """What one thread waits for and any other sets. Waiting for it unsets it.
+
+    A signal's handler that raises may interrupt :meth:`set` anywhere. ``threading.Event`` would keep its lock
+    then, and whoever sets it next, at the end of the process, would wait for ever.
+    """
+
+    def __init__(self) -> None:
+        self._unset = threading.Lock()
+        self._unset.acquire()
+
+    def set(self) -> None:
+        """Once is enough."""
+        if self._unset.locked():
+            # Another thread may be as quick.
+            with suppress(RuntimeError):
+                self._unset.release()
+
+    def wait(self, timeout_seconds: float) -> None:
+        """Until it is set, for so long at most."""
+        self._unset.acquire(timeout=timeout_seconds)
+
 
 class Writer:
     """Starts with the first event; one a tracker and process."""
@@ -68,9 +93,10 @@ class Writer:
         self._connect = connect
         self._count = count
         self._connection: ImpatientConnection | None = None
-        self._wanted = threading.Event()
-        self._full = threading.Event()
-        self._closing = threading.Event()
+        self._wanted = Signal()
+        self._full = Signal()
+        self._ending = Signal()
+        self._is_closing = False
         self._is_over = False
         self._added_count = 0
         self._pause_seconds = 0.0
@@ -86,9 +112,8 @@ class Writer:
         """Says that an event was added."""
         # Not exact if threads meet here, and need not be.
         self._added_count += 1
-        if not self._wanted.is_set():
-            self._wanted.set()
-        if self._added_count >= BATCH_EVENTS and not self._full.is_set():
+        self._wanted.set()
+        if self._added_count >= BATCH_EVENTS:
             self._full.set()
 
     def flush(self, timeout_seconds: float) -> bool:
@@ -97,9 +122,8 @@ class Writer:
         while is_waiting := self._is_waiting():
             if time.monotonic() >= deadline:
                 break
-            with calls:
-                self._full.set()
-                self._wanted.set()
+            self._full.set()
+            self._wanted.set()
             time.sleep(FLUSH_LOOKS_SECONDS)
         return not is_waiting
 
@@ -112,35 +136,36 @@ class Writer:
 
     def close(self, timeout_seconds: float) -> None:
         """Writes what waits, for ``timeout_seconds`` at most."""
-        self._closing.set()
-        self._full.set()
-        self._wanted.set()
+        self._is_closing = True
+        for signal in (self._ending, self._full, self._wanted):
+            signal.set()
         self._thread.join(timeout_seconds)
         self._is_over = True
 
     def _run(self) -> None:
         while True:
             self._wanted.wait(LOOK_EVERY_SECONDS)
-            self._wanted.clear()
-            if not self._closing.is_set():
+            if not self._is_closing:
                 self._full.wait(BATCH_SECONDS)
-            self._full.clear()
             self._added_count = 0
-            is_closing = self._closing.is_set()
+            is_closing = self._is_closing
             is_done = self._write_all()
             if self._is_over or (is_closing and (is_done or self.refusal)):
                 break
             if not is_done:
                 self._rest()
         self._disconnect()
+        # Here, because nobody else knows when this thread is through with them.
+        for store in self._stores:
+            store.close()
 
     def _rest(self) -> None:
         """Waits before the next attempt: shorter if the tracker is being closed."""
         self._pause_seconds = min(max(self._pause_seconds * 2, RETRY_SECONDS / 10), RETRY_SECONDS)
-        if self._closing.is_set():
+        if self._is_closing:
             time.sleep(RETRY_SECONDS / 50)
         else:
-            self._closing.wait(self._pause_seconds)
+            self._ending.wait(self._pause_seconds)
         self._wanted.set()
 
     def _write_all(self) -> bool:

@@ -25,6 +25,8 @@ from tests.command import REPOSITORY
 
 PROMPT_ID = uuid.UUID("0198c2a6-0000-7000-8000-000000000001")
 NOWHERE = "postgresql://app@127.0.0.1:1/app"
+STRIDE = 11
+"""Of the steps of a call, every eleventh is tried: each costs a process."""
 
 START = """
 import asyncio, os, signal, sys, time, uuid
@@ -155,55 +157,69 @@ def test_a_forked_process_sends_its_own_events_and_its_parent_sends_its_own(
     assert sorted(ids(database)) == sorted(accepted)
 
 
-@pytest.mark.parametrize("ending", ["signal.SIGTERM", "signal.SIGINT"])
-def test_a_signal_ends_the_process_as_ever_but_with_its_events_sent(database: Database, ending: str) -> None:
+def test_an_interrupt_ends_the_process_as_ever_but_with_its_events_sent(database: Database) -> None:
     process = program(
-        f"print(*[track() for _ in range(50)], flush=True)\nos.kill(os.getpid(), {ending})\ntime.sleep(60)",
+        "print(*[track() for _ in range(50)], flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGINT)\ntime.sleep(60)",
         database.conninfo,
     )
     out, _ = process.communicate(timeout=30)
-    assert process.returncode == -getattr(signal, ending.removeprefix("signal."))
+    assert process.returncode == -signal.SIGINT
     assert sorted(ids(database)) == sorted(out.split())
 
 
+def test_signals_are_left_to_the_app(database: Database) -> None:
+    tracks = """
+        before = [signal.getsignal(each) for each in signal.valid_signals()]
+        track()
+        assert [signal.getsignal(each) for each in signal.valid_signals()] == before
+    """
+    said(program(tracks, database.conninfo))
+    assert len(ids(database)) == 1
+
+
 @pytest.mark.parametrize("has_journal", [False, True], ids=["memory", "journal"])
-def test_sigterm_ends_the_process_at_whichever_step_of_a_call(
+def test_a_handler_of_the_apps_may_interrupt_a_call_at_any_step(
     database: Database, tmp_path: Path, *, has_journal: bool
 ) -> None:
-    """The handler must not wait for a lock that the call it interrupted holds."""
+    """The process ends by itself, and what was accepted is sent, or stays in the journal."""
     forks = """
+        def closes_and_exits(*_):
+            tracker.close()
+            sys.exit()
+
+        handlers = [lambda *_: sys.exit(), closes_and_exits, lambda *_: print(track(), flush=True)]
+
         def interrupted(step):
             signal.alarm(30)
+            signal.signal(signal.SIGTERM, handlers[step % 3])
             print(track(), flush=True)
-            tracker.flush()
             steps = iter(range(step))
             def trace(*_):
                 if next(steps, None) == step - 1:
+                    sys.settrace(None)
                     signal.raise_signal(signal.SIGTERM)
                 return trace
             sys.settrace(trace)
             track()
-            os._exit(0)
+            is_through = sys.gettrace()
+            sys.settrace(None)
+            print(track(), flush=True)
+            sys.exit(3 if is_through else 0)
 
-        step, status = 0, -signal.SIGTERM
-        while status == -signal.SIGTERM:
-            step += 8
+        step, status = 0, 0
+        while status == 0:
+            step += STRIDE
             child = os.fork() or interrupted(step)
             status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        assert (step > 100, status) == (True, 0), (step, status)
+        assert (step > 50, status) == (True, 3), (step, status)
     """
-    accepted = said(program(forks, database.conninfo, tmp_path if has_journal else None))
+    text = forks.replace("STRIDE", str(STRIDE))
+    accepted = said(program(text, database.conninfo, tmp_path if has_journal else None))
+    if has_journal:
+        with PromptTracker(database.conninfo, journal_dir=tmp_path) as tracker:
+            assert tracker.flush(30)
     assert not set(accepted) - set(ids(database))
-
-
-def test_an_app_that_handles_sigterm_keeps_its_handler(database: Database) -> None:
-    handles = """
-        signal.signal(signal.SIGTERM, lambda *_: print("mine", flush=True))
-        track()
-        os.kill(os.getpid(), signal.SIGTERM)
-    """
-    assert said(program(handles, database.conninfo)) == ["mine"]
-    assert len(ids(database)) == 1
 
 
 def test_an_event_loop_is_not_held_up(database: Database) -> None:
