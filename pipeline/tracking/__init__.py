@@ -7,6 +7,8 @@ business; the pipeline recounts them from the events. ``docs/write-path.md`` has
     What the app calls.
 ``event``
     Reads what the app gave, into an event or a rejected one.
+``call``
+    A call as it waits in memory, to be read later.
 ``given_json``
     Reads what others wrote as JSON, whatever numbers it holds.
 ``faults``
@@ -29,6 +31,8 @@ business; the pipeline recounts them from the events. ``docs/write-path.md`` has
     The thread that sends what waits.
 ``batches``
     Many events at once, by COPY.
+``bulk``
+    Calls about which nothing is unusual, by binary COPY.
 ``encodings``
     Texts for databases in another encoding than UTF-8.
 ``connection``

@@ -7,7 +7,8 @@ import threading
 import time
 from collections import deque
 
-from pipeline.tracking.event import Event, Record
+from pipeline.tracking.call import Call, Waiting
+from pipeline.tracking.event import Event
 
 EVENT_BYTES = 1_000
 """What an event takes, about, its texts aside."""
@@ -21,24 +22,24 @@ class Buffer:
         self._room_bytes = capacity_bytes
         # An app's own handler of a signal may track, or close, in the middle of a call of the same thread.
         self._lock = threading.RLock()
-        self._waiting: deque[tuple[float, int, Record]] = deque()
-        self._taken: list[tuple[float, int, Record]] = []
+        self._waiting: deque[tuple[float, int, Waiting]] = deque()
+        self._taken: list[tuple[float, int, Waiting]] = []
 
-    def add(self, record: Record) -> bool:
+    def add(self, waiting: Waiting) -> bool:
         """Whether there was room for it."""
-        size_bytes = _size_bytes(record)
+        size_bytes = _size_bytes(waiting)
         with self._lock:
             if size_bytes > self._room_bytes:
                 return False
             self._room_bytes -= size_bytes
-        self._waiting.append((time.time(), size_bytes, record))
+        self._waiting.append((time.time(), size_bytes, waiting))
         return True
 
-    def take(self, count: int) -> list[Record]:
+    def take(self, count: int) -> list[Waiting]:
         """The oldest ``count`` events, or fewer; the same ones again until they are done."""
         while len(self._taken) < count and self._waiting:
             self._taken.append(self._waiting.popleft())
-        return [record for _, _, record in self._taken]
+        return [waiting for _, _, waiting in self._taken]
 
     def done(self) -> None:
         """What was taken need not wait any longer."""
@@ -63,8 +64,10 @@ class Buffer:
         """Nothing to do."""
 
 
-def _size_bytes(record: Record) -> int:
-    if isinstance(record, Event):
-        texts = (record.slug, record.scene, record.environment, record.outfit, record.error_message)
+def _size_bytes(waiting: Waiting) -> int:
+    if isinstance(waiting, Call):
+        return EVENT_BYTES + sum([len(value) for value in waiting if value.__class__ is str])
+    if isinstance(waiting, Event):
+        texts = (waiting.slug, waiting.scene, waiting.environment, waiting.outfit, waiting.error_message)
         return EVENT_BYTES + sum(map(len, filter(None, texts)))
-    return EVENT_BYTES + len(record.reason) + len(repr(record.payload))
+    return EVENT_BYTES + len(waiting.reason) + len(repr(waiting.payload))

@@ -137,6 +137,11 @@ def _has_storable_texts(event: Event) -> bool:
     return all(text is None or _is_storable(text) for text in texts)
 
 
+def is_uuid(text: str) -> bool:
+    """Whether a text is a UUID as an app spells it."""
+    return _UUID.fullmatch(text) is not None
+
+
 def as_told(record: Record) -> uuid.UUID | str:
     """The id that the caller is told."""
     return uuid.UUID(record.event_id) if _UUID.fullmatch(record.event_id) else record.event_id

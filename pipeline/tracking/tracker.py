@@ -14,7 +14,7 @@ import time
 import uuid
 import weakref
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,12 +26,13 @@ import psycopg
 from pipeline import sessions
 from pipeline.tracking.batches import keep_rejected
 from pipeline.tracking.buffer import Buffer
+from pipeline.tracking.call import Call, Waiting, call_of, id_of, record_of, shown
 from pipeline.tracking.connection import ImpatientConnection, address
 from pipeline.tracking.direct import Inserter
 from pipeline.tracking.event import (
+    NO_PROBLEMS,
     Event,
     Record,
-    as_told,
     is_absent,
     payload_of,
     read_event,
@@ -53,6 +54,9 @@ DOWN_SECONDS = 5.0
 """Pause after a failed insert, in which a dead database costs no call anything."""
 
 COMPLAIN_EVERY_SECONDS = 5.0
+
+CALL_FIELDS = Call._fields[2:]
+"""What a call is given, but for the event's own id and time."""
 
 Id = uuid.UUID | str | int
 """What the app has as ids."""
@@ -121,6 +125,7 @@ class PromptTracker:
         self._address, self._settings = address(database_url)
         self._is_direct = mode == "direct"
         self._journal_dir = Path(journal_dir) if journal_dir else None
+        self._is_read_later = not self._is_direct and self._journal_dir is None
         # An app's own handler of a signal may run in the middle of a call of the same thread.
         self._lock = threading.RLock()
         self._begin()
@@ -169,22 +174,22 @@ class PromptTracker:
         ``prompt`` and ``negative_prompt`` are accepted because callers have them at hand, and not stored:
         ``posts`` has them.
         """
-        values = {
-            "post_id": post_id,
-            "user_id": user_id,
-            "character_id": character_id,
-            "job_id": job_id,
-            "prompt_id": prompt_id,
-            "scene": scene,
-            "environment": environment,
-            "outfit": outfit,
-            "success": success,
-            "generation_time_ms": generation_time_ms,
-            "error_message": error_message,
-            "event_id": event_id,
-            "created_at": created_at,
-        }
-        return None if is_absent(prompt_id) else self._track(read_event(values))
+        if is_absent(prompt_id):
+            return None
+        values = (
+            post_id,
+            user_id,
+            character_id,
+            job_id,
+            prompt_id,
+            scene,
+            environment,
+            outfit,
+            success,
+            generation_time_ms,
+            error_message,
+        )
+        return self._take(values, event_id, created_at)
 
     def track_from_post(
         self,
@@ -208,10 +213,8 @@ class PromptTracker:
             "success": success,
             "generation_time_ms": generation_time_ms,
             "error_message": error_message,
-            "event_id": event_id,
-            "created_at": created_at,
         }
-        return self._track(read_event(values, problems))
+        return self._take(tuple(map(values.get, CALL_FIELDS)), event_id, created_at, problems)
 
     def stats(self) -> TrackerStats:
         """What became of the events so far. What a journal holds that can't be read now is not in it."""
@@ -258,7 +261,7 @@ class PromptTracker:
             self._writer.close(timeout_seconds)
         if self._inserter is not None:
             self._inserter.close()
-        left = self._buffer.take(self._buffer.count())
+        left = [record_of(each) for each in self._buffer.take(self._buffer.count())]
         if left and not self._is_handed_over(left):
             self._leave_behind(left)
         self._buffer.done()
@@ -308,18 +311,33 @@ class PromptTracker:
             folder,
         )
 
-    def _track(self, record: Record) -> uuid.UUID | str:
+    def _take(
+        self,
+        values: tuple[object, ...],
+        event_id: Id | None,
+        created_at: dt.datetime | None,
+        problems: Mapping[str, str] = NO_PROBLEMS,
+    ) -> uuid.UUID | str:
+        """Takes what a call was given, to be read by the thread if that is the same later."""
+        if self._is_read_later and event_id is None and created_at is None and not problems:
+            call = call_of(values)
+            if call is not None:
+                return self._track(call)
+        given = dict(zip(CALL_FIELDS, values, strict=True))
+        return self._track(read_event({**given, "event_id": event_id, "created_at": created_at}, problems))
+
+    def _track(self, waiting: Waiting) -> uuid.UUID | str:
         self._count("accepted", 1)
         try:
             if self._is_closed:
-                self._leave(record)
-            elif self._inserter is None or not self._insert(self._inserter, record):
-                self._keep(record)
+                self._leave(record_of(waiting))
+            elif self._inserter is None or not self._insert(self._inserter, record_of(waiting)):
+                self._keep(waiting)
         except Exception:
             # Whatever it is, ours or the disk's, it is none of the app's business.
             self._count("failed", 1)
-            logger.exception("Prompt usage event %s is lost: %s", record.event_id, payload_of(record))
-        return as_told(record)
+            logger.exception("Prompt usage event %s is lost: %s", id_of(waiting), shown(waiting))
+        return id_of(waiting)
 
     def _leave(self, record: Record) -> None:
         """After the end: the next process that uses the journal sends it."""
@@ -354,12 +372,12 @@ class PromptTracker:
             self._note_again_from = time.monotonic() + SAY_EVERY_SECONDS
             logger.warning(NOTED, 1, record.event_id, "; ".join(notes))
 
-    def _keep(self, record: Record) -> None:
+    def _keep(self, waiting: Waiting) -> None:
         if self._writer is None:
             self._open()
-        if self._journal is not None and self._is_journaled(self._journal, record):
+        if self._journal is not None and self._is_journaled(self._journal, record_of(waiting)):
             pass
-        elif not self._buffer.add(record):
+        elif not self._buffer.add(waiting):
             self._count("failed", 1)
             self._complain("No room for prompt usage events: %d are lost so far", self._counts["failed"])
             return

@@ -26,6 +26,7 @@ INSERT_EVENT = query("postgres/insert_prompt_usage")
 IS_EVENT_THERE = query("postgres/is_event_there")
 COPY_EVENTS = query("postgres/copy_events")
 CREATE_GIVEN_EVENTS = query("postgres/create_given_events")
+COPY_EVENTS_BINARY = query("postgres/copy_events_binary")
 COPY_GIVEN_EVENTS = query("postgres/copy_given_events")
 APPEND_GIVEN_EVENTS = query("postgres/append_given_events")
 EMPTY_GIVEN_EVENTS = query("postgres/empty_given_events")
@@ -112,6 +113,7 @@ class UsageTable:
             self._statements[written] = Statements(
                 insert=self._filled(INSERT_EVENT, written),
                 copy=self._filled(COPY_EVENTS, written),
+                copy_binary=self._filled(COPY_EVENTS_BINARY, written),
                 copy_given=self._filled(COPY_GIVEN_EVENTS, written),
                 append_given=self._filled(APPEND_GIVEN_EVENTS, written),
             )
@@ -154,6 +156,7 @@ class Statements(NamedTuple):
 
     insert: str
     copy: str
+    copy_binary: str
     copy_given: str
     append_given: str
 
@@ -168,10 +171,20 @@ def usage_table(connection: psycopg.Connection[Any]) -> UsageTable:
     """
     table = _KNOWN.get(connection)
     if table is None:
-        with sessions.transaction(connection), connection.cursor(row_factory=class_row(_Found)) as cursor:
-            mark = cut_mark(connection.info.parameter_status("server_encoding") or "")
-            table = _KNOWN[connection] = _table_of(cursor.execute(USAGE_COLUMNS).fetchall(), mark)
+        with sessions.transaction(connection):
+            table = _KNOWN[connection] = _look(connection)
     return table
+
+
+def has_changed(connection: psycopg.Connection[Any]) -> bool:
+    """Whether its columns are others, or of other types, than when this connection looked at it."""
+    return _look(connection).columns != usage_table(connection).columns
+
+
+def _look(connection: psycopg.Connection[Any]) -> UsageTable:
+    mark = cut_mark(connection.info.parameter_status("server_encoding") or "")
+    with connection.cursor(row_factory=class_row(_Found)) as cursor:
+        return _table_of(cursor.execute(USAGE_COLUMNS).fetchall(), mark)
 
 
 def forget_table(connection: psycopg.Connection[Any]) -> None:

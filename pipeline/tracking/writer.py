@@ -13,6 +13,8 @@ from typing import Protocol
 import psycopg
 
 from pipeline.tracking.batches import append_events, fault_on
+from pipeline.tracking.bulk import append_calls
+from pipeline.tracking.call import Call, Waiting, record_of
 from pipeline.tracking.connection import ImpatientConnection
 from pipeline.tracking.event import Record, payload_of
 from pipeline.tracking.faults import Fault, fault_of, said_by
@@ -43,7 +45,7 @@ FLUSH_LOOKS_SECONDS = 0.01
 class Store(Protocol):
     """Where events wait."""
 
-    def take(self, count: int) -> list[Record]:
+    def take(self, count: int) -> Sequence[Waiting]:
         """The oldest events; the same ones again until they are done."""
 
     def done(self) -> None:
@@ -192,8 +194,8 @@ class Writer:
         return True
 
     def _write_store(self, store: Store) -> None:
-        while not self._is_over and (records := store.take(BATCH_EVENTS)):
-            self._write(records)
+        while not self._is_over and (waiting := store.take(BATCH_EVENTS)):
+            self._write_batch(waiting)
             store.done()
             self._pause_seconds = 0.0
 
@@ -219,6 +221,15 @@ class Writer:
             self._note_again_from = time.monotonic() + SAY_EVERY_SECONDS
             event_id, said = next(iter(notes.items()))
             logger.warning(NOTED, len(notes), event_id, "; ".join(said))
+
+    def _write_batch(self, waiting: Sequence[Waiting]) -> None:
+        if self._connection is None:
+            self._connection = self._connect()
+        calls = [each for each in waiting if isinstance(each, Call)]
+        if len(calls) == len(waiting) and append_calls(self._connection, calls):
+            self._count("written", len(calls))
+        else:
+            self._write([record_of(each) for each in waiting])
 
     def _write(self, records: Sequence[Record]) -> None:
         if self._connection is None:

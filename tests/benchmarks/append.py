@@ -44,8 +44,8 @@ CLIENTS = (1, 4, 16, 64)
 RUNS = 3
 SKEWED, ON_ONE = "skewed", "all on one"
 AIMS = {(SKEWED, 16): 5.0, (SKEWED, 64): 10.0, (ON_ONE, 16): 20.0}
-AIM_EVENTS_A_SECOND = 50_000
-AIM_P99_MICROSECONDS = 50
+AIM_EVENTS_A_SECOND = 80_000
+AIM_P99_MICROSECONDS = 40
 AIM_COST = 0.10
 PACE = 1_000
 """Events a second of a busy app, a quarter of what this machine can take."""
@@ -222,7 +222,7 @@ def measure_buffered(ours: Database) -> Table:
     """(c)."""
     table = Table(
         f"(c) {BUFFERED_EVENTS:,} events from one process, in batches, without a journal",
-        f"{AIM_EVENTS_A_SECOND:,} events a second to the last row, p99 of a call below"
+        f"{AIM_EVENTS_A_SECOND:,} events a second to the last row; at 5,000 a second, p99 of a call below"
         f" {AIM_P99_MICROSECONDS} µs",
         ["pace", "events a second", "aim", "median µs", "p99 µs", "p99.9 µs", "aim "],
         notes=["From the first call to the last row. The second row is an app with pauses: 5,000 a second."],
@@ -252,7 +252,7 @@ def measure_buffered(ours: Database) -> Table:
             [
                 *(name, rate, at_least(AIM_EVENTS_A_SECOND, rate) if pace is None else None),
                 *(_percentile_microseconds(taken, share) for share in (0.5, 0.99, 0.999)),
-                at_most(AIM_P99_MICROSECONDS, p99),
+                None if pace is None else at_most(AIM_P99_MICROSECONDS, p99),
             ]
         )
     return table
