@@ -33,9 +33,12 @@ CHECKS = (
         Severity.ERROR,
         Cadence.HOURLY,
         "Compares the sums by day, scene, environment and outfit with the totals, of each prompt and of all."
-        " How many counters in `prompts` differ is only reported: an app may go on counting for itself.",
+        " Where counters are written back, how many in `prompts` differ: only reported if the last refresh"
+        " wrote them, since an app may go on counting for itself.",
         "A stats table was changed by hand, or there is a fault of ours. `prompt-stats reconcile` compares"
-        " everything and repairs; please report it if nobody changed the table.",
+        " everything and repairs; please report it if nobody changed the table. Of `prompts`, the next"
+        " refresh writes what the app held; if it says that a trigger is in the way, `prompt-stats doctor`"
+        " names it.",
         sums.stats_add_up,
     ),
     Check(

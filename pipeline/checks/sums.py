@@ -16,13 +16,15 @@ SCHEMA = {
     "prompt_id": pl.String,
     **dict.fromkeys(COUNTS, pl.Int64),
     "differing_prompts": pl.Int64,
+    "is_written": pl.Boolean,
 }
 
 
 def stats_add_up(subject: Subject) -> Report:
     """The tables of the last publish count the same events: each in sum, and those by prompt each prompt.
 
-    The counters in ``prompts`` are the app's as well: how many differ is said, and is no failure.
+    The counters in ``prompts`` are the app's as well: how many differ is said, and is no failure unless the
+    last refresh could not write them.
     """
     return judge(rows(subject, STATS_SUMS, SCHEMA, {"limit": WORST}))
 
@@ -34,7 +36,8 @@ def judge(sums: pl.DataFrame) -> Report:
     """
     whole = {row["table_name"]: row for row in sums.filter(pl.col("prompt_id").is_null()).to_dicts()}
     differing = sums.filter(pl.col("prompt_id").is_not_null())
-    counters = whole.pop("prompts")["differing_prompts"]
+    written_back = whole.pop("prompts")
+    counters, is_written = written_back["differing_prompts"], written_back["is_written"]
     published, scenes = whole["stats_refresh"]["usage_count"], whole["scene_stats"]
     by_prompt = whole.pop("prompt_stats")["usage_count"]
     wrong = [row for row in whole.values() if row["usage_count"] != published]
@@ -49,8 +52,13 @@ def judge(sums: pl.DataFrame) -> Report:
     prompts = int(differing["differing_prompts"].item(0)) if differing.height else 0
     said = [f"{', '.join(tables)} count other than {plural(published, 'event')}"] if tables else []
     said += [f"the tables differ on {plural(prompts, 'prompt')}"] if prompts else []
+    if is_written is False:
+        said.append(
+            "the last refresh could not write all counters into prompts, which differs on"
+            f" {plural(counters, 'prompt')}: a trigger keeps or changes them, or the app held the rows"
+        )
     summary = "; ".join(said) or f"All tables count the same {plural(published, 'event')}"
-    if counters:
+    if counters and is_written is not False:
         summary += (
             f"; prompts differs on {plural(counters, 'prompt')}: the app counts for itself as well,"
             " or somebody edited it; the next refresh writes it again"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
 
 import polars as pl
@@ -80,28 +81,33 @@ def plan_write_back(
 
 
 def write_back(connection: Connection, plan: WriteBack, as_of: dt.datetime) -> int:
-    """Updates the counters that differ; returns the number of prompts updated.
+    """Updates the counters that differ; returns the number of prompts that have them now.
 
     Fewer than are to be changed, where the app holds their rows, or one of its triggers keeps them as they
-    are: nobody waits, and the next refresh tries again.
+    are or makes something else of them: nobody waits, and the next refresh tries again.
     """
     if plan.changed.is_empty():
         return 0
     connection.execute(CREATE_PROMPTS_CHANGED)
     copy_frame(connection, "prompts_changed", plan.changed)
-    try:
-        with waiting(connection, LONGEST_WAIT):
-            written = connection.execute(WRITE_BACK_PROMPTS, {"as_of": as_of}).rowcount
-    except TableLockedError:
-        written = 0
-    if written < plan.changed.height:
+    wanted, written, altered = plan.changed.height, 0, 0
+    with suppress(TableLockedError), waiting(connection, LONGEST_WAIT):
+        written, altered = connection.execute(WRITE_BACK_PROMPTS, {"as_of": as_of}).one()
+    if kept := wanted - written - altered:
         logger.warning(
             "%d of %d prompts keep the counters that they have: the app holds their rows, or a trigger keeps"
             " them so; the next refresh tries again",
-            plan.changed.height - written,
-            plan.changed.height,
+            kept,
+            wanted,
         )
-    return written
+    if altered:
+        logger.warning(
+            "%d of %d prompts have other counters than were written: a trigger on the table changes them; run"
+            " prompt-stats doctor to see which; the next refresh tries again",
+            altered,
+            wanted,
+        )
+    return int(written)
 
 
 def _require_fit(names: TableNames, columns: dict[str, Column], wanted: pl.DataFrame) -> None:

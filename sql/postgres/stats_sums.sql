@@ -3,7 +3,7 @@
 -- Time:    the last publish, whose tables are of one transaction.
 -- Counts that a table does not have are NULL. differing_prompts is their number before the limit. The row of
 -- prompts has the number of prompts whose counters are not those of prompt_stats, 0 if the last publish left them
--- alone.
+-- alone; is_written is false if that publish could not write all of them, and NULL in other rows.
 WITH counted AS (
     SELECT 'prompt_stats' AS table_name, prompt_id, usage_count, success_count, failure_count
     FROM prompt_stats
@@ -67,7 +67,8 @@ SELECT
     coalesce(usage_count, 0)::bigint   AS usage_count,
     success_count::bigint,
     failure_count::bigint,
-    NULL                               AS differing_prompts
+    NULL                               AS differing_prompts,
+    NULL                               AS is_written
 FROM whole
 UNION ALL
 SELECT
@@ -76,7 +77,13 @@ SELECT
     NULL,
     NULL,
     NULL,
-    count(*)
+    count(*),
+    (
+        SELECT NOT rows_written ? 'prompts' OR write_back_as_of IS NOT DISTINCT FROM as_of
+        FROM stats_refresh
+        ORDER BY id DESC
+        LIMIT 1
+    )
 FROM prompts
 LEFT JOIN prompt_stats ON prompt_stats.prompt_id = prompts.id
 WHERE
@@ -93,7 +100,8 @@ SELECT
     counted.usage_count::bigint,
     counted.success_count::bigint,
     counted.failure_count::bigint,
-    differing.prompts
+    differing.prompts,
+    NULL
 FROM counted
 INNER JOIN differing ON differing.prompt_id = counted.prompt_id
 ORDER BY prompt_id NULLS FIRST, table_name

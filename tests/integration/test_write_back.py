@@ -178,6 +178,38 @@ def test_a_trigger_that_keeps_counters_as_they_are_is_said(
     report = refresh(database, lake, FIRST_DAY)
     assert (report.usage_count, report.rows_written["prompts"], report.write_back_as_of) == (9, 0, None)
     assert "3 of 3 prompts keep the counters that they have" in caplog.text
+    assert not stats_add_up(Subject(database, lake, FIRST_DAY)).passed
+
+
+@pytest.mark.parametrize("counter", ["usage_count", "success_rate", "last_used_at"])
+def test_a_trigger_that_puts_one_counter_back_is_said(
+    database: Database,
+    app: psycopg.Connection[Any],
+    lake: str,
+    caplog: pytest.LogCaptureFixture,
+    counter: str,
+) -> None:
+    app.execute(
+        f"""
+        CREATE FUNCTION put_back() RETURNS trigger LANGUAGE plpgsql AS
+        'BEGIN NEW.{counter} := OLD.{counter}; RETURN NEW; END';
+        CREATE TRIGGER put_back BEFORE UPDATE ON prompts FOR EACH ROW WHEN (OLD.id = '{A}')
+        EXECUTE FUNCTION put_back()"""
+    )
+    for _ in range(2):
+        report = refresh(database, lake, FIRST_DAY)
+        assert (report.usage_count, report.write_back_as_of) == (9, None)
+    assert "1 of 3 prompts have other counters than were written" in caplog.text
+    assert "1 of 1 prompts have other counters than were written" in caplog.text
+    assert "keep the counters that they have" not in caplog.text
+    sums = stats_add_up(Subject(database, lake, FIRST_DAY))
+    is_count = counter in ("usage_count", "success_count", "failure_count")
+    assert (sums.passed, sums.figures["counters_that_differ"]) == (False, int(is_count))
+    assert "the last refresh could not write all counters into prompts" in sums.summary
+
+    app.execute("DROP TRIGGER put_back ON prompts")
+    assert refresh(database, lake, FIRST_DAY).rows_written["prompts"] == 1
+    assert stats_add_up(Subject(database, lake, FIRST_DAY)).passed
 
 
 def test_a_stats_table_that_somebody_holds_is_waited_for_so_long(
