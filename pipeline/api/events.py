@@ -144,13 +144,10 @@ def _append(writers: Writers, body: bytearray, *, is_lines: bool) -> EventsAnswe
     if records:
         # Event ids make it safe to append them again.
         appended = write(writers, lambda connection: _appended(connection, list(records.values())))
-        rejected |= {
-            line: appended.rejected[record.event_id]
-            for line, record in records.items()
-            if record.event_id in appended.rejected
-        }
     else:
         appended = Appended()
+    lines = list(records)
+    rejected |= {lines[place]: reason for place, reason in appended.rejected.items()}
     return EventsAnswer(
         taken=len(given) - len(rejected),
         rejected=[
@@ -160,10 +157,9 @@ def _append(writers: Writers, body: bytearray, *, is_lines: bool) -> EventsAnswe
             for line, reason in sorted(rejected.items())
         ],
         warnings=[
-            EventWarning(line=line, event_id=record.event_id, warning=note)
-            for line, record in records.items()
-            if line not in rejected
-            for note in appended.notes.get(record.event_id, ())
+            EventWarning(line=lines[place], event_id=records[lines[place]].event_id, warning=note)
+            for place, notes in sorted(appended.notes.items())
+            for note in notes
         ],
     )
 

@@ -27,22 +27,19 @@ INSERT_REJECTED = query("postgres/insert_prompt_usage_rejected")
 
 @dataclass(frozen=True)
 class Appended:
-    """What was not taken as it was given, by event id.
+    """What was not taken as it was given, by the event's place among those given: ids may come twice.
 
     ``rejected``: why an event was not taken. ``notes``: what of one that was taken was mended or left out.
     """
 
-    rejected: dict[str, str] = field(default_factory=dict)
-    notes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    rejected: dict[int, str] = field(default_factory=dict)
+    notes: dict[int, tuple[str, ...]] = field(default_factory=dict)
 
-    def __or__(self, other: Appended) -> Appended:
-        return Appended(self.rejected | other.rejected, self.notes | other.notes)
-
-    def of(self, event_id: str) -> Appended:
-        """The same of one event, by another id."""
+    def followed_by(self, other: Appended, start: int) -> Appended:
+        """Both: ``other`` is of the events from the place ``start`` on."""
         return Appended(
-            {event_id: reason for reason in self.rejected.values()},  # noqa: B035  # one at most
-            {event_id: notes for notes in self.notes.values()},  # noqa: B035  # one at most
+            self.rejected | {start + place: reason for place, reason in other.rejected.items()},
+            self.notes | {start + place: notes for place, notes in other.notes.items()},
         )
 
 
@@ -77,12 +74,10 @@ def _append(
             middle = len(records) // 2
             halves = records[:middle], records[middle:]
             first, second = (_append(connection, half, takes_others=takes_others) for half in halves)
-            return first | second
+            return first.followed_by(second, middle)
         record = records[0]
         if (encoded := encodable(connection, record, error)) != record:
-            appended = _append(connection, [encoded], takes_others=takes_others)
-            # By the id that the caller knows.
-            return appended.of(record.event_id)
+            return _append(connection, [encoded], takes_others=takes_others)
         if not isinstance(record, Event):
             raise
         rejected = record.rejected(refusal(error))
@@ -98,7 +93,8 @@ def _takes_one(connection: psycopg.Connection[Any], records: Sequence[Record]) -
     try:
         with sessions.transaction(connection):
             events, _ = prepared(connection, records)
-            _append_fitted(connection, [each for _, each in random.sample(events, min(len(events), 1))])
+            fitting = [each for _, each in events.values()]
+            _append_fitted(connection, random.sample(fitting, min(len(fitting), 1)))
     except Exception:  # whatever it is: that it failed is the answer
         return False
     return bool(events)
@@ -129,62 +125,62 @@ def _append_batch(connection: psycopg.Connection[Any], records: Sequence[Record]
     """The same in one transaction, or savepoint: all or nothing."""
     with sessions.transaction(connection):
         events, rejected = prepared(connection, records)
-        _append_fitted(connection, [each for _, each in events])
-        keep_rejected(connection, rejected)
+        _append_fitted(connection, [each for _, each in events.values()])
+        keep_rejected(connection, [*rejected.values()])
         # What is deferred would fail at the commit, with all else of a transaction that goes on.
         connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
-    reasons = {each.event_id: each.reason for each in rejected}
-    return Appended(reasons, {event.event_id: each.notes for event, each in events if each.notes})
+    reasons = {place: each.reason for place, each in rejected.items()}
+    return Appended(reasons, {place: each.notes for place, (_, each) in events.items() if each.notes})
 
 
-Prepared = list[tuple[Event, Fitted]]
+Prepared = dict[int, tuple[Event, Fitted]]
+"""Events and what the table takes of them, by place."""
+
+Rejected = dict[int, RejectedEvent]
 
 
-def prepared(
-    connection: psycopg.Connection[Any], records: Sequence[Record]
-) -> tuple[Prepared, list[RejectedEvent]]:
+def prepared(connection: psycopg.Connection[Any], records: Sequence[Record]) -> tuple[Prepared, Rejected]:
     """The events as the table takes them, with the ids of their prompts; and those that can't be taken.
 
-    One that can't, but is there already, is neither.
+    Both by their place in ``records``. One that can't be taken, but is there already, is neither.
     """
-    events, rejected = Prepared(), list[RejectedEvent]()
+    events, rejected = Prepared(), Rejected()
     if has_new_labels(records, usage_table(connection)):
         forget_table(connection)
-    for record in records:
+    for place, record in enumerate(records):
         if isinstance(record, RejectedEvent):
-            rejected.append(record)
+            rejected[place] = record
             continue
         try:
-            events.append((record, fitted(record, usage_table(connection))))
+            events[place] = record, fitted(record, usage_table(connection))
         except ValueError as error:
-            rejected.append(record.rejected(str(error)))
+            rejected[place] = record.rejected(str(error))
     named, unknown = _named(connection, events)
-    places = {record.event_id: place for place, record in enumerate(records)}
-    return named, sorted(rejected + unknown, key=lambda each: places[each.event_id])
+    return named, dict(sorted((rejected | unknown).items()))
 
 
-def _named(connection: psycopg.Connection[Any], events: Prepared) -> tuple[Prepared, list[RejectedEvent]]:
+def _named(connection: psycopg.Connection[Any], events: Prepared) -> tuple[Prepared, Rejected]:
     """The events with the ids of their prompts; and those of no prompt, or of none for certain.
 
     One that is there already counts as it did, whatever became of its prompt since.
     """
-    slugs = {each.slug for _, each in events if each.slug is not None}
+    slugs = {each.slug for _, each in events.values() if each.slug is not None}
     found = prompts_named(connection, slugs) if slugs else {}
     named, unknown = Prepared(), Prepared()
-    for event, each in events:
+    for place, (event, each) in events.items():
         prompts = found.get(each.slug or "", ())
         if each.slug is None:
-            named.append((event, each))
+            named[place] = event, each
         elif len(prompts) == 1:
-            named.append((event, each.of_prompt(prompts[0])))
+            named[place] = event, each.of_prompt(prompts[0])
         else:
-            unknown.append((event, each))
-    are_there = _are_there(connection, [each for _, each in unknown])
-    return named, [
-        event.rejected(no_prompt(each.slug, found.get(each.slug or "", ())))
-        for (event, each), is_there in zip(unknown, are_there, strict=True)
+            unknown[place] = event, each
+    are_there = _are_there(connection, [each for _, each in unknown.values()])
+    return named, {
+        place: event.rejected(no_prompt(each.slug, found.get(each.slug or "", ())))
+        for (place, (event, each)), is_there in zip(unknown.items(), are_there, strict=True)
         if not is_there
-    ]
+    }
 
 
 def prompts_named(connection: psycopg.Connection[Any], slugs: Iterable[str]) -> Named:

@@ -96,9 +96,9 @@ def _insert(connection: _CallersConnection, record: Event) -> tuple[RejectedEven
         nullcontext() if is_alone or not sessions.is_shared(connection) else sessions.transaction(connection)
     ):
         events, rejected = prepared(connection, [record])
-        for _, event in events:
+        for _, event in events.values():
             sessions.run(connection, table.statements(event.values).insert, event.values)
-    return next(iter(rejected), None), tuple(note for _, event in events for note in event.notes)
+    return rejected.get(0), tuple(note for _, event in events.values() for note in event.notes)
 
 
 def _keep(connection: _CallersConnection, rejected: RejectedEvent) -> None:

@@ -215,12 +215,12 @@ class Writer:
         is_expected = isinstance(error, psycopg.Error | sqlite3.Error)
         logger.warning("Prompt usage events wait: %s", error, exc_info=not is_expected)
 
-    def _note(self, notes: dict[str, tuple[str, ...]]) -> None:
+    def _note(self, records: Sequence[Record], notes: dict[int, tuple[str, ...]]) -> None:
         """Logs what was mended or left out, of one event."""
         if notes and time.monotonic() >= self._note_again_from:
             self._note_again_from = time.monotonic() + SAY_EVERY_SECONDS
-            event_id, said = next(iter(notes.items()))
-            logger.warning(NOTED, len(notes), event_id, "; ".join(said))
+            place, said = next(iter(notes.items()))
+            logger.warning(NOTED, len(notes), records[place].event_id, "; ".join(said))
 
     def _write_batch(self, waiting: Sequence[Waiting]) -> None:
         if self._connection is None:
@@ -245,7 +245,7 @@ class Writer:
         self._count("rejected", rejected_count)
         self._count("written", len(records) - rejected_count)
         self._count("mended", len(appended.notes))
-        self._note(appended.notes)
+        self._note(records, appended.notes)
         if rejected_count:
             logger.warning("%d prompt usage events were rejected: see prompt_usage_rejected", rejected_count)
 

@@ -100,6 +100,31 @@ def test_a_repeated_request_counts_once(
     assert refresh(database, lake, FIRST_DAY).usage_count == 2
 
 
+def test_each_event_of_an_id_that_comes_twice_has_its_own_answer(
+    client: httpx.Client, app: psycopg.Connection[Any]
+) -> None:
+    app.execute("ALTER TABLE prompt_usage ADD CHECK (scene <> 'refused')")
+    unknown, refused, noted = (
+        event(promptId="nobody's"),
+        event(scene="refused", success=True),
+        event(generationTimeMs=-1),
+    )
+    answer = client.post(
+        "/events",
+        json=[
+            *(unknown, {**unknown, "promptId": SLUG}),
+            *(event(), refused, {**refused, "scene": "cafe"}),
+            *(noted, {**noted, "promptId": "nobody's"}),
+        ],
+    ).json()
+    assert answer["taken"] == 4
+    assert [(wrong["line"], wrong["eventId"]) for wrong in answer["rejected"]] == [
+        *((1, unknown["eventId"]), (4, refused["eventId"]), (7, noted["eventId"]))
+    ]
+    assert [(warned["line"], warned["eventId"]) for warned in answer["warnings"]] == [(6, noted["eventId"])]
+    assert (count(app, "prompt_usage"), count(app, "prompt_usage_rejected")) == (4, 3)
+
+
 def test_what_is_wrong_is_said_line_by_line(client: httpx.Client, app: psycopg.Connection[Any]) -> None:
     named = event(eventId="one")
     good, unknown, late = event(), event(promptId="nobody's"), event(generationTimeMs=-1)
