@@ -67,8 +67,17 @@ def libpq_conninfo(
 
 
 def names_in(url: str, names: TableNames) -> TableNames:
-    """The names, with the schema that the address gives, unless they say where the tables are."""
+    """The names, with the schema that the address gives, unless they say where the tables are.
+
+    :raises DatabaseError: no schema can have that name.
+    """
     schema = _read(url).schema
+    if schema and "\0" in schema:
+        raise DatabaseError(
+            f"Reading {DATABASE_URL}",
+            "the name of the schema that it gives has a NUL character (%00)",
+            "Correct the name, or leave it out",
+        )
     return replace(names, schema=schema) if schema and names.schema in (None, "public") else names
 
 

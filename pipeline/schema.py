@@ -25,6 +25,7 @@ from pipeline.adoption.steps import Hear, silent
 from pipeline.database import Database, driver_of
 from pipeline.errors import DatabaseError, readable
 from pipeline.locks import Lock
+from pipeline.names import TableNames
 from pipeline.queries import query, shipped
 
 VERSION_TABLE = "prompt_stats_schema_version"
@@ -158,12 +159,23 @@ def require_current(database: Database) -> None:
     """
     require_own_views(database)
     with database.engine.connect() as connection:
+        _require_schema(connection, database.names)
         found = _revision(connection)
     if found != _head():
         raise DatabaseError(
             "Looking at the database's schema",
             f"it is at revision {found or 'none'}, and this version needs {_head()}",
             "Run: prompt-stats migrate",
+        )
+
+
+def _require_schema(connection: Connection, names: TableNames) -> None:
+    there = text("SELECT to_regnamespace(quote_ident(:schema)) IS NOT NULL")
+    if names.schema and not connection.execute(there, {"schema": names.schema}).scalar_one():
+        raise DatabaseError(
+            "Looking at the database's schema",
+            f"it has no schema {quoted(names.schema)}, which DATABASE_URL or PROMPT_STATS_TABLES names",
+            "Correct the name: the schema is that of the app's tables",
         )
 
 
@@ -191,6 +203,7 @@ def _plan(database: Database) -> Plan:
     with database.engine.connect() as connection:
         if driver_of(connection).info.parameter_status("server_encoding") == SQL_ASCII:
             raise DatabaseError("Looking at the database", NO_ENCODING, CONVERT)
+        _require_schema(connection, database.names)
         catalog = read_catalog(connection, database.names)
         schema = database.names.schema or connection.execute(SCHEMA_OF_STATS).scalar_one()
     if catalog.schema != schema:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import datetime as dt
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 
 import psycopg
@@ -17,7 +18,8 @@ from sqlalchemy import text
 
 from pipeline.database import Database
 from pipeline.errors import DatabaseError
-from pipeline.schema import VERSION_TABLE, migrate, require_current, undo
+from pipeline.names import TableNames
+from pipeline.schema import VERSION_TABLE, migrate, plan_migration, require_current, undo
 from pipeline.tables import metadata
 
 FIRST, SECOND, THIRD = (dt.date(2026, 1, number) for number in (1, 2, 3))
@@ -159,6 +161,18 @@ def test_a_missing_schema_is_answered_with_what_to_do(empty_database: Database) 
     )
     with pytest.raises(DatabaseError, match=text):
         require_current(empty_database)
+
+
+@pytest.mark.parametrize("look", [require_current, plan_migration, migrate])
+def test_a_schema_that_is_not_there_is_said(
+    empty_database: Database, look: Callable[[Database], Any]
+) -> None:
+    elsewhere = Database(empty_database.conninfo, TableNames(schema='no"pe'))
+    with (
+        closing(elsewhere),
+        pytest.raises(DatabaseError, match='it has no schema "no""pe", which DATABASE_URL'),
+    ):
+        look(elsewhere)
 
 
 def test_another_revision_is_named(database: Database) -> None:
