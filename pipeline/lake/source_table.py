@@ -124,7 +124,7 @@ def compare_source(database: Database, events: DailyTable, first_day: dt.date) -
     """
     with database.engine.begin() as connection:
         found = require_source(connection, database.names, first_day)
-        _number_rows_to_come(connection)
+        numbered = _number_rows_to_come(connection, first_day)
     if found.is_compared and found.remembered and found.remembered.is_watched:
         return {}
     with database.engine.begin() as connection:
@@ -133,7 +133,8 @@ def compare_source(database: Database, events: DailyTable, first_day: dt.date) -
         snapshot = source.take_snapshot(connection)
         previous = source.latest_refresh(connection)
         expired = source.expired_days(connection).keys()
-    different: dict[dt.date, str] = {}
+    # Whoever planned the sync could not know of them yet.
+    different = dict.fromkeys(numbered, "rows had an ingest_xid that was still to come")
     # Before anything was read everything is new.
     if (previous and previous["high"]) or set(events.days()["day"]) - expired:
         logger.info("comparing every day with the lake: %s", _reason(found, is_watched=is_watched))
@@ -278,13 +279,14 @@ def names_of_usage(names: TableNames) -> str:
     return ", ".join([names.qualified("prompt_usage").replace('"', ""), *columns])
 
 
-def _number_rows_to_come(connection: Connection) -> None:
+def _number_rows_to_come(connection: Connection, first_day: dt.date) -> set[dt.date]:
+    """Returns the days of the rows that had such an id."""
     given = {"next_xid": connection.execute(NEXT_XID).scalar_one()}
     if not connection.execute(HAS_ROWS_TO_COME, given).scalar_one():
-        return
+        return set()
     try:
         with connection.begin_nested():
-            count = connection.execute(NUMBER_ROWS_TO_COME, given).rowcount
+            days = connection.scalars(NUMBER_ROWS_TO_COME, {**given, "first_day": first_day}).all()
     except DBAPIError as error:
         if fault_of(error) is not Fault.RIGHT:
             raise
@@ -294,7 +296,8 @@ def _number_rows_to_come(connection: Connection) -> None:
             "As the table's owner: GRANT UPDATE (ingest_xid) ON prompt_usage to it, as sql/roles/pipeline.sql"
             " does; or run prompt-stats refresh once as the owner",
         ) from error
-    logger.warning("%d rows had an ingest_xid that was still to come: they have one of now", count)
+    logger.warning("%d rows had an ingest_xid that was still to come: they have one of now", len(days))
+    return set(days)
 
 
 def _reason(found: Source, *, is_watched: bool) -> str:

@@ -175,6 +175,13 @@ def test_a_change_that_fires_nothing_is_counted_at_the_next_refresh(
     assert_true(history, lake)
 
 
+@pytest.mark.parametrize("when", ["NULL", "now() - interval '6 days'"])
+def test_an_id_to_come_is_counted_at_the_first_refresh(database: Database, lake: str, when: str) -> None:
+    run(database, without_triggers(GIVEN.format(when, "10^12")))
+    run(database, GIVEN.format("now()", "NULL"))
+    assert_true(database, lake)
+
+
 @pytest.mark.parametrize("kind", ["scenes", "domain_of_it", "domain_of_that"])
 def test_renamed_values_of_an_enum_are_counted_anew(history: Database, lake: str, kind: str) -> None:
     run(
