@@ -31,6 +31,7 @@ from pipeline.database import Database
 from pipeline.errors import InputError
 from tests.browser import chromium
 from tests.cli import invoke
+from tests.command import prompt_stats
 from tests.conftest import NewDatabase
 from tests.dagster_ui import dagster_ui, processes_of
 from tests.hostile import hostile_directory, ran_in
@@ -185,6 +186,8 @@ def ui(
                 " SELECT gen_random_uuid(), now() - 40 * interval '1 day' FROM generate_series(1, 10)"
             )
         home, directory = tmp_path_factory.mktemp("ui"), hostile_directory(tmp_path_factory.mktemp("shared"))
+        # Else the schedule finds something to do, whenever five minutes are over.
+        assert prompt_stats(home, "refresh", DATABASE_URL=database.conninfo).returncode == 0
         with dagster_ui(home, directory, DATABASE_URL=database.conninfo) as address:
             yield Ui(address, int(address.rpartition(":")[2]), database, home, directory)
 
