@@ -189,7 +189,8 @@ def recomputed(events: DailyTable, days: Collection[dt.date]) -> pa.Table:
         USAGE.query, usage_events=rows, error_kinds=kinds.to_arrow(), ledger=ledger.to_arrow()
     )
     check_days(made, {day: sizes.get(day, 0) for day in days})
-    return made.select(SCHEMA.names).cast(SCHEMA)
+    # Of a table in pieces the order of the pieces is lost when it is written.
+    return made.select(SCHEMA.names).cast(SCHEMA).combine_chunks()
 
 
 def wrong_days(partials: DailyTable, events: DailyTable, days: Collection[dt.date]) -> set[dt.date]:
