@@ -203,15 +203,12 @@ def _compare_periods(database: Database, lake: str, rollup: Rollup, report: Reco
     """Empties the longer periods that can't be read or are not what the days come to."""
     with database.locked(Lock.LAKE):
         state = State(lake, rollup)
-        if state.view:
-            # Raw events that are wrong, or can't be read, say nothing about what was made from them before.
-            unsure = {month_of(day) for day in report.repaired.keys() | report.lost.keys()}
-            bad = set(state.monthly.damaged_days())
-        else:
-            # A day that is made anew has the version that it had, by which its month would be used again.
-            months = {month_of(day) for day in report.rebuilt.get(state.daily.name, [])}
-            unsure = set[dt.date]()
-            bad = months & set(state.monthly.days()["day"]) | set(state.monthly.damaged_days())
+        # A day that is made anew has the version that it had, by which its month would be used again.
+        months = {month_of(day) for day in report.rebuilt.get(state.daily.name, [])}
+        bad = months & set(state.monthly.days()["day"]) | state.monthly.damaged_days().keys()
+        # Raw events that are wrong, or can't be read, say nothing about what was made from them before.
+        unsure_days = report.repaired.keys() | report.lost.keys() if state.view else ()
+        unsure = {month_of(day) for day in unsure_days}
         bad |= set(state.wrong_months(state.months.keys() - bad - unsure))
         _empty(state.monthly, bad, report)
         if bad or state.total.damaged_days() or state.is_total_wrong():

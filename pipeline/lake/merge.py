@@ -51,7 +51,7 @@ def merge_alike(partials: Scan, others: Scan) -> bool:
     sizes = _sizes(partials)
     return sizes.keys() == _sizes(others).keys() and all(
         _merged_rows(part).equals(_merged_rows(others.where(*part.conditions)))
-        for part, _ in _parts(partials, sizes)
+        for part in _parts(partials, sizes)
     )
 
 
@@ -68,12 +68,11 @@ def _sizes(partials: Scan) -> Sizes:
     return {prompt: (rows, usage_count) for prompt, rows, usage_count in found.iter_rows()}
 
 
-def _parts(partials: Scan, sizes: Sizes) -> Iterator[tuple[Scan, int]]:
-    """Scans that together are the whole, with the events that each counts."""
+def _parts(partials: Scan, sizes: Sizes) -> Iterator[Scan]:
+    """Scans that together are the whole."""
     if None in sizes:
-        yield partials.where(("prompt_id", "is null", None)), sizes[None][1]
+        yield partials.where(("prompt_id", "is null", None))
     rows = {prompt: rows for prompt, (rows, _) in sizes.items() if prompt is not None}
     for prompts in chunks(rows, PARTIALS_AT_ONCE):
         # A range, for which a reader skips row groups by their statistics.
-        within = partials.where(("prompt_id", ">=", prompts[0]), ("prompt_id", "<=", prompts[-1]))
-        yield within, sum(sizes[prompt][1] for prompt in prompts)
+        yield partials.where(("prompt_id", ">=", prompts[0]), ("prompt_id", "<=", prompts[-1]))
