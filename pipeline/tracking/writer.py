@@ -223,19 +223,16 @@ class Writer:
             logger.warning(NOTED, len(notes), records[place].event_id, "; ".join(said))
 
     def _write_batch(self, waiting: Sequence[Waiting]) -> None:
-        if self._connection is None:
-            self._connection = self._connect()
         calls = [each for each in waiting if isinstance(each, Call)]
-        if len(calls) == len(waiting) and append_calls(self._connection, calls):
+        if len(calls) == len(waiting) and append_calls(self._connected(), calls):
             self._count("written", len(calls))
         else:
             self._write([record_of(each) for each in waiting])
 
     def _write(self, records: Sequence[Record]) -> None:
-        if self._connection is None:
-            self._connection = self._connect()
+        connection = self._connected()
         try:
-            appended = append_events(self._connection, records)
+            appended = append_events(connection, records)
         except psycopg.Error as error:
             if self._fault(error) is not Fault.EVENT:
                 raise
@@ -248,6 +245,11 @@ class Writer:
         self._note(records, appended.notes)
         if rejected_count:
             logger.warning("%d prompt usage events were rejected: see prompt_usage_rejected", rejected_count)
+
+    def _connected(self) -> ImpatientConnection:
+        if self._connection is None:
+            self._connection = self._connect()
+        return self._connection
 
     def _fault(self, error: Exception) -> Fault:
         return fault_of(error) if self._connection is None else fault_on(self._connection, error)
