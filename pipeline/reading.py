@@ -30,7 +30,6 @@ ALERTS = query("api/alerts")
 OPEN_TRANSACTIONS = text(query("operations/open_transactions"))
 LATEST_EVALUATION = text(query("postgres/latest_evaluation"))
 WAITING_COUNTS = text(query("postgres/waiting_counts"))
-PROMPT_COUNTERS = text(query("postgres/prompt_counters"))
 LATEST_COUNTER_DRIFT = text(query("postgres/latest_counter_drift"))
 PROMPT_NAMES = text(query("postgres/prompt_names"))
 
@@ -168,19 +167,13 @@ def _named(connection: Connection, found: Answer) -> Answer:
 
 def _drift_now(connection: Connection, latest: Mapping[str, Any]) -> Answer:
     # polars takes a moment to import.
-    import polars as pl
+    from pipeline.publish.write_back import drift_now
 
-    from pipeline.publish.copy import frame_of
-    from pipeline.stats.drift import COUNTERS, counter_drift
-
-    had = {f"had_{name}": name for name in COUNTERS}
-    rows = connection.execute(PROMPT_COUNTERS).all()
-    both = frame_of(rows, {"prompt_id": pl.String, **dict.fromkeys([*had, *COUNTERS], pl.Int64)})
     return {
         "refresh_id": None,
         "as_of": latest["as_of"],
         "compared_at": connection.execute(select(func.now())).scalar_one(),
-        "counter_drift": counter_drift(both.select("prompt_id", *had).rename(had), both),
+        "counter_drift": drift_now(connection),
     }
 
 

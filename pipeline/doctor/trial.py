@@ -24,7 +24,8 @@ from pipeline.doctor.rights import written_back
 from pipeline.doctor.setup import Setup
 from pipeline.errors import TableLockedError, readable
 from pipeline.names import TableNames
-from pipeline.publish.write_back import COLUMNS, WriteBack, write_back
+from pipeline.publish.copy import copy_frame
+from pipeline.publish.write_back import COLUMNS, CREATE_PROMPTS_CHANGED, write_changed
 from pipeline.queries import query
 from pipeline.tracking.event import Event, new_id
 from pipeline.tracking.fitting import fitted
@@ -160,9 +161,10 @@ def _try(connection: Connection, names: TableNames) -> tuple[Row, Row, list[str]
     before: Row = _values(connection.execute(row, given))
     as_of: dt.datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
     values = {name: _another(value) for name, value in prompt._mapping.items() if name in COLUMNS}
-    values |= {"prompt_id": prompt.prompt_id, "last_used_at": as_of}
-    changed = pl.DataFrame([values], schema={"prompt_id": pl.String(), **COLUMNS})
-    write_back(connection, WriteBack(changed, None), as_of)
+    values |= {"id": prompt.prompt_id, "last_used_at": as_of}
+    connection.execute(CREATE_PROMPTS_CHANGED)
+    copy_frame(connection, "prompts_changed", pl.DataFrame([values], schema_overrides=COLUMNS))
+    write_changed(connection, 1, as_of)
     # Those that are deferred fire too.
     connection.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
     after: Row = _values(connection.execute(row, given))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
 
 import polars as pl
@@ -28,12 +29,14 @@ USER_DAYS = {
 class Basis:
     """Read before the lake is, and again within the transaction: if it differs, something came between.
 
-    ``refresh``: the id and the watermark of the last publish. ``lake_id``: the identity of the lake, which
+    ``refresh``: the id and the watermark of the last publish; ``today``: the day before which the periods of
+    its stats end; both None before the first. ``lake_id``: the identity of the lake, which
     stays the same as long as the database knows all that was committed to it. ``days``, ``user_days``: what
     the stats, and those of users, were made from.
     """
 
     refresh: tuple[int, int] | None
+    today: dt.date | None
     lake_id: int | None
     days: pl.DataFrame
     user_days: pl.DataFrame
@@ -60,6 +63,7 @@ def read_basis(connection: Connection, lake: str) -> Basis:
     previous = source.latest_refresh(connection)
     return Basis(
         (previous["id"], previous["high"]) if previous else None,
+        previous["as_of"].astimezone(dt.UTC).date() if previous else None,
         events.transaction(OWNER),
         frame_of(connection.execute(select(*(stats_day.c[name] for name in DAYS))), DAYS).sort("day"),
         frame_of(connection.execute(select(*(user_stats_day.c[name] for name in USER_DAYS))), USER_DAYS).sort(

@@ -23,7 +23,7 @@ ROWS_AT_ONCE = 50_000
 READER_WAITS = "1s"
 """As long as a lock is waited for by a connection that reads beside another."""
 
-_DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
+_DIALECT = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
 
 
 def read_table(
@@ -61,6 +61,23 @@ def reading(database: Database, connection: Connection, tables: Iterable[Table])
             cursor.execute("SELECT set_config('lock_timeout', $1, true)", (READER_WAITS,))
             cursor.fetchall()
         yield reader
+
+
+PROMPTS_LISTED = 10_000
+"""Of more prompts, to read the whole table takes no longer."""
+
+
+def of_prompts(table: Table, prompts: pl.DataFrame) -> Any:
+    """The condition of :func:`read_table` for the rows of some prompts; None where all are to be read.
+
+    ``prompts`` has the column ``prompt_id``.
+    """
+    if prompts.height > PROMPTS_LISTED:
+        return None
+    # A record of the table, since the type of its ids is the app's.
+    records = f"jsonb_populate_recordset(NULL::{table.name}, :prompts)"
+    listed = f"prompt_id IN (SELECT prompt_id FROM {records})"  # noqa: S608  # a name of ours
+    return text(listed).bindparams(prompts=prompts.write_json())
 
 
 def frame_of(rows: Iterable[Row[Any]], schema: Mapping[str, Any]) -> pl.DataFrame:

@@ -13,7 +13,7 @@ import logging
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -35,11 +35,11 @@ from pipeline.lake.source_table import require_source
 from pipeline.lake.usage_events import open_usage_events
 from pipeline.locks import Lock, lock_transaction
 from pipeline.publish.basis import Basis, read_basis
-from pipeline.publish.copy import changes_of, frame_of, read_table, reading, write_changes
+from pipeline.publish.copy import changes_of, of_prompts, read_table, reading, write_changes
 from pipeline.publish.guard import require_sums
 from pipeline.publish.progress import take_progress
 from pipeline.publish.users import UserStats, compute_users, write_users
-from pipeline.publish.write_back import plan_write_back, write_back
+from pipeline.publish.write_back import write_back
 from pipeline.queries import query
 from pipeline.stats import frames
 from pipeline.stats.changes import changed_rows
@@ -47,7 +47,7 @@ from pipeline.stats.drift import Drift, summary
 
 logger = logging.getLogger(__name__)
 
-FAVORITE_COUNTS = text(query("postgres/prompt_favorite_counts"))
+WRITE_FAVORITE_COUNTS = text(query("postgres/write_favorite_counts"))
 
 ATTEMPTS = 3
 """How often the stats are computed, at most, while others change what is published: ``reconcile`` does."""
@@ -64,7 +64,8 @@ class PublishReport:
     """What a publish did: the row of ``stats_refresh``, but for its id.
 
     ``rows_written``: by table; ``prompts`` is missing where it was left alone.
-    ``stats``: the tables as they were published, ``prompt_daily_stats`` only of the days that changed.
+    ``stats``: the tables as they were published, ``prompt_daily_stats`` only of the days that changed; those
+    by prompt are missing where only some prompts were computed.
     """
 
     high: int
@@ -139,23 +140,53 @@ def publish(
 class _Computed:
     """What is made of one state of the lake, before any lock is taken.
 
-    ``held``: what the partials hold, day by day. ``unmade``: days whose partials are older than their raw
-    events. ``changed``: days whose partials are not those of the published stats; ``days``: their partials by
-    prompt. ``wanted``: the stats tables as they shall be, but for ``prompt_stats``, which depends on
-    favourites and on ``today`` too; ``recent``: the partials of its windows.
+    ``held``: what the partials hold, day by day; ``raw``: the raw events of each day. ``unmade``: days whose
+    partials are older than these. ``changed``: days whose partials are not those of the published stats;
+    ``days``: their partials by prompt; ``counts``: the events that the partials have of each day.
+
+    ``prompts``: those whose stats may differ; None: all may. ``totals``: their merged partials; ``overall``:
+    those of all prompts together; ``recent``: what the periods that end before ``today`` are counted from.
     """
 
     basis: Basis
     state: State
     held: pl.DataFrame
+    raw: dict[dt.date, int]
     unmade: list[dt.date]
     changed: list[dt.date]
     days: pl.DataFrame
-    totals: pl.DataFrame
-    wanted: dict[str, pl.DataFrame]
+    counts: dict[dt.date, int]
     today: dt.date
-    recent: pl.DataFrame
-    users: UserStats | None
+    prompts: pl.DataFrame | None
+    totals: pl.DataFrame = field(default_factory=pl.DataFrame)
+    overall: pl.DataFrame = field(default_factory=pl.DataFrame)
+    recent: pl.DataFrame = field(default_factory=pl.DataFrame)
+    users: UserStats | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the stats of all prompts are computed."""
+        return self.prompts is None
+
+    def merged(self, prompts: pl.DataFrame | None) -> _Computed:
+        """The same with the stats of these prompts, or of all.
+
+        :raises LakeError: the partials do not add up.
+        """
+        rows = self.state.scan()
+        of_prompts = rows if prompts is None else rows.only(prompts.to_arrow())
+        totals = duckdb_engine.run("merged_partials", partials=of_prompts)
+        overall = totals if prompts is None else duckdb_engine.run("merged_values", partials=rows)
+        require_sums(overall, self.counts, self.raw, self.unmade)
+        return replace(self, prompts=prompts, totals=totals, overall=overall).of_day(self.today)
+
+    def of_day(self, today: dt.date) -> _Computed:
+        """The same with the periods that end before a day."""
+        window = DayRange(today - WINDOW, today - ONE_DAY).days()
+        rows = self.state.daily.scan(self.state.days.keys() & set(window), RECENT)
+        if self.prompts is not None:
+            rows = rows.only(self.prompts.to_arrow())
+        return replace(self, today=today, recent=duckdb_engine.run("prompt_days", partials=rows))
 
 
 def _compute(
@@ -163,22 +194,43 @@ def _compute(
 ) -> _Computed:
     with _timed(seconds, "merge"):
         state = State(lake, USAGE)
-        held = state.ledger
         events = open_usage_events(lake)
-        unmade = stale_days(state.daily, events)
-        changed = _changed_days(basis, held)
+        changed = _changed_days(basis, state.ledger)
         days = _days_of_prompts(state, changed)
-        totals = duckdb_engine.run("merged_partials", partials=state.scan())
-        raw = dict(events.days().select("day", "usage_count").iter_rows())
-        require_sums(totals, _counts(basis, days, changed), raw, unmade)
-        today = dt.datetime.now(dt.UTC).date()
-        wanted = _wanted(totals, days)
-        recent = _recent(state, today)
-    computed_users = None
+        computed = _Computed(
+            basis,
+            state,
+            held=state.ledger,
+            raw=dict(events.days().select("day", "usage_count").iter_rows()),
+            unmade=stale_days(state.daily, events),
+            changed=changed,
+            days=days,
+            counts=_counts(basis, days, changed),
+            today=dt.datetime.now(dt.UTC).date(),
+            prompts=pl.DataFrame(schema={"prompt_id": pl.String}),
+        )
+        if basis.today != computed.today:
+            computed = computed.merged(None)
+        elif changed:
+            computed = computed.merged(_touched_prompts(database, basis, days, changed))
     if users:
         with _timed(seconds, "users"):
-            computed_users = compute_users(database, lake, basis.user_days, spool)
-    return _Computed(basis, state, held, unmade, changed, days, totals, wanted, today, recent, computed_users)
+            computed = replace(computed, users=compute_users(database, lake, basis.user_days, spool))
+    return computed
+
+
+def _touched_prompts(
+    database: Database, basis: Basis, days: pl.DataFrame, changed: Collection[dt.date]
+) -> pl.DataFrame | None:
+    """The prompts that have events on the days that changed, or had; None if they are most, or any may be."""
+    if set(basis.days["day"]) <= set(changed):
+        return None
+    daily = tables.prompt_daily_stats
+    with database.adbc("Reading the stats that are published") as reader:
+        before = read_table(reader, daily, ["prompt_id"], daily.c.day.in_(changed))
+        known = read_table(reader, tables.prompt_stats, ["prompt_id"])
+    touched = pl.concat([days.select("prompt_id"), before]).unique().drop_nulls()
+    return touched if touched.height < known.height / 2 else None
 
 
 def _write_all(
@@ -197,46 +249,55 @@ def _write_all(
         progress = take_progress(
             connection, snapshot, computed.held, computed.unmade, first_day, raw_table.as_of_limit()
         )
-    with _timed(seconds, "merge"):
-        wanted = {"prompt_stats": _prompt_stats(connection, computed, progress.as_of), **computed.wanted}
-        plan = None
-        if database.write_back:
-            begins = not (previous and previous["is_written_back"])
-            plan = plan_write_back(connection, database.names, wanted["prompt_stats"], with_drift=begins)
-            if plan.drift and progress.pending:
-                # Counters that an app has kept so far are not replaced by half of what there is to count.
-                plan = None
+    today = progress.as_of.astimezone(dt.UTC).date()
+    if today != computed.today:
+        # Only where the stats lag, or at midnight: the periods of all prompts end before another day.
+        with _timed(seconds, "merge"):
+            computed = (computed if computed.is_whole else computed.merged(None)).of_day(today)
+    wanted = _wanted(computed) if computed.changed or computed.is_whole else {}
     report = PublishReport(
         high=progress.high,
         as_of=progress.as_of,
         lag_seconds=max((snapshot.taken_at - progress.as_of).total_seconds(), 0.0),
-        usage_count=int(wanted["scene_stats"]["usage_count"].sum()),
+        usage_count=sum(computed.counts.values()),
         held_back_count=source.held_back_count(connection, snapshot),
         pending_days=progress.pending,
         user_stats_as_of=previous["user_stats_as_of"] if previous else None,
         write_back_as_of=previous["write_back_as_of"] if previous else None,
+        rows_written={table.name: 0 for table in tables.STATS_TABLES},
         seconds=seconds,
-        stats=wanted,
     )
-    with _timed(seconds, "write"), reading(database, connection, tables.STATS_TABLES) as reader:
-        for table in tables.STATS_TABLES:
-            report.rows_written[table.name] = _write(
-                reader, connection, table, wanted[table.name], computed.changed, progress.as_of
-            )
-        _write_days(connection, computed)
+    with _timed(seconds, "write"):
+        if wanted:
+            with reading(database, connection, tables.STATS_TABLES) as reader:
+                for table in tables.STATS_TABLES:
+                    report.rows_written[table.name] = _write(
+                        reader, connection, table, wanted, computed, progress.as_of
+                    )
+            _write_days(connection, computed)
+        favorites = connection.execute(WRITE_FAVORITE_COUNTS, {"as_of": progress.as_of}).scalar_one()
+        report.rows_written["prompt_stats"] += favorites
+    report.stats = {
+        name: rows for name, rows in wanted.items() if computed.is_whole or "prompt_id" not in rows.columns
+    }
     if computed.users:
         with _timed(seconds, "users"):
             published = write_users(connection, computed.users, computed.held, progress.as_of)
         report.rows_written[tables.user_prompt_stats.name] = published.rows
         report.rows_written["prompt_stats"] += published.prompts
         report.user_stats_as_of = published.as_of or report.user_stats_as_of
-    if plan:
+    if database.write_back:
         # Last, since writers of these rows wait from here to the end.
         with _timed(seconds, "write_back"):
-            written = report.rows_written["prompts"] = write_back(connection, plan, progress.as_of)
-        report.counter_drift = plan.drift
-        if written == plan.changed.height:
-            report.write_back_as_of = progress.as_of
+            begins = not (previous and previous["is_written_back"])
+            counters = write_back(
+                connection, database.names, progress.as_of, begins=begins, is_whole=not progress.pending
+            )
+        if counters:
+            report.rows_written["prompts"] = counters.written
+            report.counter_drift = counters.drift
+            if counters.written == counters.wanted:
+                report.write_back_as_of = progress.as_of
     connection.execute(
         insert(tables.stats_refresh).values(
             high=progress.high,
@@ -262,12 +323,9 @@ def _write_all(
     return report
 
 
-def _days_of_prompts(
-    state: State, days: Collection[dt.date], columns: pa.Schema | None = None
-) -> pl.DataFrame:
-    """The partials by day and prompt of those of the days that have any; all columns, or the given ones."""
-    held = state.daily.scan(state.days.keys() & set(days), columns)
-    return duckdb_engine.run("prompt_days", partials=held)
+def _days_of_prompts(state: State, days: Collection[dt.date]) -> pl.DataFrame:
+    """The partials by day and prompt of those of the days that have any."""
+    return duckdb_engine.run("prompt_days", partials=state.daily.scan(state.days.keys() & set(days)))
 
 
 def _counts(basis: Basis, days: pl.DataFrame, changed: Collection[dt.date]) -> dict[dt.date, int]:
@@ -278,35 +336,18 @@ def _counts(basis: Basis, days: pl.DataFrame, changed: Collection[dt.date]) -> d
     )
 
 
-def _wanted(totals: pl.DataFrame, days: pl.DataFrame) -> dict[str, pl.DataFrame]:
-    """Each table but ``prompt_stats``, without ``stats_as_of``; ``prompt_daily_stats`` only for ``days``."""
+def _wanted(computed: _Computed) -> dict[str, pl.DataFrame]:
+    """The tables by name, without ``stats_as_of``, but for ``prompt_stats``: it needs what is published.
+
+    Of ``prompt_daily_stats`` the days that changed, of others by prompt those that were computed.
+    """
+    values = ("scene", "environment", "outfit")
     return {
-        **{
-            f"prompt_{name}_stats": frames.value_stats(totals, name)
-            for name in ("scene", "environment", "outfit")
-        },
-        **{
-            f"{name}_stats": frames.overall_stats(totals, name) for name in ("scene", "environment", "outfit")
-        },
-        "prompt_daily_stats": frames.prompt_daily_stats(days),
-        "prompt_error_stats": frames.prompt_error_stats(totals),
+        **{f"prompt_{name}_stats": frames.value_stats(computed.totals, name) for name in values},
+        **{f"{name}_stats": frames.overall_stats(computed.overall, name) for name in values},
+        "prompt_daily_stats": frames.prompt_daily_stats(computed.days),
+        "prompt_error_stats": frames.prompt_error_stats(computed.totals),
     }
-
-
-def _recent(state: State, today: dt.date) -> pl.DataFrame:
-    window = DayRange(today - WINDOW, today - ONE_DAY).days()
-    return _days_of_prompts(state, list(window), RECENT)
-
-
-def _prompt_stats(connection: Connection, computed: _Computed, as_of: dt.datetime) -> pl.DataFrame:
-    """``prompt_stats`` as it shall be, with the favourites that there are now."""
-    prompts = frame_of(
-        connection.execute(FAVORITE_COUNTS), {"prompt_id": pl.String, "favorite_count": pl.Int64}
-    )
-    today = as_of.astimezone(dt.UTC).date()
-    # Another day only where the stats lag, or at midnight.
-    recent = computed.recent if today == computed.today else _recent(computed.state, today)
-    return frames.prompt_stats(computed.totals, recent, prompts, today)
 
 
 def _changed_days(basis: Basis, held: pl.DataFrame) -> list[dt.date]:
@@ -321,25 +362,30 @@ def _write(
     reader: AdbcConnection,
     connection: Connection,
     table: Table,
-    wanted: pl.DataFrame,
-    changed: list[dt.date],
+    wanted: dict[str, pl.DataFrame],
+    computed: _Computed,
     as_of: dt.datetime,
 ) -> int:
     where = None
     if table is tables.prompt_daily_stats:
         # As large as the history: only the days whose partials changed are looked at.
-        if not changed:
+        if not computed.changed:
             return 0
-        where = table.c.day.in_(changed)
-        wanted = wanted.filter(pl.col("day").is_in(changed))
+        where = table.c.day.in_(computed.changed)
+    elif computed.prompts is not None and "prompt_id" in table.c:
+        where = of_prompts(table, computed.prompts)
     published = read_table(reader, table, [c.name for c in table.c if c.name != "stats_as_of"], where)
+    if computed.prompts is not None and "prompt_id" in table.c and table is not tables.prompt_daily_stats:
+        published = published.join(computed.prompts, on="prompt_id", how="semi")
     if table is tables.prompt_stats:
-        # Counted with the stats of users, at their pace.
-        users = published.select("prompt_id", "unique_users")
-        wanted = wanted.join(users, on="prompt_id", how="left").with_columns(
-            pl.col("unique_users").fill_null(0)
+        # Not from the lake: what is counted here, the users at their pace. Prompts without events stay.
+        kept = published.select("prompt_id", "favorite_count", "unique_users")
+        wanted[table.name] = (
+            frames.prompt_stats(computed.totals, computed.recent, kept.drop("unique_users"), computed.today)
+            .join(kept.drop("favorite_count"), on="prompt_id", how="left")
+            .with_columns(pl.col("unique_users").fill_null(0))
         )
-    changes = changes_of(table, published, wanted)
+    changes = changes_of(table, published, wanted[table.name])
     if "stats_as_of" in table.c:
         changes = changes._replace(rows=changes.rows.with_columns(stats_as_of=pl.lit(as_of)))
     return write_changes(connection, table, changes)

@@ -14,15 +14,16 @@ from pipeline.adoption.catalog import quoted
 from pipeline.errors import DatabaseError, TableLockedError
 from pipeline.locks import waiting
 from pipeline.names import TableNames
-from pipeline.publish.copy import copy_frame, frame_of
-from pipeline.publish.fitting import Column, misfits
+from pipeline.publish.copy import frame_of
+from pipeline.publish.fitting import Column, Extent, misfits
 from pipeline.queries import query
-from pipeline.stats.changes import changed_rows
-from pipeline.stats.drift import Drift, counter_drift
+from pipeline.stats.drift import COUNTERS, Drift, counter_drift
 
 WRITE_BACK_COLUMNS = text(query("postgres/write_back_columns"))
-PROMPTS_WRITE_BACK = text(query("postgres/prompts_write_back"))
+PROMPT_COUNTERS = text(query("postgres/prompt_counters"))
 CREATE_PROMPTS_CHANGED = text(query("postgres/create_prompts_changed"))
+ADD_PROMPTS_CHANGED = text(query("postgres/add_prompts_changed"))
+EXTENT_OF_PROMPTS_CHANGED = text(query("postgres/extent_of_prompts_changed"))
 WRITE_BACK_PROMPTS = text(query("postgres/write_back_prompts"))
 
 logger = logging.getLogger(__name__)
@@ -44,53 +45,64 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class WriteBack:
-    """What is to be written. ``changed``: the prompts whose counters differ, with what they shall have.
+    """``wanted``: the prompts whose counters differed; ``written``: those that have them now.
 
-    ``drift``: how far the counters were from what is counted, where that is asked for and anybody kept some.
+    ``drift``: how far the counters were from what is counted, where that was asked for and anybody kept some.
     """
 
-    changed: pl.DataFrame
+    wanted: int
+    written: int
     drift: Drift | None
 
 
-def plan_write_back(
-    connection: Connection, names: TableNames, prompt_stats: pl.DataFrame, *, with_drift: bool
-) -> WriteBack:
-    """Compares the counters in ``prompts`` with those that are counted; writes nothing.
+def write_back(
+    connection: Connection, names: TableNames, as_of: dt.datetime, *, begins: bool, is_whole: bool
+) -> WriteBack | None:
+    """Brings the counters in ``prompts`` up to date with ``prompt_stats``, as the transaction sees it.
 
-    ``names``: what the app calls the table and its columns.
+    ``names``: what the app calls the table and its columns. ``begins``: whether the counters may be what an
+    app has kept so far. Those are not replaced unless ``is_whole``, all days being counted: then None.
 
     :raises DatabaseError: a column can't take its values.
     """
-    types = {**COLUMNS, "stats_as_of": MOMENT}
-    theirs = {names.column("prompts", ours): ours for ours in types}
+    theirs = {names.column("prompts", ours): ours for ours in (*COLUMNS, "stats_as_of")}
     wanted_columns = {"table": names.qualified("prompts"), "columns": [*theirs]}
     columns = {
         theirs[row.name]: Column(row.name, row.type, row.is_nullable, row.is_generated)
         for row in connection.execute(WRITE_BACK_COLUMNS, wanted_columns)
     }
     # The types first: what is of the wrong one can't be read either.
-    _require_fit(names, columns, pl.DataFrame(schema=types))
-    current = frame_of(connection.execute(PROMPTS_WRITE_BACK), {"prompt_id": pl.String(), **COLUMNS})
-    wanted = prompt_stats.select(current.columns).join(current, on="prompt_id", how="semi")
-    _require_fit(names, columns, wanted.select(*COLUMNS))
-    return WriteBack(
-        changed=changed_rows(current, wanted, ["prompt_id"]).rows,
-        drift=counter_drift(current, wanted) if with_drift else None,
-    )
-
-
-def write_back(connection: Connection, plan: WriteBack, as_of: dt.datetime) -> int:
-    """Updates the counters that differ; returns the number of prompts that have them now.
-
-    Fewer than are to be changed, where the app holds their rows, or one of its triggers keeps them as they
-    are or makes something else of them: nobody waits, and the next refresh tries again.
-    """
-    if plan.changed.is_empty():
-        return 0
+    types = {**COLUMNS, "stats_as_of": MOMENT}
+    _require_fit(names, columns, {name: Extent(kind.base_type()) for name, kind in types.items()})
+    drift = drift_now(connection) if begins else None
+    if drift and not is_whole:
+        return None
     connection.execute(CREATE_PROMPTS_CHANGED)
-    copy_frame(connection, "prompts_changed", plan.changed)
-    wanted, written, altered = plan.changed.height, 0, 0
+    wanted = connection.execute(ADD_PROMPTS_CHANGED).rowcount
+    if not wanted:
+        return WriteBack(0, 0, drift)
+    extents = connection.execute(EXTENT_OF_PROMPTS_CHANGED)
+    _require_fit(
+        names, columns, {name: Extent(COLUMNS[name].base_type(), *extent) for name, *extent in extents}
+    )
+    return WriteBack(wanted, write_changed(connection, wanted, as_of), drift)
+
+
+def drift_now(connection: Connection) -> Drift | None:
+    """How far the counters in ``prompts`` are from what is counted; None if nobody kept any."""
+    had = {f"had_{name}": name for name in COUNTERS}
+    types = {"prompt_id": pl.String, **dict.fromkeys([*had, *COUNTERS], pl.Int64)}
+    both = frame_of(connection.execute(PROMPT_COUNTERS), types)
+    return counter_drift(both.select("prompt_id", *had).rename(had), both)
+
+
+def write_changed(connection: Connection, wanted: int, as_of: dt.datetime) -> int:
+    """Updates the ``wanted`` prompts of the temporary table; returns the number of those that have it now.
+
+    Fewer, where the app holds their rows, or one of its triggers keeps them as they are or makes something
+    else of them: nobody waits, and the next refresh tries again.
+    """
+    written, altered = 0, 0
     with suppress(TableLockedError), waiting(connection, LONGEST_WAIT):
         written, altered = connection.execute(WRITE_BACK_PROMPTS, {"as_of": as_of}).one()
     if kept := wanted - written - altered:
@@ -110,7 +122,7 @@ def write_back(connection: Connection, plan: WriteBack, as_of: dt.datetime) -> i
     return int(written)
 
 
-def _require_fit(names: TableNames, columns: dict[str, Column], wanted: pl.DataFrame) -> None:
+def _require_fit(names: TableNames, columns: dict[str, Column], wanted: dict[str, Extent]) -> None:
     found = misfits(columns, wanted)
     if not found:
         return

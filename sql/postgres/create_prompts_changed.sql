@@ -1,15 +1,16 @@
 -- Purpose: a temporary table for the prompts whose counters differ, gone with the transaction.
--- Grain:   one row a prompt.
+-- Grain:   one row per prompt.
 -- Time:    none.
 CREATE TEMPORARY TABLE prompts_changed ON COMMIT DROP AS
 SELECT
-    id::text AS prompt_id,
-    usage_count,
-    success_count,
-    failure_count,
-    success_rate,
-    avg_generation_time_ms,
-    last_used_at,
-    favorite_count
-FROM prompts
+    prompt.id,
+    stats.usage_count,
+    stats.success_count,
+    stats.failure_count,
+    stats.success_rate,
+    stats.avg_generation_time_ms,
+    stats.last_used_at,
+    stats.favorite_count
+FROM prompts AS prompt
+CROSS JOIN prompt_stats AS stats
 WITH NO DATA

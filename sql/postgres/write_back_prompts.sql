@@ -3,10 +3,11 @@
 -- Time:    :as_of.
 -- written: they have what was written. altered: something else, which a trigger of the app made of it.
 -- A row that the app holds is left to the next refresh: who waits for it would keep the app from all the others.
+-- Rates and means go by way of text: a double becomes a numeric of 15 digits, its text one with all of them.
 WITH free AS MATERIALIZED (
     SELECT prompt.id
     FROM prompts AS prompt
-    INNER JOIN prompts_changed AS changed ON changed.prompt_id = prompt.id::text
+    INNER JOIN prompts_changed AS changed ON changed.id = prompt.id
     FOR NO KEY UPDATE OF prompt SKIP LOCKED
 ),
 
@@ -16,13 +17,13 @@ updated AS (
         usage_count = changed.usage_count,
         success_count = changed.success_count,
         failure_count = changed.failure_count,
-        success_rate = changed.success_rate,
-        avg_generation_time_ms = changed.avg_generation_time_ms,
+        success_rate = changed.success_rate::text::numeric,
+        avg_generation_time_ms = changed.avg_generation_time_ms::text::numeric,
         last_used_at = changed.last_used_at,
         favorite_count = changed.favorite_count,
         stats_as_of = :as_of
     FROM prompts_changed AS changed
-    INNER JOIN free ON free.id::text = changed.prompt_id
+    INNER JOIN free ON free.id = changed.id
     WHERE prompt.id = free.id
     RETURNING
         (

@@ -8,14 +8,16 @@ from typing import Any
 import polars as pl
 import pytest
 
-from pipeline.publish.fitting import Column, misfits
+from pipeline.publish.fitting import Column, Extent, misfits
 
-MOMENT = pl.Datetime("us", "UTC")
+MOMENT = pl.Datetime
 
 
 def said(kind: Any, column: Column, *values: Any) -> list[tuple[str, str]]:
     """Why a column does not fit, and what helps."""
-    found = misfits({"name": column}, pl.DataFrame({"name": pl.Series(values, dtype=kind)}))
+    counts = [value for value in values if isinstance(value, int)]
+    extent = Extent(kind, max(counts, default=None), values.count(None))
+    found = misfits({"name": column}, {"name": extent})
     return [(each.why, each.clause) for each in found]
 
 
@@ -85,7 +87,7 @@ def test_null_needs_a_column_that_takes_it() -> None:
 
 
 def test_a_column_that_is_missing_or_generated_is_no_column_to_write() -> None:
-    wanted = pl.DataFrame(schema={"usage_count": pl.Int64, "success_rate": pl.Float64})
+    wanted = {"usage_count": Extent(pl.Int64), "success_rate": Extent(pl.Float64)}
     found = misfits({"success_rate": Column("successRate", "double precision", is_generated=True)}, wanted)
     assert [(each.why, each.clause) for each in found] == [
         ("usage_count is missing", "ADD COLUMN usage_count bigint"),
