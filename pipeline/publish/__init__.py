@@ -18,4 +18,6 @@
     What does not add up from day to day, by scene, environment and outfit, counted once a day.
 ``copy``
     Frames into tables.
+``binary``
+    Frames as Postgres reads them fastest.
 """

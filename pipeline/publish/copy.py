@@ -14,9 +14,14 @@ from sqlalchemy import Connection, Row, Table, Text, cast, select, text
 from sqlalchemy.dialects import postgresql
 
 from pipeline.database import Database, driver_of
+from pipeline.errors import TableLockedError
 from pipeline.locks import LONGEST_WAIT_SECONDS, waiting
+from pipeline.publish import binary
+from pipeline.queries import query
 from pipeline.stats.changes import Changes, changed_rows
 from pipeline.tables import ROW_ID
+
+PLAIN_INDEXES = text(query("postgres/plain_indexes"))
 
 ROWS_AT_ONCE = 50_000
 
@@ -123,23 +128,51 @@ def write_changes(connection: Connection, table: Table, changes: Changes) -> int
     return gone + changes.rows.height
 
 
+@contextmanager
+def indexes_afterwards(connection: Connection, table: str) -> Iterator[None]:
+    """Has the indexes of an empty table, but that of its key, made after the block has filled it.
+
+    To keep them up to date row by row takes as long as all the rest. Readers of the table wait until the
+    transaction ends. Where the role does not own the table, or somebody holds it, they stay as they are.
+    """
+    found = connection.execute(PLAIN_INDEXES, {"table": table}).all()
+    try:
+        with waiting(connection, READER_WAITS):
+            for index in found:
+                connection.execute(text(f"DROP INDEX {index.name}"))
+    except TableLockedError:
+        found = []
+    yield
+    for index in found:
+        connection.execute(text(index.definition))
+
+
 def copy_frame(connection: Connection, table: str, rows: pl.DataFrame) -> int:
     """Appends a frame to the table of that name, by COPY; columns are matched by name. Returns its height."""
     if rows.is_empty():
         return 0
-    statement = psycopg.sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv, NULL '\\N')").format(
-        psycopg.sql.Identifier(table),
-        psycopg.sql.SQL(", ").join(map(psycopg.sql.Identifier, rows.columns)),
-    )
-    with driver_of(connection).cursor() as cursor, cursor.copy(statement) as copy:
-        for part in rows.iter_slices(ROWS_AT_ONCE):
-            # Texts are quoted and nulls are not, so that a text of \N stays a text.
-            copy.write(
-                part.write_csv(
-                    include_header=False,
-                    quote_style="non_numeric",
-                    null_value="\\N",
-                    datetime_format="%Y-%m-%d %H:%M:%S%.6f%:z",
-                )
-            )
+    name = psycopg.sql.Identifier(table)
+    columns = psycopg.sql.SQL(", ").join(map(psycopg.sql.Identifier, rows.columns))
+    with driver_of(connection).cursor() as cursor:
+        cursor.execute(psycopg.sql.SQL("SELECT {} FROM {} LIMIT 0").format(columns, name))
+        oids = {column.name: column.type_code for column in cursor.description or ()}
+        is_binary = binary.is_known(oids.values())
+        form = psycopg.sql.SQL("binary" if is_binary else "csv, NULL '\\N'")
+        statement = psycopg.sql.SQL("COPY {} ({}) FROM STDIN (FORMAT {})").format(name, columns, form)
+        with cursor.copy(statement) as copy:
+            copy.write(binary.HEADER if is_binary else b"")
+            for part in rows.iter_slices(ROWS_AT_ONCE):
+                copy.write(binary.encoded(part, oids) if is_binary else _csv(part))
+            copy.write(binary.TRAILER if is_binary else b"")
     return rows.height
+
+
+def _csv(rows: pl.DataFrame) -> str:
+    """The rows as CSV, for ids of types that an app brought along."""
+    return rows.write_csv(
+        include_header=False,
+        # Texts are quoted and nulls are not, so that a text of \N stays a text.
+        quote_style="non_numeric",
+        null_value="\\N",
+        datetime_format="%Y-%m-%d %H:%M:%S%.6f%:z",
+    )

@@ -24,7 +24,7 @@ from pipeline.lake import damage
 from pipeline.lake.merge import merging
 from pipeline.lake.partials import USERS
 from pipeline.lake.periods import State
-from pipeline.publish.copy import copy_frame, frame_of
+from pipeline.publish.copy import copy_frame, frame_of, indexes_afterwards
 from pipeline.queries import query
 from pipeline.stats import frames
 from pipeline.tables import user_prompt_stats, user_stats_day
@@ -33,7 +33,6 @@ logger = logging.getLogger(__name__)
 
 CREATE_USER_PROMPTS_CHANGED = text(query("postgres/create_user_prompts_changed"))
 WRITE_USER_PROMPTS = text(query("postgres/write_user_prompts"))
-EMPTY_USER_PROMPTS_CHANGED = text(query("postgres/empty_user_prompts_changed"))
 DELETE_OTHER_USER_PROMPTS = text(query("postgres/delete_other_user_prompts"))
 ANALYZE_USER_PROMPTS_CHANGED = text(query("postgres/analyze_user_prompts_changed"))
 ADD_USER_FAVORITES = text(query("postgres/add_user_favorites"))
@@ -104,21 +103,20 @@ def write_users(
 
     ``usage``: what the partials of prompts hold, day by day.
     """
-    rows = 0
+    rows, prompts = 0, list[str]()
+    is_whole = stats.parts is not None and stats.gone is None
     if stats.parts is not None:
-        if stats.gone is None:
-            rows = _write_whole(connection, stats.parts)
-        else:
-            rows = _write(connection, stats.parts) + _delete(connection, stats.gone)
+        rows, prompts = _write(connection, stats.parts, stats.gone)
         held = _held(stats.ledger).with_columns(rollup_version=pl.lit(USERS.version))
         connection.execute(user_stats_day.delete())
         copy_frame(connection, user_stats_day.name, held)
     rows += connection.execute(ADD_USER_FAVORITES).rowcount
     rows += connection.execute(REMOVE_USER_FAVORITES).rowcount
-    prompts = connection.execute(COUNT_UNIQUE_USERS, {"as_of": as_of}).rowcount
+    counted = {"as_of": as_of, "prompts": None if is_whole else prompts}
+    prompt_rows = connection.execute(COUNT_UNIQUE_USERS, counted).rowcount
     same = ["day", "mark", "synced_high"]
     is_level = stats.ledger.select(same).equals(usage.select(same))
-    return UsersReport(rows, prompts, as_of if is_level else None)
+    return UsersReport(rows, prompt_rows, as_of if is_level else None)
 
 
 def _held(ledger: pl.DataFrame) -> pl.DataFrame:
@@ -180,27 +178,23 @@ def _rows_of(state: State, pairs: pl.DataFrame) -> pl.DataFrame:
     return frames.user_prompt_stats(duckdb_engine.run("merged_partials", partials=wanted))
 
 
-def _write_whole(connection: Connection, parts: Iterable[pl.DataFrame]) -> int:
-    """Makes these rows all that is published; returns how many were written or deleted."""
-    if connection.execute(select(user_prompt_stats.c.user_id).limit(1)).first() is None:
+def _write(
+    connection: Connection, parts: Iterable[pl.DataFrame], gone: pl.DataFrame | None
+) -> tuple[int, list[str]]:
+    """Writes those rows that differ from what is published, and deletes those that are gone.
+
+    Returns how many, and the prompts that were written for a new user or lost one.
+    """
+    if gone is None and connection.execute(select(user_prompt_stats.c.user_id).limit(1)).first() is None:
         # There is nothing to compare them with.
-        return sum(copy_frame(connection, user_prompt_stats.name, part) for part in parts)
-    return _write(connection, parts) + connection.execute(DELETE_OTHER_USER_PROMPTS).rowcount
-
-
-def _delete(connection: Connection, gone: pl.DataFrame) -> int:
-    if gone.is_empty():
-        return 0
-    connection.execute(EMPTY_USER_PROMPTS_CHANGED)
-    copy_frame(connection, "user_prompts_changed", gone)
-    return connection.execute(DELETE_GONE_USER_PROMPTS).rowcount
-
-
-def _write(connection: Connection, parts: Iterable[pl.DataFrame]) -> int:
-    """Writes those rows that differ from what is published; returns how many."""
+        with indexes_afterwards(connection, user_prompt_stats.name):
+            return sum(copy_frame(connection, user_prompt_stats.name, part) for part in parts), []
     connection.execute(CREATE_USER_PROMPTS_CHANGED)
-    connection.execute(EMPTY_USER_PROMPTS_CHANGED)
-    for part in parts:
+    for part in parts if gone is None else (*parts, gone):
         copy_frame(connection, "user_prompts_changed", part)
     connection.execute(ANALYZE_USER_PROMPTS_CHANGED)
-    return connection.execute(WRITE_USER_PROMPTS).rowcount
+    rows, prompts = connection.execute(WRITE_USER_PROMPTS).one()
+    if gone is None:
+        return rows + connection.execute(DELETE_OTHER_USER_PROMPTS).rowcount, []
+    deleted, without = connection.execute(DELETE_GONE_USER_PROMPTS).one()
+    return rows + deleted, [*prompts, *without]

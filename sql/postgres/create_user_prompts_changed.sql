@@ -1,7 +1,7 @@
 -- Purpose: a temporary table for changed rows of user_prompt_stats, gone with the transaction.
 -- Grain:   one row a user and prompt.
 -- Time:    none.
-CREATE TEMPORARY TABLE IF NOT EXISTS user_prompts_changed ON COMMIT DROP AS
+CREATE TEMPORARY TABLE user_prompts_changed ON COMMIT DROP AS
 SELECT
     user_id,
     prompt_id,
