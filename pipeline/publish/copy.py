@@ -109,23 +109,30 @@ def changes_of(table: Table, published: pl.DataFrame, wanted: pl.DataFrame) -> C
 
 def write_changes(connection: Connection, table: Table, changes: Changes) -> int:
     """Deletes the rows that go and appends those that come; returns how many both are."""
-    gone = 0
-    if changes.gone.height:
-        name = psycopg.sql.Identifier(table.name)
-        keys = map(psycopg.sql.Identifier, changes.gone.columns)
+    gone = _delete(connection, table.name, changes.gone) if changes.gone.height else 0
+    return gone + copy_frame(connection, table.name, changes.rows)
+
+
+def _delete(connection: Connection, table: str, gone: pl.DataFrame) -> int:
+    """Deletes the rows with these keys; returns how many."""
+    name = psycopg.sql.Identifier(table)
+    keys = [*map(psycopg.sql.Identifier, gone.columns)]
+    given: object = gone.write_json()
+    if len(keys) == 1:
+        statement = psycopg.sql.SQL("DELETE FROM {} WHERE {} = ANY(%s)").format(name, *keys)
+        given = gone.to_series().to_list()
+    else:
         # A record of the table, since the types of its ids are the app's.
-        statement = psycopg.sql.SQL(
-            "DELETE FROM {0} AS published USING jsonb_populate_recordset(NULL::{0}, %s) AS gone WHERE {1}"
-        ).format(
+        records = psycopg.sql.SQL("jsonb_populate_recordset(NULL::{}, %s)").format(name)
+        statement = psycopg.sql.SQL("DELETE FROM {} AS published USING {} AS gone WHERE {}").format(
             name,
+            records,
             psycopg.sql.SQL(" AND ").join(
                 psycopg.sql.SQL("published.{0} = gone.{0}").format(key) for key in keys
             ),
         )
-        with driver_of(connection).cursor() as cursor:
-            gone = cursor.execute(statement, [changes.gone.write_json()]).rowcount
-    copy_frame(connection, table.name, changes.rows)
-    return gone + changes.rows.height
+    with driver_of(connection).cursor() as cursor:
+        return cursor.execute(statement, [given]).rowcount
 
 
 @contextmanager
