@@ -13,6 +13,7 @@ from sqlalchemy import text
 from pipeline.days import ONE_DAY
 from pipeline.engines import duckdb_engine
 from pipeline.publish import copy, publish
+from pipeline.publish.progress import Progress, take_progress
 from pipeline.refresh import refresh
 from tests.conftest import FIRST_DAY
 from tests.oracle import assert_equals_recount
@@ -135,9 +136,8 @@ def test_where_a_day_ends_meanwhile_all_are_computed(
     counted: Published, lake: str, computed: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with counted.copy(lake) as database:
-        take_progress = publish.take_progress
 
-        def tomorrow(*arguments: Any) -> Any:
+        def tomorrow(*arguments: Any) -> Progress:
             progress = take_progress(*arguments)
             return dataclasses.replace(progress, as_of=progress.as_of + ONE_DAY)
 
