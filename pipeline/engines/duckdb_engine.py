@@ -20,7 +20,7 @@ from pipeline.engines.scan import Condition, Part, Scan
 from pipeline.errors import LakeError, readable
 from pipeline.queries import query
 
-MEMORY_LIMIT = "600MB"
+MEMORY_LIMIT = "450MB"
 """What the queries of a process may hold; beyond it DuckDB writes to a temporary folder."""
 
 ROWS_AT_ONCE = 2**16
