@@ -21,6 +21,7 @@ PROMPTS = 1_000
 USERS = 100_000
 FRESH_EVENTS = 10_000
 FRESH_TRANSACTIONS = 100
+DELETED_DAYS_AGO = 20
 LATEST = 2
 """Days by which they are late, at most."""
 
@@ -99,6 +100,12 @@ FROM (
 """
 
 
+DELETE_ONE = """
+DELETE FROM prompt_usage
+WHERE id = (SELECT id FROM prompt_usage WHERE created_at >= %(start)s AND created_at < %(end)s LIMIT 1)
+"""
+
+
 @dataclass(frozen=True)
 class History:
     """Events of one database. ``until`` is when it was made: the last of its events.
@@ -158,6 +165,12 @@ class History:
         """Appends one event a prompt, all on one day."""
         with self._connected() as connection:
             self._add(connection, "number", IN_ORDER, self.prompt_count, *self._span(day))
+
+    def delete_one(self) -> None:
+        """Deletes one event of a quiet day."""
+        with self._connected() as connection:
+            start, length = self._span(self.days[max(-DELETED_DAYS_AGO, -len(self.days))])
+            connection.execute(DELETE_ONE, {"start": start, "end": start + length})
 
     def settle_down(self) -> None:
         """Leaves the server without chores that a measurement would pay for."""

@@ -27,6 +27,7 @@ from tests.benchmarks.history import History
 from tests.benchmarks.recompute import Recompute, lake_without_partials, measure_recompute, recompute_table
 from tests.benchmarks.scheduled import (
     HOURLY,
+    HOURLY_DELETED,
     SCHEDULED,
     SCHEDULED_LATE,
     Publishes,
@@ -101,7 +102,7 @@ def measure_size(
         history.make()
         history.settle_down()
         if "d" in parts:
-            measured.extraction = measure_extraction(history)
+            measured.extraction = measure_extraction(history, place)
         if parts == {"d"}:
             return
         first = bring_all(history, lake, replace=False)
@@ -110,7 +111,7 @@ def measure_size(
             scheduled = measure_scheduled(history, lake, SCHEDULED, runs)
         if "a" in parts:
             measured.scheduled.setdefault(SCHEDULED, {})[size] = scheduled
-            for kind in (SCHEDULED_LATE, HOURLY):
+            for kind in (SCHEDULED_LATE, HOURLY, HOURLY_DELETED):
                 measured.scheduled.setdefault(kind, {})[size] = measure_scheduled(history, lake, kind, runs)
         if parts & {"b", "c"}:
             with lake_without_partials(place, lake) as scratch:
