@@ -40,7 +40,12 @@ def truncate_files(lake: str, table: str, day: dt.date | None = None) -> None:
 def overwrite_files(lake: str, table: str, day: dt.date | None = None) -> None:
     """A disk returns something else, as long as what was there."""
     for file in files_of(lake, table, day):
-        file.write_bytes(bytes(file.stat().st_size))
+        overwrite(file)
+
+
+def overwrite(file: Path) -> None:
+    """Zeros, as many as there were bytes."""
+    file.write_bytes(bytes(file.stat().st_size))
 
 
 def scribble_on_files(lake: str, table: str, day: dt.date | None = None) -> None:

@@ -16,8 +16,9 @@ import hashlib
 import logging
 import secrets
 import shutil
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from copy import copy
 from functools import partial
 from typing import NamedTuple
 
@@ -243,6 +244,24 @@ class DailyTable:
         with _translated(f"Reading {len(days)} days of the lake table {self.name}"):
             return self.read(days).filter(where).to_table(columns=columns)
 
+    def as_it_was(self, versions: Mapping[dt.date, int]) -> DailyTable | None:
+        """The latest earlier state in which each of some days had this ``version``, to be read, not written.
+
+        None where that is too long ago, or files of it are gone.
+        """
+        latest = self._delta.version()
+        wanted = set(versions.items())
+        for number in range(latest - 1, max(latest - LOOK_BACK, 0) - 1, -1):
+            earlier = copy(self)
+            try:
+                earlier._delta = DeltaTable(self.uri, version=number)
+            except DeltaError:
+                # The log does not go back so far.
+                return None
+            if wanted <= set(earlier.days().select("day", "version").iter_rows()):
+                return None if earlier.faults().keys() & versions.keys() else earlier
+        return None
+
     @property
     def uri(self) -> str:
         """Where it is."""
@@ -413,6 +432,9 @@ class DailyTable:
         )
         self._flush()
 
+
+LOOK_BACK = 100
+"""Commits after which an earlier state is too long ago to be looked for: half a day of the schedule."""
 
 ABANDONED_AFTER = dt.timedelta(hours=1)
 """When a file that no state names is not that of a writer about to commit."""

@@ -1,9 +1,9 @@
 """The stats of users: as many rows as users have used prompts, so only what changed is merged.
 
 Of a day that only grew, the users and prompts of its new events are all that can differ; of one that was read
-again, those that it has now, and those that may have been in it: the published ones that were used then or
-later. Only they are merged. Where they are too many, or the query changed, everything is, and compared with
-what is published. Where raw events of a lost day would be needed, nothing is.
+again, those of the events by which it differs from what it was. Only they are merged. Where they are too
+many, or the files of what it was are gone, or the query changed, everything is, and compared with what is
+published. Where raw events of a lost day would be needed, nothing is.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ from sqlalchemy import Connection, select, text
 from pipeline.database import Database
 from pipeline.engines import duckdb_engine
 from pipeline.engines.scan import Scan
+from pipeline.errors import LakeError
 from pipeline.lake import damage
 from pipeline.lake.merge import merging
 from pipeline.lake.partials import USERS
 from pipeline.lake.periods import State
-from pipeline.publish.copy import copy_frame, frame_of, indexes_afterwards
+from pipeline.publish.copy import copy_frame, indexes_afterwards
 from pipeline.queries import query
 from pipeline.stats import frames
 from pipeline.tables import user_prompt_stats, user_stats_day
@@ -37,11 +38,14 @@ DELETE_OTHER_USER_PROMPTS = text(query("postgres/delete_other_user_prompts"))
 ANALYZE_USER_PROMPTS_CHANGED = text(query("postgres/analyze_user_prompts_changed"))
 ADD_USER_FAVORITES = text(query("postgres/add_user_favorites"))
 REMOVE_USER_FAVORITES = text(query("postgres/remove_user_favorites"))
-USER_PROMPTS_USED_SINCE = text(query("postgres/user_prompts_used_since"))
 DELETE_GONE_USER_PROMPTS = text(query("postgres/delete_gone_user_prompts"))
 COUNT_UNIQUE_USERS = text(query("postgres/count_unique_users"))
 
 KEYS = ["user_id", "prompt_id"]
+
+COMPARED_EVENTS_MAX = 5_000_000
+"""Events of days that were read again that are compared with what they were: with more, to merge all is no
+slower."""
 
 PAIRS_MAX = 200_000
 """Pairs of a user and a prompt that are merged by themselves: with more, to merge all is no slower."""
@@ -88,8 +92,9 @@ def compute_users(database: Database, lake: str, published: pl.DataFrame, spool:
     if lost := state.lacks(damage.note_lost_days(database, state.daily)):
         logger.warning("the stats of users stay as they are: the events of %s are lost", min(lost))
         return None
-    marks = _marks_of_changed(published, held)
-    pairs = None if marks is None else _touched_pairs(database, state, marks)
+    pairs = None
+    if published.height and (published["rollup_version"] == USERS.version).all():
+        pairs = _touched_pairs(state, _changed_days(published, held))
     if pairs is None:
         return UserStats(state.ledger, _spooled(spool, state.scan()))
     rows = _rows_of(state, pairs)
@@ -136,40 +141,49 @@ def _spooled(spool: Path, partials: Scan) -> Iterable[pl.DataFrame]:
     return (pl.read_ipc(file) for file in files)
 
 
-def _marks_of_changed(published: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame | None:
-    """The days that changed, and the ``ingest_xid`` after which their events are new: of one that was read
-    again all are, and ``mark`` is -1. None if any user and prompt may have changed.
+def _changed_days(published: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
+    """The days that changed: ``day``; ``mark``, the ``ingest_xid`` after which its events are new, -1 if all
+    are; and ``events_version``, that of the published stats, where it was read again, else null.
     """
-    if published.is_empty() or published.filter(pl.col("rollup_version") != USERS.version).height:
-        return None
     both = held.join(published, on="day", how="full", coalesce=True, suffix="_before", nulls_equal=True)
     only_grew = (pl.col("ingest_xid") > pl.col("ingest_xid_before")) & (
         pl.col("synced_high") == pl.col("synced_high_before")
     )
-    changed = both.filter(pl.col("events_version").ne_missing(pl.col("events_version_before"))).select(
+    is_replaced = pl.col("ingest_xid_before").is_not_null() & only_grew.not_().fill_null(value=True)
+    return both.filter(pl.col("events_version").ne_missing(pl.col("events_version_before"))).select(
         "day",
         mark=pl.when(only_grew).then("ingest_xid_before").otherwise(-1),
-        is_replaced=pl.col("ingest_xid_before").is_not_null() & only_grew.not_().fill_null(value=True),
+        events_version=pl.when(is_replaced).then("events_version_before"),
     )
-    if changed.filter("is_replaced", pl.col("day") == both["day"].min()).height:
-        # It has the events without a time, and those of before the first day: no time says whose they were.
+
+
+def _touched_pairs(state: State, changed: pl.DataFrame) -> pl.DataFrame | None:
+    """The users and prompts that may differ; None if they are too many, or it is not known which."""
+    marks = changed.filter(pl.col("events_version").is_null()).select("day", "mark")
+    pairs = duckdb_engine.run(
+        "user_prompts_since", usage_events=_events(state, marks["day"]), marks=marks.to_arrow()
+    )
+    replaced = dict(changed.drop_nulls().select("day", "events_version").iter_rows())
+    if state.row_count(replaced) > COMPARED_EVENTS_MAX:
         return None
-    return changed
-
-
-def _touched_pairs(database: Database, state: State, marks: pl.DataFrame) -> pl.DataFrame | None:
-    """The users and prompts that may differ; None if they are too many."""
-    events = state.daily.scan(set(marks["day"]) & state.days.keys())
-    pairs = duckdb_engine.run("user_prompts_since", usage_events=events, marks=marks.to_arrow())
-    if replaced := marks.filter("is_replaced")["day"].to_list():
-        since = dt.datetime.combine(min(replaced), dt.time.min, dt.UTC)
-        with database.engine.connect() as connection:
-            given = {"since": since, "limit": PAIRS_MAX + 1}
-            used = frame_of(
-                connection.execute(USER_PROMPTS_USED_SINCE, given), dict.fromkeys(KEYS, pl.String)
+    if replaced:
+        before = state.daily.as_it_was({day: version ^ USERS.version for day, version in replaced.items()})
+        if before is None:
+            return None
+        try:
+            differing = duckdb_engine.run(
+                "user_prompts_changed", usage_events=_events(state, replaced), earlier=before.scan(replaced)
             )
-        pairs = pl.concat([pairs, used]).unique()
+        except LakeError as error:
+            # Nobody repairs files that were replaced. If it is one of today's, those who read it next say so.
+            logger.info("the users of all days are merged: %s", error)
+            return None
+        pairs = pl.concat([pairs, differing]).unique()
     return pairs if pairs.height <= PAIRS_MAX else None
+
+
+def _events(state: State, days: Iterable[dt.date]) -> Scan:
+    return state.daily.scan(state.days.keys() & set(days))
 
 
 def _rows_of(state: State, pairs: pl.DataFrame) -> pl.DataFrame:

@@ -45,7 +45,7 @@ def run(arguments: list[str], environment: dict[str, str]) -> tuple[float, float
     )
     memory = 0
     while process.poll() is None:
-        # What the kernel says at its end begins with what its parent had. One that has just ended says nothing.
+        # What the kernel says at its end begins with what its parent had. An ended one says nothing.
         with suppress(KeyError):
             memory = peak_bytes(process.pid)
         time.sleep(LOOK_EVERY_SECONDS)

@@ -11,11 +11,13 @@ import pytest
 
 from pipeline.database import Database
 from pipeline.engines.scan import Scan
-from pipeline.lake import periods
+from pipeline.lake import delta_table, periods
 from pipeline.lake.merge import merging
+from pipeline.lake.usage_events import sync_days
 from pipeline.publish import users
-from pipeline.refresh import refresh
+from pipeline.refresh import plan_refresh, refresh
 from tests.conftest import FIRST_DAY
+from tests.lake_files import files_of, overwrite
 from tests.oracle import assert_equals_recount
 from tests.published import Published
 
@@ -48,6 +50,8 @@ CHANGES = [
     ),
     "UPDATE prompt_usage SET user_id = NULL WHERE user_id = md5('new')::uuid",
     "DELETE FROM prompt_usage WHERE created_at::date = current_date - 4",
+    "DELETE FROM prompt_usage WHERE created_at IS NULL AND user_id = md5('u1')::uuid",
+    "UPDATE prompt_usage SET error_message = 'changed'",
 ]
 
 
@@ -76,17 +80,17 @@ def test_only_who_may_differ_is_merged(
 
 
 @pytest.mark.parametrize(
-    ("change", "pairs_max"),
-    [
-        ("DELETE FROM prompt_usage WHERE created_at IS NULL", users.PAIRS_MAX),
-        ("DELETE FROM prompt_usage WHERE created_at > now() - interval '2 days'", 2),
-    ],
-    ids=["without a time", "too many"],
+    "what", ["many pairs", "many events", "the log is short", "old files are gone", "old files are damaged"]
 )
 def test_all_are_merged_where_any_may_differ(
-    counted: Published, lake: str, monkeypatch: pytest.MonkeyPatch, change: str, pairs_max: int
+    counted: Published, lake: str, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    monkeypatch.setattr(users, "PAIRS_MAX", pairs_max)
+    if what == "many pairs":
+        monkeypatch.setattr(users, "PAIRS_MAX", 2)
+    if what == "many events":
+        monkeypatch.setattr(users, "COMPARED_EVENTS_MAX", 2)
+    if what == "the log is short":
+        monkeypatch.setattr(delta_table, "LOOK_BACK", 0)
     calls: list[Scan] = []
 
     def noted(partials: Scan, *order: str) -> AbstractContextManager[Iterator[pa.RecordBatch]]:
@@ -95,7 +99,12 @@ def test_all_are_merged_where_any_may_differ(
 
     monkeypatch.setattr(users, "merging", noted)
     with counted.copy(lake) as database:
-        changed(database, change)
+        changed(database, "UPDATE prompt_usage SET success = NOT success")
+        if what.startswith("old files"):
+            old = files_of(lake, "usage_events")
+            sync_days(database, lake, FIRST_DAY, plan_refresh(database, lake, FIRST_DAY).days)
+            for file in old:
+                file.unlink() if what.endswith("gone") else overwrite(file)
         refresh(database, lake, FIRST_DAY)
         assert len(calls) == 1
         assert_equals_recount(database, FIRST_DAY)
