@@ -27,6 +27,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from deltalake import (
+    ColumnProperties,
     CommitProperties,
     DeltaTable,
     PostCommitHookProperties,
@@ -48,6 +49,10 @@ LEDGER_COLUMNS = ("ingest_xid", "synced_high", "events_version", "covered_until"
 """Columns whose smallest and largest values stand in the log. No others: an erased person's id must not."""
 KEPT = dt.timedelta(days=7)
 """How long replaced files and old log entries stay, for readers that are still at an older state."""
+NO_DICTIONARY = dict.fromkeys(
+    ("id", "post_id", "job_id", "created_at"), ColumnProperties(dictionary_enabled=False)
+)
+"""Columns of raw events whose values hardly ever repeat: a dictionary of them only costs time."""
 TABLE_PROPERTIES = {
     "delta.checkpointInterval": "25",
     "delta.logRetentionDuration": f"interval {KEPT.days} days",
@@ -92,7 +97,10 @@ class DailyTable:
         self.schema = schema
         self.sign: Callable[[], Sequence[Transaction]] = _random_token
         self._properties = WriterProperties(
-            compression="ZSTD", compression_level=1, max_row_group_size=rows_a_group
+            compression="ZSTD",
+            compression_level=1,
+            max_row_group_size=rows_a_group,
+            column_properties=NO_DICTIONARY,
         )
         uri = f"{lake.rstrip('/')}/{name}"
         with _translated(f"Opening the lake table {uri}"):
