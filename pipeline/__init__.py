@@ -5,7 +5,7 @@ The folders, in the order in which the data passes through them:
 ``tracking``
     The write path: appends one raw event to ``prompt_usage``. What an app imports.
 ``lake``
-    Reads new events from Postgres and keeps them in columns, one partition a day.
+    Reads new events from Postgres and keeps them in columns, one partition per day.
 ``engines``
     Runs the rollups of ``sql/engine`` over the lake's files.
 ``stats``

@@ -135,7 +135,7 @@ def usage(uses: pl.DataFrame) -> pl.DataFrame:
 
 
 def middle_days(daily: pl.DataFrame, figure: pl.Expr) -> pl.DataFrame:
-    """Of one row a series and day, those that are neither among the best days nor among the worst.
+    """Of one row per series and day, those that are neither among the best days nor among the worst.
 
     Three of 14 go at each end. So a day or two on which all went wrong do not become what is usual.
     """

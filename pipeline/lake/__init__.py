@@ -1,4 +1,4 @@
-"""Raw events in columns, and their daily partials: Delta Lake tables, one partition a day.
+"""Raw events in columns, and their daily partials: Delta Lake tables, one partition per day.
 
 ``delta_table``
     A Delta table partitioned by day: what each day holds, append, replace.

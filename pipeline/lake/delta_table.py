@@ -1,4 +1,4 @@
-"""A Delta Lake table with one partition a day.
+"""A Delta Lake table with one partition per day.
 
 Each commit carries the same application transaction. Delta refuses a commit when another one with that
 transaction came between reading and writing, so two writers can never both act on the same past: the
@@ -142,7 +142,7 @@ class DailyTable:
         return DeltaTable(uri)
 
     def days(self) -> pl.DataFrame:
-        """What each day holds, from the log alone: one row a day that has rows, in order.
+        """What each day holds, from the log alone: one row per day that has rows, in order.
 
         ``day``; ``usage_count``: rows; ``mark``: largest ``ingest_xid``; ``synced_high``: smallest
         ``synced_high``: the watermark from which on the day's rows were not read again; ``bytes``;

@@ -16,7 +16,7 @@ from pipeline.stats.percentiles import bucket_ends
 
 
 def generation_times(lake: str, prompt_id: str) -> pl.DataFrame:
-    """How many events took how long: one row a bucket of the histogram that has any, the shortest first.
+    """How many events took how long: one row per bucket of the histogram that has any, the shortest first.
 
     ``from_ms``, ``to_ms`` (included) and ``usage_count``.
 

@@ -261,7 +261,7 @@ def usage_events(
 ) -> Iterator[pa.RecordBatchReader]:
     """A stream of the events of some days, each above its day's mark and below ``high``.
 
-    ``marks`` has one entry a day, :data:`WHOLE_DAY` for a day that is wanted whole. Columns as in
+    ``marks`` has one entry per day, :data:`WHOLE_DAY` for a day that is wanted whole. Columns as in
     ``sql/postgres/usage_events.sql``. ``passed`` is told with each batch how many rows have come so far.
 
     :raises DatabaseUnavailableError: the read was broken off by what passes, a lost connection or a replica

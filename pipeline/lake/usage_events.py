@@ -1,4 +1,4 @@
-"""The lake table ``usage_events``: raw events, one partition a day, and how they get here.
+"""The lake table ``usage_events``: raw events, one partition per day, and how they get here.
 
 A day is brought up to date by appending the rows above its mark, or, where raw rows were changed, by
 replacing it. Both may be repeated at will.

@@ -79,7 +79,7 @@ def lake_assets(first_day: dt.date) -> list[dg.AssetsDefinition]:
                 group=EVENTS_GROUP,
                 kinds=LAKE | {"postgres"},
                 pace=EACH_TICK,
-                description="Raw usage events in the lake, one partition a day: `prompt_usage` in columns.",
+                description="Raw usage events in the lake, one partition per day: `prompt_usage` in columns.",
                 code=[query("postgres/usage_events"), str(usage_events.SCHEMA)],
             )
         ],

@@ -1,5 +1,5 @@
 -- Purpose: performance of one prompt by scene: what the app asks of prompt_usage, from the stats.
--- Grain:   one row a scene, NULL being one; most used first.
+-- Grain:   one row per scene, NULL being one; most used first.
 -- Time:    as of the last refresh.
 WITH settings AS (
     -- Yours to change: the prompt's slug, or its id.

@@ -1,5 +1,5 @@
 -- Purpose: the ten most used prompts: the app's own query, which reads the counters that are written back.
--- Grain:   one row a prompt that is active; most used first.
+-- Grain:   one row per prompt that is active; most used first.
 -- Time:    stats_as_of, of the counters.
 SELECT
     p.id,

@@ -1,5 +1,5 @@
 -- Purpose: the prompts that succeed most surely: by the lower end of the success rate's 95 % interval.
--- Grain:   one row a prompt that is active, not deleted, and was used often enough; the surest first.
+-- Grain:   one row per prompt that is active, not deleted, and was used often enough; the surest first.
 -- Time:    as_of.
 WITH settings AS (
     -- Yours to change: how many prompts, and the fewest events of each.

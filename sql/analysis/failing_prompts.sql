@@ -1,5 +1,5 @@
 -- Purpose: the prompts with the most failures, and the kinds of errors that they see most.
--- Grain:   one row a prompt and kind of error; a prompt without messages has one row, its error_kind NULL.
+-- Grain:   one row per prompt and kind of error; a prompt without messages has one row, its error_kind NULL.
 -- Time:    as_of.
 -- An error counts if the event has a message, whatever its success says.
 WITH settings AS (

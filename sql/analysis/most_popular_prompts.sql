@@ -1,5 +1,5 @@
 -- Purpose: the most used prompts.
--- Grain:   one row a prompt that is active and not deleted; most used first, then most successes.
+-- Grain:   one row per prompt that is active and not deleted; most used first, then most successes.
 -- Time:    as_of.
 WITH settings AS (
     -- Yours to change: how many prompts.

@@ -1,5 +1,5 @@
 -- Purpose: performance of one prompt by scene.
--- Grain:   one row a scene, NULL being one; most used first.
+-- Grain:   one row per scene, NULL being one; most used first.
 -- Time:    as_of.
 WITH settings AS (
     -- Yours to change: the prompt's slug, or its id.

@@ -1,5 +1,5 @@
 -- Purpose: the prompts whose use grows or shrinks: the last seven days against the seven before.
--- Grain:   one row a prompt that was used in either; what grew most first, what shrank most last.
+-- Grain:   one row per prompt that was used in either; what grew most first, what shrank most last.
 -- Time:    day (UTC), the whole days before that of as_of: today would be compared with a whole day.
 WITH settings AS (
     -- Yours to change: the length of each period, in days.

@@ -1,5 +1,5 @@
 -- Purpose: performance by scene, over all prompts.
--- Grain:   one row a scene, NULL being one; most used first.
+-- Grain:   one row per scene, NULL being one; most used first.
 -- Time:    as_of.
 SELECT
     scene,

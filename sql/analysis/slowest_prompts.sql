@@ -1,5 +1,5 @@
 -- Purpose: the prompts that make people wait: by the 95th percentile of the generation time.
--- Grain:   one row a prompt that is active, not deleted, and was timed often enough; the slowest first.
+-- Grain:   one row per prompt that is active, not deleted, and was timed often enough; the slowest first.
 -- Time:    as_of.
 WITH settings AS (
     -- Yours to change: how many prompts, and the fewest timed events of each.

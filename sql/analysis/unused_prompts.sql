@@ -1,5 +1,5 @@
 -- Purpose: the prompts that nobody has ever used.
--- Grain:   one row a prompt that is active and not deleted; the oldest first.
+-- Grain:   one row per prompt that is active and not deleted; the oldest first.
 -- Time:    as_of.
 SELECT
     prompts.id,

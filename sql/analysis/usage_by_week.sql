@@ -1,5 +1,5 @@
 -- Purpose: usage by week over all prompts, weeks without use included.
--- Grain:   one row a week from the first with events on; the latest first.
+-- Grain:   one row per week from the first with events on; the latest first.
 -- Time:    week, its Monday (UTC). Undated events are in the week of PROMPT_STATS_START_DATE.
 WITH refresh AS (
     SELECT

@@ -1,5 +1,5 @@
 -- Purpose: what a user likes: the prompts that they use most, and their favourites.
--- Grain:   one row a prompt that the user used or has as a favourite; most used first.
+-- Grain:   one row per prompt that the user used or has as a favourite; most used first.
 -- Time:    as_of, that of the stats of users; is_favorite is of now.
 WITH settings AS (
     -- Yours to change: the user's id, as in SELECT '0198…'::uuid AS user_id. As it stands, that of the one

@@ -1,5 +1,5 @@
 -- Purpose: the alerts that are raised, and those that recovered lately, with the names of their prompts.
--- Grain:   one row an alert; raised ones first, then the worst, then the latest.
+-- Grain:   one row per alert; raised ones first, then the worst, then the latest.
 -- Time:    recovered_at within the last :days days, or none.
 SELECT
     alerts.*,

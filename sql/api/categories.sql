@@ -1,5 +1,5 @@
 -- Purpose: what the prompts of each category add up to.
--- Grain:   one row a category of prompts that are not deleted, NULL being one; most used first.
+-- Grain:   one row per category of prompts that are not deleted, NULL being one; most used first.
 -- Time:    as of the last refresh.
 -- prompt_stats keeps a prompt's mean time, and not the sum it was made from; the mean times its number is that
 -- sum but for two roundings, together at most 1 part in 2^52. So where a whole number is as near as that, it is

@@ -1,5 +1,5 @@
 -- Purpose: performance by environment, over all prompts.
--- Grain:   one row a environment, NULL being one; most used first.
+-- Grain:   one row per environment, NULL being one; most used first.
 -- Time:    as of the last refresh.
 SELECT *
 FROM environment_stats

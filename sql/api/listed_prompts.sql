@@ -1,5 +1,5 @@
 -- Purpose: prompts filtered and searched; a user's favourites first, in the user's order, then the most used.
--- Grain:   one row a prompt that is not deleted.
+-- Grain:   one row per prompt that is not deleted.
 -- Time:    stats_as_of, of the counters.
 -- Some columns come twice, and a row by name has the last: after the counters of prompts, which may be left alone,
 -- those of prompt_stats; and ids as texts, since JSON has no numbers as large as an app's may be.

@@ -1,5 +1,5 @@
 -- Purpose: the most used prompts, as the app ranks and shows them.
--- Grain:   one row a prompt that is active and not deleted; most used first, then most successes.
+-- Grain:   one row per prompt that is active and not deleted; most used first, then most successes.
 -- Time:    stats_as_of, of the counters. A prompt that is younger comes with the next refresh.
 -- Some columns come twice, and a row by name has the last: after the counters of prompts, which may be left alone,
 -- those of prompt_stats; and ids as texts, since JSON has no numbers as large as an app's may be.

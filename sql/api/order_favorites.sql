@@ -1,5 +1,5 @@
 -- Purpose: puts a user's favourites into the order given; those that are not named follow, as they were.
--- Grain:   one row a favourite.
+-- Grain:   one row per favourite.
 -- Time:    none.
 WITH ordered AS (
     SELECT

@@ -1,5 +1,5 @@
 -- Purpose: performance by outfit, over all prompts.
--- Grain:   one row a outfit, NULL being one; most used first.
+-- Grain:   one row per outfit, NULL being one; most used first.
 -- Time:    as of the last refresh.
 SELECT *
 FROM outfit_stats

@@ -1,5 +1,5 @@
 -- Purpose: usage of all prompts over time, periods without use included.
--- Grain:   one row a day, week (from Monday) or month, by :bucket.
+-- Grain:   one row per day, week (from Monday) or month, by :bucket.
 -- Time:    day (UTC), from :from_day to :to_day, both included.
 -- Events without a prompt are in no row of prompt_daily_stats, and so not in this.
 WITH daily AS (

@@ -1,5 +1,5 @@
 -- Purpose: what went wrong with one prompt, by kind of error.
--- Grain:   one row a kind; most frequent first.
+-- Grain:   one row per kind; most frequent first.
 -- Time:    as of the last refresh.
 SELECT
     stats.error_kind,

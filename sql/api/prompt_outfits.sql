@@ -1,5 +1,5 @@
 -- Purpose: performance of one prompt by outfit.
--- Grain:   one row a outfit, NULL being one; most used first.
+-- Grain:   one row per outfit, NULL being one; most used first.
 -- Time:    as of the last refresh; from unique_users on as of value_stats_as_of, NULL before that.
 SELECT
     stats.*,

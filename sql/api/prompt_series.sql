@@ -1,5 +1,5 @@
 -- Purpose: usage of one prompt over time, periods without use included.
--- Grain:   one row a day, week (from Monday) or month, by :bucket.
+-- Grain:   one row per day, week (from Monday) or month, by :bucket.
 -- Time:    day (UTC), from :from_day to :to_day, both included.
 SELECT
     date_trunc(%(bucket)s, calendar.day)::date                          AS period,

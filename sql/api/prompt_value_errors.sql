@@ -1,5 +1,5 @@
 -- Purpose: what went wrong with one prompt, by kind of error and by scene, environment or outfit.
--- Grain:   one row a value and kind, NULL being a value; most frequent first.
+-- Grain:   one row per value and kind, NULL being a value; most frequent first.
 -- Time:    as of value_stats_as_of.
 SELECT
     stats.value,

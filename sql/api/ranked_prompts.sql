@@ -1,5 +1,5 @@
 -- Purpose: prompts ranked by use, favour, success, failure, time, rise or fall.
--- Grain:   one row a prompt that is active and not deleted; the highest score first.
+-- Grain:   one row per prompt that is active and not deleted; the highest score first.
 -- Time:    all of it; from :from_day to :to_day (UTC) if these are given.
 -- Best and failing go by the lower end of the 95 %% Wilson interval of the rate, so that 3 of 3 does not beat
 -- 950 of 1,000. Rising and falling compare the last 7 days with the 7 before: (a - b) / sqrt(a + b), which is

@@ -1,5 +1,5 @@
 -- Purpose: the prompts that a user used or has as a favourite.
--- Grain:   one row a prompt; favourites first, in the user's order, then the most used.
+-- Grain:   one row per prompt; favourites first, in the user's order, then the most used.
 -- Time:    as of user_stats_as_of; favourites as they are now.
 WITH favorites AS (
     SELECT

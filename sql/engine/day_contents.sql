@@ -1,5 +1,5 @@
 -- Purpose: what the lake holds of some days, to be compared with Postgres: see postgres/day_contents.sql.
--- Grain:   one row a day.
+-- Grain:   one row per day.
 -- Time:    all of the input.
 -- stats_expired_day keeps the checksum: whoever changes it here needs a revision that empties it there.
 -- Reads usage_events. Runs on DuckDB alone: it is no rollup, and runs where the pipeline does.

@@ -1,5 +1,5 @@
 -- Purpose: the posts that no usage event in the lake is about.
--- Grain:   one row a post.
+-- Grain:   one row per post.
 -- Time:    none.
 -- Reads posts and usage_events. Runs on DuckDB alone: it is no rollup.
 SELECT posts.post_id

@@ -1,5 +1,5 @@
 -- Purpose: usage over time, in the days of any time zone, or by hour; periods without use included.
--- Grain:   one row a period: a day, week (from Monday) or month of :timezone, or an hour of UTC.
+-- Grain:   one row per period: a day, week (from Monday) or month of :timezone, or an hour of UTC.
 -- Time:    created_at, from :first to :last, both days included. Undated events are in no period.
 -- What is compared, compared_usage_count (from :first until :compared_end) and previous_usage_count (from
 -- :before until :previous_end), and prompt_count (prompts used from :first to :last) are of the whole, and so

@@ -1,5 +1,5 @@
 -- Purpose: the events that are dated more than a day ahead, and are not counted yet.
--- Grain:   one row a day.
+-- Grain:   one row per day.
 -- Time:    created_at.
 -- Seconds since 1970 are those of UTC, whether or not the app's times have a zone, and whatever psql's is.
 SELECT

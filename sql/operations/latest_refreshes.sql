@@ -1,5 +1,5 @@
 -- Purpose: the latest refreshes: when, how long, how old what they published was, and what they could not do.
--- Grain:   one row a publish, the latest first.
+-- Grain:   one row per publish, the latest first.
 -- Time:    published_at.
 SELECT
     published_at,

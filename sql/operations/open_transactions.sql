@@ -1,5 +1,5 @@
 -- Purpose: the transactions that have written something and are still open: events after them wait.
--- Grain:   one row a transaction, the oldest first.
+-- Grain:   one row per transaction, the oldest first.
 -- Time:    now.
 -- Of other roles' transactions only a member of pg_read_all_stats sees since when they are open, and what they run.
 SELECT

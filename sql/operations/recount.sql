@@ -1,5 +1,5 @@
 -- Purpose: a prompt's numbers as they are published in each place, beside a recount of its raw events.
--- Grain:   one row a place, for the prompt with the slug or id that psql is given: -v prompt=….
+-- Grain:   one row per place, for the prompt with the slug or id that psql is given: -v prompt=….
 -- Time:    now; events after as_of are in the recount alone.
 WITH chosen AS (
     -- An id before a slug, a living prompt before a deleted one. A slug of several is an error.

@@ -1,5 +1,5 @@
 -- Purpose: what the tables take on the database's disk, with their indexes.
--- Grain:   one row a table of the schema public, the largest first.
+-- Grain:   one row per table of the schema public, the largest first.
 -- Time:    now.
 SELECT
     relname                                       AS table_name,

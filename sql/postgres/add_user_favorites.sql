@@ -1,5 +1,5 @@
 -- Purpose: marks in user_prompt_stats what became a favourite.
--- Grain:   one row a user and prompt that was used and is not marked yet.
+-- Grain:   one row per user and prompt that was used and is not marked yet.
 -- Time:    now.
 UPDATE user_prompt_stats AS used
 SET is_favorite = true

@@ -1,5 +1,5 @@
 -- Purpose: what there is of some relations: themselves, columns, indexes, triggers, storage parameters.
--- Grain:   one row a thing.
+-- Grain:   one row per thing.
 -- Time:    now.
 -- By kind: relation: pg_class.relkind, whether this role may alter it, rows as estimated; column: its type,
 -- and its default; comment: that of the relation; relative: one that it inherits from, or is inherited by; index:

@@ -1,5 +1,5 @@
 -- Purpose: the tables in which this transaction has changed rows so far.
--- Grain:   one row a table, temporary ones left out.
+-- Grain:   one row per table, temporary ones left out.
 -- Time:    now.
 SELECT relid::regclass::text AS name
 FROM pg_stat_xact_user_tables

@@ -1,5 +1,5 @@
 -- Purpose: a temporary table for changed rows of user_prompt_stats, gone with the transaction.
--- Grain:   one row a user and prompt.
+-- Grain:   one row per user and prompt.
 -- Time:    none.
 CREATE TEMPORARY TABLE user_prompts_changed ON COMMIT DROP AS
 SELECT

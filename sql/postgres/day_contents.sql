@@ -1,5 +1,5 @@
 -- Purpose: what Postgres holds of some days, to be compared with the lake: see engine/day_contents.sql.
--- Grain:   one row a day, from :from_day to :to_day.
+-- Grain:   one row per day, from :from_day to :to_day.
 -- Time:    ingest_xid, below :high.
 -- The checksum adds up 32 bits of each row's MD5, so it depends on every value and not on the order.
 -- Times that no client can read are undated in the lake, and generation times are as usage_events.sql makes them.

@@ -1,5 +1,5 @@
 -- Purpose: what Postgres says of each day that the lake should have: published, expired, counted in raw rows.
--- Grain:   one row a day that is published, expired, or has raw rows from :from_day on.
+-- Grain:   one row per day that is published, expired, or has raw rows from :from_day on.
 -- Time:    ingest_xid: up to the lake's mark of the day, or below the published watermark.
 -- :marks are those of the lake from :from_day on, -1 for a day that it does not have. A day is comparable with
 -- its raw rows if it is recent, did not expire, and no change of it is noted.

@@ -1,5 +1,5 @@
 -- Purpose: the database's clock, and recent events whose time is after the moment at which they were there.
--- Grain:   one row an event, for at most :limit, the farthest ahead first; one row if there is none.
+-- Grain:   one row per event, for at most :limit, the farthest ahead first; one row if there is none.
 -- Time:    ingest_xid, from the syncs of the last two hours on; created_at, ahead by more than :lead.
 -- A row below a sync's high was there when the sync began. Rows above all of them are there now.
 WITH syncs AS (

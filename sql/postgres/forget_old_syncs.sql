@@ -1,5 +1,5 @@
 -- Purpose: removes watermarks of syncs that nobody will ask for, but the last.
--- Grain:   one row a sync.
+-- Grain:   one row per sync.
 -- Time:    started_at, older than two days.
 DELETE FROM stats_sync
 WHERE

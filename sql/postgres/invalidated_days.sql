@@ -1,5 +1,5 @@
 -- Purpose: the days whose raw rows were updated or deleted and that are not published since.
--- Grain:   one row a day; day is NULL where every day is meant (TRUNCATE).
+-- Grain:   one row per day; day is NULL where every day is meant (TRUNCATE).
 -- Time:    xid, the transaction that made the change.
 -- A day that no calendar has (infinity, the year 10000) is that of undated rows: the first.
 SELECT

@@ -1,5 +1,5 @@
 -- Purpose: published days that still have the events they were published with.
--- Grain:   one row a day, of those in :days.
+-- Grain:   one row per day, of those in :days.
 -- Time:    ingest_xid, up to the published one of the day.
 -- Days whose rows were changed since are left out: what they hold is not known.
 SELECT published.day

@@ -1,5 +1,5 @@
 -- Purpose: which of some rights the role lacks.
--- Grain:   one row a right, none for tables and columns that there are not.
+-- Grain:   one row per right, none for tables and columns that there are not.
 -- Time:    now.
 -- A right is on the database where no table is named, and on the whole table where no column is.
 SELECT wanted.table_name, wanted.privilege, wanted.column_name

@@ -1,5 +1,5 @@
 -- Purpose: the days with events that the stats about to be published do not contain.
--- Grain:   one row a day.
+-- Grain:   one row per day.
 -- Time:    ingest_xid, from :since up to, and without, :high, above the mark of the day's partials.
 -- :marks has an element a day from :first_day on, NULL for a day without partials. An array, since the
 -- planner takes new events for few, and would join each of them with each of the days.

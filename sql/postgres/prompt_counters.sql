@@ -1,5 +1,5 @@
 -- Purpose: the counters in prompts beside those in prompt_stats.
--- Grain:   one row a prompt in both.
+-- Grain:   one row per prompt in both.
 -- Time:    prompts as it is now, prompt_stats as of the last publish.
 SELECT
     prompt.id::text                AS prompt_id,

@@ -1,5 +1,5 @@
 -- Purpose: usage of one prompt day by day, days without use included.
--- Grain:   one row a day.
+-- Grain:   one row per day.
 -- Time:    day (UTC), from :from_day to :to_day, both included.
 SELECT
     calendar.day::date                     AS day,

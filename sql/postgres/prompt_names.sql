@@ -1,5 +1,5 @@
 -- Purpose: what people call some prompts.
--- Grain:   one row a prompt of :prompts that there is.
+-- Grain:   one row per prompt of :prompts that there is.
 -- Time:    now.
 SELECT
     id::text             AS prompt_id,

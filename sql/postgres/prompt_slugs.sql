@@ -1,5 +1,5 @@
 -- Purpose: the slugs that exist, to suggest one for a misspelt key.
--- Grain:   one row a prompt with a slug.
+-- Grain:   one row per prompt with a slug.
 -- Time:    now.
 SELECT slug
 FROM prompts

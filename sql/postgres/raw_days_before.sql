@@ -1,5 +1,5 @@
 -- Purpose: the days before a cutoff that still have raw rows, and how many.
--- Grain:   one row a day.
+-- Grain:   one row per day.
 -- Time:    day, before :cutoff.
 SELECT
     greatest(CASE WHEN created_at < '10000-01-01' THEN created_at::date END, :first_day) AS day,

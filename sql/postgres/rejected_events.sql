@@ -1,5 +1,5 @@
 -- Purpose: events that could not be taken, the latest first.
--- Grain:   one row a rejected event.
+-- Grain:   one row per rejected event.
 -- Time:    rejected_at.
 -- Reasons and payloads are cut; a payload is a text, since no JSON parser takes all that jsonb holds.
 SELECT

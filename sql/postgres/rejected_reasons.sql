@@ -1,5 +1,5 @@
 -- Purpose: why events could not be taken, the most frequent reason first.
--- Grain:   one row a reason.
+-- Grain:   one row per reason.
 -- Time:    rejected_at.
 SELECT
     reason,

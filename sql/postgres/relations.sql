@@ -1,5 +1,5 @@
 -- Purpose: how large some tables are and how often they were changed, from what the server keeps anyway.
--- Grain:   one row a table of :relations that there is, with its name among :names.
+-- Grain:   one row per table of :relations that there is, with its name among :names.
 -- Time:    now; the counts lag by a second, and a crash of the server sets them back.
 SELECT
     wanted.name,

@@ -1,5 +1,5 @@
 -- Purpose: unmarks in user_prompt_stats what is no favourite any more.
--- Grain:   one row a user and prompt that is marked.
+-- Grain:   one row per user and prompt that is marked.
 -- Time:    now.
 UPDATE user_prompt_stats AS used
 SET is_favorite = false

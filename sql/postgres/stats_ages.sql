@@ -1,5 +1,5 @@
 -- Purpose: as of when which stats are, and the transactions that hold the watermark.
--- Grain:   one row a kind of stats, none before the first publish; and one an open writing transaction.
+-- Grain:   one row per kind of stats, none before the first publish; and one an open writing transaction.
 -- Time:    as_of of the last publish, now; transactions that are open for longer than :longest.
 -- Stats that were never counted are as old as the first publish. A role without pg_read_all_stats does not
 -- see since when others' transactions are open; those are there with a since of null.

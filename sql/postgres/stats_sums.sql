@@ -1,5 +1,5 @@
 -- Purpose: what each stats table counts, in sum and for prompts on which the tables differ.
--- Grain:   one row a table, with prompt_id NULL; and one a stats table and prompt, for at most :limit prompts.
+-- Grain:   one row per table, with prompt_id NULL; and one per stats table and prompt, for at most :limit of them.
 -- Time:    the last publish, whose tables are of one transaction.
 -- Counts that a table does not have are NULL. differing_prompts is their number before the limit. The row of
 -- prompts has the number of prompts whose counters are not those of prompt_stats, 0 if the last publish left them

@@ -1,5 +1,5 @@
 -- Purpose: the schemas that have a table of one of some names, and whether such a name leads there.
--- Grain:   one row a schema.
+-- Grain:   one row per schema.
 -- Time:    now.
 -- A schema that the role may not use is skipped by the search path, whether or not that names it.
 SELECT DISTINCT

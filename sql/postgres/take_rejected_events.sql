@@ -1,5 +1,5 @@
 -- Purpose: takes rejected events away, to be tried again or discarded, and hands them out.
--- Grain:   one row a rejected event: those with the given ids, or the oldest between two ids.
+-- Grain:   one row per rejected event: those with the given ids, or the oldest between two ids.
 -- Time:    none.
 -- A payload is a text, since no JSON parser takes all that jsonb holds.
 -- Those that somebody else is taking are left to him.

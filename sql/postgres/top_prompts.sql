@@ -1,5 +1,5 @@
 -- Purpose: the most used prompts, as the app ranks them.
--- Grain:   one row a prompt that is active and not deleted; most used first, then most successes.
+-- Grain:   one row per prompt that is active and not deleted; most used first, then most successes.
 -- Time:    stats_as_of. A prompt that is younger comes with the next refresh.
 SELECT
     prompt.id::text AS id,

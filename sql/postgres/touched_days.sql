@@ -1,5 +1,5 @@
 -- Purpose: the days with events inserted since a watermark, and how many there are.
--- Grain:   one row a day; days after :open_until are held back and left out.
+-- Grain:   one row per day; days after :open_until are held back and left out.
 -- Time:    ingest_xid, from :since up to, and without, :high.
 -- Rows older than the pipeline have no ingest_xid and count as 0.
 SELECT

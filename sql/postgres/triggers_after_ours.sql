@@ -1,5 +1,5 @@
 -- Purpose: triggers of the app that see a row of prompt_usage after ours gave it its ingest_xid.
--- Grain:   one row a trigger.
+-- Grain:   one row per trigger.
 -- Time:    now.
 -- 7 are the bits of ROW, BEFORE and INSERT (TRIGGER_TYPE_ROW …). Postgres fires them in the order of their names.
 SELECT tgname::text AS name

@@ -1,5 +1,5 @@
 -- Purpose: prompts that events name and that do not exist, those used today first.
--- Grain:   one row a prompt.
+-- Grain:   one row per prompt.
 -- Time:    the last publish; today is the day of its as_of.
 SELECT
     stats.prompt_id::text,

@@ -1,5 +1,5 @@
 -- Purpose: the days with events that the lake does not hold, and how many there are.
--- Grain:   one row a day, of those in :days.
+-- Grain:   one row per day, of those in :days.
 -- Time:    ingest_xid, above the mark of the event's day, below :high. A mark of -1 counts all of the day.
 WITH wanted AS (
     SELECT day, mark

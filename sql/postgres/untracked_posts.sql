@@ -1,5 +1,5 @@
 -- Purpose: those of some posts that no usage event is about, as what the tracker would have been given.
--- Grain:   one row a post, of those in post_ids, which the lake knows nothing of.
+-- Grain:   one row per post, of those in post_ids, which the lake knows nothing of.
 -- Time:    created_at, the post's own: the prompt was used no later.
 -- What the lake can't have yet is looked up here: newer rows, events of days to come, rejected events.
 SELECT

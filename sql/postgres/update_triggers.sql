@@ -1,5 +1,5 @@
 -- Purpose: triggers of the app that fire when a prompt's counters are written back.
--- Grain:   one row a trigger.
+-- Grain:   one row per trigger.
 -- Time:    now.
 -- 16 is the bit of UPDATE (TRIGGER_TYPE_UPDATE). A trigger of some columns fires if one of them is set.
 SELECT tgname AS name

@@ -1,5 +1,5 @@
 -- Purpose: raw events on their way to the lake, as text and plain types.
--- Grain:   one row an event.
+-- Grain:   one row per event.
 -- Time:    ingest_xid, above the mark of the event's day and below high.
 -- Run as COPY through ADBC, which takes no parameters: they are the session's settings, set with bound
 -- values before: prompt_stats.high, .first_day, .from_day, .to_day, .lowest_mark, and .days, a JSON list

@@ -1,5 +1,5 @@
 -- Purpose: the events of the last finished day, and of the same weekday before.
--- Grain:   one row a day, with or without events: the last finished day, then :weeks before it.
+-- Grain:   one row per day, with or without events: the last finished day, then :weeks before it.
 -- Time:    day (UTC); finished is the day before that of the last publish's as_of.
 SELECT
     finished.day - 7 * week            AS day,

@@ -1,5 +1,5 @@
 -- Purpose: what the columns of prompts can hold that the pipeline writes, of the table below a view.
--- Grain:   one row a column of :columns, by the app's names, that :table has; a domain's type is the one below it.
+-- Grain:   one row per column of :columns, by the app's names, that :table has; a domain's type is the one below it.
 -- Time:    now.
 SELECT
     attribute.attname::text                                              AS name,

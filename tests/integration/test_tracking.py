@@ -1,4 +1,4 @@
-"""The write path against a real Postgres: one row an event, and no harm to the app whatever happens."""
+"""The write path against a real Postgres: one row per event, and no harm to the app whatever happens."""
 
 from __future__ import annotations
 
