@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
@@ -43,6 +44,8 @@ EXAMPLES: dict[str, object] = {
     "text": "Success rate of prompt Casual selfie: 63.4 % of 41 uses in the last hour, 90.2 % before",
 }
 
+
+_ROW_ID = camel_case(ROW_ID)
 
 NEEDED = ("id", "name")
 """What an app's ``prompts`` has to have in each row."""
@@ -99,4 +102,11 @@ def _examples(name: str) -> list[object] | None:
 
 def in_camel_case(row: Mapping[str, object]) -> dict[str, object]:
     """A row with its names as the app spells them, without the key for replication."""
-    return {camel_case(name): value for name, value in row.items() if name != ROW_ID}
+    spelt = dict(zip(_spelt(tuple(row)), row.values(), strict=True))
+    spelt.pop(_ROW_ID, None)
+    return spelt
+
+
+@lru_cache(maxsize=200)
+def _spelt(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(map(camel_case, names))

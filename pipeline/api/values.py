@@ -11,9 +11,9 @@ from typing import Any
 
 import msgspec
 from psycopg import DataError
-from psycopg.abc import Buffer
+from psycopg.abc import AdaptContext, Buffer
 from psycopg.adapt import AdaptersMap, Loader
-from psycopg.types.datetime import DateLoader, TimestampLoader, TimestamptzLoader
+from psycopg.pq import Format
 from psycopg.types.string import TextLoader
 from sqlalchemy import Integer
 
@@ -23,6 +23,9 @@ LOADED = frozenset(
     {"bool", "int2", "int4", "int8", "float4", "float8", "text", "varchar", "bpchar", "name", "uuid"}
 )
 """Types that are loaded as psycopg does, and lists of them."""
+
+TIMES = frozenset({"date", "timestamp", "timestamptz"})
+JSON = frozenset({"json", "jsonb"})
 
 INT8 = frozenset({20, 1016})
 """The only type of whole numbers that holds some beyond 2^53, and lists of it."""
@@ -46,47 +49,35 @@ class Unheld:
         self.printed = printed
 
 
-class _Date(DateLoader):
-    def load(self, data: Buffer) -> Any:
-        return _held(super().load, data)
-
-
-class _Timestamp(TimestampLoader):
-    def load(self, data: Buffer) -> Any:
-        return _held(super().load, data)
-
-
-class _Timestamptz(TimestamptzLoader):
-    def load(self, data: Buffer) -> Any:
-        return _held(super().load, data)
-
-
 class _Raw(Loader):
     def load(self, data: Buffer) -> msgspec.Raw:
         return msgspec.Raw(bytes(data))
 
 
-def _held(load: Any, data: Buffer) -> Any:
-    try:
-        return load(data)
-    except DataError:
-        return Unheld(bytes(data).decode())
+def _held(loader: type[Any]) -> type[Loader]:
+    """A loader for which a time that is none in Python is no error, around psycopg's own."""
 
+    class Held(Loader):
+        def __init__(self, oid: int, context: AdaptContext | None = None) -> None:
+            super().__init__(oid, context)
+            self._load = loader(oid, context).load
 
-LOADERS: dict[str, type[Loader]] = {
-    "date": _Date,
-    "timestamp": _Timestamp,
-    "timestamptz": _Timestamptz,
-    "json": _Raw,
-    "jsonb": _Raw,
-}
+        def load(self, data: Buffer) -> Any:
+            try:
+                return self._load(data)
+            except DataError:
+                return Unheld(bytes(data).decode())
+
+    return Held
 
 
 def adapt(adapters: AdaptersMap) -> None:
     """Has a connection load values so."""
     for info in adapters.types:
-        if info.name in LOADERS:
-            adapters.register_loader(info.oid, LOADERS[info.name])
+        if info.name in TIMES and (own := adapters.get_loader(info.oid, Format.TEXT)):
+            adapters.register_loader(info.oid, _held(own))
+        elif info.name in JSON:
+            adapters.register_loader(info.oid, _Raw)
         elif info.name not in LOADED:
             adapters.register_loader(info.oid, TextLoader)
             if info.array_oid:
