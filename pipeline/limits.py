@@ -49,10 +49,13 @@ ANSWER_SECONDS = 5.0
 """How long the database may take for an answer, waiting for a connection included."""
 
 KEPT_SECONDS = 1.0
-"""How long an answer of the API is given again to who asks the same."""
+"""How often, at most, the API asks the database whether its kept answers still hold."""
 
-KEPT_BYTES = 16 * MIB
-"""What such answers take in memory, about."""
+KEPT_BYTES = 32 * MIB
+"""What kept answers take in memory, about: one for each of 10,000 prompts, and more."""
+
+WATCHED_MAX_BYTES = 32 * MIB
+"""Of the app's ``prompts``, to be looked through that often for a change."""
 
 CONNECTIONS_MAX = 2_000
 """Connections of clients that are open at once, where the system grants as many descriptors."""

@@ -21,7 +21,7 @@
 ``values``
     What an app's columns hold, as JSON.
 ``kept``
-    Answers that are given again for a second.
+    Answers that are given again until what they rest on changes.
 ``reader``
     Reads the published stats, with as of when they are.
 ``prompts``

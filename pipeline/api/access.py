@@ -32,33 +32,13 @@ _LOCAL_HOST = re.compile(rb"(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?", re.
 _OWN_FETCHES = frozenset({b"same-origin", b"none"})
 
 
-class Access:
-    """Refuses a request that may not be made; as ASGI has it, so that nothing is read before."""
+class Guard:
+    """Knows who may do what."""
 
-    def __init__(self, app: ASGIApp, tokens: Sequence[ApiToken]) -> None:
-        self._app = app
+    def __init__(self, tokens: Sequence[ApiToken]) -> None:
         self._tokens = [(token.secret.encode(), token.scopes) for token in tokens]
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Passes on what may be."""
-        if scope["type"] == "http":
-            try:
-                self._check(scope)
-            except Problem as refused:
-                headers = dict(refused.headers or {})
-                if not any(_header(scope, name) for name in (b"content-length", b"transfer-encoding")):
-                    # What else came on this connection is not looked at. With a body on its way the answer
-                    # would be lost.
-                    headers["Connection"] = "close"
-                await problem(refused.status_code, refused.detail, headers)(scope, receive, send)
-                return
-        elif scope["type"] == "websocket":
-            # There are none, and one would come by without the above.
-            await send({"type": "websocket.close"})
-            return
-        await self._app(scope, receive, send)
-
-    def _check(self, scope: Scope) -> None:
+    def check(self, scope: Scope) -> None:
         """Lets a request pass that may be made.
 
         :raises Problem: 401 without a known token, 403 if it lacks the scope, or if nobody needs a token and
@@ -82,6 +62,33 @@ class Access:
             raise Problem(401, "Send a known token: Authorization: Bearer …", {"WWW-Authenticate": "Bearer"})
         if not any(wanted in scopes for scopes in known):
             raise Problem(403, f"This token may not {wanted}")
+
+
+class Access:
+    """Refuses a request that may not be made; as ASGI has it, so that nothing is read before."""
+
+    def __init__(self, app: ASGIApp, guard: Guard) -> None:
+        self._app = app
+        self._guard = guard
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes on what may be."""
+        if scope["type"] == "http":
+            try:
+                self._guard.check(scope)
+            except Problem as refused:
+                headers = dict(refused.headers or {})
+                if not any(_header(scope, name) for name in (b"content-length", b"transfer-encoding")):
+                    # What else came on this connection is not looked at. With a body on its way the answer
+                    # would be lost.
+                    headers["Connection"] = "close"
+                await problem(refused.status_code, refused.detail, headers)(scope, receive, send)
+                return
+        elif scope["type"] == "websocket":
+            # There are none, and one would come by without the above.
+            await send({"type": "websocket.close"})
+            return
+        await self._app(scope, receive, send)
 
 
 def _check_is_local(scope: Scope, *, is_public: bool) -> None:

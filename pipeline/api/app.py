@@ -9,9 +9,10 @@ from typing import Any
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.concurrency import run_in_threadpool
+from starlette.types import Receive, Scope, Send
 
 from pipeline.api import alerts, connections, events, export, history, operation, overall, prompts, users
-from pipeline.api.access import PUBLIC, Access
+from pipeline.api.access import PUBLIC, Access, Guard
 from pipeline.api.addresses import StrictAddresses
 from pipeline.api.bodies import BoundedBodies
 from pipeline.api.headers import SafeHeaders
@@ -39,6 +40,11 @@ class Api(FastAPI):
                 described["paths"][path]["get"]["security"] = []
         return super().openapi()
 
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers; what is kept, before routes and all that is in front of them take their time."""
+        if not await self.state.kept.give(scope, send):
+            await super().__call__(scope, receive, send)
+
 
 async def known_parameters(request: Request) -> None:
     """Lets no misspelt parameter pass for one that was left out.
@@ -57,7 +63,7 @@ async def known_parameters(request: Request) -> None:
 def build_app(settings: Settings, database: Database, kept_seconds: float = KEPT_SECONDS) -> FastAPI:
     """The API on one database; it opens its connections when it starts, and closes them when it ends.
 
-    ``kept_seconds``: for how long an answer is given again without asking the database.
+    ``kept_seconds``: as ``seconds`` of :class:`Kept`.
     """
     conninfo = database.named("prompt-stats-api").conninfo
     reader = Reader(conninfo, database.names)
@@ -67,6 +73,7 @@ def build_app(settings: Settings, database: Database, kept_seconds: float = KEPT
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         writers.open()
         await reader.open()
+        await kept.see()
         try:
             yield
         finally:
@@ -92,11 +99,12 @@ def build_app(settings: Settings, database: Database, kept_seconds: float = KEPT
     app.state.settings = settings
     app.state.exports = export.Exports()
     app.state.metrics = metrics = operation.Metrics()
+    guard = Guard(settings.api_tokens)
+    app.state.kept = kept = Kept(reader.state, guard.check, metrics.count, kept_seconds)
 
     # The last one is the outermost.
-    app.add_middleware(Kept, seconds=kept_seconds)
     app.add_middleware(BoundedBodies)
-    app.add_middleware(Access, tokens=settings.api_tokens)
+    app.add_middleware(Access, guard=guard)
     app.add_middleware(operation.Measure, metrics=metrics)
     app.add_middleware(StrictAddresses)
     app.add_middleware(SafeHeaders)

@@ -14,7 +14,7 @@ SAFE_HEADERS = {
 }
 """The page at ``/`` has a policy of its own."""
 
-_RAW = [(name.encode(), value.encode()) for name, value in SAFE_HEADERS.items()]
+RAW_SAFE_HEADERS = [(name.encode(), value.encode()) for name, value in SAFE_HEADERS.items()]
 
 
 class SafeHeaders:
@@ -31,7 +31,7 @@ class SafeHeaders:
                 given = {name for name, _ in message["headers"]}
                 message["headers"] = [
                     *message["headers"],
-                    *(header for header in _RAW if header[0] not in given),
+                    *(header for header in RAW_SAFE_HEADERS if header[0] not in given),
                 ]
             await send(message)
 

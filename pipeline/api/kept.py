@@ -1,115 +1,190 @@
-"""Answers that are given again for a moment, as bytes, without asking the database.
+"""Answers that are given again, as bytes, until what they rest on changes.
 
-Whatever an answer rests on, a publish or the app's own columns, may change at any time. So none is kept for
-longer than ``KEPT_SECONDS`` from when it was asked for, and nothing has to know what it rests on.
+They rest on the published stats and on the app's ``prompts``, whose state ``sql/api/state.sql`` gives. It is
+looked at beside the requests, at most once every ``seconds``. A request waits for it only where none is known
+of the last ``2 * seconds``, and not for long: it is answered then as if nothing were kept.
 """
 
 from __future__ import annotations
 
-import datetime as dt
+import asyncio
+import logging
 import time
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
+import psycopg
 from fastapi import Request, Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Scope, Send
 
+from pipeline.api.headers import RAW_SAFE_HEADERS
+from pipeline.api.problems import Problem
 from pipeline.limits import KEPT_BYTES
 
-_ANSWERED = "prompt_stats.answered"
-"""Where a request's scope has the answer that may be kept."""
+logger = logging.getLogger(__name__)
+
+_STATE = "prompt_stats.state"
+"""Where a request's scope has the state that was known before anything was read for it."""
+
+WAIT_SECONDS = 0.1
+"""How long a request waits for the state."""
 
 _ENTRY_BYTES = 2_000
 """What an answer takes beside its own bytes and its address, about."""
 
+_LOOKED_FOR = frozenset({b"if-none-match", b"content-length", b"transfer-encoding"})
 
-@dataclass(frozen=True, slots=True)
+Headers = list[tuple[bytes, bytes]]
+
+
 class Answered:
-    """An answer but for its age, which is another each time that it is given.
+    """An answer but for its age, which is another each time that it is given."""
 
-    ``content``: an object, or a list, as JSON. ``lag_seconds``: how old the stats were at ``at``, a time of
-    ``time.monotonic``; both None before the first publish. ``notes``: fields of the object, or a header.
-    """
+    def __init__(
+        self,
+        tag: str,
+        content: bytes,
+        as_of: str | None,
+        lag_seconds: float | None,
+        notes: Sequence[str] = (),
+    ) -> None:
+        """``content``: an object with ``asOf``, or a list, as JSON. ``notes``: its field, or a list's header.
 
-    tag: str
-    content: bytes
-    as_of: dt.datetime | None
-    lag_seconds: float | None
-    at: float
-    notes: tuple[str, ...] = ()
+        ``as_of`` in ISO 8601. ``lag_seconds``: how old the stats are now; both None before the first publish.
+        """
+        self.content = content
+        self._tag = tag.encode()
+        self._as_of_at = None if lag_seconds is None else time.monotonic() - lag_seconds
+        self._is_object = content.startswith(b"{")
+        self._rest = (b',"notes":' + msgspec.json.encode(notes) if notes else b"") + b"}"
+        self._headers: Headers = [
+            (b"etag", self._tag),
+            (b"cache-control", b"private, no-cache"),
+            (b"vary", b"Authorization"),
+            *([(b"stats-as-of", as_of.encode())] if as_of else []),
+            *([(b"stats-notes", b"%d" % len(notes))] if notes and not self._is_object else []),
+            *RAW_SAFE_HEADERS,
+        ]
 
-    def response(self, if_none_match: str) -> Response:
-        """The answer, or 304 if the asker has it already."""
-        lag = None if self.lag_seconds is None else self.lag_seconds + time.monotonic() - self.at
-        headers = {"ETag": self.tag, "Cache-Control": "private, no-cache", "Vary": "Authorization"}
-        if self.as_of:
-            headers |= {"Stats-As-Of": self.as_of.isoformat(), "Stats-Lag-Seconds": f"{lag:.3f}"}
-        known = {each.strip() for each in if_none_match.split(",")}
-        if self.tag in known or "*" in known:
-            return Response(status_code=304, headers=headers)
-        whole = self.content
-        if whole.startswith(b"{"):
-            # It has asOf at least.
-            more: dict[str, Any] = {"lagSeconds": lag, **({"notes": self.notes} if self.notes else {})}
-            whole = whole[:-1] + b"," + msgspec.json.encode(more)[1:]
-        elif self.notes:
-            headers["Stats-Notes"] = str(len(self.notes))
-        return Response(whole, media_type="application/json", headers=headers)
+    def given(self, if_none_match: bytes) -> tuple[int, Headers, bytes]:
+        """Status, headers and body: the answer, or 304 if the asker has it already."""
+        lag, headers = b"null", self._headers
+        if self._as_of_at is not None:
+            lag = b"%.6f" % (time.monotonic() - self._as_of_at)
+            headers = [*headers, (b"stats-lag-seconds", lag)]
+        if if_none_match:
+            known = {each.strip() for each in if_none_match.split(b",")}
+            if self._tag in known or b"*" in known:
+                return 304, headers, b""
+        body = self.content
+        if self._is_object:
+            body = b'%s,"lagSeconds":%s%s' % (body[:-1], lag, self._rest)
+        length = b"%d" % len(body)
+        return 200, [*headers, (b"content-type", b"application/json"), (b"content-length", length)], body
 
-
-def keep(request: Request, answered: Answered) -> None:
-    """Lets the next who ask the same have this answer.
-
-    Not for what a request of this API changes: who wrote has to see it in the next answer.
-    """
-    request.scope[_ANSWERED] = answered
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    answered: Answered
-    route: object
-    until: float
-    size_bytes: int
+    def response(self, if_none_match: bytes) -> Response:
+        """The same, from a route."""
+        status, headers, body = self.given(if_none_match)
+        response = Response(body, status)
+        response.raw_headers = headers
+        return response
 
 
 class Kept:
-    """Gives an answer again to who asks the same. Behind what decides who may ask: it tells no two apart."""
+    """Gives an answer again to who asks the same and may ask; it tells no two of them apart."""
 
-    def __init__(self, app: ASGIApp, seconds: float, capacity_bytes: int = KEPT_BYTES) -> None:
-        """``seconds``: for how long. ``capacity_bytes``: what all answers may take, about."""
-        self._app = app
+    def __init__(
+        self,
+        look: Callable[[], Awaitable[object]],
+        check: Callable[[Scope], None],
+        count: Callable[[str, str, int, float], None],
+        seconds: float,
+        capacity_bytes: int = KEPT_BYTES,
+    ) -> None:
+        """``seconds``: how often it looks, at most; 0: nothing is kept. ``capacity_bytes``: for all answers.
+
+        ``look`` gives the state that answers rest on. ``check`` raises a :class:`Problem` for a request that
+        may not be made. ``count`` notes route, method, status and time of an answer.
+        """
+        self._look = look
+        self._check = check
+        self._count = count
         self._seconds = seconds
-        self._room_bytes = capacity_bytes
-        self._entries: dict[tuple[str, bytes], _Entry] = {}
+        self._capacity_bytes = self._room_bytes = capacity_bytes
+        self._entries: dict[tuple[bytes, bytes], tuple[Answered, str, int]] = {}
+        self._state: object = None
+        self._state_at = float("-inf")
+        self._looked_at = float("-inf")
+        self._looking: asyncio.Task[None] | None = None
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers, or passes on."""
-        if scope["type"] != "http" or scope["method"] != "GET":
-            await self._app(scope, receive, send)
+    async def see(self) -> None:
+        """Looks, and forgets all answers if they rest on something else than what is now."""
+        self._looked_at = begun = time.monotonic()
+        try:
+            state = await self._look()
+        except psycopg.Error as error:
+            # Requests that are answered from the database meanwhile say it.
+            logger.debug("%s", error)
             return
-        address = scope["path"], scope["query_string"]
-        asked_at = time.monotonic()
+        if state != self._state:
+            self._entries.clear()
+            self._room_bytes = self._capacity_bytes
+            self._state = state
+        self._state_at = begun
+
+    async def give(self, scope: Scope, send: Send) -> bool:
+        """Whether there is an answer, which is given then. Before anything else looks at the request."""
+        if scope["type"] != "http":
+            return False
+        start = time.monotonic()
+        scope[_STATE] = self._state
+        address = scope["raw_path"], scope["query_string"]
+        if address not in self._entries or scope["method"] != "GET":
+            return False
+        known = []
+        for name, value in scope["headers"]:
+            if name in _LOOKED_FOR:
+                if name != b"if-none-match":
+                    # A body, with its limits.
+                    return False
+                known.append(value)
+        try:
+            self._check(scope)
+        except Problem:
+            return False
+        if start - self._looked_at >= self._seconds and (self._looking is None or self._looking.done()):
+            self._looking = asyncio.create_task(self.see())
+        oldest = start - 2 * self._seconds
+        if self._state_at <= oldest and self._looking:
+            await asyncio.wait({self._looking}, timeout=WAIT_SECONDS)
+            scope[_STATE] = self._state
         entry = self._entries.get(address)
-        if entry and asked_at < entry.until:
-            # As a route says it: requests are counted by it.
-            scope["route"] = entry.route
-            known = [value for name, value in scope["headers"] if name == b"if-none-match"]
-            await entry.answered.response(b",".join(known).decode("latin-1"))(scope, receive, send)
-            return
-        await self._app(scope, receive, send)
-        if answered := scope.get(_ANSWERED):
-            size_bytes = _ENTRY_BYTES + len(answered.content) + 4 * len(address[0]) + len(address[1])
-            self._keep(address, _Entry(answered, scope.get("route"), asked_at + self._seconds, size_bytes))
+        if entry is None or self._state_at <= oldest:
+            return False
+        answered, route, _ = entry
+        status, headers, body = answered.given(b",".join(known))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+        self._count(route, "GET", status, time.monotonic() - start)
+        return True
 
-    def _keep(self, address: tuple[str, bytes], entry: _Entry) -> None:
+    def keep(self, request: Request, answered: Answered) -> None:
+        """Lets the next who ask the same have this answer.
+
+        Not for what a request of this API changes: who wrote has to see it in the next answer.
+        """
+        scope = request.scope
+        if not self._seconds or scope[_STATE] is not self._state:
+            # What was read may be older than what is known now.
+            return
+        address = scope["raw_path"], scope["query_string"]
+        size_bytes = _ENTRY_BYTES + len(answered.content) + len(address[0]) + len(address[1])
         self._forget(address)
-        self._entries[address] = entry
-        self._room_bytes -= entry.size_bytes
+        self._entries[address] = answered, scope["route"].path_format, size_bytes
+        self._room_bytes -= size_bytes
         while self._room_bytes < 0:
             self._forget(next(iter(self._entries)))
 
-    def _forget(self, address: tuple[str, bytes]) -> None:
+    def _forget(self, address: tuple[bytes, bytes]) -> None:
         if entry := self._entries.pop(address, None):
-            self._room_bytes += entry.size_bytes
+            self._room_bytes += entry[2]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
-import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -18,13 +18,15 @@ from pydantic import Field
 from pipeline import sessions
 from pipeline.api.answers import in_camel_case
 from pipeline.api.connections import ReadingConnection, read, readers
-from pipeline.api.kept import Answered, keep
+from pipeline.api.kept import Answered
 from pipeline.api.values import Unheld, unheld
+from pipeline.limits import WATCHED_MAX_BYTES
 from pipeline.names import TableNames
 from pipeline.prompt_keys import NAMED_PROMPTS, askable, by_key, no_prompt, only_id
 from pipeline.queries import query
 
 FRESHNESS = query("api/freshness")
+STATE = query("api/state")
 
 NOTES_MAX = 20
 """Of an answer."""
@@ -71,6 +73,17 @@ class Reader:
         )
         return Found(results[0][0], results[1:])
 
+    async def state(self) -> object:
+        """What answers that are kept rest on; equal as long as they hold.
+
+        :raises psycopg.Error: the database does not answer, or not in time.
+        """
+        # Some answers are about the last days.
+        today = dt.datetime.now(dt.UTC).date()
+        question = (STATE, {"prompts_max_bytes": WATCHED_MAX_BYTES})
+        [rows] = await read(self._pool, partial(_read, [question], is_one=True))
+        return today, rows
+
     async def prompt_ids(self, keys: Sequence[str]) -> list[Any]:
         """The ids of the prompts that these ids or slugs name, in their order.
 
@@ -112,8 +125,8 @@ def answer(
 
     ``body`` is what it holds by name, where a value may be a row or rows of the database, or it is rows
     alone; their names are spelt as the app spells them. The ETag is that of the content but for
-    ``lagSeconds``, which is another at each request. ``may_be_kept``: whether others may have the same
-    answer a moment later (``pipeline.api.kept``).
+    ``lagSeconds``, which is another at each request. ``may_be_kept``: whether the next who ask may have the
+    same answer (``pipeline.api.kept``).
     """
     freshness = found.freshness
     content = (
@@ -133,14 +146,13 @@ def answer(
     answered = Answered(
         f'W/"{digest.hexdigest()}"',
         encoded,
-        freshness["as_of"],
+        freshness["as_of"] and freshness["as_of"].isoformat(),
         freshness["lag_seconds"],
-        time.monotonic(),
-        tuple(_notes(content)) if missing else (),
+        _notes(content) if missing else (),
     )
     if may_be_kept:
-        keep(request, answered)
-    return answered.response(request.headers.get("if-none-match", ""))
+        request.app.state.kept.keep(request, answered)
+    return answered.response(request.headers.get("if-none-match", "").encode("latin-1"))
 
 
 def _notes(content: object) -> list[str]:
