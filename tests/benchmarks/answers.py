@@ -2,10 +2,13 @@
 
 ``python -m tests.benchmarks.answers [--events 1000000 10000000] [--seconds 30] [--json FILE]``
 
-Prints a table per part: (a) the time of an answer at a steady pace, (b) answers a second, as fast as they
-come. The API is ``prompt-stats serve``, a process of its own on one core; ``wrk`` (Debian's package) asks
-from the other cores, where Postgres works too. The live queries go straight to Postgres, with no HTTP in
-between, from as many connections, on the same tables, with an index on ``prompt_id`` that ours don't need.
+Prints a table per part: (a) the time of an answer at a steady pace, while nothing else happens and while
+refreshes run one after the other, (b) answers a second, as fast as they come, (c) lists and rankings of all
+prompts at a steady pace, (d) answers that are asked for first after a refresh, one by one.
+
+The API is ``prompt-stats serve``, a process of its own on one core; ``wrk`` (Debian's package) asks from the
+other cores, where Postgres works too. The live queries go straight to Postgres, with no HTTP in between, from
+as many connections, on the same tables, with an index on ``prompt_id`` that ours don't need.
 
 wrk has no pace of its own: each of its connections waits after an answer for as long as the pace leaves.
 
@@ -20,15 +23,16 @@ import json
 import math
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -49,11 +53,18 @@ CLIENTS = 4
 QUESTIONS = 2_000
 PACE = 500
 AIM_P99_MS = 5.0
+LISTS_PACE = 100
+AIM_LISTS_P99_MS = 20.0
 AIM_PER_SECOND = 3_000
 WARM_SECONDS = 3.0
 API_CORE = 0
 
 STATS, TOP = "/prompts/{id}/stats", "/prompts/top/used"
+RANKINGS = ("usage", "favored", "best", "failing", "slowest", "rising", "falling")
+LISTS = {
+    "/prompts": [f"/prompts?offset={50 * page}" for page in range(10)],
+    "/prompts/top/{ranking}": [f"/prompts/top/{ranking}?limit=50" for ranking in RANKINGS],
+}
 
 # What the app asks when it keeps no counters.
 LIVE = {
@@ -140,16 +151,14 @@ class Answers(NamedTuple):
     per_second: float
 
 
-def answers_of(
-    port: int, path: str, prompts: Sequence[str], seconds: float, per_second: int | None = None
-) -> Answers:
-    """What the API answers about prompts in turn; ``per_second``: at most so many, about.
+def answers_of(port: int, paths: Sequence[str], seconds: float, per_second: int | None = None) -> Answers:
+    """What the API answers to these paths in turn; ``per_second``: at most so many, about.
 
     :raises RuntimeError: an answer was an error.
     """
     pause_ms = CLIENTS * 1000 // per_second if per_second else 0
-    paths = ", ".join(f'"{path.format(id=each)}"' for each in prompts)
-    script = SCRIPT.format(paths=paths, pause_ms=pause_ms)
+    listed = ", ".join(f'"{path}"' for path in paths)
+    script = SCRIPT.format(paths=listed, pause_ms=pause_ms)
     if not per_second:
         # With a delay of nothing, wrk would look at its timers before each request.
         script = re.sub(r"delay = .*\n", "", script)
@@ -164,6 +173,43 @@ def answers_of(
     if int(errors):
         raise RuntimeError(f"{errors} answers were errors:\n{done.stdout}")
     return Answers(*map(float, figures))
+
+
+def first_answers_ms(port: int, paths: Sequence[str]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """How long each took that was asked for on one connection, one after the other."""
+    with closing(http.client.HTTPConnection("127.0.0.1", port)) as connection:
+        times = []
+        for path in paths:
+            begin = time.perf_counter()
+            connection.request("GET", path)
+            connection.getresponse().read()
+            times.append(time.perf_counter() - begin)
+    return np.array(times) * 1000
+
+
+@contextmanager
+def refreshing(database: Database, lake: str, events: int) -> Iterator[None]:
+    """Refreshes one after the other for the block, each with new events."""
+    ended = threading.Event()
+
+    def run() -> None:
+        while not ended.is_set():
+            fresh_refresh(database, lake, events)
+
+    with ThreadPoolExecutor(1) as executor:
+        running = executor.submit(run)
+        try:
+            yield
+        finally:
+            ended.set()
+            running.result()
+
+
+def fresh_refresh(database: Database, lake: str, events: int) -> None:
+    """A refresh with new events."""
+    history = History(database, events, datetime.now(UTC), PROMPTS)
+    history.add_fresh()
+    refresh(database, lake, history.first_day, users=False)
 
 
 def by_query(database: Database, path: str) -> Ask:
@@ -197,8 +243,8 @@ def _in_threads(client: Callable[[int], None]) -> None:
         list(clients.map(client, range(CLIENTS)))
 
 
-def measure_size(place: Place, events: int, seconds: float, paced: Table, fastest: Table) -> None:
-    """Both parts at one size of the history."""
+def measure_size(place: Place, events: int, seconds: float, parts: Mapping[str, Table]) -> None:
+    """All parts at one size of the history."""
     name = f"answers_{events}"
     with new_database(place, name) as database, new_lake(place, f"lake_of_{name}") as lake:
         history = History(database, events, datetime.now(UTC), PROMPTS)
@@ -209,22 +255,36 @@ def measure_size(place: Place, events: int, seconds: float, paced: Table, fastes
         refresh(database, lake, history.first_day, users=False)
         history.settle_down()
         prompts = used_prompts(database)
+        asked = {STATS: [STATS.format(id=each) for each in prompts], TOP: [TOP]}
         with serving(database, lake, place.folder) as port:
-            for path in (STATS, TOP):
-                answers_of(port, path, prompts, WARM_SECONDS)
-                at_pace = answers_of(port, path, prompts, seconds, PACE)
-                p50, p99, longest, _ = at_pace
-                say(f"{path}: p50 {p50:.2f} ms, p99 {p99:.2f} ms, longest {longest:.2f} ms")
-                paced.rows.append(
-                    [size_name(events), path, *at_pace[:3], at_pace.per_second, at_most(AIM_P99_MS, p99)]
-                )
-                api = answers_of(port, path, prompts, seconds / 3).per_second
+
+            def measure(part: str, what: str, path: str, paths: Sequence[str], pace: int, aim: float) -> None:
+                found = answers_of(port, paths, seconds, pace)
+                say(f"({part}) {path} {what}: p50 {found.p50_ms:.2f} ms, p99 {found.p99_ms:.2f} ms")
+                parts[part].rows.append([size_name(events), path, what, *found, at_most(aim, found.p99_ms)])
+
+            for path, paths in asked.items():
+                answers_of(port, paths, WARM_SECONDS)
+                measure("a", "quiet", path, paths, PACE, AIM_P99_MS)
+                with refreshing(database, lake, events):
+                    measure("a", "refreshing", path, paths, PACE, AIM_P99_MS)
+                api = answers_of(port, paths, seconds / 3).per_second
                 live_ask = by_query(database, path)
                 live_ask(prompts[0])
                 live = queries_a_second(live_ask, prompts, seconds / 3)
-                say(f"{path}: {api:,.0f} answers a second, live {live:,.1f}")
-                fastest.rows.append(
+                say(f"(b) {path}: {api:,.0f} answers a second, live {live:,.1f}")
+                parts["b"].rows.append(
                     [size_name(events), path, api, at_least(AIM_PER_SECOND, api), live, api / live]
+                )
+            for path, paths in LISTS.items():
+                answers_of(port, paths, WARM_SECONDS)
+                measure("c", "quiet", path, paths, LISTS_PACE, AIM_LISTS_P99_MS)
+            fresh_refresh(database, lake, events)
+            for path, paths in (asked | LISTS).items():
+                took_ms = first_answers_ms(port, list(dict.fromkeys(paths)))
+                say(f"(d) {path}: p50 {np.median(took_ms):.2f} ms")
+                parts["d"].rows.append(
+                    [size_name(events), path, took_ms.size, np.median(took_ms).item(), took_ms.max().item()]
                 )
 
 
@@ -246,11 +306,14 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=30.0, help="of each run at a steady pace")
     parser.add_argument("--json", type=Path, help="file for the figures")
     arguments = parser.parse_args()
+    if not shutil.which("wrk"):
+        parser.error("this asks with wrk, which is not installed: apt-get install wrk, or brew install wrk")
     others = os.sched_getaffinity(0) - {API_CORE}
+    columns = ["events", "request", "beside", "p50 ms", "p99 ms", "longest ms", "reached a second", "aim"]
     paced = Table(
         f"(a) {PACE} requests a second, {CLIENTS} connections, {PROMPTS:,} prompts, one core",
         f"99 of 100 within {AIM_P99_MS:g} ms, however long the history",
-        ["events", "request", "p50 ms", "p99 ms", "longest ms", "reached a second", "aim"],
+        columns,
         notes=["By wrk; a connection waits between two requests, so a slow answer lowers the pace."],
     )
     fastest = Table(
@@ -259,20 +322,31 @@ def main() -> None:
         ["events", "request", "API", "aim", "live query", "times"],
         notes=["The live query has all cores and no HTTP; prompts are drawn as they are used."],
     )
+    lists = Table(
+        f"(c) {LISTS_PACE} requests a second, {CLIENTS} connections, {PROMPTS:,} prompts, one core",
+        f"99 of 100 within {AIM_LISTS_P99_MS:g} ms",
+        columns,
+    )
+    first = Table(
+        "(d) what is asked for first after a refresh, each request once, one connection",
+        "none",
+        ["events", "request", "requests", "median ms", "longest ms"],
+    )
+    parts = {"a": paced, "b": fastest, "c": lists, "d": first}
     with running_server() as place:
         described = machine(place.url)
         if others:
             os.sched_setaffinity(0, others)
         try:
             for events in sorted(arguments.events):
-                measure_size(place, events, arguments.seconds, paced, fastest)
+                measure_size(place, events, arguments.seconds, parts)
         finally:
             print("\n".join(f"{name}: {value}" for name, value in described.items()))
-            for table in (paced, fastest):
+            for table in parts.values():
                 print(f"\n{table.markdown()}")
             if arguments.json:
-                parts = {"a": paced.json(), "b": fastest.json()}
-                figures = {"machine": described, "parts": parts}
+                tables = {part: table.json() for part, table in parts.items()}
+                figures = {"machine": described, "parts": tables}
                 arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
 
 
