@@ -1,7 +1,7 @@
 """The steps of a refresh in order, without Dagster: what to do, then sync, roll up, publish.
 
-Dagster runs the same steps as assets (``pipeline.orchestration``); this is for tests, benchmarks and
-callers that have an orchestrator of their own.
+Dagster runs the same steps as assets (``pipeline.orchestration``); this is for ``prompt-stats refresh`` where
+nothing is stale, for tests, benchmarks and callers that have an orchestrator of their own.
 """
 
 from __future__ import annotations
@@ -51,13 +51,15 @@ class Reason(StrEnum):
 @dataclass(frozen=True)
 class Plan:
     """What a refresh has to do. ``reasons``: the days to sync and roll up, in order, and why each of them;
-    ``users``: whether they are due; ``is_first``: whether nothing was published yet.
+    ``users``: whether they are due; ``is_first``: whether nothing was published yet; ``is_quiet``: whether
+    the published stats contain all events, and write-back is on or off as it was.
     """
 
     reasons: dict[dt.date, Reason]
     users: bool
     snapshot: source.Snapshot
     is_first: bool
+    is_quiet: bool
 
     @property
     def days(self) -> list[dt.date]:
@@ -114,7 +116,8 @@ def plan_refresh(database: Database, lake: str, first_day: dt.date) -> Plan:
         for day in days
         if day is not None and first_day <= day <= snapshot.open_until
     }
-    return Plan(dict(sorted(reasons.items())), users, snapshot, previous is None)
+    is_quiet = not reasons and previous is not None and previous["is_written_back"] == database.write_back
+    return Plan(dict(sorted(reasons.items())), users, snapshot, previous is None, is_quiet)
 
 
 def refresh(

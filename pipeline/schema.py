@@ -8,13 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, column, inspect, select, table, text
 
 from pipeline.adoption import steps, triggers
 from pipeline.adoption.catalog import foreign_views, quoted, read_catalog
@@ -28,8 +24,15 @@ from pipeline.locks import Lock
 from pipeline.names import TableNames
 from pipeline.queries import query, shipped
 
+# Alembic takes half a second to import: only what migrates does.
+if TYPE_CHECKING:
+    from alembic.config import Config
+
 VERSION_TABLE = "prompt_stats_schema_version"
 """Alembic's table, under a name that can't meet another Alembic in the same database."""
+
+MIGRATIONS = "migrations"
+"""The folder of Alembic's environment."""
 
 SCHEMA_OF_STATS = text(query("postgres/schema_of_stats"))
 
@@ -225,6 +228,9 @@ def _plan(database: Database) -> Plan:
 
 def _migrate(database: Database, target: str, ids: Ids, hearer: Hearer) -> tuple[str | None, str | None]:
     """Has Alembic bring our tables to a revision; returns that before and after."""
+    from alembic import command
+    from alembic.util import CommandError
+
     config = _config()
     config.attributes["ids"] = ids
     with database.engine.begin() as connection:
@@ -250,6 +256,8 @@ def _migrate(database: Database, target: str, ids: Ids, hearer: Hearer) -> tuple
 
 def _revisions(low: str | None, high: str | None) -> list[str]:
     """The revisions after ``low`` up to ``high``, with what each is about; none if one is unknown."""
+    from alembic.script import ScriptDirectory
+
     script = ScriptDirectory.from_config(_config())
     known = {step.revision: f"{step.revision}: {step.doc}" for step in script.walk_revisions()}
     order = list(known)[::-1]
@@ -258,16 +266,22 @@ def _revisions(low: str | None, high: str | None) -> list[str]:
     return [known[each] for each in order[order.index(low) + 1 if low else 0 : order.index(high) + 1]]
 
 
-def _head() -> str | None:
-    return ScriptDirectory.from_config(_config()).get_current_head()
+def _head() -> str:
+    """The latest revision: files are named by it, and it begins with its date."""
+    return max(file.stem for file in shipped(f"{MIGRATIONS}/versions").glob("*.py"))
 
 
 def _config() -> Config:
+    from alembic.config import Config
+
     config = Config()
-    config.set_main_option("script_location", str(shipped("migrations")).replace("%", "%%"))
+    config.set_main_option("script_location", str(shipped(MIGRATIONS)).replace("%", "%%"))
     return config
 
 
 def _revision(connection: Connection) -> str | None:
-    context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
-    return context.get_current_revision()
+    """The revision that the database is at; None without our tables."""
+    if not inspect(connection).has_table(VERSION_TABLE):
+        return None
+    revision: str | None = connection.scalar(select(column("version_num")).select_from(table(VERSION_TABLE)))
+    return revision

@@ -150,19 +150,25 @@ def backfill(
 
 
 def refresh_stale(database: Database, max_rows_per_second: int | None = None) -> list[DayRange]:
-    """Runs the job over the stale days; returns the ranges, one a run."""
-    # Dagster takes two seconds to import; the reading commands do without.
+    """Runs the job over the stale days; returns the ranges, one per run: none where nothing is stale."""
+    # The lake's libraries take a second to import; the reading commands do without.
+    from pipeline import refresh as steps
     from pipeline.lake.source_table import compare_now
     from pipeline.lake.usage_events import open_usage_events
+
+    lake, first_day = settings().lake, settings().start_date
+    plan = steps.plan_refresh(database, lake, first_day)
+    if not plan.is_first and compare_now(database, open_usage_events(lake), first_day):
+        plan = steps.plan_refresh(database, lake, first_day)
+    if plan.is_quiet:
+        # Dagster takes as long again to import, and a run longer than the work.
+        with working("publishing"):
+            steps.refresh(database, lake, first_day, plan.days, values=True)
+        return []
     from pipeline.orchestration.jobs import stale_ranges
     from pipeline.orchestration.resources import Stores
-    from pipeline.refresh import plan_refresh
 
-    stores = Stores(settings(), database)
-    plan = plan_refresh(database, stores.lake, stores.first_day)
-    if not plan.is_first and compare_now(database, open_usage_events(stores.lake), stores.first_day):
-        plan = plan_refresh(database, stores.lake, stores.first_day)
-    ranges = stale_ranges(plan, stores)
+    ranges = stale_ranges(plan, Stores(settings(), database))
     return run_ranges(ranges, database, replace=False, max_rows_per_second=max_rows_per_second)
 
 

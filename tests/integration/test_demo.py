@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
+import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -87,6 +90,32 @@ def test_simulated_events_are_counted_by_the_next_refresh(home: Path) -> None:
     answer(home, "simulate", "--events", "1000", "--days", "2", "--seed", "7")
     refreshed = answer(home, "refresh")
     assert refreshed["usage_count"] == before + 1000
+
+
+def test_a_refresh_with_nothing_new_says_so_without_dagster(home: Path) -> None:
+    before = answer(home, "refresh")
+    liked = answer(home, "show", SLUG)["favorite_count"]
+    favorite = f"""import psycopg; psycopg.connect(autocommit=True).execute(
+        "INSERT INTO prompt_favorites (prompt_id, user_id) SELECT id, id FROM prompts WHERE slug = '{SLUG}'"
+    )"""
+    added = prompt_stats(home, "exec", sys.executable, "-c", favorite)
+    assert added.returncode == 0, added.stderr
+    # In a process of its own: what it imports is what it costs.
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "pipeline", "refresh", "--json"],
+        env=command.environment(home, **START),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    imported = set(re.findall(r"\| +(\S+)$", done.stderr, re.MULTILINE))
+    assert "polars" in imported
+    assert imported & {"dagster", "alembic"} == set()
+    refreshed = json.loads(done.stdout)
+    assert refreshed["ranges"] == []
+    assert refreshed["as_of"] > before["as_of"]
+    assert refreshed["user_stats_as_of"] == refreshed["value_stats_as_of"] == refreshed["as_of"]
+    assert answer(home, "show", SLUG)["favorite_count"] == liked + 1
 
 
 def test_backfill_reads_a_range_again(home: Path) -> None:
