@@ -17,6 +17,7 @@ from pipeline.orchestration.resources import Stores
 from pipeline.orchestration.running import WRITERS, step
 from pipeline.orchestration.sources import observed_others, relations
 from pipeline.publish.publish import PublishReport
+from pipeline.publish.values import QUERIES
 from pipeline.queries import query
 from pipeline.stats import drift
 from pipeline.stats.frames import windows
@@ -56,7 +57,7 @@ OF_EVENTS = {
     "last_seen_at": ("created_at",),
 }
 """Which columns of the raw events the stats by value are made from."""
-VALUE_QUERIES = [f"engine/prompt_value_{name}" for name in ("counts", "times", "errors")]
+VALUE_QUERIES = [f"engine/{name}" for name in QUERIES]
 
 UPSTREAM = {
     tables.prompt_stats.name: [

@@ -15,12 +15,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import polars as pl
+import pyarrow as pa
 from sqlalchemy import Table, Text, cast, func, select, update
 
 from pipeline import tables
 from pipeline.database import Database
 from pipeline.days import chunks
 from pipeline.engines import duckdb_engine
+from pipeline.engines.scan import Scan
 from pipeline.errors import LakeError, LostDaysError
 from pipeline.lake import damage, source
 from pipeline.lake.delta_table import DailyTable, fingerprint
@@ -29,14 +31,14 @@ from pipeline.locks import Lock, lock_transaction
 from pipeline.publish.copy import changes_of, read_table, reading, write_changes
 from pipeline.queries import query
 from pipeline.stats import frames
-from pipeline.stats.errors import FOLDS
+from pipeline.stats.errors import FOLDS, LONGEST_KIND, error_kind
 
 logger = logging.getLogger(__name__)
 
 EVENTS_AT_ONCE = 5_000_000
 """Raw events of the prompts that are counted at once, about: bounds the memory. A prompt is never split."""
 
-QUERIES = ("prompt_value_counts", "prompt_value_times", "prompt_value_errors")
+QUERIES = ("prompt_value_counts", "prompt_value_errors")
 
 COUNTING = "Counting by scene, environment and outfit"
 
@@ -105,7 +107,7 @@ def _version(events: DailyTable, sizes: Mapping[str, int], today: dt.date) -> in
             [
                 today,
                 *map(query, (f"engine/{name}" for name in QUERIES)),
-                FOLDS,
+                (FOLDS, LONGEST_KIND),
                 *events.days().select("day", "version").iter_rows(),
                 *sorted(sizes.items()),
             ],
@@ -121,15 +123,22 @@ def _counted(table: DailyTable, sizes: dict[str, int], today: dt.date) -> Iterat
         if prompts:
             # A range, not a list of a hundred thousand.
             part = events.where(("prompt_id", ">=", prompts[0]), ("prompt_id", "<=", prompts[-1]))
-        is_wanted = pl.col("prompt_id").is_in(prompts)
-        counts, times, messages = (
-            duckdb_engine.run(name, parameters, usage_events=part).filter(is_wanted)
-            for name, parameters in zip(QUERIES, ({"today": today}, None, None), strict=True)
+        counts, errors = (
+            rows.filter(pl.col("prompt_id").is_in(prompts))
+            for rows in (
+                duckdb_engine.run("prompt_value_counts", {"today": today}, usage_events=part),
+                duckdb_engine.run("prompt_value_errors", usage_events=part, error_kinds=_error_kinds(part)),
+            )
         )
         yield {
-            tables.prompt_value_stats: frames.prompt_value_stats(counts, times),
-            tables.prompt_value_error_stats: frames.prompt_value_error_stats(messages),
+            tables.prompt_value_stats: frames.prompt_value_stats(counts),
+            tables.prompt_value_error_stats: errors,
         }
+
+
+def _error_kinds(events: Scan) -> pa.Table:
+    messages = duckdb_engine.run("error_messages", usage_events=events)
+    return messages.with_columns(error_kind=error_kind(pl.col("error_message"))).to_arrow()
 
 
 def _publish(

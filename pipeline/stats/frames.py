@@ -11,8 +11,7 @@ import datetime as dt
 
 import polars as pl
 
-from pipeline.stats.errors import error_kind
-from pipeline.stats.percentiles import PERCENTILES, percentiles
+from pipeline.stats.percentiles import PERCENTILES, percentiles, representative_ms
 from pipeline.stats.rates import TIME_SUMS, avg_generation_time_ms, success_rate, success_rate_interval
 
 MEASURES = (
@@ -80,35 +79,24 @@ def value_stats(totals: pl.DataFrame, dimension: str) -> pl.DataFrame:
     )
 
 
-def prompt_value_stats(counts: pl.DataFrame, times: pl.DataFrame) -> pl.DataFrame:
-    """One row a prompt, dimension (scene, environment, outfit) and value, null being a value.
+def prompt_value_stats(counts: pl.DataFrame) -> pl.DataFrame:
+    """One row per prompt, dimension (scene, environment, outfit) and value, null being a value.
 
-    ``counts`` and ``times`` are the rows of ``prompt_value_counts.sql`` and ``prompt_value_times.sql``.
+    ``counts`` are the rows of ``prompt_value_counts.sql``.
     """
-    group = ("prompt_id", "dimension", "value")
-    joined = counts.join(percentiles(times, group), on=group, how="left", nulls_equal=True)
     lowest, highest = pl.col("generation_time_ms_min"), pl.col("generation_time_ms_max")
-    return joined.select(
-        *group,
+    return counts.select(
+        "prompt_id",
+        "dimension",
+        "value",
         "usage_count",
         "timed_count",
-        *(pl.col(name).clip(lowest, highest) for name in PERCENTILES),
+        *(
+            representative_ms(pl.col("time_buckets").list.get(number)).clip(lowest, highest).alias(name)
+            for number, name in enumerate(PERCENTILES)
+        ),
         "unique_users",
         *windows(),
-    )
-
-
-def prompt_value_error_stats(messages: pl.DataFrame) -> pl.DataFrame:
-    """One row a prompt, dimension (scene, environment, outfit), value and kind of error.
-
-    ``messages`` are the rows of ``prompt_value_errors.sql``.
-    """
-    kinds = messages.with_columns(error_kind=error_kind(pl.col("error_message")))
-    return pl.concat(
-        kinds.group_by(
-            "prompt_id", pl.lit(name).alias("dimension"), pl.col(name).alias("value"), "error_kind"
-        ).agg(pl.col("error_count").sum(), pl.col("last_seen_at").max())
-        for name in ("scene", "environment", "outfit")
     )
 
 

@@ -32,11 +32,7 @@ def percentiles(buckets: pl.DataFrame, group: Sequence[str] = ("prompt_id",)) ->
             cumulated=pl.col("usage_count").cum_sum().over(group),
             total=pl.col("usage_count").sum().over(group),
         )
-        .with_columns(
-            representative_ms=pl.when(pl.col("time_bucket") == BELOW_ONE_BUCKET)
-            .then(0.0)
-            .otherwise(2 * pl.lit(GAMMA).pow(pl.col("time_bucket")) / (GAMMA + 1))
-        )
+        .with_columns(representative_ms=representative_ms(pl.col("time_bucket")))
     )
     return ranked.group_by(group, maintain_order=True).agg(
         pl.col("representative_ms")
@@ -45,6 +41,12 @@ def percentiles(buckets: pl.DataFrame, group: Sequence[str] = ("prompt_id",)) ->
         .alias(name)
         for name, percent in PERCENTILES.items()
     )
+
+
+def representative_ms(bucket: pl.Expr) -> pl.Expr:
+    """The time that stands for those of a bucket."""
+    power = pl.lit(GAMMA).pow(bucket)
+    return pl.when(bucket == BELOW_ONE_BUCKET).then(0.0).otherwise(2 * power / (GAMMA + 1))
 
 
 def bucket_ends() -> tuple[pl.Expr, pl.Expr]:
