@@ -10,6 +10,7 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
+from pipeline.database import Database
 from pipeline.days import ONE_DAY
 from pipeline.engines import duckdb_engine
 from pipeline.publish import copy, publish
@@ -31,6 +32,7 @@ LIVE = """
         n % 3 = 0, n * 100, CASE WHEN n % 3 > 0 THEN 'out of memory' END, now() - n % 3 * interval '1 day'
     FROM generate_series(1, 90) n
 """
+EMPTY_DAY = "DELETE FROM prompt_usage WHERE created_at > now() - interval '12 hours'"
 TOUCHING = {
     "new": "INSERT INTO prompt_usage (prompt_id, scene) VALUES (md5('p1')::uuid, 'new')",
     "another": "INSERT INTO prompt_usage (prompt_id, scene) VALUES (gen_random_uuid(), 'new')",
@@ -54,6 +56,12 @@ ASIDE = {
 def live(app: psycopg.Connection) -> None:
     """What was before."""
     app.execute(LIVE.encode())
+
+
+def execute(database: Database, statement: str) -> None:
+    """As an app does."""
+    with psycopg.connect(database.conninfo) as app:
+        app.execute(statement.encode())
 
 
 @pytest.fixture
@@ -82,17 +90,17 @@ def test_only_prompts_with_changed_days_are_computed(
 ) -> None:
     monkeypatch.setattr(copy, "PROMPTS_LISTED", listed)
     with counted.copy(lake) as database:
-        with psycopg.connect(database.conninfo, autocommit=True) as app:
-            # The day has one prompt.
-            app.execute("DELETE FROM prompt_usage WHERE created_at > now() - interval '12 hours'")
-            refresh(database, lake, FIRST_DAY)
-            app.execute(change.encode())
-        computed.clear()
-        report = refresh(database, lake, FIRST_DAY, users=False)
-        assert computed == ["merged_partials", "merged_values"]
-        assert report.rows_written["prompt_stats"] <= 2
+        execute(database, EMPTY_DAY)
         refresh(database, lake, FIRST_DAY)
-        assert_equals_recount(database, FIRST_DAY)
+        # The day has one prompt, and then has it no longer.
+        for statement in (change, EMPTY_DAY):
+            execute(database, statement)
+            computed.clear()
+            report = refresh(database, lake, FIRST_DAY, users=False)
+            assert computed == ["merged_partials", "merged_values"]
+            assert report.rows_written["prompt_stats"] <= 3
+            refresh(database, lake, FIRST_DAY)
+            assert_equals_recount(database, FIRST_DAY)
 
 
 @pytest.mark.parametrize("change", ASIDE.values(), ids=ASIDE)
@@ -100,8 +108,7 @@ def test_without_new_events_nothing_is_computed(
     counted: Published, lake: str, computed: list[str], change: str
 ) -> None:
     with counted.copy(lake) as database:
-        with psycopg.connect(database.conninfo) as app:
-            app.execute(change.encode())
+        execute(database, change)
         refresh(database, lake, FIRST_DAY)
         assert computed == []
         assert_equals_recount(database, FIRST_DAY)
@@ -111,7 +118,7 @@ def test_without_new_events_nothing_is_computed(
 def test_events_without_a_prompt_count_among_all(counted: Published, lake: str, computed: list[str]) -> None:
     with counted.copy(lake) as database, psycopg.connect(database.conninfo, autocommit=True) as app:
         app.execute("ALTER TABLE prompt_usage ALTER COLUMN prompt_id DROP NOT NULL")
-        app.execute("DELETE FROM prompt_usage WHERE created_at > now() - interval '12 hours'")
+        app.execute(EMPTY_DAY)
         refresh(database, lake, FIRST_DAY)
         computed.clear()
         app.execute("INSERT INTO prompt_usage (scene) VALUES ('alone')")
