@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from sqlalchemy import select, update
@@ -17,7 +17,7 @@ from sqlalchemy import select, update
 from pipeline.database import Database
 from pipeline.days import chunks
 from pipeline.errors import LakeError
-from pipeline.lake import damage, source
+from pipeline.lake import damage, range_index, source
 from pipeline.lake.contents import NOTHING, differences, in_lake, in_postgres
 from pipeline.lake.delta_table import DailyTable
 from pipeline.lake.isolation import each_apart
@@ -32,7 +32,7 @@ from pipeline.lake.partials import (
     wrong_days,
 )
 from pipeline.lake.periods import State, month_of
-from pipeline.lake.source_table import raw_days, require_source
+from pipeline.lake.source_table import require_source
 from pipeline.lake.usage_events import open_usage_events, sync_days
 from pipeline.locks import Lock
 from pipeline.publish.values import publish_values
@@ -51,7 +51,8 @@ class ReconcileReport:
     ``repaired``: days of the raw events that differed from Postgres, and how. ``rebuilt``: partials that
     differed from the raw events, by table. ``lost``: expired days that the lake no longer holds as they
     were; nothing can be done but to restore a backup. ``rows_corrected``: by table, rows that the
-    publish wrote, those of new events among them.
+    publish wrote, those of new events among them. ``hidden``: days with rows that an index did not show
+    (``pipeline.lake.range_index``).
     """
 
     days: int = 0
@@ -62,6 +63,7 @@ class ReconcileReport:
     rebuilt: dict[str, list[dt.date]] = field(default_factory=dict)
     lost: dict[dt.date, str] = field(default_factory=dict)
     rows_corrected: dict[str, int] = field(default_factory=dict)
+    hidden: list[dt.date] = field(default_factory=list)
 
 
 def reconcile(
@@ -86,8 +88,8 @@ def reconcile(
         latest = source.latest_refresh(connection)
         known = set(connection.scalars(select(stats_day.c.day)))
         if latest:
-            in_raw = raw_days(connection, first_day, latest["open_until"])
-            known |= in_raw
+            in_raw = range_index.raw_counts(connection, first_day, latest["open_until"], latest["high"])
+            known |= in_raw.keys()
     published = latest if is_known else None
     if published:
         known |= set(open_usage_events(lake).days()["day"])
@@ -96,16 +98,21 @@ def reconcile(
     for number, month in enumerate(months):
         if published:
             days = {day for day in known if month_of(day) == month}
-            _compare_raw(database, lake, first_day, days, published["high"], report)
+            _compare_raw(database, lake, first_day, days, published["high"], in_raw, report)
         _compare_partials(database, lake, {day for day in made if month_of(day) == month}, report)
         progress(number + 1, len(months))
     if published:
         with database.engine.begin() as connection:
             # Rows that an expired day still has, or has again, may be none that the lake knows.
-            if left := in_raw & source.expired_days(connection).keys():
+            if left := in_raw.keys() & source.expired_days(connection).keys():
                 source.read_again(connection, left)
     for rollup in (USAGE, USERS):
         _compare_periods(database, lake, rollup, report)
+    if report.hidden:
+        range_index.rebuild(database)
+        with database.engine.begin() as connection:
+            # So that the sync reads them without the index.
+            source.read_again(connection, report.hidden)
     if report.repaired:
         sync_days(database, lake, first_day, report.repaired, replace=True)
     with database.engine.begin() as connection:
@@ -140,9 +147,13 @@ def _compare_raw(
     first_day: dt.date,
     days: Collection[dt.date],
     high: int,
+    counts: Mapping[dt.date, int],
     report: ReconcileReport,
 ) -> None:
-    """Compares the raw events of a month; the lake's writers wait so long."""
+    """Compares the raw events of a month; the lake's writers wait so long.
+
+    ``counts``: the rows of each day, counted without an index.
+    """
     with database.locked(Lock.LAKE):
         with database.engine.connect() as connection:
             expired = source.expired_days(connection)
@@ -153,6 +164,15 @@ def _compare_raw(
             there = in_postgres(connection, kept, high, first_day) if kept else {}
         events = open_usage_events(lake)
         here, unreadable = in_lake(events, kept, high)
+        lacking = {
+            day: counts[day]
+            for day in kept
+            if any(counts.get(day, 0) > held.get(day, NOTHING).usage_count for held in (there, here))
+        }
+        with database.engine.connect() as connection:
+            if hidden := range_index.hidden_days(connection, lacking, high, first_day):
+                there |= in_postgres(connection, hidden, high, first_day)
+                report.hidden += hidden
         alone = sorted(expired.keys() & set(days))
         # Their ingest_xid may be another server's.
         in_lake_alone, lost = in_lake(events, alone)

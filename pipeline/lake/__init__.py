@@ -36,6 +36,8 @@
     Keeps one day's fault from holding up the others.
 ``source_table``
     Which table the events come from: seen whole, by the same settings; changes that no trigger notes.
+``range_index``
+    The index by which raw rows are found, where it does not show them all.
 ``acceptance``
     Other settings, on purpose.
 ``source``

@@ -43,6 +43,11 @@ HELD_BACK = text(query("postgres/held_back"))
 INVALIDATED_DAYS = text(query("postgres/invalidated_days"))
 USAGE_EVENTS = query("postgres/usage_events")
 
+WITHOUT_INDEX = (
+    "SELECT set_config('enable_bitmapscan', 'off', true), set_config('enable_seqscan', 'on', true)"
+)
+"""Until the transaction ends: an index over ranges of blocks is read in no other way."""
+
 WHOLE_DAY = -1
 """The mark of a day of which nothing was read yet."""
 
@@ -258,11 +263,13 @@ def usage_events(
     *,
     max_rows_per_second: int | None = None,
     passed: Callable[[int], object] = lambda _rows: None,
+    has_index: bool = True,
 ) -> Iterator[pa.RecordBatchReader]:
     """A stream of the events of some days, each above its day's mark and below ``high``.
 
     ``marks`` has one entry per day, :data:`WHOLE_DAY` for a day that is wanted whole. Columns as in
     ``sql/postgres/usage_events.sql``. ``passed`` is told with each batch how many rows have come so far.
+    ``has_index``: whether an index may be used to find them (``pipeline.lake.range_index``).
 
     :raises DatabaseUnavailableError: the read was broken off by what passes, a lost connection or a replica
         that had to go on; whatever the block made of that.
@@ -299,6 +306,9 @@ def usage_events(
         with database.adbc(attempted) as connection, connection.cursor() as cursor:
             for name, value in settings.items():
                 cursor.execute("SELECT set_config($1, $2, true)", (f"prompt_stats.{name}", value))
+                cursor.fetchall()
+            if not has_index:
+                cursor.execute(WITHOUT_INDEX)
                 cursor.fetchall()
             if max_rows_per_second:
                 size = {"adbc.postgresql.batch_size_hint_bytes": str(batch_bytes(max_rows_per_second))}

@@ -25,6 +25,7 @@ from pipeline.lake import source
 from pipeline.lake.contents import differences, in_lake, in_postgres
 from pipeline.lake.delta_table import DailyTable
 from pipeline.lake.ownership import Ownership, identify
+from pipeline.lake.range_index import raw_counts
 from pipeline.locks import Lock
 from pipeline.names import TableNames
 from pipeline.queries import query
@@ -36,7 +37,6 @@ SOURCE_TABLE = text(query("postgres/source_table"))
 NUMBER_ROWS_TO_COME = text(query("postgres/number_rows_to_come"))
 NEXT_XID = text(query("postgres/next_xid"))
 HAS_ROWS_TO_COME = text(query("postgres/has_rows_to_come"))
-RAW_DAYS_BEFORE = text(query("postgres/raw_days_before"))
 
 USING = "Using the table of raw events"
 ACCEPT = "prompt-stats accept-settings"
@@ -162,12 +162,6 @@ def compare_now(database: Database, events: DailyTable, first_day: dt.date) -> d
             return {}
     with database.locked(Lock.LAKE):
         return compare_source(database, events, first_day)
-
-
-def raw_days(connection: Connection, first_day: dt.date, last_day: dt.date) -> set[dt.date]:
-    """The days of which Postgres has rows, up to ``last_day``. Reads the whole table."""
-    given = {"cutoff": last_day + dt.timedelta(days=1), "first_day": first_day}
-    return {row.day for row in connection.execute(RAW_DAYS_BEFORE, given)}
 
 
 def forget_comparison(connection: Connection, first_day: dt.date, names: TableNames) -> None:
@@ -315,7 +309,7 @@ def _compared(
 ) -> Iterator[dict[dt.date, str]]:
     """The days that differ and why, month by month."""
     with database.engine.connect() as connection:
-        in_raw = raw_days(connection, first_day, snapshot.open_until)
+        in_raw = raw_counts(connection, first_day, snapshot.open_until, snapshot.high).keys()
         published = set(connection.scalars(select(stats_day.c.day)))
         expired = source.expired_days(connection).keys()
     days = {day for day in in_raw | published | set(events.days()["day"]) if first_day <= day} - expired

@@ -26,6 +26,7 @@ from pipeline.lake.delta_table import DailyTable
 from pipeline.lake.flow import Hearer, Progress, now_and_then
 from pipeline.lake.isolation import each_apart
 from pipeline.lake.ownership import claim, forget_other_tokens, identify, make_own
+from pipeline.lake.range_index import avoid, recounted_days
 from pipeline.lake.replica import wait_for_replica, written_position
 from pipeline.lake.source_table import compare_source, require_source
 from pipeline.locks import Lock
@@ -190,6 +191,9 @@ def sync_days(
                 day: source.WHOLE_DAY if day in invalidated else kept.high - 1
                 for day, kept in expired.items()
             }
+            recounted = recounted_days(connection) & whole
+            if recounted:
+                avoid(connection)
             unread = source.unread_days(connection, snapshot, marks, first_day)
         strays = expired.keys() & (unread.keys() | invalidated.keys())
         # What was added to a day that is not as it should be would hide that.
@@ -223,8 +227,20 @@ def sync_days(
                     say(done)
 
                 part = {day: marks[day] for day in chunk}
+                has_index = recounted.isdisjoint(chunk)
                 target.update(
-                    work(_Transfer(database, table, snapshot, part, first_day, max_rows_per_second, passed))
+                    work(
+                        _Transfer(
+                            database,
+                            table,
+                            snapshot,
+                            part,
+                            first_day,
+                            max_rows_per_second,
+                            passed,
+                            has_index=has_index,
+                        )
+                    )
                 )
 
             sizes = {day: unread.get(day, 0) for day in part}
@@ -280,7 +296,7 @@ def _read_short_days_again(database: Database, report: SyncReport, expected: Map
 class _Transfer(NamedTuple):
     """Events that are to go to the lake: of some days, each above its mark.
 
-    ``passed`` is told how many were read so far.
+    ``passed`` is told how many were read so far. ``has_index``: whether an index may be used to find them.
     """
 
     database: Database
@@ -290,6 +306,7 @@ class _Transfer(NamedTuple):
     first_day: dt.date
     max_rows_per_second: int | None
     passed: Callable[[int], None]
+    has_index: bool
 
     def counts(self) -> dict[dt.date, int]:
         """The events that the lake has of each of the days."""
@@ -305,6 +322,7 @@ class _Transfer(NamedTuple):
             self.first_day,
             max_rows_per_second=self.max_rows_per_second,
             passed=self.passed,
+            has_index=self.has_index,
         )
 
 

@@ -6,6 +6,7 @@ import datetime as dt
 import shutil
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -17,12 +18,14 @@ from deltalake import DeltaTable
 from sqlalchemy import BigInteger, Double, Executable, Integer, Table, Update, delete, func, text, update
 
 from pipeline.database import Database
+from pipeline.lake import range_index
 from pipeline.lake.delta_table import DailyTable
 from pipeline.lake.partials import SCHEMA, USAGE, USERS, wrong_days
 from pipeline.lake.periods import State
 from pipeline.lake.usage_events import open_usage_events
 from pipeline.publish.values import publish_values
 from pipeline.reconcile import reconcile
+from pipeline.refresh import refresh
 from pipeline.tables import ROW_ID, STATS_TABLES, VALUE_TABLES, told, user_prompt_stats
 from tests.conftest import FIRST_DAY
 from tests.lake_files import change_rows, delete_files, files_of, scribble_on_files, truncate_files
@@ -234,3 +237,74 @@ def test_stats_edited_by_hand_are_corrected(
     assert report.rows_corrected.keys() >= before.keys()
     assert {table.name: contents(history, table) for table in published} == before
     assert_equals_recount(history, FIRST_DAY)
+
+
+# Two rows fill a page, and each page is a range of the index. The last page has room for one row.
+TWO_PER_PAGE = """
+    ALTER TABLE prompt_usage ALTER COLUMN error_message SET STORAGE PLAIN;
+    ALTER TABLE prompt_usage SET (autovacuum_enabled = off);
+    DROP INDEX prompt_usage_ingest_brin;
+    CREATE INDEX prompt_usage_ingest_brin ON prompt_usage USING brin (ingest_xid, created_at)
+        WITH (pages_per_range = 1);
+    INSERT INTO prompts (name, template) VALUES ('a name', 'a template');
+    INSERT INTO prompt_usage (prompt_id, error_message, created_at)
+    SELECT id, repeat('x', 3960), now() - interval '10 days' FROM prompts, generate_series(1, 2801)
+"""
+SHORT = "INSERT INTO prompt_usage (prompt_id, created_at) SELECT id, now() - interval '10 days' FROM prompts"
+# The second row waits for the lock 4711.
+LONG_AND_SHORT = """
+    INSERT INTO prompt_usage (prompt_id, error_message, created_at)
+    SELECT prompts.id, repeat('x', CASE number WHEN 1 THEN 3960 ELSE 1 END), now() - interval '1 day'
+    FROM prompts, generate_series(1, 2) AS number
+    LEFT JOIN LATERAL (SELECT pg_advisory_xact_lock_shared(4711) WHERE number = 2) AS waited ON true
+"""
+LOCK = "SELECT pg_advisory_lock(4711)"
+UNLOCK = "SELECT pg_advisory_unlock(4711)"
+WAITING = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711 AND NOT granted"
+NOW_XID = "SELECT pg_current_xact_id()::text::bigint"
+BY_INDEX = "SELECT count(*) FROM prompt_usage WHERE ingest_xid >= %s"
+
+
+@pytest.mark.parametrize("owner", ["the pipeline", "somebody else"])
+def test_rows_that_the_index_does_not_show_are_found(
+    database: Database,
+    lake: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    owner: str,
+) -> None:
+    if owner != "the pipeline":
+        others = text("SELECT 'an_index' AS name, false AS is_ours")
+        monkeypatch.setattr(range_index, "BRIN_INDEXES", others)
+    connect = partial(psycopg.connect, database.conninfo)
+    with connect(autocommit=True) as app, connect() as first, connect() as second:
+        app.execute(TWO_PER_PAGE.encode())
+        # In so small a table the planner would else not use the index.
+        app.execute(f"ALTER DATABASE {app.info.dbname} SET enable_seqscan = off".encode())
+        first.execute(NOW_XID)
+        (xid,) = second.execute(NOW_XID).fetchone() or (0,)
+        app.execute(LOCK)
+        with ThreadPoolExecutor(1) as threads:
+            writing = threads.submit(second.execute, LONG_AND_SHORT.encode())
+            while app.execute(WAITING).fetchone() == (0,):
+                assert not writing.done()
+            # Into a new page, since the last is full.
+            first.execute(SHORT)
+            first.commit()
+            app.execute("VACUUM prompt_usage")
+            refresh(database, lake, FIRST_DAY)
+            app.execute(UNLOCK)
+            writing.result()
+        second.commit()
+        app.execute("SET enable_seqscan = off")
+        # If both are shown, Postgres has mended its fault: take pipeline.lake.range_index away.
+        assert app.execute(BY_INDEX, (xid,)).fetchone() == (1,)
+        refresh(database, lake, FIRST_DAY)
+        assert app.execute("SELECT usage_count FROM prompt_stats").fetchone() == (2803,)
+        assert reconcile(database, lake, FIRST_DAY).hidden == [TODAY - ONE_DAY]
+        is_mended = app.execute(BY_INDEX, (xid,)).fetchone() == (2,)
+    assert_equals_recount(database, FIRST_DAY)
+    assert is_mended == (owner == "the pipeline")
+    assert ("As its owner: REINDEX" in caplog.text) != is_mended
+    reconcile(database, lake, FIRST_DAY)
+    assert_equals_recount(database, FIRST_DAY)

@@ -1,0 +1,89 @@
+"""The index over ranges of blocks (BRIN) by which raw rows are found, where it does not show them all.
+
+Postgres 17 and 18 can leave rows out of its summaries: rows of a statement that began before the map of the
+index grew by a page, as it does with every 340 MiB of the table, if another session summarises their range
+meanwhile. No statement that uses the index sees them from then on; one that reads the table does. So a day of
+which another number of rows came than was counted is read without the index, and the nightly reconciliation
+counts the table.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from collections.abc import Mapping
+
+import psycopg
+from sqlalchemy import Connection, text
+
+from pipeline.database import Database
+from pipeline.errors import TableLockedError, readable
+from pipeline.lake import source
+from pipeline.lake.contents import NOTHING, in_postgres
+from pipeline.queries import query
+
+logger = logging.getLogger(__name__)
+
+RAW_COUNTS = text(query("postgres/raw_counts"))
+RECOUNTED_DAYS = text(query("postgres/recounted_days"))
+BRIN_INDEXES = text(query("postgres/brin_indexes"))
+
+
+def avoid(connection: Connection) -> None:
+    """Has the statements of the transaction read the table."""
+    connection.execute(text(source.WITHOUT_INDEX))
+
+
+def recounted_days(connection: Connection) -> set[dt.date]:
+    """The days that were noted, since another number of rows came than was counted."""
+    return set(connection.scalars(RECOUNTED_DAYS))
+
+
+def raw_counts(
+    connection: Connection, first_day: dt.date, last_day: dt.date, high: int
+) -> dict[dt.date, int]:
+    """The days up to ``last_day`` of which Postgres has rows, and how many of them are below ``high``.
+
+    Reads the whole table, and leaves the transaction so that the next statements do.
+    """
+    avoid(connection)
+    given = {"cutoff": last_day + dt.timedelta(days=1), "first_day": first_day, "high": high}
+    return {row.day: row.usage_count for row in connection.execute(RAW_COUNTS, given)}
+
+
+def hidden_days(
+    connection: Connection, counts: Mapping[dt.date, int], high: int, first_day: dt.date
+) -> list[dt.date]:
+    """Those of the days in ``counts`` (:func:`raw_counts`) of which the index does not show all rows.
+
+    Leaves the transaction so that the next statements read the table.
+    """
+    shown = {day: _count(connection, day, high, first_day) for day in counts}
+    avoid(connection)
+    # What was deleted since it was counted is not hidden.
+    suspects = [day for day, count in counts.items() if shown[day] < count]
+    return [day for day in suspects if shown[day] < _count(connection, day, high, first_day)]
+
+
+def _count(connection: Connection, day: dt.date, high: int, first_day: dt.date) -> int:
+    return in_postgres(connection, [day], high, first_day).get(day, NOTHING).usage_count
+
+
+def rebuild(database: Database) -> None:
+    """Makes the index anew, beside those who read and write the table; or says who can."""
+    with database.engine.connect() as connection:
+        given = {"table": database.names.qualified("prompt_usage")}
+        found = connection.execute(BRIN_INDEXES, given).all()
+    for index in found:
+        statement = f"REINDEX INDEX CONCURRENTLY {index.name}"
+        if not index.is_ours:
+            logger.error("%s hides rows. As its owner: %s", index.name, statement)
+            continue
+        try:
+            with database.connect(autocommit=True) as connection:
+                connection.execute(statement.encode())
+        except (psycopg.Error, TableLockedError) as error:
+            why = readable(error)
+            logger.error("%s hides rows and could not be made anew (%s): %s", index.name, why, statement)
+        else:
+            logger.warning("%s hid rows and was made anew", index.name)

@@ -1,0 +1,11 @@
+-- Purpose: the indexes of a table that keep a summary per range of blocks, and whether this role may rebuild them.
+-- Grain:   one row per index of :table.
+-- Time:    none.
+SELECT
+    pg_index.indexrelid::regclass::text             AS name,
+    pg_has_role(relation.relowner, 'USAGE')         AS is_ours
+FROM pg_index
+INNER JOIN pg_class AS relation ON relation.oid = pg_index.indexrelid
+INNER JOIN pg_am ON pg_am.oid = relation.relam
+WHERE pg_index.indrelid = to_regclass(:table) AND pg_am.amname = 'brin'
+ORDER BY 1
