@@ -110,10 +110,10 @@ def reconcile(
         _compare_periods(database, lake, rollup, report)
     if report.hidden:
         range_index.rebuild(database)
-        with database.engine.begin() as connection:
-            # So that the sync reads them without the index.
-            source.read_again(connection, report.hidden)
     if report.repaired:
+        with database.engine.begin() as connection:
+            # Whatever made them differ, they are read without the index.
+            range_index.note(connection, report.repaired)
         sync_days(database, lake, first_day, report.repaired, replace=True)
     with database.engine.begin() as connection:
         # So that the publish compares each day, and each user, with what is published.

@@ -326,7 +326,7 @@ prompt_usage_invalidation = Table(
         "operation",
         Text,
         nullable=False,
-        comment="UPDATE, DELETE, TRUNCATE (of every day), or RECOUNT by the pipeline.",
+        comment="UPDATE, DELETE, TRUNCATE (of every day); by the pipeline RECOUNT or RESCAN (without index).",
     ),
     Column(
         "xid",
@@ -656,6 +656,11 @@ stats_refresh = Table(
         "value_stats_version",
         BigInteger,
         comment="Fingerprint of what prompt_value_stats was counted from; NULL: not known.",
+    ),
+    Column(
+        "stats_version",
+        BigInteger,
+        comment="Fingerprint of what the stats tables hold and of what made it; NULL: not known.",
     ),
     Column(
         "write_back_as_of",

@@ -137,9 +137,16 @@ class Kept:
         if scope["type"] != "http":
             return False
         start = time.monotonic()
-        scope[_STATE] = self._state
+        oldest = start - 2 * self._seconds
+        # What is read now must not be kept under what was known long ago: rows may have come, and go again.
+        scope[_STATE] = self._state if self._state_at > oldest else None
         address = scope["raw_path"], scope["query_string"]
-        if address not in self._entries or scope["method"] != "GET":
+        if scope["method"] != "GET":
+            return False
+        is_due = 0 < self._seconds <= start - self._looked_at
+        if is_due and (self._looking is None or self._looking.done()):
+            self._looking = asyncio.create_task(self.see())
+        if address not in self._entries:
             return False
         known = []
         for name, value in scope["headers"]:
@@ -152,12 +159,9 @@ class Kept:
             self._check(scope)
         except Problem:
             return False
-        if start - self._looked_at >= self._seconds and (self._looking is None or self._looking.done()):
-            self._looking = asyncio.create_task(self.see())
-        oldest = start - 2 * self._seconds
         if self._state_at <= oldest and self._looking:
             await asyncio.wait({self._looking}, timeout=WAIT_SECONDS)
-            scope[_STATE] = self._state
+            scope[_STATE] = self._state if self._state_at > oldest else None
         entry = self._entries.get(address)
         if entry is None or self._state_at <= oldest:
             return False
@@ -174,7 +178,7 @@ class Kept:
         Not for what a request of this API changes: who wrote has to see it in the next answer.
         """
         scope = request.scope
-        if not self._seconds or scope[_STATE] is not self._state:
+        if not self._seconds or scope[_STATE] is None or scope[_STATE] is not self._state:
             # What was read may be older than what is known now.
             return
         address = scope["raw_path"], scope["query_string"]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import psycopg
 from sqlalchemy import Connection, text
@@ -20,13 +20,18 @@ from pipeline.database import Database
 from pipeline.errors import TableLockedError, readable
 from pipeline.lake import source
 from pipeline.lake.contents import NOTHING, in_postgres
+from pipeline.locks import waiting
 from pipeline.queries import query
 
 logger = logging.getLogger(__name__)
 
 RAW_COUNTS = text(query("postgres/raw_counts"))
-RECOUNTED_DAYS = text(query("postgres/recounted_days"))
+RESCANNED_DAYS = text(query("postgres/rescanned_days"))
 BRIN_INDEXES = text(query("postgres/brin_indexes"))
+ABANDONED_INDEXES = text(query("postgres/abandoned_indexes"))
+
+LONGEST_WAIT = "1s"
+"""For the lock that dropping an index takes: writers wait behind it."""
 
 
 def avoid(connection: Connection) -> None:
@@ -34,9 +39,14 @@ def avoid(connection: Connection) -> None:
     connection.execute(text(source.WITHOUT_INDEX))
 
 
-def recounted_days(connection: Connection) -> set[dt.date]:
-    """The days that were noted, since another number of rows came than was counted."""
-    return set(connection.scalars(RECOUNTED_DAYS))
+def note(connection: Connection, days: Iterable[dt.date]) -> None:
+    """Notes days that the next sync is to read whole, from the table."""
+    source.read_again(connection, days, operation="RESCAN")
+
+
+def noted_days(connection: Connection) -> set[dt.date]:
+    """The days that were noted so."""
+    return set(connection.scalars(RESCANNED_DAYS))
 
 
 def raw_counts(
@@ -71,8 +81,8 @@ def _count(connection: Connection, day: dt.date, high: int, first_day: dt.date) 
 
 def rebuild(database: Database) -> None:
     """Makes the index anew, beside those who read and write the table; or says who can."""
+    given = {"table": database.names.qualified("prompt_usage")}
     with database.engine.connect() as connection:
-        given = {"table": database.names.qualified("prompt_usage")}
         found = connection.execute(BRIN_INDEXES, given).all()
     for index in found:
         statement = f"REINDEX INDEX CONCURRENTLY {index.name}"
@@ -80,10 +90,22 @@ def rebuild(database: Database) -> None:
             logger.error("%s hides rows. As its owner: %s", index.name, statement)
             continue
         try:
-            with database.connect(autocommit=True) as connection:
-                connection.execute(statement.encode())
+            with database.connect(autocommit=True) as driver:
+                driver.execute(statement.encode())
         except (psycopg.Error, TableLockedError) as error:
             why = readable(error)
             logger.error("%s hides rows and could not be made anew (%s): %s", index.name, why, statement)
         else:
             logger.warning("%s hid rows and was made anew", index.name)
+    _drop_abandoned(database, given)
+
+
+def _drop_abandoned(database: Database, given: Mapping[str, str]) -> None:
+    """Drops what a broken attempt left: the app's inserts would keep it up to date for ever."""
+    with database.engine.begin() as connection:
+        for index in connection.execute(ABANDONED_INDEXES, given).all():
+            try:
+                with waiting(connection, LONGEST_WAIT):
+                    connection.execute(text(f"DROP INDEX {index.name}"))
+            except TableLockedError:
+                logger.error("%s is of no use: DROP INDEX CONCURRENTLY %s", index.name, index.name)

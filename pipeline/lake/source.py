@@ -247,10 +247,10 @@ def invalidated_days(connection: Connection, first_day: dt.date) -> dict[dt.date
     return {row.day: row.xid for row in rows}
 
 
-def read_again(connection: Connection, days: Iterable[dt.date]) -> None:
+def read_again(connection: Connection, days: Iterable[dt.date], operation: str = "RECOUNT") -> None:
     """Notes days that the next sync is to read whole."""
     connection.execute(
-        prompt_usage_invalidation.insert(), [{"day": day, "operation": "RECOUNT"} for day in days]
+        prompt_usage_invalidation.insert(), [{"day": day, "operation": operation} for day in days]
     )
 
 

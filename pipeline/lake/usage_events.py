@@ -20,13 +20,12 @@ import pyarrow.dataset as ds
 
 from pipeline.database import Database
 from pipeline.days import chunks
-from pipeline.lake import damage, source
+from pipeline.lake import damage, range_index, source
 from pipeline.lake.contents import checksums
 from pipeline.lake.delta_table import DailyTable
 from pipeline.lake.flow import Hearer, Progress, now_and_then
 from pipeline.lake.isolation import each_apart
 from pipeline.lake.ownership import claim, forget_other_tokens, identify, make_own
-from pipeline.lake.range_index import avoid, recounted_days
 from pipeline.lake.replica import wait_for_replica, written_position
 from pipeline.lake.source_table import compare_source, require_source
 from pipeline.locks import Lock
@@ -191,9 +190,9 @@ def sync_days(
                 day: source.WHOLE_DAY if day in invalidated else kept.high - 1
                 for day, kept in expired.items()
             }
-            recounted = recounted_days(connection) & whole
-            if recounted:
-                avoid(connection)
+            rescanned = range_index.noted_days(connection) & whole
+            if rescanned:
+                range_index.avoid(connection)
             unread = source.unread_days(connection, snapshot, marks, first_day)
         strays = expired.keys() & (unread.keys() | invalidated.keys())
         # What was added to a day that is not as it should be would hide that.
@@ -227,7 +226,7 @@ def sync_days(
                     say(done)
 
                 part = {day: marks[day] for day in chunk}
-                has_index = recounted.isdisjoint(chunk)
+                has_index = rescanned.isdisjoint(chunk)
                 target.update(
                     work(
                         _Transfer(
@@ -290,7 +289,7 @@ def _read_short_days_again(database: Database, report: SyncReport, expected: Map
         logger.warning("usage_events: %d of %d events of %s arrived: it is read again", found, count, day)
     if unequal:
         with database.engine.begin() as connection:
-            source.read_again(connection, unequal)
+            range_index.note(connection, unequal)
 
 
 class _Transfer(NamedTuple):

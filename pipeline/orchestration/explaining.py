@@ -6,14 +6,13 @@ From the tables' own definitions: SQLAlchemy's with their comments, and the Arro
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from importlib import resources
 from typing import Any
 
 import dagster as dg
 import pyarrow as pa
 from sqlalchemy.dialects import postgresql
 
-from pipeline import stats, tables
+from pipeline import tables
 from pipeline.lake import usage_events
 from pipeline.lake.delta_table import fingerprint
 from pipeline.lake.partials import SCHEMA, USAGE, USERS
@@ -140,14 +139,6 @@ def _lineage(name: str, upstream: Iterable[Upstream]) -> dict[str, dg.TableColum
             )
     found = {column: sources for column, sources in deps.items() if sources}
     return {"dagster/column_lineage": dg.TableColumnLineage(found)} if found else {}
-
-
-@cache
-@cache
-def code_of_stats() -> tuple[str, ...]:
-    """The texts of the modules that make stats of partials."""
-    modules = sorted(resources.files(stats).iterdir(), key=lambda file: file.name)
-    return tuple(file.read_text(encoding="utf-8") for file in modules if file.name.endswith(".py"))
 
 
 def purpose(name: str) -> str:

@@ -11,11 +11,12 @@ from pipeline import formats, repair, tables
 from pipeline.lake.partials import USAGE, USERS
 from pipeline.lake.usage_events import TABLE
 from pipeline.orchestration import showing
-from pipeline.orchestration.explaining import Upstream, code_of_stats, explained
+from pipeline.orchestration.explaining import Upstream, explained
 from pipeline.orchestration.lake_assets import EACH_TICK, HOURLY, USERS_GROUP, raise_in_last_step
 from pipeline.orchestration.resources import Stores
 from pipeline.orchestration.running import WRITERS, step
 from pipeline.orchestration.sources import observed_others, relations
+from pipeline.publish.basis import code_of_stats
 from pipeline.publish.publish import PublishReport
 from pipeline.publish.values import QUERIES
 from pipeline.queries import query

@@ -34,7 +34,7 @@ from pipeline.lake.periods import State
 from pipeline.lake.source_table import require_source
 from pipeline.lake.usage_events import open_usage_events
 from pipeline.locks import Lock, lock_transaction
-from pipeline.publish.basis import Basis, read_basis
+from pipeline.publish.basis import Basis, read_basis, stats_version
 from pipeline.publish.copy import changes_of, of_prompts, read_table, reading, write_changes
 from pipeline.publish.guard import require_sums
 from pipeline.publish.progress import take_progress
@@ -209,7 +209,7 @@ def _compute(
             today=dt.datetime.now(dt.UTC).date(),
             prompts=pl.DataFrame(schema={"prompt_id": pl.String}),
         )
-        if basis.today != computed.today:
+        if basis.today != computed.today or not basis.is_as_published:
             computed = computed.merged(None)
         elif changed:
             computed = computed.merged(_touched_prompts(database, basis, days, changed))
@@ -316,6 +316,7 @@ def _write_all(
             # Counted apart, by pipeline.publish.values.
             value_stats_as_of=previous["value_stats_as_of"] if previous else None,
             value_stats_version=previous["value_stats_version"] if previous else None,
+            stats_version=stats_version(connection),
             write_back_as_of=report.write_back_as_of,
             counter_drift=report.counter_drift,
         )

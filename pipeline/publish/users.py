@@ -197,7 +197,7 @@ def _write(
 ) -> tuple[int, list[str]]:
     """Writes those rows that differ from what is published, and deletes those that are gone.
 
-    Returns how many, and the prompts that were written for a new user or lost one.
+    Returns how many, and the prompts among them: whatever becomes of their rows, their users may be others.
     """
     if gone is None and connection.execute(select(user_prompt_stats.c.user_id).limit(1)).first() is None:
         # There is nothing to compare them with.
@@ -207,8 +207,9 @@ def _write(
     for part in parts if gone is None else (*parts, gone):
         copy_frame(connection, "user_prompts_changed", part)
     connection.execute(ANALYZE_USER_PROMPTS_CHANGED)
-    rows, prompts = connection.execute(WRITE_USER_PROMPTS).one()
+    written = connection.execute(WRITE_USER_PROMPTS).rowcount
     if gone is None:
-        return rows + connection.execute(DELETE_OTHER_USER_PROMPTS).rowcount, []
-    deleted, without = connection.execute(DELETE_GONE_USER_PROMPTS).one()
-    return rows + deleted, [*prompts, *without]
+        return written + connection.execute(DELETE_OTHER_USER_PROMPTS).rowcount, []
+    deleted = connection.execute(DELETE_GONE_USER_PROMPTS).rowcount
+    touched = pl.concat([part["prompt_id"] for part in (*parts, gone)]).unique()
+    return written + deleted, touched.to_list()

@@ -28,6 +28,7 @@ from pipeline.lake import damage, source
 from pipeline.lake.delta_table import DailyTable, fingerprint
 from pipeline.lake.usage_events import open_own_events
 from pipeline.locks import Lock, lock_transaction
+from pipeline.publish.basis import stats_version
 from pipeline.publish.copy import changes_of, read_table, reading, write_changes
 from pipeline.queries import query
 from pipeline.stats import frames
@@ -75,10 +76,11 @@ def publish_values(database: Database, lake: str, *, again: bool = False) -> Val
             stats = tables.prompt_stats
             used = select(cast(stats.c.prompt_id, Text), stats.c.usage_count).where(stats.c.usage_count > 0)
             sizes = {row.prompt_id: row.usage_count for row in connection.execute(used)}
-        if latest is None:
+            is_as_published = latest is None or latest["stats_version"] in (None, stats_version(connection))
+        if latest is None or not is_as_published:
             raise LakeError(
                 COUNTING,
-                "no stats were published yet",
+                "the published stats were changed by others" if latest else "no stats were published yet",
                 "Run prompt-stats refresh first",
             )
         as_of: dt.datetime = latest["as_of"]

@@ -10,7 +10,7 @@
 WITH prompts AS (
     SELECT
         prompt_id,
-        row_number() OVER () AS number
+        row_number() OVER (ORDER BY prompt_id) AS number
     FROM (SELECT DISTINCT prompt_id FROM usage_events WHERE prompt_id IS NOT NULL) AS known
 ),
 

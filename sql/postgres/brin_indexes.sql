@@ -1,5 +1,5 @@
 -- Purpose: the indexes of a table that keep a summary per range of blocks, and whether this role may rebuild them.
--- Grain:   one row per index of :table.
+-- Grain:   one row per valid index of :table.
 -- Time:    none.
 SELECT
     pg_index.indexrelid::regclass::text             AS name,
@@ -7,5 +7,5 @@ SELECT
 FROM pg_index
 INNER JOIN pg_class AS relation ON relation.oid = pg_index.indexrelid
 INNER JOIN pg_am ON pg_am.oid = relation.relam
-WHERE pg_index.indrelid = to_regclass(:table) AND pg_am.amname = 'brin'
+WHERE pg_index.indrelid = to_regclass(:table) AND pg_am.amname = 'brin' AND pg_index.indisvalid
 ORDER BY 1

@@ -17,6 +17,7 @@ SELECT
     user_stats_as_of,
     value_stats_as_of,
     value_stats_version,
+    stats_version,
     write_back_as_of,
     -- Where the counters in prompts were left alone, there is no entry for them.
     rows_written ? 'prompts' AS is_written_back,

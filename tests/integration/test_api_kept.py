@@ -166,6 +166,17 @@ def test_what_changes_is_soon_seen(database: Database, app: Connection, lake: st
             wait_for(client, path, is_seen)
 
 
+def test_a_prompt_that_came_and_went_is_not_kept(database: Database, app: Connection) -> None:
+    with served(database, A_MOMENT) as client:
+        assert "Before" in client.get("/prompts").text
+        # Longer than a state is good for; then nothing tells the state after from that before.
+        time.sleep(2.5 * A_MOMENT)
+        app.execute("INSERT INTO prompts (slug, name, template) VALUES ('two', 'Second', '')")
+        assert "Second" in client.get("/prompts/two").text
+        app.execute("DELETE FROM prompts WHERE slug = 'two'")
+        wait_for(client, "/prompts/two", lambda text: "Second" not in text)
+
+
 def wait_for(client: httpx.Client, path: str, is_seen: Callable[[str], bool]) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not is_seen(client.get(path).text):

@@ -25,7 +25,7 @@ from pipeline.orchestration import running
 from pipeline.orchestration.jobs import JOB, range_tags
 from pipeline.orchestration.resources import Stores
 from pipeline.reconcile import reconcile
-from pipeline.refresh import refresh
+from pipeline.refresh import plan_refresh, refresh
 from pipeline.tables import STATS_TABLES, prompts, user_prompt_stats
 from tests.conftest import FIRST_DAY
 from tests.lake import open_to_write
@@ -105,7 +105,12 @@ def count_a_day_twice(stores: Stores) -> None:
 
 
 def count_months_twice(stores: Stores) -> None:
-    """The merged months are not the sum of their days."""
+    """The merged months are not the sum of their days; one day has a new event."""
+    with psycopg.connect(stores.database.conninfo) as app:
+        app.execute("INSERT INTO prompt_usage (prompt_id) SELECT id FROM prompts LIMIT 1")
+    days = plan_refresh(stores.database, stores.lake, FIRST_DAY).days
+    sync_days(stores.database, stores.lake, FIRST_DAY, days)
+    roll_up_days(stores.database, stores.lake)
     monthly, total = open_periods(stores.lake, USAGE)
     for table in (monthly, total):
         for month in table.days()["day"]:

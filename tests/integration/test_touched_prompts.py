@@ -13,8 +13,10 @@ from sqlalchemy import text
 from pipeline.database import Database
 from pipeline.days import ONE_DAY
 from pipeline.engines import duckdb_engine
+from pipeline.errors import LakeError
 from pipeline.publish import copy, publish
 from pipeline.publish.progress import Progress, take_progress
+from pipeline.publish.values import publish_values
 from pipeline.refresh import refresh
 from tests.conftest import FIRST_DAY
 from tests.oracle import assert_equals_recount
@@ -157,3 +159,42 @@ def test_where_a_day_ends_meanwhile_all_are_computed(
             ).fetchone()
         # 30 events on each of the days: today is yesterday by now.
         assert row == (30, 90)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "TRUNCATE prompt_stats",
+        "DELETE FROM prompt_stats WHERE prompt_id = md5('p1')::uuid",
+        "DELETE FROM prompt_scene_stats WHERE scene = 's1'",
+        "UPDATE prompt_outfit_stats SET usage_count = usage_count + 1 WHERE prompt_id = md5('p2')::uuid",
+        "UPDATE stats_refresh SET stats_version = 1; UPDATE prompt_stats SET p99_generation_time_ms = NULL",
+    ],
+    ids=["no prompts", "a prompt less", "a scene less", "a count more", "another version's"],
+)
+def test_what_no_publish_left_so_is_computed_anew(counted: Published, lake: str, change: str) -> None:
+    with counted.copy(lake) as database:
+        publish_values(database, lake)
+        before = values_of(database)
+        execute(database, change)
+        with pytest.raises(LakeError, match="changed by others"):
+            publish_values(database, lake)
+        assert values_of(database) == before
+        refresh(database, lake, FIRST_DAY, values=True)
+        assert_equals_recount(database, FIRST_DAY)
+        assert values_of(database) == before
+
+
+def values_of(database: Database) -> list[tuple[Any, ...]]:
+    """The stats by value."""
+    with psycopg.connect(database.conninfo) as app:
+        return app.execute("SELECT md5(v::text) FROM prompt_value_stats AS v ORDER BY 1").fetchall()
+
+
+def test_users_whose_rows_are_gone_already_are_counted(counted: Published, lake: str) -> None:
+    with counted.copy(lake) as database:
+        # As an erasure that could not publish leaves them.
+        execute(database, "DELETE FROM user_prompt_stats WHERE user_id = md5('u1')::uuid")
+        execute(database, "DELETE FROM prompt_usage WHERE user_id = md5('u1')::uuid")
+        refresh(database, lake, FIRST_DAY)
+        assert_equals_recount(database, FIRST_DAY)
