@@ -107,7 +107,7 @@ def count_a_day_twice(stores: Stores) -> None:
 def count_months_twice(stores: Stores) -> None:
     """The merged months are not the sum of their days; one day has a new event."""
     with psycopg.connect(stores.database.conninfo) as app:
-        app.execute("INSERT INTO prompt_usage (prompt_id) SELECT id FROM prompts LIMIT 1")
+        app.execute("INSERT INTO prompt_usage (prompt_id) SELECT prompt_id FROM prompt_usage LIMIT 1")
     days = plan_refresh(stores.database, stores.lake, FIRST_DAY).days
     sync_days(stores.database, stores.lake, FIRST_DAY, days)
     roll_up_days(stores.database, stores.lake)
