@@ -203,7 +203,7 @@ def test_whatever_tables_an_app_has(
     new_database: NewDatabase, monkeypatch: pytest.MonkeyPatch, *, thorough: bool
 ) -> None:
     @settings(
-        max_examples=200 if thorough else 10,
+        max_examples=200 if thorough else 6,
         deadline=None,
         database=None,
         # An example takes seconds, and shrinking hundreds: the first failure is small enough to read.
