@@ -20,6 +20,7 @@ import pyarrow as pa
 from pipeline.database import Database
 from pipeline.days import chunks
 from pipeline.engines import duckdb_engine
+from pipeline.engines.scan import Scan
 from pipeline.errors import LakeError
 from pipeline.lake import damage
 from pipeline.lake.delta_table import DailyTable, fingerprint
@@ -182,15 +183,22 @@ def recomputed(events: DailyTable, days: Collection[dt.date]) -> pa.Table:
     raw = events.days().filter(pl.col("day").is_in(days))
     sizes = dict(raw.select("day", "usage_count").iter_rows())
     rows = events.scan(sizes)
-    messages = duckdb_engine.run("error_messages", usage_events=rows)
-    kinds = messages.with_columns(error_kind=error_kind(pl.col("error_message")))
     ledger = raw.select("day", "synced_high", made_from(USAGE), ingest_xid="mark")
     made = duckdb_engine.table(
-        USAGE.query, usage_events=rows, error_kinds=kinds.to_arrow(), ledger=ledger.to_arrow()
+        USAGE.query, usage_events=rows, error_kinds=error_kinds(rows), ledger=ledger.to_arrow()
     )
     check_days(made, {day: sizes.get(day, 0) for day in days})
     # Of a table in pieces the order of the pieces is lost when it is written.
     return made.select(SCHEMA.names).cast(SCHEMA).combine_chunks()
+
+
+def error_kinds(events: Scan) -> pa.Table:
+    """The kind of each error message of some events: ``error_message``, ``error_kind``.
+
+    :raises LakeError: a file can't be read.
+    """
+    messages = duckdb_engine.run("error_messages", usage_events=events)
+    return messages.with_columns(error_kind=error_kind(pl.col("error_message"))).to_arrow()
 
 
 def wrong_days(partials: DailyTable, events: DailyTable, days: Collection[dt.date]) -> set[dt.date]:

@@ -15,24 +15,23 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import polars as pl
-import pyarrow as pa
 from sqlalchemy import Table, Text, cast, func, select, update
 
 from pipeline import tables
 from pipeline.database import Database
 from pipeline.days import chunks
 from pipeline.engines import duckdb_engine
-from pipeline.engines.scan import Scan
 from pipeline.errors import LakeError, LostDaysError
 from pipeline.lake import damage, source
 from pipeline.lake.delta_table import DailyTable, fingerprint
+from pipeline.lake.partials import error_kinds
 from pipeline.lake.usage_events import open_own_events
 from pipeline.locks import Lock, lock_transaction
 from pipeline.publish.basis import stats_version
 from pipeline.publish.copy import changes_of, read_table, reading, write_changes
 from pipeline.queries import query
 from pipeline.stats import frames
-from pipeline.stats.errors import FOLDS, LONGEST_KIND, error_kind
+from pipeline.stats.errors import FOLDS, LONGEST_KIND
 
 logger = logging.getLogger(__name__)
 
@@ -129,18 +128,13 @@ def _counted(table: DailyTable, sizes: dict[str, int], today: dt.date) -> Iterat
             rows.filter(pl.col("prompt_id").is_in(prompts))
             for rows in (
                 duckdb_engine.run("prompt_value_counts", {"today": today}, usage_events=part),
-                duckdb_engine.run("prompt_value_errors", usage_events=part, error_kinds=_error_kinds(part)),
+                duckdb_engine.run("prompt_value_errors", usage_events=part, error_kinds=error_kinds(part)),
             )
         )
         yield {
             tables.prompt_value_stats: frames.prompt_value_stats(counts),
             tables.prompt_value_error_stats: errors,
         }
-
-
-def _error_kinds(events: Scan) -> pa.Table:
-    messages = duckdb_engine.run("error_messages", usage_events=events)
-    return messages.with_columns(error_kind=error_kind(pl.col("error_message"))).to_arrow()
 
 
 def _publish(
