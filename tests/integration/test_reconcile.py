@@ -308,3 +308,16 @@ def test_rows_that_the_index_does_not_show_are_found(
     assert ("As its owner: REINDEX" in caplog.text) != is_mended
     reconcile(database, lake, FIRST_DAY)
     assert_equals_recount(database, FIRST_DAY)
+
+
+def test_what_a_broken_rebuild_left_goes(database: Database) -> None:
+    indexes = (
+        "SELECT array_agg(indexrelid::regclass::text) FROM pg_index WHERE indrelid = 'prompt_usage'::regclass"
+    )
+    left = "prompt_usage_ingest_brin_ccnew"
+    with psycopg.connect(database.conninfo, autocommit=True) as app:
+        before = app.execute(indexes.encode()).fetchone()
+        app.execute(f"CREATE INDEX {left} ON prompt_usage USING brin (ingest_xid)".encode())
+        app.execute("UPDATE pg_index SET indisvalid = false WHERE indexrelid = %s::regclass", (left,))
+        range_index.rebuild(database)
+        assert {*(app.execute(indexes.encode()).fetchone() or ([],))[0]} == {*(before or ([],))[0]}
