@@ -51,12 +51,13 @@ def table(name: str, parameters: Mapping[str, object] | None = None, **inputs: I
 
 @contextmanager
 def stream(name: str, order: Collection[str], **inputs: Input) -> Iterator[pa.RecordBatchReader]:
-    """As :func:`table`, in the order of some columns, with no more in memory than the engine may hold.
+    """As :func:`table`, in the order of some columns if any are given, with no more in memory than the engine
+    may hold.
 
     :raises LakeError: as :func:`run`, also while it is read.
     """
     with _translated(name), _result(name, None, inputs) as result:
-        yield result.order(", ".join(order)).to_arrow_reader(ROWS_AT_ONCE)
+        yield (result.order(", ".join(order)) if order else result).to_arrow_reader(ROWS_AT_ONCE)
 
 
 @contextmanager

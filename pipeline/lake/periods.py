@@ -237,8 +237,8 @@ def _write(table: DailyTable, period: dt.date, partials: Scan, covered: _Covered
         ]
         return pa.RecordBatch.from_arrays(columns, schema=PERIOD_SCHEMA)
 
-    with merging(partials, "dimension", "prompt_id") as batches:
-        table.replace([period], pa.RecordBatchReader.from_batches(PERIOD_SCHEMA, map(of_period, batches)))
+    batches = map(of_period, merging(partials, "dimension", "prompt_id"))
+    table.replace([period], pa.RecordBatchReader.from_batches(PERIOD_SCHEMA, batches))
 
 
 def _empty(table: DailyTable, periods: Collection[dt.date]) -> None:

@@ -21,7 +21,7 @@ from pipeline.queries import query
 from pipeline.stats.changes import Changes, changed_rows
 from pipeline.tables import ROW_ID
 
-PLAIN_INDEXES = text(query("postgres/plain_indexes"))
+INDEXES_MADE_AFTERWARDS = text(query("postgres/indexes_made_afterwards"))
 
 ROWS_AT_ONCE = 50_000
 
@@ -137,21 +137,22 @@ def _delete(connection: Connection, table: str, gone: pl.DataFrame) -> int:
 
 @contextmanager
 def indexes_afterwards(connection: Connection, table: str) -> Iterator[None]:
-    """Has the indexes of an empty table, but that of its key, made after the block has filled it.
+    """Has the indexes of an empty table, that of its key included, made after the block has filled it.
 
-    To keep them up to date row by row takes as long as all the rest. Readers of the table wait until the
-    transaction ends. Where the role does not own the table, or somebody holds it, they stay as they are.
+    To keep them up to date row by row takes as long as all the rest, unless the rows come in their order.
+    Readers of the table wait until the transaction ends. Where the role does not own the table, or somebody
+    holds it, they stay as they are.
     """
-    found = connection.execute(PLAIN_INDEXES, {"table": table}).all()
+    found = connection.execute(INDEXES_MADE_AFTERWARDS, {"table": table}).all()
     try:
         with waiting(connection, READER_WAITS):
             for index in found:
-                connection.execute(text(f"DROP INDEX {index.name}"))
+                connection.execute(text(index.dropping))
     except TableLockedError:
         found = []
     yield
     for index in found:
-        connection.execute(text(index.definition))
+        connection.execute(text(index.making))
 
 
 def copy_frame(connection: Connection, table: str, rows: pl.DataFrame) -> int:

@@ -129,15 +129,11 @@ def _held(ledger: pl.DataFrame) -> pl.DataFrame:
 
 
 def _spooled(spool: Path, partials: Scan) -> Iterable[pl.DataFrame]:
-    """All rows in the order of the table's key, computed now and kept in files until they are wanted.
-
-    In that order, Postgres fills the table in less than two thirds of the time.
-    """
+    """All rows, computed now and kept in files until they are wanted."""
     files = []
-    with merging(partials, "value", "prompt_id") as batches:
-        for number, batch in enumerate(batches):
-            files.append(spool / f"{number}.arrow")
-            frames.user_prompt_stats(pl.DataFrame(batch)).write_ipc(files[-1], compression="zstd")
+    for number, batch in enumerate(merging(partials)):
+        files.append(spool / f"{number}.arrow")
+        frames.user_prompt_stats(pl.DataFrame(batch)).write_ipc(files[-1], compression="zstd")
     return (pl.read_ipc(file) for file in files)
 
 

@@ -100,9 +100,8 @@ def _recompute(database: Database, lake: str, rollup: Rollup) -> dict[str, float
 
 def _merge(lake: str, rollup: Rollup) -> None:
     """Merges all partials, and drops the result: that of users need not fit into memory."""
-    with merging(State(lake, rollup).scan(), "dimension", "prompt_id") as batches:
-        for _ in batches:
-            pass
+    for _ in merging(State(lake, rollup).scan(), "dimension", "prompt_id"):
+        pass
 
 
 def columns_read(rollup: Rollup) -> list[str]:

@@ -22,8 +22,8 @@ ADDED = """
     SELECT gen_random_uuid(), gen_random_uuid(), true FROM generate_series(1, 10)
 """
 INDEXES = """
-    SELECT indexrelid::regclass::text, indexrelid, pg_get_indexdef(indexrelid) FROM pg_index
-    WHERE indrelid = 'user_prompt_stats'::regclass ORDER BY 1
+    SELECT indexrelid::regclass::text, indexrelid, concat_ws(' ', pg_get_indexdef(indexrelid), indisprimary)
+    FROM pg_index WHERE indrelid = 'user_prompt_stats'::regclass ORDER BY 1
 """
 BY_PROMPT = "user_prompt_stats_prompt_id_idx"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 
 import psycopg
 import pyarrow as pa
@@ -93,7 +92,7 @@ def test_all_are_merged_where_any_may_differ(
         monkeypatch.setattr(delta_table, "LOOK_BACK", 0)
     calls: list[Scan] = []
 
-    def noted(partials: Scan, *order: str) -> AbstractContextManager[Iterator[pa.RecordBatch]]:
+    def noted(partials: Scan, *order: str) -> Iterator[pa.RecordBatch]:
         calls.append(partials)
         return merging(partials, *order)
 
