@@ -46,7 +46,13 @@ def build_definitions(stores: Stores) -> dg.Definitions:
     with warnings.catch_warnings():
         # backfill_policy is marked beta; a range as one run is what makes a year's backfill bearable.
         warnings.simplefilter("ignore", dg.BetaWarning)
-        assets = build_assets(stores.first_day, stats_report, stats_alerts, write_back=stores.write_back)
+        assets = build_assets(
+            stores.first_day,
+            stats_report,
+            stats_alerts,
+            days_per_run=stores.days_per_run,
+            write_back=stores.write_back,
+        )
     return dg.Definitions(
         assets=with_freshness(assets, write_back=stores.write_back),
         asset_checks=[stats_checks],

@@ -90,6 +90,8 @@ class Settings(BaseSettings):
         ``PROMPT_STATS_WRITE_BACK``: ``off`` leaves the counters in ``prompts`` alone.
     ``retain_days``
         ``PROMPT_STATS_RETAIN_DAYS``: days of raw events that stay in Postgres; None keeps all for ever.
+    ``days_per_run``
+        ``PROMPT_STATS_DAYS_PER_RUN``: days of one run of a backfill from Dagster's UI; None: all in one run.
     ``journal_dir``
         ``PROMPT_STATS_JOURNAL_DIR``: where trackers keep events that wait for the database. Absolute;
         None keeps them in memory.
@@ -124,6 +126,7 @@ class Settings(BaseSettings):
     start_date: dt.date = Field(default=dt.date(2025, 1, 1), validation_alias="PROMPT_STATS_START_DATE")
     write_back: bool = Field(default=True, validation_alias="PROMPT_STATS_WRITE_BACK")
     retain_days: PositiveInt | None = Field(default=None, validation_alias="PROMPT_STATS_RETAIN_DAYS")
+    days_per_run: PositiveInt | None = Field(default=None, validation_alias="PROMPT_STATS_DAYS_PER_RUN")
     journal_dir: Path | None = Field(default=None, validation_alias="PROMPT_STATS_JOURNAL_DIR")
     api_tokens: Annotated[tuple[ApiToken, ...], NoDecode] = Field(
         default=(), validation_alias="PROMPT_STATS_API_TOKEN", repr=False

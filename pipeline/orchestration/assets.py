@@ -10,15 +10,15 @@ from pipeline.orchestration.stats_assets import stats_assets
 
 
 def build_assets(
-    first_day: dt.date, *others: dg.AssetsDefinition, write_back: bool
+    first_day: dt.date, *others: dg.AssetsDefinition, days_per_run: int | None, write_back: bool
 ) -> list[dg.AssetsDefinition | dg.AssetSpec]:
     """All assets, over the days from ``first_day`` on, and the app's tables that they are made from.
 
-    ``others``: those that are made from the stats, at a pace of their own. ``write_back``: whether
-    the counters in ``prompts`` are.
+    ``others``: those that are made from the stats, at a pace of their own. ``days_per_run``: how many days a
+    run of a backfill takes; None: all. ``write_back``: whether the counters in ``prompts`` are made.
 
     The links are to the files of this installation, found when the definitions are loaded.
     """
-    made = [*lake_assets(first_day), *stats_assets(write_back=write_back), *others]
+    made = [*lake_assets(first_day, days_per_run), *stats_assets(write_back=write_back), *others]
     linked = dg.with_source_code_references(made)
     return [*source_specs(), *(each for each in linked if isinstance(each, dg.AssetsDefinition))]

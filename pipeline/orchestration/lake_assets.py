@@ -65,10 +65,10 @@ def daily_partitions(first_day: dt.date) -> dg.DailyPartitionsDefinition:
     return dg.DailyPartitionsDefinition(start_date=first_day.isoformat(), timezone="UTC", end_offset=2)
 
 
-def lake_assets(first_day: dt.date) -> list[dg.AssetsDefinition]:
-    """The lake's assets, over the days from ``first_day`` on."""
+def lake_assets(first_day: dt.date, days_per_run: int | None) -> list[dg.AssetsDefinition]:
+    """The lake's assets, over the days from ``first_day`` on; a backfill's runs take so many days, or all."""
     partitions = daily_partitions(first_day)
-    single_run = dg.BackfillPolicy.single_run()
+    policy = dg.BackfillPolicy(days_per_run)
 
     @dg.multi_asset(
         name=usage_events.TABLE,
@@ -86,7 +86,7 @@ def lake_assets(first_day: dt.date) -> list[dg.AssetsDefinition]:
         check_specs=[_days_check(usage_events.TABLE)],
         pool=WRITERS,
         partitions_def=partitions,
-        backfill_policy=single_run,
+        backfill_policy=policy,
     )
     def usage_events_asset(
         context: dg.AssetExecutionContext, config: SyncConfig, stores: dg.ResourceParam[Stores]
@@ -157,7 +157,7 @@ def lake_assets(first_day: dt.date) -> list[dg.AssetsDefinition]:
         check_specs=[_days_check(USAGE.daily)],
         pool=WRITERS,
         partitions_def=partitions,
-        backfill_policy=single_run,
+        backfill_policy=policy,
     )
     def prompt_usage_daily_asset(
         context: dg.AssetExecutionContext, stores: dg.ResourceParam[Stores]

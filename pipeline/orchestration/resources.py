@@ -22,6 +22,7 @@ class Stores:
         self.lake = settings.lake
         self.first_day: dt.date = settings.start_date
         self.retain_days = settings.retain_days
+        self.days_per_run = settings.days_per_run
         self.write_back: bool = (database or settings).write_back
         self.settings = settings
         self.progress: Hearer = lambda _progress: None

@@ -207,3 +207,16 @@ def test_days_that_are_not_there_are_said_in_words(
     record = instance.fetch_materializations(dg.AssetKey("usage_events"), limit=1).records[0]
     assert record.asset_materialization
     assert record.asset_materialization.metadata["days_not_open"].value == 1
+
+
+def test_runs_of_a_backfill_take_as_many_days_as_asked(
+    instance: dg.DagsterInstance, stores: Stores, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stores, "days_per_run", 4)
+    graph = build_definitions(stores).resolve_asset_graph()
+    for name in ("usage_events", USAGE.daily):
+        assert graph.get(dg.AssetKey(name)).backfill_policy == dg.BackfillPolicy.multi_run(4)
+    for days in (DAYS[:4], DAYS[4:8], DAYS[8:]):
+        succeeded, why, _ = run(instance, stores, None, **range_tags(DayRange(days[0], days[-1]), "backfill"))
+        assert succeeded, why
+    assert_equals_recount(database, FIRST_DAY)
