@@ -19,13 +19,17 @@ from typing import Any
 
 import click
 import dagster as dg
+import kubernetes_validate  # type: ignore[import-untyped]  # it has no types
 import psycopg
 import pytest
 import typer.main
 import yaml
 from click.testing import CliRunner
 from dagster._cli import create_dagster_cli
+from dagster._config import process_config, resolve_to_config_type
 from dagster._daemon.cli import create_dagster_daemon_cli
+from dagster_docker import DockerRunLauncher
+from dagster_k8s import K8sRunLauncher
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from pipeline.cli.main import app
@@ -47,6 +51,8 @@ CODE_UNIT = DEPLOY / "systemd" / "prompt-stats-code.service"
 COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 INSTANCE: dict[str, Any] = yaml.safe_load((DEPLOY / "dagster.yaml").read_text(encoding="utf-8"))
+KUBERNETES = [DEPLOY / "kubernetes" / name for name in ("prompt-stats.yaml", "run-launcher-role.yaml")]
+KUBERNETES_VERSION = "1.34"
 INSTALLED = "/opt/prompt-stats"
 PASSWORD = "for-the-test"  # noqa: S105  # on a server that lives as long as the tests
 
@@ -222,6 +228,61 @@ def test_compose_names_what_it_declares() -> None:
     build = SERVICES["migrate"]["build"]
     dockerfile = (DEPLOY / build["context"] / build["dockerfile"]).resolve()
     assert dockerfile.is_file()
+
+
+def objects() -> list[dict[str, Any]]:
+    """What is applied to Kubernetes."""
+    return [item for file in KUBERNETES for item in yaml.safe_load(file.read_text(encoding="utf-8"))["items"]]
+
+
+@pytest.mark.parametrize("item", objects(), ids=lambda item: f"{item['kind']} {item['metadata']['name']}")
+def test_kubernetes_knows_each_field(item: dict[str, Any]) -> None:
+    kubernetes_validate.validate(item, KUBERNETES_VERSION, strict=True)
+
+
+def test_pods_start_commands_that_there_are_with_all_variables() -> None:
+    by_kind: dict[str, dict[str, dict[str, Any]]] = {}
+    for item in objects():
+        by_kind.setdefault(item["kind"], {})[item["metadata"]["name"]] = item
+    given = by_kind["ConfigMap"]["prompt-stats"]["data"]
+    assert given.keys() <= {*KNOWN_VARIABLES, "AWS_REGION"}
+    assert given.items() >= EVENT_SETTINGS.items()
+    assert Settings.model_validate(given).dagster_home == Path(given["DAGSTER_HOME"])
+    deployments = by_kind["Deployment"]
+    for name, deployment in deployments.items():
+        pod = deployment["spec"]["template"]["spec"]
+        [container] = pod["containers"]
+        assert parsed([*container["command"], *container.get("args", [])]) == 0, name
+        for each in (container, *pod["initContainers"]):
+            assert each["securityContext"]["readOnlyRootFilesystem"], name
+            assert {mount["name"] for mount in each["volumeMounts"]} == {v["name"] for v in pod["volumes"]}
+        [home] = pod["initContainers"]
+        assert home["command"][-1] == f"{given['DAGSTER_HOME']}/dagster.yaml"
+        labels = deployment["spec"]["template"]["metadata"]["labels"]
+        assert deployment["spec"]["selector"]["matchLabels"] == labels
+    for name in ("prompt-stats-code", "prompt-stats-daemon"):
+        assert (deployments[name]["spec"]["replicas"], deployments[name]["spec"]["strategy"]["type"]) == (
+            1,
+            "Recreate",
+        )
+    assert by_kind["Service"].keys() == {"prompt-stats-code", "prompt-stats-serve"}
+    workspace = yaml.safe_load((DEPLOY / "kubernetes" / "workspace.yaml").read_text(encoding="utf-8"))
+    assert workspace["load_from"][0]["grpc_server"]["host"] in by_kind["Service"]
+
+
+@pytest.mark.parametrize(
+    ("folder", "launcher"), [("docker", DockerRunLauncher), ("kubernetes", K8sRunLauncher)]
+)
+def test_dagster_takes_the_configuration_of_its_run_launchers(
+    folder: str, launcher: type[DockerRunLauncher | K8sRunLauncher]
+) -> None:
+    read = yaml.safe_load((DEPLOY / folder / "run-launcher.yaml").read_text(encoding="utf-8"))["run_launcher"]
+    assert (read["module"], read["class"]) == (launcher.__module__.split(".")[0], launcher.__name__)
+    assert "run_launcher" not in INSTANCE
+    known = resolve_to_config_type(launcher.config_type())  # type: ignore[no-untyped-call]  # Dagster's own
+    found = process_config(known, read["config"])
+    assert found.success, found.errors
+    assert not process_config(known, {**read["config"], "imgae": "prompt-stats"}).success
 
 
 @pytest.fixture
