@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, func, select, text
 
 from pipeline.alerts.messages import sentence
+from pipeline.alerts.raised import alert_rows
 from pipeline.database import Database
 from pipeline.days import ONE_DAY
 from pipeline.errors import InputError, LakeError, NotFoundError
@@ -26,7 +27,6 @@ PROMPT = text(query("postgres/prompt"))
 PROMPT_SCENES = text(query("postgres/prompt_scenes"))
 PROMPT_DAYS = text(query("postgres/prompt_days"))
 PROMPT_SLUGS = text(query("postgres/prompt_slugs"))
-ALERTS = query("api/alerts")
 OPEN_TRANSACTIONS = text(query("operations/open_transactions"))
 LATEST_EVALUATION = text(query("postgres/latest_evaluation"))
 WAITING_COUNTS = text(query("postgres/waiting_counts"))
@@ -190,13 +190,6 @@ def alerts(database: Database, days: int) -> Answer:
             "evaluated_at": connection.execute(LATEST_EVALUATION).scalar_one_or_none(),
             "alerts": [{**row, "text": sentence(row)} for row in alert_rows(connection, days)],
         }
-
-
-def alert_rows(connection: Connection, recovered_days: int) -> list[Answer]:
-    """Alerts that are raised, and those that recovered in the last days, with ``prompt_name``."""
-    # As the API has it: with the parameters of psycopg.
-    rows = connection.exec_driver_sql(ALERTS, {"days": recovered_days}).mappings()
-    return [dict(row) for row in rows]
 
 
 def _write_back(latest: Mapping[str, Any], *, is_wanted: bool) -> str:

@@ -19,6 +19,7 @@ import uvicorn
 
 from pipeline.api import build_app
 from pipeline.api.server import server_config
+from pipeline.dashboard.routes import add_dashboard
 from pipeline.database import Database
 from pipeline.settings import Settings
 from tests.command import environment
@@ -34,6 +35,7 @@ def served(database: Database, kept_seconds: float = 0.0, /, **values: Any) -> I
     ``kept_seconds``: as ``build_app`` has it. By default each answer shows what a test has just changed.
     """
     app = build_app(Settings.model_validate(values), database, kept_seconds)
+    add_dashboard(app)
     server = uvicorn.Server(server_config(app, port=0, log_config=None))
     thread = threading.Thread(target=server.run)
     thread.start()

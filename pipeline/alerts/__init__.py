@@ -8,6 +8,8 @@ What each rule means, its formulas and their sources are in ``docs/alerts.md``.
     Tests what was compared: which series are worse, and how sure that is. Frames in, frames out.
 ``states``
     What is raised, stays, and recovers. No I/O, no clock.
+``raised``
+    What is raised now, from Postgres.
 ``messages``
     Alerts as text, as JSON, as mail.
 ``notifier``

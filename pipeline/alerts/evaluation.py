@@ -18,6 +18,7 @@ from sqlalchemy import Connection, RowMapping, delete, insert, or_, select, upda
 from pipeline.alerts import notifier
 from pipeline.alerts.comparison import DAY_HOURS, HOURS
 from pipeline.alerts.messages import Row, digest
+from pipeline.alerts.raised import alert_rows
 from pipeline.alerts.rules import judge
 from pipeline.alerts.states import Alert, Figures, Finding, Rule, Series, State, advance, news, told
 from pipeline.database import Database
@@ -27,7 +28,6 @@ from pipeline.errors import LakeError, NotFoundError
 from pipeline.lake import damage, source
 from pipeline.lake.usage_events import open_own_events, open_usage_events
 from pipeline.locks import Lock
-from pipeline.reading import alert_rows
 from pipeline.settings import Settings
 from pipeline.tables import prompts, stats_alert_evaluation, stats_alerts
 

@@ -19,7 +19,6 @@ from pipeline.api.headers import SafeHeaders
 from pipeline.api.kept import Kept
 from pipeline.api.problems import PROBLEMS, Problem, answer_with_problems
 from pipeline.api.reader import Reader
-from pipeline.dashboard.routes import add_dashboard
 from pipeline.database import Database
 from pipeline.limits import KEPT_SECONDS
 from pipeline.settings import Settings
@@ -112,5 +111,4 @@ def build_app(settings: Settings, database: Database, kept_seconds: float = KEPT
     # The history first: /prompts/sparklines is a prompt's key only where it has no parameter.
     for part in (history, prompts, overall, alerts, users, export, events, operation):
         app.include_router(part.router)
-    add_dashboard(app)
     return app

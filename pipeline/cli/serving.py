@@ -22,6 +22,7 @@ def serve(
 
     from pipeline.api import build_app, server
     from pipeline.api.access import LOOPBACK
+    from pipeline.dashboard.routes import add_dashboard
 
     if not settings().api_tokens:
         if host not in LOOPBACK:
@@ -32,5 +33,6 @@ def serve(
             )
         messages.print("No PROMPT_STATS_API_TOKEN: this machine alone is answered.")
     app = build_app(settings(), open_current_database())
+    add_dashboard(app)
     plain = settings().log_format is LogFormat.TEXT
     server.run(app, host=host, port=port, log_config=LOGGING_CONFIG if plain else None)
