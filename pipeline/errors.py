@@ -12,6 +12,7 @@ The tree::
     │   ├── NotFoundError    what the caller asked for does not exist
     │   └── AmbiguousError   what the caller asked for may be one of several
     ├── NotificationError    a message could not be sent
+    ├── EngineError          the engine of the rollups can't be used, or does not see the lake
     └── LakeError            the lake can't be read or written
         ├── LakeConflictError    another process wrote first: run the step again
         ├── LakeOwnerError       it is another database's, or this one's is elsewhere
@@ -78,6 +79,10 @@ class AmbiguousError(InputError):
 
 class NotificationError(PromptStatsError):
     """A message could not be sent."""
+
+
+class EngineError(PromptStatsError):
+    """The engine of the rollups can't be used: it is missing, does not answer, or does not see the lake."""
 
 
 class LakeError(PromptStatsError):

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, PositiveInt, ValidationError, field_validator
+from pydantic import Field, PositiveInt, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from pipeline.errors import SettingsError
@@ -67,6 +67,13 @@ class WebhookFormat(StrEnum):
     SLACK = "slack"
 
 
+class EngineName(StrEnum):
+    """Which engine runs the rollups."""
+
+    DUCKDB = "duckdb"
+    SPARK = "spark"
+
+
 class Settings(BaseSettings):
     """What the environment says. Frozen.
 
@@ -88,6 +95,10 @@ class Settings(BaseSettings):
         belong to it. The database remembers it and refuses another one (``pipeline.lake.acceptance``).
     ``write_back``
         ``PROMPT_STATS_WRITE_BACK``: ``off`` leaves the counters in ``prompts`` alone.
+    ``engine``
+        ``PROMPT_STATS_ENGINE``: ``duckdb``, in this process, or ``spark``, at ``spark_remote``.
+    ``spark_remote``
+        ``SPARK_REMOTE``: the Spark Connect server, ``sc://host:15002/;token=…``, as Spark reads it; a secret.
     ``retain_days``
         ``PROMPT_STATS_RETAIN_DAYS``: days of raw events that stay in Postgres; None keeps all for ever.
     ``days_per_run``
@@ -124,6 +135,9 @@ class Settings(BaseSettings):
     home: Path = Field(default=Path(".prompt-stats"), validation_alias="PROMPT_STATS_HOME")
     lake_uri: str | None = Field(default=None, validation_alias="PROMPT_STATS_LAKE_URI")
     start_date: dt.date = Field(default=dt.date(2025, 1, 1), validation_alias="PROMPT_STATS_START_DATE")
+    # Before engine, whose validator looks at it.
+    spark_remote: str | None = Field(default=None, validation_alias="SPARK_REMOTE", repr=False)
+    engine: EngineName = Field(default=EngineName.DUCKDB, validation_alias="PROMPT_STATS_ENGINE")
     write_back: bool = Field(default=True, validation_alias="PROMPT_STATS_WRITE_BACK")
     retain_days: PositiveInt | None = Field(default=None, validation_alias="PROMPT_STATS_RETAIN_DAYS")
     days_per_run: PositiveInt | None = Field(default=None, validation_alias="PROMPT_STATS_DAYS_PER_RUN")
@@ -172,6 +186,14 @@ class Settings(BaseSettings):
                 "it holds credentials, which engines ignore there and show in their messages; give them as"
                 " AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or as the variables of your object store"
             )
+        return given
+
+    @field_validator("engine")
+    @classmethod
+    def _has_server(cls, given: EngineName, info: ValidationInfo) -> EngineName:
+        remote = info.data["spark_remote"] or ""
+        if given is EngineName.SPARK and not re.match(r"sc://[^/:;@]", remote):
+            raise ValueError("SPARK_REMOTE does not name its server, as sc://host:15002 does")
         return given
 
     @field_validator("write_back", mode="before")

@@ -27,7 +27,7 @@ def environment(home: Path, **variables: str) -> dict[str, str]:
     inherited = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("PROMPT_STATS_", "DATABASE_URL", "DAGSTER_"))
+        if not name.startswith(("PROMPT_STATS_", "DATABASE_URL", "DAGSTER_", "SPARK_"))
     }
     return {
         **inherited,

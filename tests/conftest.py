@@ -20,6 +20,8 @@ from pipeline import schema
 from pipeline.database import Database
 from pipeline.embedded import client
 from pipeline.embedded.server import Server
+from pipeline.engines import duckdb_engine
+from pipeline.engines.engine import Engine
 
 FIRST_DAY = dt.date(2025, 1, 1)
 """The default of PROMPT_STATS_START_DATE."""
@@ -180,6 +182,33 @@ def adopted_template(server_url: str, app_template: str) -> str:
     schema.migrate(database)
     database.close()
     return ADOPTED_TEMPLATE
+
+
+@pytest.fixture(scope="session")
+def spark_remote() -> Iterator[str]:
+    """The address of the session's own Spark Connect server."""
+    # Only here: most workers need none of it.
+    from tests.spark import sail
+
+    with sail() as remote:
+        yield remote
+
+
+@pytest.fixture(scope="session")
+def spark_engine(spark_remote: str) -> Engine:
+    """Spark as an engine of the rollups."""
+    from pipeline.engines.spark_engine import SparkEngine
+
+    return SparkEngine(spark_remote)
+
+
+@pytest.fixture(params=["duckdb", "spark"])
+def engine(request: pytest.FixtureRequest) -> Engine:
+    """Each engine of the rollups."""
+    if request.param == "duckdb":
+        return duckdb_engine
+    spark: Engine = request.getfixturevalue("spark_engine")
+    return spark
 
 
 @pytest.fixture

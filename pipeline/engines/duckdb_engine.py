@@ -1,4 +1,7 @@
-"""DuckDB as the engine of the rollups."""
+"""DuckDB: the default engine of the rollups, and of all queries that are none.
+
+The module is an :class:`~pipeline.engines.engine.Engine`.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,12 @@ import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
-from typing import TypeAlias
 
 import duckdb
 import polars as pl
 import pyarrow as pa
-import pyarrow.dataset as ds
 
-from pipeline.engines.scan import Condition, Part, Scan
+from pipeline.engines.scan import Condition, Input, Part, Scan
 from pipeline.errors import LakeError, readable
 from pipeline.queries import query
 
@@ -28,10 +29,8 @@ ROWS_AT_ONCE = 2**16
 
 Relation = duckdb.DuckDBPyRelation
 
-Input: TypeAlias = Scan | ds.Dataset | pa.Table
 
-
-def run(name: str, parameters: Mapping[str, object] | None = None, **inputs: Input) -> pl.DataFrame:
+def run(name: str, parameters: Mapping[str, object] | None = None, /, **inputs: Input) -> pl.DataFrame:
     """The result of ``sql/engine/<name>.sql`` over the tables that its header says it reads.
 
     ``parameters``: values of the query's ``$names``.
@@ -43,16 +42,17 @@ def run(name: str, parameters: Mapping[str, object] | None = None, **inputs: Inp
     return pl.DataFrame(table(name, parameters, **inputs))
 
 
-def table(name: str, parameters: Mapping[str, object] | None = None, **inputs: Input) -> pa.Table:
+def table(name: str, parameters: Mapping[str, object] | None = None, /, **inputs: Input) -> pa.Table:
     """As :func:`run`, as Arrow has it: for what goes on to the lake."""
     with _translated(name), _result(name, parameters, inputs) as result:
         return result.to_arrow_table()
 
 
 @contextmanager
-def stream(name: str, order: Collection[str], **inputs: Input) -> Iterator[pa.RecordBatchReader]:
-    """As :func:`table`, in the order of some columns if any are given, with no more in memory than the engine
-    may hold.
+def stream(name: str, order: Collection[str], /, **inputs: Input) -> Iterator[pa.RecordBatchReader]:
+    """As :func:`table`, in the order of some columns if any are given, nulls last.
+
+    No more of it is in memory than the engine may hold.
 
     :raises LakeError: as :func:`run`, also while it is read.
     """

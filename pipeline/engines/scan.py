@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -17,12 +18,14 @@ class Part(NamedTuple):
     """Files of one state of a table, with the columns of ``schema``, or nulls where a file lacks one.
 
     ``paths``: where they are, on this machine; None: elsewhere. ``dataset`` gives the same rows through
-    Arrow. ``view``: a query in ``sql/engine`` through which they are read, as the table ``usage_events``.
+    Arrow, ``addresses`` the day and the URI of each file, wherever it is. ``view``: a query in ``sql/engine``
+    through which they are read, as the table ``usage_events``.
     """
 
     schema: pa.Schema
     paths: list[str] | None
     dataset: Callable[[], ds.Dataset]
+    addresses: Callable[[], list[tuple[dt.date, str]]]
     view: str | None = None
 
 
@@ -53,3 +56,7 @@ class Scan:
     def __add__(self, other: Scan) -> Scan:
         """The rows of both, which have the same columns and conditions."""
         return replace(self, parts=(*self.parts, *other.parts))
+
+
+Input: TypeAlias = Scan | ds.Dataset | pa.Table
+"""What an engine reads as one of a query's tables."""

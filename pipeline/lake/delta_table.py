@@ -229,17 +229,31 @@ class DailyTable:
         paths = None
         if self._folder:
             paths = self._paths(days)
-        return Scan(columns, (Part(columns, paths, partial(self.read, days, columns)),))
+        part = Part(columns, paths, partial(self.read, days, columns), partial(self._addresses, days))
+        return Scan(columns, (part,))
+
+    def _live_files(self, days: Collection[dt.date] | None) -> pl.DataFrame:
+        """What the log says of the files of some days, or of all."""
+        files = self._files()
+        if days is None or files.is_empty():
+            return files
+        return files.filter(pl.col("partition.day").is_in(sorted(days)))
+
+    def _addresses(self, days: Collection[dt.date] | None) -> list[tuple[dt.date, str]]:
+        root = f"file://{self._folder}" if self._folder else self.uri.rstrip("/")
+        files = self._live_files(days)
+        if files.is_empty():
+            return []
+        return [(day, f"{root}/{path}") for day, path in files.select("partition.day", "path").iter_rows()]
 
     def _paths(self, days: Collection[dt.date] | None) -> list[str]:
         """The local files of some days, or of all.
 
         :raises LakeError: one is no regular file, and reading it might never end.
         """
-        files = self._files()
-        if self._folder is None or files.is_empty():
+        wanted = self._live_files(days)
+        if self._folder is None or wanted.is_empty():
             return []
-        wanted = files if days is None else files.filter(pl.col("partition.day").is_in(sorted(days)))
         paths = [f"{self._folder}/{path}" for path in wanted["path"]]
         log_faults.require_regular(paths)
         return paths

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.days import chunks
-from pipeline.engines import duckdb_engine
+from pipeline.engines import rollups
 from pipeline.engines.scan import Scan
 from pipeline.errors import LakeError
 
@@ -30,7 +30,7 @@ def merging(partials: Scan, *order: str) -> Iterator[pa.RecordBatch]:
     expected = sum(usage_count for _, usage_count in sizes.values())
     usage_count = 0
     for part in _parts(partials, sizes):
-        with duckdb_engine.stream("merged_partials", order, partials=part) as rows:
+        with rollups.stream("merged_partials", order, partials=part) as rows:
             for batch in rows:
                 usage_count += pc.sum(batch["usage_count"]).as_py() or 0
                 yield batch
@@ -55,7 +55,7 @@ def merge_alike(partials: Scan, others: Scan) -> bool:
 
 
 def _merged_rows(partials: Scan) -> pl.DataFrame:
-    return duckdb_engine.run("merged_partials", partials=partials).sort("dimension", "prompt_id", "value")
+    return rollups.run("merged_partials", partials=partials).sort("dimension", "prompt_id", "value")
 
 
 Sizes = dict[str | None, tuple[int, int]]
@@ -63,7 +63,7 @@ Sizes = dict[str | None, tuple[int, int]]
 
 
 def _sizes(partials: Scan) -> Sizes:
-    found = duckdb_engine.run("partial_sizes", partials=partials)
+    found = rollups.run("partial_sizes", partials=partials)
     return {prompt: (rows, usage_count) for prompt, rows, usage_count in found.iter_rows()}
 
 

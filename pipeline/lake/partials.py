@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from pipeline.database import Database
 from pipeline.days import chunks
-from pipeline.engines import duckdb_engine
+from pipeline.engines import rollups
 from pipeline.engines.scan import Scan
 from pipeline.errors import LakeError
 from pipeline.lake import damage
@@ -184,7 +184,7 @@ def recomputed(events: DailyTable, days: Collection[dt.date]) -> pa.Table:
     sizes = dict(raw.select("day", "usage_count").iter_rows())
     rows = events.scan(sizes)
     ledger = raw.select("day", "synced_high", made_from(USAGE), ingest_xid="mark")
-    made = duckdb_engine.table(
+    made = rollups.table(
         USAGE.query, usage_events=rows, error_kinds=error_kinds(rows), ledger=ledger.to_arrow()
     )
     check_days(made, {day: sizes.get(day, 0) for day in days})
@@ -197,7 +197,7 @@ def error_kinds(events: Scan) -> pa.Table:
 
     :raises LakeError: a file can't be read.
     """
-    messages = duckdb_engine.run("error_messages", usage_events=events)
+    messages = rollups.run("error_messages", usage_events=events)
     return messages.with_columns(error_kind=error_kind(pl.col("error_message"))).to_arrow()
 
 

@@ -26,7 +26,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from pipeline import tables
 from pipeline.database import Database
 from pipeline.days import ONE_DAY, DayRange
-from pipeline.engines import duckdb_engine
+from pipeline.engines import rollups
 from pipeline.errors import LakeConflictError
 from pipeline.lake import source
 from pipeline.lake.partials import SCHEMA, USAGE, stale_days
@@ -175,8 +175,8 @@ class _Computed:
         """
         rows = self.state.scan()
         of_prompts = rows if prompts is None else rows.only(prompts.to_arrow())
-        totals = duckdb_engine.run("merged_partials", partials=of_prompts)
-        overall = totals if prompts is None else duckdb_engine.run("merged_values", partials=rows)
+        totals = rollups.run("merged_partials", partials=of_prompts)
+        overall = totals if prompts is None else rollups.run("merged_values", partials=rows)
         require_sums(overall, self.counts, self.raw, self.unmade)
         return replace(self, prompts=prompts, totals=totals, overall=overall).of_day(self.today)
 
@@ -186,7 +186,7 @@ class _Computed:
         rows = self.state.daily.scan(self.state.days.keys() & set(window), RECENT)
         if self.prompts is not None:
             rows = rows.only(self.prompts.to_arrow())
-        return replace(self, today=today, recent=duckdb_engine.run("prompt_days", partials=rows))
+        return replace(self, today=today, recent=rollups.run("prompt_days", partials=rows))
 
 
 def _compute(
@@ -326,7 +326,7 @@ def _write_all(
 
 def _days_of_prompts(state: State, days: Collection[dt.date]) -> pl.DataFrame:
     """The partials by day and prompt of those of the days that have any."""
-    return duckdb_engine.run("prompt_days", partials=state.daily.scan(state.days.keys() & set(days)))
+    return rollups.run("prompt_days", partials=state.daily.scan(state.days.keys() & set(days)))
 
 
 def _counts(basis: Basis, days: pl.DataFrame, changed: Collection[dt.date]) -> dict[dt.date, int]:

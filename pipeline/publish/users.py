@@ -18,7 +18,7 @@ import polars as pl
 from sqlalchemy import Connection, select, text
 
 from pipeline.database import Database
-from pipeline.engines import duckdb_engine
+from pipeline.engines import duckdb_engine, rollups
 from pipeline.engines.scan import Scan
 from pipeline.errors import LakeError
 from pipeline.lake import damage
@@ -167,7 +167,7 @@ def _touched_pairs(state: State, changed: pl.DataFrame) -> pl.DataFrame | None:
         if before is None:
             return None
         try:
-            differing = duckdb_engine.run(
+            differing = rollups.run(
                 "user_prompts_changed", usage_events=_events(state, replaced), earlier=before.scan(replaced)
             )
         except LakeError as error:
@@ -185,7 +185,7 @@ def _events(state: State, days: Iterable[dt.date]) -> Scan:
 def _rows_of(state: State, pairs: pl.DataFrame) -> pl.DataFrame:
     """The rows of these users and prompts."""
     wanted = state.scan().only(pairs.rename({"user_id": "value"}).to_arrow())
-    return frames.user_prompt_stats(duckdb_engine.run("merged_partials", partials=wanted))
+    return frames.user_prompt_stats(rollups.run("merged_partials", partials=wanted))
 
 
 def _write(

@@ -20,7 +20,7 @@ from sqlalchemy import Table, Text, cast, func, select, update
 from pipeline import tables
 from pipeline.database import Database
 from pipeline.days import chunks
-from pipeline.engines import duckdb_engine
+from pipeline.engines import duckdb_engine, rollups
 from pipeline.errors import LakeError, LostDaysError
 from pipeline.lake import damage, source
 from pipeline.lake.delta_table import DailyTable, fingerprint
@@ -128,7 +128,7 @@ def _counted(table: DailyTable, sizes: dict[str, int], today: dt.date) -> Iterat
             rows.filter(pl.col("prompt_id").is_in(prompts))
             for rows in (
                 duckdb_engine.run("prompt_value_counts", {"today": today}, usage_events=part),
-                duckdb_engine.run("prompt_value_errors", usage_events=part, error_kinds=error_kinds(part)),
+                rollups.run("prompt_value_errors", usage_events=part, error_kinds=error_kinds(part)),
             )
         )
         yield {

@@ -2,7 +2,8 @@
 -- Grain:   scope x prompt or scene, as in alert_uses, x hour before :until, or day before that, x bucket.
 -- Time:    created_at, from :hours hours before :until to just before it. Undated events are left out.
 -- hours_ago 24, 48 … are of whole days, those below :recent_hours of one hour.
--- Reads usage_events. time_bucket is that of prompt_usage_daily.sql. Runs on DuckDB alone: it is no rollup.
+-- Reads usage_events. time_bucket is that of prompt_usage_daily.sql. Runs on DuckDB alone: it is no rollup
+-- but reads some days, and Spark has neither // nor to_hours.
 WITH recent AS (
     SELECT
         prompt_id,
@@ -24,7 +25,7 @@ timed AS (
         CAST(CASE WHEN hours_ago < $recent_hours THEN hours_ago ELSE hours_ago // 24 * 24 END AS INTEGER) AS hours_ago,
         CASE
             WHEN generation_time_ms > 0
-                THEN CAST(ceil(ln(generation_time_ms) / ln(1.02 / 0.98)) AS INTEGER)
+                THEN CAST(ceil(ln(generation_time_ms) / ln(1.02e0 / 0.98e0)) AS INTEGER)
             ELSE -1
         END AS time_bucket
     FROM recent

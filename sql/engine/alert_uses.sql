@@ -1,7 +1,8 @@
 -- Purpose: uses and successes of the last hours and days: of all, of each scene, of each prompt.
 -- Grain:   scope ('overall', 'scene', 'prompt') x prompt or scene x hour before :until; hours with use only.
 -- Time:    created_at, from :hours hours before :until to just before it. Undated events are left out.
--- Reads usage_events. hours_ago 0 is the hour that ends at :until. Runs on DuckDB alone: it is no rollup.
+-- Reads usage_events. hours_ago 0 is the hour that ends at :until. Runs on DuckDB alone: it is no rollup
+-- but reads some days, and Spark has neither // nor to_hours.
 WITH recent AS (
     SELECT
         prompt_id,

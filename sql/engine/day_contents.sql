@@ -2,7 +2,7 @@
 -- Grain:   one row per day.
 -- Time:    all of the input.
 -- stats_expired_day keeps the checksum: whoever changes it here needs a revision that empties it there.
--- Reads usage_events. Runs on DuckDB alone: it is no rollup, and runs where the pipeline does.
+-- Reads usage_events. Runs on DuckDB alone: it is no rollup, reads what was just written, and Spark has no epoch_us.
 SELECT
     day,
     count(*)        AS usage_count,

@@ -4,7 +4,7 @@
 -- Reads partials, as merged_partials does, but those of times and errors, which only matter by prompt.
 -- Runs unchanged on DuckDB and Spark.
 SELECT
-    CAST(NULL AS VARCHAR)                       AS prompt_id,
+    CAST(NULL AS STRING)                        AS prompt_id,
     dimension,
     value,
     CAST(sum(usage_count) AS BIGINT)            AS usage_count,

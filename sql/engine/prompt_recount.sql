@@ -3,7 +3,7 @@
 -- Time:    day (UTC).
 -- Reads usage_events and bounds: by prompt and percentile what the published one is. Kinds as in
 -- sql/postgres/prompt_recount.sql. Runs on DuckDB alone: it is no rollup, and shares nothing with those that it
--- checks.
+-- checks, their engine included.
 WITH grouped AS (
     SELECT
         CASE

@@ -1,7 +1,7 @@
 -- Purpose: which kinds of errors a prompt's events of each scene, environment and outfit have.
 -- Grain:   prompt x dimension x value x error kind, NULL being a value.
 -- Time:    all of the input; last_seen_at is the time of the latest dated event.
--- Reads usage_events, and error_kinds, of each error_message its error_kind.
+-- Reads usage_events, and error_kinds, of each error_message its error_kind. Runs unchanged on DuckDB and Spark.
 SELECT
     usage_events.prompt_id,
     CASE

@@ -2,7 +2,8 @@
 -- Grain:   scene x period: a day, week (from Monday) or month, by :bucket; in order of time, most used first.
 -- Time:    day (UTC), all of the input.
 -- Reads partials, rows of prompt_usage_daily of one prompt and dimension 'scene'. Of the scenes, those :limit
--- that were used most. Runs on DuckDB alone: it is no rollup, and answers somebody who waits.
+-- that were used most. Runs on DuckDB alone: it is no rollup, and answers somebody who waits for less than
+-- a job of Spark takes.
 WITH used AS (
     SELECT
         value                                             AS scene,

@@ -5,7 +5,8 @@
 -- :before until :previous_end), and prompt_count (prompts used from :first to :last) are of the whole, and so
 -- the same in every row.
 -- Reads usage_events: those of one prompt, or where :prompt_id is NULL those of all; events without a prompt
--- are left out. Runs on DuckDB alone: it is no rollup, and answers somebody who waits.
+-- are left out. Runs on DuckDB alone: it is no rollup, and answers somebody who waits for less than a job of
+-- Spark takes.
 WITH periods AS (
     SELECT DISTINCT date_trunc($bucket, step) AS period
     FROM generate_series(

@@ -2,7 +2,7 @@
 -- Grain:   user x prompt.
 -- Time:    day (UTC).
 -- Reads usage_events and marks: by day, the ingest_xid after which events are looked at. Runs on DuckDB alone: it
--- is no rollup.
+-- is no rollup, and reads what was just written.
 SELECT DISTINCT
     usage_events.user_id,
     usage_events.prompt_id

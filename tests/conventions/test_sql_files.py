@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 
 import pytest
+import sqlglot
+from sqlglot import exp
 
 from tests.command import REPOSITORY
 
@@ -47,6 +49,8 @@ GRANT USAGE ON SCHEMA :"views" TO :"role";
 SET search_path TO :"views", :"schema";
 \\endif
 """
+ENGINE = [file for file in FILES if file.parent.name == "engine"]
+ON_BOTH, ON_ONE = "Runs unchanged on DuckDB and Spark.", "Runs on DuckDB alone: "
 HEADER = re.compile(r"-- Purpose: \S.*\.\n-- Grain:   \S.*\.\n-- Time:    \S.*\.\n(-- \S.*\n)*(?!--|\s)")
 
 
@@ -111,3 +115,74 @@ def test_the_page_names_the_files_that_there_are(folder: str) -> None:
 def test_a_file_is_used(file: Path, texts: set[str]) -> None:
     # A rollup is named by its table, without the folder.
     assert texts & ({name_of(file), file.stem} if file.parent.name == "engine" else {name_of(file)})
+
+
+def head(file: Path) -> str:
+    """The header of a file as one line."""
+    lines = re.findall(r"^-- (.*)$", file.read_text(encoding="utf-8").partition("\nWITH ")[0], re.MULTILINE)
+    return " ".join(lines)
+
+
+ROLLUPS = [file for file in ENGINE if ON_BOTH in head(file)]
+
+
+@pytest.mark.parametrize("file", ENGINE, ids=name_of)
+def test_a_query_of_the_engines_says_where_it_runs(file: Path) -> None:
+    assert (ON_BOTH in head(file)) != (ON_ONE in head(file))
+
+
+def tree(sql: str, dialect: str) -> exp.Expr:
+    """What a dialect reads, with casts that fail (our sessions of Spark are ANSI)."""
+    read = sqlglot.parse_one(sql, read=dialect)
+    for cast in list(read.find_all(exp.Cast)):
+        cast.replace(exp.Cast(this=cast.this, to=cast.args["to"]))
+    for division in read.find_all(exp.Div):
+        # What a division by 0 comes to differs; by constants there is none.
+        if not division.expression.find(exp.Column):
+            division.set("safe", None)
+    return read
+
+
+@pytest.mark.parametrize("file", ROLLUPS, ids=name_of)
+def test_duckdb_and_spark_read_a_rollup_as_the_same(file: Path) -> None:
+    sql = file.read_text(encoding="utf-8")
+
+    assert repr(tree(sql, "duckdb")) == repr(tree(sql, "spark"))
+    # A decimal for Spark, a double for DuckDB.
+    assert re.findall(r"\b\d+\.\d+\b(?!e)", re.sub(r"--.*", "", sql)) == []
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT CAST(NULL AS TIMESTAMP) AS at",
+        "SELECT a FROM t ORDER BY a",
+        "SELECT a / b AS c FROM t",
+        "SELECT a // 2 AS c FROM t",
+        "SELECT $today AS today",
+        "SELECT any_value(a) AS a FROM t",
+    ],
+)
+def test_what_they_read_otherwise_is_seen(sql: str) -> None:
+    try:
+        spark = repr(tree(sql, "spark"))
+    except sqlglot.ParseError as error:
+        spark = str(error)
+    assert repr(tree(sql, "duckdb")) != spark
+
+
+def test_rollups_alone_go_to_the_chosen_engine() -> None:
+    called = {
+        name
+        for file in (REPOSITORY / "pipeline").rglob("*.py")
+        for name in re.findall(r"\brollups\.\w+\(\s*\"(\w+)\"", file.read_text(encoding="utf-8"))
+    }
+    # The others are named by a constant of pipeline.lake.partials.
+    assert called ^ {file.stem for file in ROLLUPS} == {"prompt_usage_daily", "user_events"}
+
+
+@pytest.mark.parametrize("file", ENGINE, ids=name_of)
+def test_a_bucket_is_computed_in_doubles(file: Path) -> None:
+    text = file.read_text(encoding="utf-8")
+
+    assert text.count("ln(1.02e0 / 0.98e0)") == text.count("ceil(ln(")
