@@ -186,7 +186,10 @@ def adopted_template(server_url: str, app_template: str) -> str:
 
 @pytest.fixture(scope="session")
 def spark_remote() -> Iterator[str]:
-    """The address of the session's own Spark Connect server."""
+    """The address of the session's own Spark Connect server; TEST_SPARK_REMOTE is that of another."""
+    if other := os.environ.get("TEST_SPARK_REMOTE"):
+        yield other
+        return
     # Only here: most workers need none of it.
     from tests.spark import sail
 

@@ -26,4 +26,7 @@ class Engine(Protocol):
     def stream(
         self, name: str, order: Collection[str], /, **inputs: Input
     ) -> AbstractContextManager[pa.RecordBatchReader]:
-        """The result in the order of some columns, nulls last, with little of it in memory at a time."""
+        """The result in the order of some columns if any are given, nulls last.
+
+        Little of it is in memory at a time.
+        """

@@ -40,7 +40,9 @@ def table(name: str, /, **inputs: Input) -> pa.Table:
 def stream(
     name: str, order: Collection[str], /, **inputs: Input
 ) -> AbstractContextManager[pa.RecordBatchReader]:
-    """As :func:`table`, in the order of some columns, with no more in memory than the engine may hold.
+    """As :func:`table`, in the order of some columns if any are given.
+
+    No more of it is in memory than the engine may hold.
 
     :raises LakeError: as :func:`run`, also while it is read.
     """

@@ -107,8 +107,9 @@ class SparkEngine:
     @contextmanager
     def stream(self, name: str, order: Collection[str], /, **inputs: Input) -> Iterator[pa.RecordBatchReader]:
         """The result in the order of some columns, nulls last, batch by batch as it arrives."""
-        with self._result(name, inputs) as result:
-            rows = result.orderBy(*(col(each).asc_nulls_last() for each in order))
+        with self._result(name, inputs) as rows:
+            if order:
+                rows = rows.orderBy(*(col(each).asc_nulls_last() for each in order))
             schema = rows.limit(0).toArrow().schema
             yield pa.RecordBatchReader.from_batches(schema, _batches(rows, schema))
 

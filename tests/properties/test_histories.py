@@ -31,6 +31,8 @@ from hypothesis.stateful import (
 from psycopg.conninfo import conninfo_to_dict
 
 from pipeline.database import Database
+from pipeline.engines import rollups
+from pipeline.engines.engine import Engine
 from pipeline.erasure import erase_user
 from pipeline.errors import DatabaseError, SettingsError
 from pipeline.lake import partials, periods
@@ -488,24 +490,35 @@ def templates(
         yield own, adopted
 
 
-@pytest.mark.parametrize("examples", [6])
 def test_histories(
+    request: pytest.FixtureRequest, new_database: NewDatabase, templates: tuple[str, str]
+) -> None:
+    thorough = request.config.getoption("--hypothesis-profile") == "thorough"
+    run_histories(new_database, templates, *((100, 50) if thorough else (6, 30)))
+
+
+def test_a_history_on_spark(
     request: pytest.FixtureRequest,
     new_database: NewDatabase,
     templates: tuple[str, str],
-    examples: int,
+    spark_engine: Engine,
 ) -> None:
+    thorough = request.config.getoption("--hypothesis-profile") == "thorough"
+    with rollups.using(spark_engine):
+        run_histories(new_database, templates, *((50, 50) if thorough else (1, 5)))
+
+
+def run_histories(new_database: NewDatabase, templates: tuple[str, str], examples: int, steps: int) -> None:
     class TestedHistory(History):
         """The machine on this session's server."""
 
     TestedHistory.fresh_database = new_database
     TestedHistory.templates = templates
-    thorough = request.config.getoption("--hypothesis-profile") == "thorough"
     run_state_machine_as_test(
         TestedHistory,
         settings=settings(
-            max_examples=100 if thorough else examples,
-            stateful_step_count=50 if thorough else 30,
+            max_examples=examples,
+            stateful_step_count=steps,
             deadline=None,
             # A step takes up to a second, and shrinking hundreds: the log of the first failure has to do.
             phases=[Phase.explicit, Phase.reuse, Phase.generate],
