@@ -19,12 +19,15 @@ from pipeline import formats
 from pipeline.checks.report import plural
 from pipeline.doctor.findings import Finding, ok, warning, wrong
 from pipeline.doctor.setup import Setup
+from pipeline.engines import rollups
+from pipeline.engines.scan import Scan
 from pipeline.errors import readable
 from pipeline.files import is_wide, require_own_home
 from pipeline.lake import source
 from pipeline.lake.ownership import identify
 from pipeline.lake.upkeep import damage_of
-from pipeline.lake.usage_events import TABLE, open_usage_events
+from pipeline.lake.usage_events import SCHEMA, TABLE, open_usage_events
+from pipeline.settings import EngineName
 
 GIB = 2**30
 LITTLE = 5 * GIB
@@ -139,6 +142,18 @@ def events(setup: Setup) -> Iterator[Finding]:
         )
     else:
         yield ok("events", "there are none yet in the lake")
+
+
+def engine(setup: Setup) -> Iterator[Finding]:
+    """Spark, if it computes the rollups: it answers, and sees the lake. DuckDB needs no look."""
+    if setup.settings.engine is EngineName.DUCKDB:
+        return
+    rows = Scan(SCHEMA)
+    if DeltaTable.is_deltatable(f"{setup.settings.lake.rstrip('/')}/{TABLE}"):
+        table = open_usage_events(setup.settings.lake)
+        rows = table.scan(table.days()["day"].tail(1).to_list())
+    rollups.run("error_messages", usage_events=rows)
+    yield ok("engine", f"Spark answers{' and sees the lake' if rows.parts else ''}")
 
 
 def files(setup: Setup) -> Iterator[Finding]:

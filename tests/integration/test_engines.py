@@ -22,6 +22,9 @@ import pytest
 from pydantic import ValidationError
 
 from pipeline.database import Database
+from pipeline.doctor import folders
+from pipeline.doctor.findings import Status
+from pipeline.doctor.setup import Setup
 from pipeline.engines import duckdb_engine, rollups, spark_engine
 from pipeline.engines.engine import Engine
 from pipeline.engines.scan import Input, Part, Scan
@@ -220,9 +223,11 @@ def test_spark_without_an_address_is_refused_before_anything_is_done(remote: str
     assert Settings.model_validate({**given, "PROMPT_STATS_ENGINE": "duckdb"}).engine is EngineName.DUCKDB
 
 
-def test_without_its_client_spark_says_how_to_install_it(tmp_path: Path) -> None:
+def test_its_client_is_loaded_where_it_is_wanted_and_else_said_to_be_missing(tmp_path: Path) -> None:
     program = (
-        "import sys; sys.modules['pyspark'] = None; from pipeline.engines import rollups; rollups.table('x')"
+        "import sys; import pipeline.engines.rollups as rollups\n"
+        "assert not {'pyspark', 'grpc'} & sys.modules.keys()\n"
+        "sys.modules['pyspark'] = None; rollups.table('error_messages')"
     )
     given = environment(tmp_path, PROMPT_STATS_ENGINE="spark", SPARK_REMOTE=f"sc://host/;token={SECRET}")
     done = subprocess.run([sys.executable, "-c", program], env=given, capture_output=True, text=True)
@@ -230,9 +235,29 @@ def test_without_its_client_spark_says_how_to_install_it(tmp_path: Path) -> None
     assert SECRET not in done.stderr
 
 
-def test_a_refresh_on_duckdb_does_not_import_spark(tmp_path: Path) -> None:
-    program = "import sys, pipeline.refresh, pipeline.publish.values; assert 'pyspark' not in sys.modules"
-    subprocess.run([sys.executable, "-c", program], env=environment(tmp_path), check=True)
+class SetupOnSpark(Setup):
+    """An installation whose rollups run on Spark."""
+
+    def __init__(self, lake: str, remote: str) -> None:
+        given = {"PROMPT_STATS_ENGINE": "spark", "SPARK_REMOTE": remote, "PROMPT_STATS_LAKE_URI": lake}
+        self._settings = Settings.model_validate(given)
+
+    @property
+    def settings(self) -> Settings:
+        """Not those of this process."""
+        return self._settings
+
+
+def test_the_doctor_looks_whether_spark_sees_the_lake(
+    spark_remote: str, spark_engine: Engine, events: DailyTable, tmp_path: Path
+) -> None:
+    lake = events.uri.removesuffix(f"/{usage_events.TABLE}")
+    with rollups.using(spark_engine):
+        said = [
+            [(found.status, found.summary) for found in folders.engine(SetupOnSpark(each, spark_remote))]
+            for each in (str(tmp_path), lake)
+        ]
+    assert said == [[(Status.OK, "Spark answers")], [(Status.OK, "Spark answers and sees the lake")]]
 
 
 APPENDED = """
