@@ -6,6 +6,7 @@ Imported only where Spark is chosen: its client is an extra, ``prompt-stats[spar
 from __future__ import annotations
 
 import atexit
+import sys
 import warnings
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -22,9 +23,28 @@ from pipeline.engines.scan import Condition, Input, Part, Scan
 from pipeline.errors import EngineError, LakeError, readable
 from pipeline.queries import query
 
-with warnings.catch_warnings():
-    # That pandas 3 is not wholly supported: none of it is used here.
-    warnings.simplefilter("ignore", FutureWarning)
+
+@contextmanager
+def _importing() -> Iterator[None]:
+    """Lets Spark's client be imported by any program, and without a warning.
+
+    It takes a program without a file, such as that of ``python -c``, for its own doctests, and ends it. It
+    warns of pandas 3, of which nothing is used here.
+    """
+    main = sys.modules["__main__"]
+    has_file = hasattr(main, "__file__")
+    if not has_file:
+        main.__file__ = ""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
+    finally:
+        if not has_file:
+            del main.__file__
+
+
+with _importing():
     from pyspark.errors import PySparkException
     from pyspark.errors.exceptions.connect import SparkConnectGrpcException
     from pyspark.sql import Column, DataFrame
