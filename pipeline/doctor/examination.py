@@ -30,7 +30,6 @@ STEPS = (
     Step("environment", variables.environment, ()),
     Step("home", folders.home, ("environment",)),
     Step("lake", folders.lake, ("environment",)),
-    Step("engine", folders.engine, ("environment", "lake")),
     Step("journal", folders.journal, ("environment",)),
     Step("connection", server.connection, ("environment",)),
     Step("sessions", server.sessions),

@@ -21,7 +21,7 @@ from pipeline.doctor.findings import Finding, ok, warning, wrong
 from pipeline.doctor.setup import Setup
 from pipeline.engines import rollups
 from pipeline.engines.scan import Scan
-from pipeline.errors import readable
+from pipeline.errors import EngineError, readable
 from pipeline.files import is_wide, require_own_home
 from pipeline.lake import source
 from pipeline.lake.ownership import identify
@@ -152,12 +152,17 @@ def engine(setup: Setup) -> Iterator[Finding]:
     if DeltaTable.is_deltatable(f"{setup.settings.lake.rstrip('/')}/{TABLE}"):
         table = open_usage_events(setup.settings.lake)
         rows = table.scan(table.days()["day"].tail(1).to_list())
-    rollups.run("error_messages", usage_events=rows)
-    yield ok("engine", f"Spark answers{' and sees the lake' if rows.parts else ''}")
+    try:
+        rollups.run("error_messages", usage_events=rows)
+    except EngineError as error:
+        yield wrong("engine", error.wrong, error.remedy)
+    else:
+        yield ok("engine", f"Spark answers{' and sees the lake' if rows.parts else ''}")
 
 
 def files(setup: Setup) -> Iterator[Finding]:
     """A line for each day of which a file of the lake is missing, was cut off or is no Parquet."""
+    yield from engine(setup)
     if not DeltaTable.is_deltatable(f"{setup.settings.lake.rstrip('/')}/{TABLE}"):
         # To look would make the tables.
         yield ok("lake's files", "there are none yet")

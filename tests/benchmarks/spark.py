@@ -16,7 +16,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
@@ -54,7 +55,7 @@ class Taken:
 
     seconds: float
     processor_seconds: float
-    peak_bytes: int
+    peak_mib: float
 
 
 @contextmanager
@@ -78,8 +79,9 @@ def spark_server(home: str, folder: Path) -> Iterator[tuple[str, psutil.Process]
         try:
             yield f"sc://127.0.0.1:{PORT}", process
         finally:
-            for child in (*process.children(recursive=True), process):
-                child.kill()
+            for each in (*process.children(recursive=True), process):
+                with suppress(psutil.NoSuchProcess):
+                    each.kill()
 
 
 def connected(remote: str) -> SparkEngine:
@@ -114,32 +116,36 @@ def take(work: Callable[[], object], server: psutil.Process | None = None) -> Ta
                 continue
         peak = max(peak, held)
 
-    thread = Thread(target=work)
     start = time.perf_counter()
-    thread.start()
-    while thread.is_alive():
-        look()
-        thread.join(LOOK_EVERY_SECONDS)
+    with ThreadPoolExecutor(1) as pool:
+        working = pool.submit(work)
+        while not working.done():
+            look()
+            time.sleep(LOOK_EVERY_SECONDS)
     seconds = time.perf_counter() - start
     look()
-    return Taken(seconds, sum(used[pid] - before.get(pid, 0.0) for pid in used), peak)
+    working.result()
+    return Taken(seconds, sum(used[pid] - before.get(pid, 0.0) for pid in used), peak / MIB)
 
 
 def kill_an_executor(server: psutil.Process) -> None:
     """As a machine that is gone does it, after a few seconds."""
     time.sleep(KILLED_AFTER_SECONDS)
     for each in server.children(recursive=True):
-        if EXECUTOR in " ".join(each.cmdline()):
-            each.kill()
-            say(f"executor {each.pid} killed")
-            return
+        with suppress(psutil.NoSuchProcess):
+            if EXECUTOR in " ".join(each.cmdline()):
+                each.kill()
+                say(f"executor {each.pid} killed")
+                return
     raise RuntimeError("there is no executor")
 
 
 def compute(database: Database, lake: str) -> dict[str, pl.DataFrame]:
     """All partials, from the raw events alone, and what they come to: by table."""
     forget_partials(lake)
-    roll_up_days(database, lake)
+    report = roll_up_days(database, lake)
+    if report.failed:
+        raise RuntimeError(f"days failed: {report.failed}")
     settle(database, lake, USAGE)
     settle(database, lake, USERS)
     say("rolled up and settled")
@@ -182,8 +188,8 @@ def main() -> None:
         table = Table(
             "", *taken, "Spark / DuckDB", title=f"{arguments.events:,} events, from the lake's raw events"
         )
-        for what, unit in (("seconds", 1), ("processor_seconds", 1), ("peak_bytes", MIB)):
-            found = [getattr(each, what) / unit for each in taken.values()]
+        for what in ("seconds", "processor_seconds", "peak_mib"):
+            found = [getattr(each, what) for each in taken.values()]
             table.add_row(what, *(f"{value:,.1f}" for value in found), f"{found[1] / found[0]:.1f}")
         Console().print(table)
         differing = [name for name, rows in made["DuckDB"].items() if not rows.equals(made["Spark"][name])]

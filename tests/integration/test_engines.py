@@ -251,7 +251,7 @@ class SetupOnSpark(Setup):
 def test_the_doctor_looks_whether_spark_sees_the_lake(
     spark_remote: str, spark_engine: Engine, events: DailyTable, tmp_path: Path
 ) -> None:
-    lake = events.uri.removesuffix(f"/{usage_events.TABLE}")
+    lake = events.uri.rstrip("/").removesuffix(f"/{usage_events.TABLE}")
     with rollups.using(spark_engine):
         said = [
             [(found.status, found.summary) for found in folders.engine(SetupOnSpark(each, spark_remote))]
