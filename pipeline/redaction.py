@@ -24,12 +24,18 @@ _PARAMETER = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE,
 )
+# What an object store repeats of the request that it refuses.
+_REPEATED = re.compile(
+    r"(?P<name><(?:Token-\d+|AWSAccessKeyId|SignatureProvided|(?:StringToSign|CanonicalRequest)(?:Bytes)?)>)[^<]*",
+)
 _LIBPQ = re.compile(r"(?P<name>\b\w*password\s*=\s*)(?:'(?:\\.|[^'\\])*'|[^\s'\"]+)", re.IGNORECASE)
 
 
 def redacted(text: str) -> str:
-    """The text without the user's part of addresses, and without parameters whose name says secret."""
+    """The text without the user's part of addresses, without parameters whose name says secret, and without
+    what an object store repeats of a request.
+    """
     text = _USER.sub(rf"\g<scheme>{HIDDEN}@", text)
-    for pattern in (_PARAMETER, _LIBPQ):
+    for pattern in (_PARAMETER, _LIBPQ, _REPEATED):
         text = pattern.sub(rf"\g<name>{HIDDEN}", text)
     return text

@@ -33,6 +33,7 @@ GIVEN = {
     "PROMPT_STATS_ALERT_SMTP_URL": f"smtp://mailer:{ENCODED}@127.0.0.1:1",
     "SPARK_REMOTE": f"sc://127.0.0.1:1/;token={SECRET}",
     "AWS_SECRET_ACCESS_KEY": SECRET,
+    "AWS_SESSION_TOKEN": SECRET,
 }
 WITH_LAKE = {"PROMPT_STATS_LAKE_URI": f"s3://key:{SECRET}@bucket/lake"}
 UNREADABLE = {"DATABASE_URL": f"postgresql://app:{SECRET}@127.0.0.1:1/app"}
@@ -110,6 +111,15 @@ def test_whatever_a_password_holds(password: str) -> None:
         ("sc://host:15002/;token=abc;user_id=x", "sc://host:15002/;token=…;user_id=x"),
         ("https://host/x?sig=abc&a=1&X-Amz-Signature=d#f", "https://host/x?sig=…&a=1&X-Amz-Signature=…#f"),
         ("host=h password='a b' dbname=d", "host=h password=… dbname=d"),
+        ("<Code>A</Code><Token-0>a/b+c=</Token-0>", "<Code>A</Code><Token-0>…</Token-0>"),
+        (
+            "<CanonicalRequest>PUT /a x-amz-security-token:b</CanonicalRequest>",
+            "<CanonicalRequest>…</CanonicalRequest>",
+        ),
+        (
+            "<CanonicalRequestBytes>50 55</CanonicalRequestBytes>",
+            "<CanonicalRequestBytes>…</CanonicalRequestBytes>",
+        ),
         ("http://127.0.0.1:3000/, ask a@example.org", "http://127.0.0.1:3000/, ask a@example.org"),
     ],
 )
