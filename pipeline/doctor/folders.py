@@ -6,14 +6,12 @@ import shlex
 import shutil
 import stat
 import tempfile
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-import pyarrow as pa
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
-from deltalake.fs import DeltaStorageHandler
+from pyarrow import fs
 
 from pipeline import formats
 from pipeline.checks.report import plural
@@ -23,7 +21,7 @@ from pipeline.engines import rollups
 from pipeline.engines.scan import Scan
 from pipeline.errors import EngineError, readable
 from pipeline.files import is_wide, require_own_home
-from pipeline.lake import source
+from pipeline.lake import source, storage
 from pipeline.lake.ownership import identify
 from pipeline.lake.upkeep import damage_of
 from pipeline.lake.usage_events import SCHEMA, TABLE, open_usage_events
@@ -33,9 +31,6 @@ GIB = 2**30
 LITTLE = 5 * GIB
 TOO_LITTLE = GIB // 2
 """Free space of a disk. What writes needs the more, the larger a day is: it writes before it deletes."""
-
-PROBE = pa.schema([("day", pa.date32())])
-FIRST_COMMIT = "_delta_log/00000000000000000000.json"
 
 
 def home(setup: Setup) -> Iterator[Finding]:
@@ -88,9 +83,7 @@ def lake(setup: Setup) -> Iterator[Finding]:
     if "://" not in uri and not Path(uri).exists():
         yield folder("lake", Path(uri))
         return
-    # The dot hides it from those who look for tables.
-    probe = f"{uri.rstrip('/')}/.doctor-{uuid.uuid4().hex}"
-    said = _tried(probe)
+    said = _tried(uri)
     if said:
         remedy = "Check PROMPT_STATS_LAKE_URI, the credentials, and the right to read, write, list and delete"
         yield wrong("lake", f"{uri}: {said}", remedy)
@@ -100,23 +93,22 @@ def lake(setup: Setup) -> Iterator[Finding]:
         yield folder("lake", Path(uri))
 
 
-def _tried(probe: str) -> str | None:
-    """Makes a table, reads it, removes it; what of that can't be done, and why."""
+def _tried(uri: str) -> str | None:
+    """Makes a table, writes and reads it, removes it; what of that can't be done, and why."""
     try:
-        DeltaTable.create(probe, PROBE)
+        probe = storage.make_probe(uri)
     except (DeltaError, OSError) as error:
-        shutil.rmtree(probe, ignore_errors=True)
         return f"no table can be made: {readable(error)}"
     said = None
     try:
-        DeltaTable(probe)
+        # Both libraries have to find the store.
+        storage.tree(probe).get_file_info(fs.FileSelector("", recursive=True))
+        if "://" in uri and not storage.is_safe_for_writers(probe):
+            said = f"{storage.UNSAFE}. {storage.BETTER}"
     except (DeltaError, OSError) as error:
-        said = f"a table can't be read: {readable(error)}"
+        said = f"a table can't be written and read: {readable(error)}"
     try:
-        if "://" in probe:
-            DeltaStorageHandler(probe).delete_file(FIRST_COMMIT)
-        else:
-            shutil.rmtree(probe)
+        storage.remove_table(probe)
     except (DeltaError, OSError) as error:
         said = f"nothing can be deleted, {probe} neither: {readable(error)}"
     return said

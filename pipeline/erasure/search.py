@@ -21,6 +21,7 @@ from pipeline import tables
 from pipeline.database import Database
 from pipeline.erasure.person import Person
 from pipeline.errors import readable
+from pipeline.lake.storage import file_system
 
 ID_COLUMNS = ("user_id", "created_by")
 OF_SQLITE = b"SQLite format 3\0"
@@ -54,10 +55,7 @@ def _quoted(connection: Connection, name: str) -> str:
 
 def search_lake(lake: str, person: Person) -> tuple[Found, Unread]:
     """How often each file below the lake's root mentions the person; and the files that can't be read."""
-    if "://" in lake:
-        filesystem, root = fs.FileSystem.from_uri(lake)
-    else:
-        filesystem, root = fs.LocalFileSystem(), str(Path(lake).resolve())
+    filesystem, root = file_system(lake)
     found: Found = {}
     unread: Unread = {}
     for info in filesystem.get_file_info(fs.FileSelector(root, recursive=True)):

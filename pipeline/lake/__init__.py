@@ -2,6 +2,8 @@
 
 ``delta_table``
     A Delta table partitioned by day: what each day holds, append, replace.
+``storage``
+    A folder, or a bucket of an object store: one way to its files, and whether it is safe for two writers.
 ``durable``
     Flushes commits to disk before Postgres rests on them.
 ``mending``

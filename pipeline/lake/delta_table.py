@@ -35,12 +35,12 @@ from deltalake import (
     WriterProperties,
     write_deltalake,
 )
-from deltalake.exceptions import CommitFailedError, DeltaError
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from pyarrow import fs
 
 from pipeline.engines.scan import Part, Scan
 from pipeline.errors import LakeConflictError, LakeError, LakeFlushError, readable
-from pipeline.lake import durable, log_faults, mending
+from pipeline.lake import durable, log_faults, mending, storage
 
 logger = logging.getLogger(__name__)
 
@@ -96,6 +96,7 @@ class DailyTable:
         self.name = name
         self.schema = schema
         self.sign: Callable[[], Sequence[Transaction]] = _random_token
+        self._token: int | None = None
         self._properties = WriterProperties(
             compression="ZSTD",
             compression_level=1,
@@ -105,12 +106,13 @@ class DailyTable:
         uri = f"{lake.rstrip('/')}/{name}"
         with _translated(f"Opening the lake table {uri}"):
             self._folder = durable.local_folder(uri)
+            self._tree = storage.tree(uri)
             if self._folder:
                 log_faults.require_files(self._folder)
                 durable.make_folder(self._folder)
                 mending.mend(self._folder)
             try:
-                self._delta = self._open(uri)
+                self._delta = self._open(uri, is_derived=is_derived)
             except DeltaError as error:
                 if not (is_derived and self._folder and mending.is_log_torn(self._folder)):
                     fault = self._folder and log_faults.log_fault(self._folder, is_derived=is_derived)
@@ -125,20 +127,23 @@ class DailyTable:
         self._held: tuple[int, pl.DataFrame] | None = None
         self._added: tuple[int, pl.DataFrame] | None = None
 
-    def _open(self, uri: str) -> DeltaTable:
-        if not DeltaTable.is_deltatable(uri):
-            columns = ",".join(column for column in LEDGER_COLUMNS if column in self.schema.names)
-            # Without retries: one that lost a race would commit its own metadata on top.
-            with suppress(CommitFailedError):
-                DeltaTable.create(
-                    uri,
-                    self.schema,
-                    mode="ignore",
-                    partition_by=["day"],
-                    name=self.name,
-                    configuration={**TABLE_PROPERTIES, "delta.dataSkippingStatsColumns": columns},
-                    commit_properties=CommitProperties(max_commit_retries=0),
-                )
+    def _open(self, uri: str, *, is_derived: bool = True) -> DeltaTable:
+        with suppress(TableNotFoundError):
+            return DeltaTable(uri)
+        if not (self._folder or is_derived):
+            storage.require_safe_for_writers(uri.rpartition("/")[0])
+        columns = ",".join(column for column in LEDGER_COLUMNS if column in self.schema.names)
+        # Without retries: one that lost a race would commit its own metadata on top.
+        with suppress(CommitFailedError):
+            DeltaTable.create(
+                uri,
+                self.schema,
+                mode="ignore",
+                partition_by=["day"],
+                name=self.name,
+                configuration={**TABLE_PROPERTIES, "delta.dataSkippingStatsColumns": columns},
+                commit_properties=CommitProperties(max_commit_retries=0),
+            )
         return DeltaTable(uri)
 
     def days(self) -> pl.DataFrame:
@@ -196,8 +201,7 @@ class DailyTable:
         :raises LakeError: the log can't be listed.
         """
         with _translated(f"Measuring the lake table {self.name}"):
-            filesystem, folder = fs.FileSystem.from_uri(self._delta.table_uri)
-            log = filesystem.get_file_info(fs.FileSelector(f"{folder}/_delta_log"))
+            log = self._tree.get_file_info(fs.FileSelector(durable.LOG))
             days = self.days()
         files, size = (int(days[name].sum()) for name in ("files", "bytes"))
         return Sizes(files, size, len(log), sum(info.size or 0 for info in log))
@@ -208,18 +212,12 @@ class DailyTable:
         if days is not None and not days:
             return ds.dataset(columns.empty_table())
         with _translated(f"Reading the lake table {self.name}"):
-            wanted = [("day", "in", sorted(days))] if days is not None else None
-            self._paths(days)
-            return self._delta.to_pyarrow_dataset(
-                filesystem=self._filesystem(), file_pruning_predicate=wanted, schema=columns
-            )
-
-    def _filesystem(self) -> fs.FileSystem | None:
-        """Arrow's own for a folder; None: deltalake's, which is Python, called by threads of Arrow.
-
-        A process that ends right after a scan crashes if one of them is about to call it.
-        """
-        return fs.SubTreeFileSystem(str(self._folder), fs.LocalFileSystem()) if self._folder else None
+            # Arrow need not ask for sizes that the log has. In a bucket that is a request per file.
+            fragments = [
+                PARQUET_FORMAT.make_fragment(path, self._tree, ds.field("day") == day, file_size=size)
+                for path, day, size in self._files_of(days).iter_rows()
+            ]
+            return ds.FileSystemDataset(fragments, columns, PARQUET_FORMAT, self._tree)
 
     def scan(self, days: Collection[dt.date] | None = None, columns: pa.Schema | None = None) -> Scan:
         """The rows of some days, or of all, for an engine to read; with all columns or the given ones."""
@@ -228,35 +226,28 @@ class DailyTable:
             return Scan(columns)
         paths = None
         if self._folder:
-            paths = self._paths(days)
+            paths = [f"{self._folder}/{path}" for path in self._files_of(days)["path"]]
         part = Part(columns, paths, partial(self.read, days, columns), partial(self._addresses, days))
         return Scan(columns, (part,))
 
-    def _live_files(self, days: Collection[dt.date] | None) -> pl.DataFrame:
-        """What the log says of the files of some days, or of all."""
-        files = self._files()
-        if days is None or files.is_empty():
-            return files
-        return files.filter(pl.col("partition.day").is_in(sorted(days)))
-
     def _addresses(self, days: Collection[dt.date] | None) -> list[tuple[dt.date, str]]:
         root = f"file://{self._folder}" if self._folder else self.uri.rstrip("/")
-        files = self._live_files(days)
-        if files.is_empty():
-            return []
-        return [(day, f"{root}/{path}") for day, path in files.select("partition.day", "path").iter_rows()]
+        return [(day, f"{root}/{path}") for path, day, _ in self._files_of(days).iter_rows()]
 
-    def _paths(self, days: Collection[dt.date] | None) -> list[str]:
-        """The local files of some days, or of all.
+    def _files_of(self, days: Collection[dt.date] | None) -> pl.DataFrame:
+        """The files of some days, or of all: ``path`` in the table's folder, ``day``, ``size_bytes``.
 
-        :raises LakeError: one is no regular file, and reading it might never end.
+        :raises LakeError: a local one is no regular file, and reading it might never end.
         """
-        wanted = self._live_files(days)
-        if self._folder is None or wanted.is_empty():
-            return []
-        paths = [f"{self._folder}/{path}" for path in wanted["path"]]
-        log_faults.require_regular(paths)
-        return paths
+        files = self._files()
+        if files.is_empty():
+            return pl.DataFrame(schema=["path", "day", "size_bytes"])
+        files = files.select("path", day="partition.day", size_bytes="size_bytes")
+        if days is not None:
+            files = files.filter(pl.col("day").is_in(sorted(days)))
+        if self._folder:
+            log_faults.require_regular(f"{self._folder}/{path}" for path in files["path"])
+        return files
 
     def rows(self, days: Collection[dt.date], where: pc.Expression, columns: list[str]) -> pa.Table:
         """Those rows of some days that meet a condition, read now.
@@ -339,12 +330,12 @@ class DailyTable:
             adds = self._files()
             if adds.is_empty():
                 return {}
-            filesystem, folder = fs.FileSystem.from_uri(self._delta.table_uri)
-            is_local = isinstance(filesystem, fs.LocalFileSystem)
-            paths = [f"{folder}/{path}" for path in adds["path"]]
+            paths = adds["path"].to_list()
             # Elsewhere each file would be a request of its own.
-            wanted = paths if is_local else fs.FileSelector(folder, recursive=True)
-            infos = filesystem.get_file_info(wanted)
+            wanted = paths if self._folder else fs.FileSelector("", recursive=True)
+            infos = self._tree.get_file_info(wanted)
+            # What an object store holds was put there whole.
+            footers = footers and self._folder is not None
             found = {info.path: info.size for info in infos}
             odd = {info.path for info in infos if info.type not in (fs.FileType.File, fs.FileType.NotFound)}
             broken: dict[dt.date, str] = {}
@@ -356,10 +347,10 @@ class DailyTable:
                     why = "is missing"
                 elif found[path] != size:
                     why = f"has {found[path]} bytes of {size}"
-                elif footers and not _ends_as_parquet(filesystem, path):
+                elif footers and not _ends_as_parquet(self._tree, path):
                     why = "does not end as a Parquet file does"
                 if why:
-                    broken[day] = f"{path.removeprefix(folder.removesuffix(self.name))} {why}"
+                    broken[day] = f"{self.name}/{path} {why}"
             return broken
 
     def damaged_days(self, days: Collection[dt.date] | None = None) -> dict[dt.date, str]:
@@ -377,6 +368,8 @@ class DailyTable:
                 for _ in self.read([day]).to_batches():
                     pass
             except (OSError, pa.ArrowException, LakeError) as error:
+                if storage.is_unreachable(error):
+                    raise LakeError(f"Reading the lake table {self.name}", readable(error), RETRY) from error
                 broken[day] = f"{self.name}/day={day} can't be read: {readable(error)}"
         return {day: why for day, why in sorted(broken.items()) if days is None or day in days}
 
@@ -387,16 +380,16 @@ class DailyTable:
         """
         if not days:
             return 0
-        self._paths(days)
+        before = set(self._files_of(days)["path"])
         with self._writing(f"Compacting the lake table {self.name}"):
-            metrics = self._delta.optimize.compact(
+            self._delta.optimize.compact(
                 partition_filters=[("day", "in", [day.isoformat() for day in sorted(days)])],
                 target_size=TARGET_BYTES,
                 writer_properties=self._properties,
                 commit_properties=self._commit(),
                 post_commithook_properties=CHECKPOINTS,
             )
-        return int(metrics["numFilesRemoved"])
+        return len(before - set(self._files()["path"]))
 
     def clean(self, kept: dt.timedelta) -> int:
         """Deletes the files that no state of the last ``kept`` names; returns their number.
@@ -420,13 +413,35 @@ class DailyTable:
             return before - self._file_count()
 
     def _commit(self) -> CommitProperties:
-        return CommitProperties(app_transactions=list(self.sign()))
+        signed = list(self.sign())
+        [self._token] = [each.version for each in signed if each.app_id == WRITER]
+        return CommitProperties(app_transactions=signed)
 
     @contextmanager
     def _writing(self, attempted: str) -> Iterator[None]:
-        with _translated(attempted):
-            yield
+        try:
+            with _translated(attempted):
+                yield
+        except LakeError as error:
+            if not self._is_done():
+                raise
+            logger.info("%s: it is done, although the object store said: %s", attempted, error.wrong)
         self._flush()
+
+    def _is_done(self) -> bool:
+        """Whether the last commit is the table's latest one, in spite of an error; then this is that state.
+
+        An object store may do what it answers an error to, and delta-rs, asking again, finds its own entry in
+        the way.
+        """
+        if self._folder:
+            return False
+        with suppress(DeltaError, OSError):
+            latest = DeltaTable(self.uri)
+            if latest.version() > self._delta.version() and latest.transaction_version(WRITER) == self._token:
+                self._delta = latest
+                return True
+        return False
 
     def _flush(self) -> None:
         if self._folder:
@@ -440,9 +455,8 @@ class DailyTable:
                 ) from error
 
     def _file_count(self) -> int:
-        filesystem, folder = fs.FileSystem.from_uri(self._delta.table_uri)
-        found = filesystem.get_file_info(fs.FileSelector(folder, recursive=True))
-        return sum(info.extension == "parquet" and "/_delta_log/" not in info.path for info in found)
+        found = self._tree.get_file_info(fs.FileSelector("", recursive=True))
+        return sum(info.extension == "parquet" and not info.path.startswith(durable.LOG) for info in found)
 
     def _vacuum(self, kept: dt.timedelta, *, full: bool) -> None:
         self._delta.vacuum(
@@ -460,6 +474,13 @@ LOOK_BACK = 100
 
 ABANDONED_AFTER = dt.timedelta(hours=1)
 """When a file that no state names is not that of a writer about to commit."""
+
+RETRY = "Check that the object store answers and the credentials are valid, then run it again"
+
+PARQUET_FORMAT = ds.ParquetFileFormat(
+    # Columns that lie together come in one request.
+    default_fragment_scan_options=ds.ParquetFragmentScanOptions(pre_buffer=True)
+)
 
 PARQUET = b"PAR1"
 """What a Parquet file begins and ends with."""

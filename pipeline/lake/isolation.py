@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Iterable
 
 from pipeline.errors import LakeConflictError, LakeError, LakeFlushError
+from pipeline.lake.storage import is_unreachable
 
 logger = logging.getLogger(__name__)
 
@@ -14,8 +15,8 @@ logger = logging.getLogger(__name__)
 def each_apart(parts: Iterable[list[dt.date]], work: Callable[[list[dt.date]], None]) -> dict[dt.date, str]:
     """Calls ``work`` for each list of days, and where that fails, for each of its days alone.
 
-    Returns the days that failed alone, and why. Conflicts, commits that can't be flushed, and faults that
-    have nothing to do with the lake are raised: they are of no particular day.
+    Returns the days that failed alone, and why. Conflicts, commits that can't be flushed, faults of an object
+    store, and those that have nothing to do with the lake are raised: they are of no particular day.
     """
     failed: dict[dt.date, str] = {}
     for days in parts:
@@ -24,6 +25,8 @@ def each_apart(parts: Iterable[list[dt.date]], work: Callable[[list[dt.date]], N
         except (LakeConflictError, LakeFlushError):
             raise
         except LakeError as error:
+            if is_unreachable(error):
+                raise
             if len(days) > 1:
                 failed |= each_apart([[day] for day in days], work)
             else:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from pyarrow import fs
 
@@ -16,6 +15,7 @@ from pipeline.lake.isolation import each_apart
 from pipeline.lake.ownership import make_own
 from pipeline.lake.partials import USAGE, USERS, open_partials
 from pipeline.lake.periods import QUIET_AFTER, open_periods
+from pipeline.lake.storage import file_system
 from pipeline.lake.usage_events import open_own_events, open_usage_events
 from pipeline.locks import Lock
 
@@ -92,7 +92,7 @@ def clean(database: Database, lake: str, kept: dt.timedelta = KEPT) -> int:
 
 
 def _forget_former_tables(lake: str) -> int:
-    filesystem, root = fs.FileSystem.from_uri(lake if "://" in lake else str(Path(lake).resolve()))
+    filesystem, root = file_system(lake)
     files = 0
     for name in FORMER_TABLES:
         folder = fs.FileSelector(f"{root}/{name}", recursive=True, allow_not_found=True)
