@@ -26,6 +26,7 @@ from pipeline.days import ONE_DAY
 from pipeline.embedded import client
 from pipeline.erasure import erase_user
 from pipeline.refresh import plan_refresh, refresh
+from tests.buckets import buckets
 from tests.conftest import FIRST_DAY, NewDatabase
 from tests.faults import (
     DATABASE_RESTARTED,
@@ -55,7 +56,7 @@ from tests.oracle import PUBLISHED, assert_equals_recount
 PROMPTS = [uuid.UUID(int=number) for number in range(1, 5)]
 USERS = [LEAVER, *(uuid.UUID(int=number) for number in range(1002, 1006))]
 
-OURS, AN_APPS = "our tables", "an app's tables"
+OURS, AN_APPS, IN_A_BUCKET = "our tables", "an app's tables", "our tables, with the lake in a bucket"
 
 # What the app did, whatever the pipeline makes of it; retention removes nothing here.
 EVERYTHING = "everything"
@@ -102,7 +103,9 @@ Published = dict[str, list[str]]
 class World:
     """An app with its database, and the pipeline's lake."""
 
-    def __init__(self, database: Database, lake: Path, awaken: Callable[[], object] = lambda: None) -> None:
+    def __init__(
+        self, database: Database, lake: Path | str, awaken: Callable[[], object] = lambda: None
+    ) -> None:
         """A first refresh is done. ``awaken`` waits until the database answers."""
         self.database = database
         self.lake = str(lake)
@@ -247,6 +250,15 @@ def undisturbed(world: World, children: Children, scenario: str) -> Outcome:
     return world.undisturbed[scenario]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def store() -> Iterator[None]:
+    """Where this process and all children find buckets."""
+    with buckets() as store, pytest.MonkeyPatch.context() as patch:
+        for name, value in store.variables.items():
+            patch.setenv(name, value)
+        yield
+
+
 @pytest.fixture(scope="module")
 def children() -> Iterator[Children]:
     """Runs the children of all tests."""
@@ -266,7 +278,7 @@ def worlds(
 
     Days expire for good, so retention has a world of its own.
     """
-    templates = {OURS: migrated_template, AN_APPS: adopted_template}
+    templates = {OURS: migrated_template, AN_APPS: adopted_template, IN_A_BUCKET: migrated_template}
     made: dict[tuple[bool, str], World] = {}
     with ExitStack() as databases:
 
@@ -274,7 +286,8 @@ def worlds(
             kind = (scenario == RETENTION, tables)
             if kind not in made or not made[kind].is_well:
                 database = databases.enter_context(new_database(templates[tables]))
-                made[kind] = World(database, tmp_path_factory.mktemp("lake"))
+                folder = tmp_path_factory.mktemp("lake")
+                made[kind] = World(database, f"s3://lakes{folder}" if tables == IN_A_BUCKET else folder)
             return made[kind]
 
         yield world
@@ -351,6 +364,17 @@ def assert_happened(outcomes: list[Outcome], effect: Callable[[Outcome], bool]) 
     reached = [outcome for outcome in outcomes if outcome.step]
     assert len(reached) * 2 >= len(outcomes)
     assert [outcome for outcome in reached if not effect(outcome)] == []
+
+
+def test_killed_at_a_step_with_the_lake_in_a_bucket(
+    worlds: Worlds, children: Children, *, thorough: bool
+) -> None:
+    for scenario in SCENARIOS if thorough else [REFRESH]:
+        world = worlds(scenario, IN_A_BUCKET)
+        possible = instants(undisturbed(world, children, scenario), KILLED_BEFORE, KILLED_AFTER)
+        chosen = possible if thorough else possible[len(possible) // 2 :][:1]
+        outcomes = [suffer(world, children, scenario, fault, number) for fault, number in chosen]
+        assert_happened(outcomes, lambda outcome: outcome.is_killed)
 
 
 def test_killed_at_a_step(world: World, children: Children, scenario: str, *, thorough: bool) -> None:

@@ -12,7 +12,7 @@ import datetime as dt
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -43,6 +43,7 @@ from pipeline.reconcile import reconcile
 from pipeline.refresh import plan_refresh, refresh
 from pipeline.retention import retain
 from pipeline.schema import migrate
+from tests.buckets import buckets
 from tests.conftest import FIRST_DAY, NewDatabase
 from tests.lake import open_to_write
 from tests.lake_files import delete_files, scribble_on_files, truncate_files
@@ -136,6 +137,7 @@ class History(RuleBasedStateMachine):
 
     fresh_database: ClassVar[Callable[[str], AbstractContextManager[Database]]]
     templates: ClassVar[tuple[str, str]]
+    new_lake: ClassVar[Callable[[], AbstractContextManager[str]]] = tempfile.TemporaryDirectory
 
     def __init__(self) -> None:
         super().__init__()
@@ -156,7 +158,7 @@ class History(RuleBasedStateMachine):
         self.others = {True: self.database, False: comparing}
         self.left: list[Any] = []
         self.patch = self.open.enter_context(pytest.MonkeyPatch.context())
-        self.lake = self.open.enter_context(tempfile.TemporaryDirectory())
+        self.lake = self.open.enter_context(type(self).new_lake())
         self.app = self.open.enter_context(psycopg.connect(self.database.conninfo, autocommit=True))
         insert = "INSERT INTO prompts (id, name, template) VALUES (%s, 'name', 'template')"
         self.app.cursor().executemany(insert, [(prompt,) for prompt in PROMPTS])
@@ -490,11 +492,41 @@ def templates(
         yield own, adopted
 
 
+def run_histories(
+    request: pytest.FixtureRequest,
+    new_database: NewDatabase,
+    templates: tuple[str, str],
+    examples: int,
+    steps: int,
+    new_lake: Callable[[], AbstractContextManager[str]] | None = None,
+) -> None:
+    """Goes through so many of them, or through many more on demand. ``new_lake``: where, if in no folder."""
+
+    class TestedHistory(History):
+        """The machine on this session's server."""
+
+    TestedHistory.fresh_database = new_database
+    TestedHistory.templates = templates
+    if new_lake:
+        TestedHistory.new_lake = staticmethod(new_lake)
+    thorough = request.config.getoption("--hypothesis-profile") == "thorough"
+    run_state_machine_as_test(
+        TestedHistory,
+        settings=settings(
+            max_examples=100 if thorough else examples,
+            stateful_step_count=50 if thorough else steps,
+            deadline=None,
+            # A step takes up to a second, and shrinking hundreds: the log of the first failure has to do.
+            phases=[Phase.explicit, Phase.reuse, Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
 def test_histories(
     request: pytest.FixtureRequest, new_database: NewDatabase, templates: tuple[str, str]
 ) -> None:
-    thorough = request.config.getoption("--hypothesis-profile") == "thorough"
-    run_histories(new_database, templates, *((100, 50) if thorough else (6, 30)))
+    run_histories(request, new_database, templates, examples=6, steps=30)
 
 
 def test_a_history_on_spark(
@@ -503,25 +535,20 @@ def test_a_history_on_spark(
     templates: tuple[str, str],
     spark_engine: Engine,
 ) -> None:
-    thorough = request.config.getoption("--hypothesis-profile") == "thorough"
     with rollups.using(spark_engine):
-        run_histories(new_database, templates, *((50, 50) if thorough else (1, 5)))
+        run_histories(request, new_database, templates, examples=1, steps=5)
 
 
-def run_histories(new_database: NewDatabase, templates: tuple[str, str], examples: int, steps: int) -> None:
-    class TestedHistory(History):
-        """The machine on this session's server."""
+def test_a_history_with_the_lake_in_a_bucket(
+    request: pytest.FixtureRequest,
+    new_database: NewDatabase,
+    templates: tuple[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def new_lake() -> AbstractContextManager[str]:
+        return nullcontext(f"s3://lakes/{uuid.uuid4().hex}")
 
-    TestedHistory.fresh_database = new_database
-    TestedHistory.templates = templates
-    run_state_machine_as_test(
-        TestedHistory,
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=steps,
-            deadline=None,
-            # A step takes up to a second, and shrinking hundreds: the log of the first failure has to do.
-            phases=[Phase.explicit, Phase.reuse, Phase.generate],
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    with buckets() as store:
+        for name, value in store.variables.items():
+            monkeypatch.setenv(name, value)
+        run_histories(request, new_database, templates, examples=1, steps=6, new_lake=new_lake)
