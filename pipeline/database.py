@@ -24,7 +24,7 @@ from pipeline.errors import DatabaseError, DatabaseUnavailableError, LakeConflic
 from pipeline.files import require_own_home
 from pipeline.locks import Lock, locked
 from pipeline.names import DEFAULT_NAMES, TableNames
-from pipeline.settings import Settings
+from pipeline.settings import DroppedPartitions, Settings
 from pipeline.table_locks import ExplainingConnection, locked_error
 
 if TYPE_CHECKING:
@@ -86,13 +86,15 @@ class Database:
 
     ``conninfo`` is a libpq connection string and may hold a password: never log it. ``names``: what the app
     calls its tables; sessions find them by ours. ``write_back``: whether a publish writes the counters in
-    ``prompts``, or leaves that table alone. ``replica``: where raw events are read instead, if not here
+    ``prompts``, or leaves that table alone. ``counts_down``: whether numbers go down when a partition of raw
+    events is dropped (``pipeline.lake.partitions``). ``replica``: where raw events are read, if not here
     (``pipeline.lake.replica``).
     """
 
     conninfo: str = field(repr=False)
     names: TableNames = DEFAULT_NAMES
     write_back: bool = True
+    counts_down: bool = False
     replica: Database | None = None
 
     @classmethod
@@ -126,7 +128,12 @@ class Database:
             libpq_conninfo(settings.read_url, application_name, READ_URL), names
         )
         database = cls.from_url(url, application_name, names)
-        return replace(database, write_back=settings.write_back, replica=replica or None)
+        return replace(
+            database,
+            write_back=settings.write_back,
+            counts_down=settings.dropped_partitions is DroppedPartitions.COUNT_DOWN,
+            replica=replica or None,
+        )
 
     def named(self, application_name: str) -> Database:
         """The same database, with connections of another name."""

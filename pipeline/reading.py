@@ -48,7 +48,9 @@ def status(database: Database, lake: str, first_day: dt.date) -> Answer:
     ``as_of``, of the stats of users; ``value_stats_as_of``: of what is counted by value once a day;
     ``write_back_as_of``: of the counters in ``prompts``. ``write_back``: ``on``, ``off``, or ``waiting`` for
     the pending days, as it was in the last refresh; None before the first.
-    ``expired_day_count``: days that the lake alone has. ``damaged_days``: days of which a file of the lake is
+    ``expired_day_count``: days that the lake alone has; ``dropped_day_count``: those whose rows went with a
+    partition; ``dropped_partitions``: ``keep`` or ``count-down``, what becomes of the numbers then.
+    ``damaged_days``: days of which a file of the lake is
     damaged, or that it no longer has in full; ``damage``: of which table each is, why, and what helps.
     ``unusable_count``: events with a generation time that is none; None where a file can't be read.
     ``unusable_examples``: the ids of a few of them.
@@ -90,6 +92,7 @@ def status(database: Database, lake: str, first_day: dt.date) -> Answer:
         "unusable_examples": unusable_examples,
         "oldest_writer": _writer(dict(writer)) if writer else None,
         **waiting,
+        "dropped_partitions": "count-down" if database.counts_down else "keep",
         "damaged_days": sorted({each.day for each in damage if each.table in (TABLE, USAGE.daily)}),
         "damage": [each._asdict() for each in damage],
     }

@@ -32,7 +32,7 @@ from pipeline.lake.partials import (
     wrong_days,
 )
 from pipeline.lake.periods import State, month_of
-from pipeline.lake.source_table import require_source
+from pipeline.lake.source_table import compare_now, require_source
 from pipeline.lake.usage_events import open_usage_events, sync_days
 from pipeline.locks import Lock
 from pipeline.publish.values import publish_values
@@ -85,6 +85,9 @@ def reconcile(
     with database.engine.connect() as connection:
         is_known = identify(connection, open_usage_events(lake)) is not Ownership.UNKNOWN
         require_source(connection, database.names, first_day)
+    # Days whose rows went with a partition are none that differ.
+    compare_now(database, open_usage_events(lake), first_day)
+    with database.engine.connect() as connection:
         latest = source.latest_refresh(connection)
         known = set(connection.scalars(select(stats_day.c.day)))
         if latest:

@@ -83,7 +83,7 @@ def plan_refresh(database: Database, lake: str, first_day: dt.date) -> Plan:
     held = set(events.days()["day"])
     with database.engine.connect() as connection:
         is_unknown = identify(connection, events) is Ownership.UNKNOWN
-        is_compared = require_source(connection, database.names, first_day).is_compared
+        raw_table = require_source(connection, database.names, first_day)
         snapshot = source.take_snapshot(connection)
         previous = source.latest_refresh(connection)
         since = 0 if is_unknown or not previous else previous["high"]
@@ -106,7 +106,7 @@ def plan_refresh(database: Database, lake: str, first_day: dt.date) -> Plan:
             *(published - held),
             *stale_days(partials, events),
             *(held if is_unknown else ()),
-            *(held | published if previous and not is_compared else ()),
+            *(raw_table.unsure_days(held | published, first_day) if previous else ()),
         },
         Reason.DAMAGE: {*(events.faults().keys() - expired.keys()), *partials.faults()},
     }

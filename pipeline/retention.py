@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
@@ -28,6 +28,7 @@ from pipeline.lake.delta_table import DailyTable
 from pipeline.lake.partials import open_partials, stale_days
 from pipeline.lake.periods import month_of
 from pipeline.lake.usage_events import open_own_events
+from pipeline.lake.whole_partitions import drop_partitions
 from pipeline.locks import Lock
 from pipeline.queries import query
 from pipeline.refresh import refresh
@@ -38,6 +39,7 @@ logger = logging.getLogger(__name__)
 RAW_DAYS_BEFORE = text(query("postgres/raw_days_before"))
 EXPIRED_ROWS = query("postgres/expired_rows")
 DELETE_EXPIRED_ROWS = text(query("postgres/delete_expired_rows"))
+STILL_EXPIRED = text(query("postgres/still_expired"))
 CLEAR_OWN_INVALIDATIONS = text(query("postgres/clear_own_invalidations"))
 KEEP_WRITERS_OUT = text(query("postgres/keep_writers_out"))
 
@@ -49,13 +51,14 @@ ROWS_AT_ONCE = 10_000
 class RetentionReport:
     """``expired``: days that expired now. ``kept``: older days that did not, and why. ``rows``: raw rows
     removed, of days that expired before too. ``rows_kept``: raw rows of expired days that stay, since the
-    lake does not have them.
+    lake does not have them. ``dropped``: partitions that were dropped with their rows.
     """
 
     expired: list[dt.date]
     kept: dict[dt.date, str]
     rows: int
     rows_kept: int
+    dropped: list[str] = field(default_factory=list)
 
 
 def require_confirmed(days: int, address: str, *, configured_days: int | None, actual_address: str) -> None:
@@ -120,8 +123,8 @@ def retain(
         reasons = _expire(database, lake, first_day, part)
         kept |= reasons
         expired += [day for day in part if day not in reasons]
-    rows, rows_kept = _remove(database, lake, first_day, cutoff, progress)
-    return RetentionReport(expired, kept, rows, rows_kept)
+    rows, rows_kept, dropped = _remove(database, lake, first_day, cutoff, progress)
+    return RetentionReport(expired, kept, rows, rows_kept, dropped)
 
 
 def _expire(database: Database, lake: str, first_day: dt.date, days: list[dt.date]) -> dict[dt.date, str]:
@@ -175,47 +178,60 @@ def _remove(
     first_day: dt.date,
     cutoff: dt.date,
     progress: Callable[[int, int], None],
-) -> tuple[int, int]:
-    """Removes the raw rows of expired days in small transactions; returns their number, and that of the rows
-    that stay since the lake does not have them.
+) -> tuple[int, int, list[str]]:
+    """Removes the raw rows of expired days in small transactions, or with whole partitions; returns their
+    number, that of the rows that stay since the lake does not have them, and the partitions.
     """
     with database.engine.connect() as connection:
         expired = source.expired_days(connection)
         raw = connection.execute(RAW_DAYS_BEFORE, {"cutoff": cutoff, "first_day": first_day}).all()
     events = open_own_events(database, lake)
     total = sum(row.usage_count for row in raw if row.day in expired)
-    done = left = 0
-    for day in (row.day for row in raw if row.day in expired):
-        window = {
+    days = [row.day for row in raw if row.day in expired]
+
+    def window_of(day: dt.date) -> dict[str, object]:
+        return {
             "from_time": day,
             "to_time": day + ONE_DAY,
             "is_first_day": day == first_day,
             "high": expired[day].high,
         }
+
+    def count(day: dt.date, relations: Collection[int]) -> int:
+        held, _ = _held(database, events, day, window_of(day))
+        return int(held["relations"].is_in(relations).sum())
+
+    dropped = drop_partitions(database, first_day, cutoff, days, count)
+    done, left = sum(dropped.values()), 0
+    progress(done, total)
+    for day in days:
+        window = window_of(day)
         held, unknown = _held(database, events, day, window)
         if unknown:
             logger.warning("%s: %d raw rows stay, since the lake does not have them", day, unknown)
         for part in held.iter_slices(ROWS_AT_ONCE):
             with database.engine.begin() as connection:
-                rows = {name: part[name].to_list() for name in ("places", "ids")}
+                if connection.execute(STILL_EXPIRED, {"day": day}).first() is None:
+                    break
+                rows = {name: part[name].to_list() for name in ("relations", "places", "ids")}
                 done += connection.execute(DELETE_EXPIRED_ROWS, {**window, **rows}).rowcount
                 connection.execute(CLEAR_OWN_INVALIDATIONS)
             progress(done, total)
         left += unknown
-    return done, left
+    return done, left, list(dropped)
 
 
 def _held(
     database: Database, events: DailyTable, day: dt.date, window: Mapping[str, Any]
 ) -> tuple[pl.DataFrame, int]:
-    """The raw rows of a day that the lake has, as ``places`` and ``ids``; and how many it does not have.
+    """The raw rows of a day that the lake has: ``relations``, ``places`` and ``ids``; and how many it lacks.
 
     An id may be that of several rows: then the lake has to have as many.
     """
     with database.adbc(f"Reading the rows of {day}") as connection, connection.cursor() as cursor:
         cursor.execute(EXPIRED_ROWS, tuple(window.values()))
         found = cursor.fetch_arrow_table()
-    raw = pl.DataFrame(found).rename({"place": "places", "id": "ids"})
+    raw = pl.DataFrame(found).rename({"relation": "relations", "place": "places", "id": "ids"})
     with damage.reading(f"Looking for the rows of {day} in the lake"):
         known = pl.DataFrame(events.rows([day], ds.field("day") == day, ["id"])).rename({"id": "ids"})
     enough = (

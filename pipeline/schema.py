@@ -6,6 +6,7 @@ migrated by Alembic; ``migrations/`` holds the revisions.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -16,10 +17,11 @@ from pipeline.adoption import steps, triggers
 from pipeline.adoption.catalog import foreign_views, quoted, read_catalog
 from pipeline.adoption.ids import Ids
 from pipeline.adoption.offers import Offer, offers
-from pipeline.adoption.plan import Plan, Problem, Step, plan_adoption, views_problem
+from pipeline.adoption.partitions import PartitionBy
+from pipeline.adoption.plan import MAKES_PARTITIONS, Plan, Problem, Step, plan_adoption, views_problem
 from pipeline.adoption.steps import Hear, silent
 from pipeline.database import Database, driver_of
-from pipeline.errors import DatabaseError, readable
+from pipeline.errors import DatabaseError, InputError, readable
 from pipeline.locks import Lock
 from pipeline.names import TableNames
 from pipeline.queries import query, shipped
@@ -27,6 +29,8 @@ from pipeline.queries import query, shipped
 # Alembic takes half a second to import: only what migrates does.
 if TYPE_CHECKING:
     from alembic.config import Config
+
+logger = logging.getLogger(__name__)
 
 VERSION_TABLE = "prompt_stats_schema_version"
 """Alembic's table, under a name that can't meet another Alembic in the same database."""
@@ -91,12 +95,13 @@ class MigrationReport:
     warnings: list[str] = field(default_factory=list)
 
 
-def plan_migration(database: Database) -> MigrationPlan:
+def plan_migration(database: Database, partition_by: PartitionBy | None = None) -> MigrationPlan:
     """What :func:`migrate` would do; changes nothing.
 
     :raises DatabaseError: the app's tables can't be used as they are.
+    :raises InputError: ``prompt_usage`` is there already, and not partitioned.
     """
-    adoption = _plan(database)
+    adoption = _plan(database, partition_by)
     with database.engine.connect() as connection:
         catalog = read_catalog(connection, database.names)
         return MigrationPlan(
@@ -107,16 +112,20 @@ def plan_migration(database: Database) -> MigrationPlan:
         )
 
 
-def migrate(database: Database, hearer: Hearer = SILENT) -> MigrationReport:
+def migrate(
+    database: Database, hearer: Hearer = SILENT, partition_by: PartitionBy | None = None
+) -> MigrationReport:
     """Brings the schema to this version's: ours in one transaction, then the app's tables, step by step.
 
-    Doing it again does what is left, or nothing.
+    Doing it again does what is left, or nothing. ``partition_by``: how ``prompt_usage`` is partitioned if it
+    is made.
 
     :raises DatabaseError: the app's tables, or the database's encoding, can't be used as they are; or a step
         can't be taken, then those before it stay.
+    :raises InputError: ``prompt_usage`` is there already, and not partitioned.
     """
     with database.locked(Lock.SCHEMA):
-        plan = _plan(database)
+        plan = _plan(database, partition_by)
         before, after = _migrate(database, "head", plan.ids, hearer)
         done = _revisions(before, after)
         for revision in done:
@@ -127,6 +136,26 @@ def migrate(database: Database, hearer: Hearer = SILENT) -> MigrationReport:
             hearer.did(step.what)
             done.append(step.what)
     return MigrationReport(before, after, done, [f"{what}. {remedy}" for what, remedy in plan.warnings])
+
+
+def make_partitions(database: Database) -> list[str]:
+    """Makes the partitions of the months to come, where that is up to us; returns what was done.
+
+    A role that does not own the table leaves it to its owner, and says so in the log.
+
+    :raises DatabaseError: a lock was not to be had.
+    """
+    with database.engine.connect() as connection:
+        catalog = read_catalog(connection, database.names)
+    plan = plan_adoption(catalog, database.names)
+    wanted = [step for step in plan.steps if step.what.startswith(MAKES_PARTITIONS)]
+    if wanted and not catalog.tables["prompt_usage"].is_ours:
+        logger.warning("prompt_usage lacks partitions. As its owner: prompt-stats migrate")
+        return []
+    for step in wanted:
+        with database.locked(Lock.SCHEMA):
+            steps.take(database, step)
+    return [step.what for step in wanted]
 
 
 def undo(database: Database, hearer: Hearer = SILENT) -> MigrationReport:
@@ -202,7 +231,7 @@ def is_current(database: Database) -> bool:
         return _revision(connection) == _head()
 
 
-def _plan(database: Database) -> Plan:
+def _plan(database: Database, partition_by: PartitionBy | None = None) -> Plan:
     with database.engine.connect() as connection:
         if driver_of(connection).info.parameter_status("server_encoding") == SQL_ASCII:
             raise DatabaseError("Looking at the database", NO_ENCODING, CONVERT)
@@ -216,7 +245,15 @@ def _plan(database: Database) -> Plan:
             f"the search path of this role has them in the schema {catalog.schema}, and ours in {schema}",
             f"Set PROMPT_STATS_TABLES=schema={catalog.schema}, for every command and service",
         )
-    plan = plan_adoption(catalog, database.names)
+    usage = catalog.tables.get("prompt_usage")
+    if partition_by and usage and not usage.is_partitioned:
+        raise InputError(
+            f"Partitioning prompt_usage by {partition_by}",
+            "the table is there already, and its rows are in no partitions. Nothing was changed",
+            "Leave the option out, or have the table replaced by a partitioned one first; docs/adoption.md"
+            " says how",
+        )
+    plan = plan_adoption(catalog, database.names, partition_by)
     if plan.problems:
         raise DatabaseError(
             "Looking at the app's tables",

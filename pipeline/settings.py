@@ -74,6 +74,13 @@ class EngineName(StrEnum):
     SPARK = "spark"
 
 
+class DroppedPartitions(StrEnum):
+    """What becomes of the numbers when a partition of raw events is dropped or detached."""
+
+    KEEP = "keep"
+    COUNT_DOWN = "count-down"
+
+
 class Settings(BaseSettings):
     """What the environment says. Frozen.
 
@@ -103,6 +110,9 @@ class Settings(BaseSettings):
         ``PROMPT_STATS_RETAIN_DAYS``: days of raw events that stay in Postgres; None keeps all for ever.
     ``days_per_run``
         ``PROMPT_STATS_DAYS_PER_RUN``: days of one run of a backfill from Dagster's UI; None: all in one run.
+    ``dropped_partitions``
+        ``PROMPT_STATS_DROPPED_PARTITIONS``: ``keep`` the numbers of raw events that went with a partition of
+        ``prompt_usage``, or ``count-down``.
     ``journal_dir``
         ``PROMPT_STATS_JOURNAL_DIR``: where trackers keep events that wait for the database. Absolute;
         None keeps them in memory.
@@ -141,6 +151,9 @@ class Settings(BaseSettings):
     write_back: bool = Field(default=True, validation_alias="PROMPT_STATS_WRITE_BACK")
     retain_days: PositiveInt | None = Field(default=None, validation_alias="PROMPT_STATS_RETAIN_DAYS")
     days_per_run: PositiveInt | None = Field(default=None, validation_alias="PROMPT_STATS_DAYS_PER_RUN")
+    dropped_partitions: DroppedPartitions = Field(
+        default=DroppedPartitions.KEEP, validation_alias="PROMPT_STATS_DROPPED_PARTITIONS"
+    )
     journal_dir: Path | None = Field(default=None, validation_alias="PROMPT_STATS_JOURNAL_DIR")
     api_tokens: Annotated[tuple[ApiToken, ...], NoDecode] = Field(
         default=(), validation_alias="PROMPT_STATS_API_TOKEN", repr=False

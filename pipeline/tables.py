@@ -338,6 +338,7 @@ prompt_usage_invalidation = Table(
     Column(
         "invalidated_at", TIMESTAMP, nullable=False, server_default=NOW, comment="When they were changed."
     ),
+    Index("prompt_usage_invalidation_xid_idx", "xid"),
     comment="One row a change of a day's raw rows: written by a trigger, removed once published.",
 )
 
@@ -579,6 +580,13 @@ stats_source = Table(
     Column("triggers", Text, nullable=False, comment="Our triggers, and which transaction changed them."),
     Column("unnoted", Text, nullable=False, comment="Why some changes fire no trigger; empty if all do."),
     Column(
+        "partitions",
+        JSONB,
+        nullable=False,
+        server_default=text("'[]'"),
+        comment="Its partitions: the days of each, a fingerprint of what may change without a trigger.",
+    ),
+    Column(
         "is_watched",
         Boolean,
         nullable=False,
@@ -609,6 +617,11 @@ stats_expired_day = Table(
         comment="When it was found that the lake does not hold them as it should; NULL while it does.",
     ),
     Column("checksum", BigInteger, comment="Checksum of all values of these events; NULL: not known."),
+    Column(
+        "partition",
+        Text,
+        comment="The partition that was dropped or detached with the rows; NULL: retention removes them.",
+    ),
     comment="One row a day whose raw rows retention removes from prompt_usage: the lake alone has them.",
 )
 

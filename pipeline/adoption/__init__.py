@@ -6,6 +6,8 @@
     The types of ids: the stats tables take those of the app.
 ``plan``
     Pure: what there is in, the missing steps and what stands in their way out.
+``partitions``
+    Pure: the partitions of a table that ``migrate --partition-by`` makes, and those of the months to come.
 ``writing``
     Pure: what ``prompt_usage`` does with events that are tracked.
 ``offers``

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,13 +44,30 @@ class FoundColumn:
 
 
 @dataclass(frozen=True)
+class FoundPartition:
+    """A partition of a table, at any depth. ``name``, ``schema``, ``parent``: as SQL. ``triggers``: those
+    that came from the table, as in :class:`FoundTable`; ``own_triggers``: the others.
+    """
+
+    name: str
+    schema: str
+    parent: str
+    relkind: str
+    oid: int
+    triggers: Mapping[str, str] = field(default_factory=dict)
+    own_triggers: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
 class FoundTable:
     """What there is of one table, by the names in the database.
 
     ``relkind``: of ``pg_class``. ``is_ours``: whether this role may alter it. ``indexes``: whether each is
     valid. ``triggers``: whether, and when, each fires (``pg_trigger.tgenabled``). ``relatives``: tables
-    that it inherits from or that inherit from it. ``keys``: the columns that are unique by themselves.
-    ``constraints``: checks, foreign keys and exclusions, as SQL.
+    that it inherits from or that inherit from it. ``keys``: the columns that are unique by themselves; of a
+    partitioned table those by which a unique index begins.
+    ``constraints``: checks, foreign keys and exclusions, as SQL. ``range_column``: by which it is partitioned
+    into ranges; None: it is not. ``partitions``: those from the top down.
     """
 
     relkind: str = "r"
@@ -64,6 +81,13 @@ class FoundTable:
     relatives: tuple[str, ...] = ()
     keys: frozenset[str] = frozenset()
     constraints: Mapping[str, str] = field(default_factory=dict)
+    range_column: str | None = None
+    partitions: tuple[FoundPartition, ...] = ()
+
+    @property
+    def is_partitioned(self) -> bool:
+        """Whether its rows are in partitions."""
+        return self.relkind == "p"
 
 
 @dataclass(frozen=True)
@@ -164,4 +188,24 @@ def _table(things: Mapping[str, list[tuple[str, str, Any]]]) -> FoundTable:
         tuple(name for name, _, _ in things.get("relative", ())),
         frozenset(name for name, _, _ in things.get("key", ())),
         {name: definition for name, _, definition in things.get("constraint", ())},
+        next((name for name, strategy, _ in things.get("partitioned", ()) if strategy == "r"), None),
+        tuple(_partitions(things)),
     )
+
+
+def _partitions(things: Mapping[str, list[tuple[str, str, Any]]]) -> Iterator[FoundPartition]:
+    triggers: dict[str, dict[str, str | None]] = {}
+    for partition, name, fires in things.get("of partition", ()):
+        triggers.setdefault(partition, {})[name] = fires
+    for name, kind, parent in things.get("partition", ()):
+        relkind, oid, schema = kind.split(" ", 2)
+        those = triggers.get(name, {})
+        yield FoundPartition(
+            name,
+            schema,
+            parent,
+            relkind,
+            int(oid),
+            {trigger: fires for trigger, fires in those.items() if fires is not None},
+            frozenset(trigger for trigger, fires in those.items() if fires is None),
+        )

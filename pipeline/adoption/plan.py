@@ -6,20 +6,22 @@ Nothing is dropped, renamed or rewritten. Each step says how it is taken back.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, NamedTuple
 
-from sqlalchemy import Column, Table, create_mock_engine
+from sqlalchemy import Column, MetaData, Table, create_mock_engine
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import JSONB, UUID
 from sqlalchemy.schema import DDLElement
 from sqlalchemy.types import Boolean, DateTime, Double, Integer, Text, TypeEngine
 
-from pipeline.adoption import triggers, writing
-from pipeline.adoption.catalog import Catalog, FoundColumn, FoundTable, literal, quoted
+from pipeline.adoption import partitions, triggers, writing
+from pipeline.adoption.catalog import Catalog, FoundColumn, FoundPartition, FoundTable, literal, quoted
 from pipeline.adoption.ids import TEXTS, WHOLE, Ids, group_of, ids_of, kind_of_id, tables_with
+from pipeline.adoption.partitions import PartitionBy
 from pipeline.names import APP_TABLES, VIEWS_SCHEMA, TableNames
 from pipeline.tracking.usage_table import EVENT_KEY
 
@@ -45,7 +47,7 @@ UNUSABLE = {
     "f": ("a foreign table", "Have DATABASE_URL name the database that has the table itself"),
     "p": (
         "partitioned",
-        "Nothing was changed: partitioned tables can't be used yet. Have the app write to an ordinary one",
+        "Nothing was changed: only prompt_usage may have partitions. Have the app write to an ordinary table",
     ),
 }
 """What is no ordinary table, by ``pg_class.relkind``: what it is called, and what to do."""
@@ -70,12 +72,16 @@ INDEXES = {
 }
 """Those of ``pipeline.tables`` that a table which is there gets: by name, the table and the rest."""
 
+MAKES_PARTITIONS = "makes the partitions"
+"""How the step begins that makes those of the months to come."""
+
 
 class Lock(Enum):
     """The lock that a step takes on the app's table, and what that means for others."""
 
     NONE = "none"
     SHARE_UPDATE_EXCLUSIVE = "SHARE UPDATE EXCLUSIVE: nobody who reads or writes waits"
+    SHARE = "SHARE, for a moment: writers wait"
     SHARE_ROW_EXCLUSIVE = "SHARE ROW EXCLUSIVE, for a moment: writers wait"
     ACCESS_EXCLUSIVE = "ACCESS EXCLUSIVE, for a moment: all wait"
 
@@ -112,19 +118,25 @@ class Plan:
     warnings: Sequence[Problem] = ()
 
 
-def plan_adoption(catalog: Catalog, names: TableNames) -> Plan:
-    """What is missing of the app's tables, all of them for an empty database."""
+def plan_adoption(catalog: Catalog, names: TableNames, partition_by: PartitionBy | None = None) -> Plan:
+    """What is missing of the app's tables, all of them for an empty database.
+
+    ``partition_by``: how ``prompt_usage`` is partitioned if it is made.
+    """
     ids = ids_of(catalog, names)
-    adoption = _Adoption(catalog, names, ids)
+    adoption = _Adoption(catalog, names, ids, partition_by)
     return Plan(list(adoption.steps()), list(adoption.problems()), ids, list(adoption.warnings()))
 
 
 class _Adoption:
     """The steps and problems of one database."""
 
-    def __init__(self, catalog: Catalog, names: TableNames, ids: Ids) -> None:
+    def __init__(
+        self, catalog: Catalog, names: TableNames, ids: Ids, partition_by: PartitionBy | None = None
+    ) -> None:
         self._catalog = catalog
         self._names = names
+        self._makes_partitions = bool(partition_by) and writing.TABLE not in catalog.tables
         self._metadata = tables_with(ids)
 
     def steps(self) -> Iterator[Step]:
@@ -151,7 +163,8 @@ class _Adoption:
         columns = {column: there for column, there in found.columns.items() if column != name}
         for step in self._columns(table, replace(found, columns=columns)):
             yield from step.statements
-        for step in self._indexes(table.name, replace(found, indexes={})):
+        # With those of its partitions at once: nobody else is at work on a restored table.
+        for step in self._indexes(table.name, replace(found, indexes={}, relkind="r")):
             yield from (statement.replace(" CONCURRENTLY", "") for statement in step.statements)
         yield from triggers.creation(self._catalog, self._names)
         if self._names.has_views:
@@ -197,7 +210,9 @@ class _Adoption:
 
     def _problems_of(self, table: Table, found: FoundTable) -> Iterator[Problem]:
         qualified = self._qualified(table.name)
-        if found.relkind != "r":
+        if table.name == writing.TABLE and found.is_partitioned:
+            yield from self._problems_of_partitions(found)
+        elif found.relkind != "r":
             what, remedy = UNUSABLE.get(found.relkind, ("no table", IS_VIEW))
             yield Problem(f"{qualified} is {what}, where an ordinary table is needed", remedy)
             return
@@ -227,6 +242,23 @@ class _Adoption:
                 "Run prompt-stats migrate once as its owner; prompt-stats migrate --plan shows what it does",
             )
 
+    def _problems_of_partitions(self, found: FoundTable) -> Iterator[Problem]:
+        qualified, created_at = (
+            self._qualified(writing.TABLE),
+            self._names.column(writing.TABLE, "created_at"),
+        )
+        if found.range_column != created_at:
+            yield Problem(
+                f"{qualified} is partitioned by something else than ranges of {created_at}",
+                "Nothing was changed: partition it by RANGE of that column first, and by others below it",
+            )
+        foreign = [each.name for each in found.partitions if each.relkind == "f"]
+        if foreign:
+            yield Problem(
+                f"{qualified} has partitions that are foreign tables: {', '.join(foreign)}",
+                "Nothing was changed: what changes there is not seen. Detach them",
+            )
+
     def _unlike_ids(self) -> Iterator[Problem]:
         """Ids of the same thing with types that SQL does not compare."""
         first: dict[str, tuple[str, str]] = {}
@@ -252,7 +284,9 @@ class _Adoption:
         if table.name == "prompt_usage":
             yield from self._watermark(table, found)
             yield from self._event_key(found)
-            yield from self._parameters(table, found)
+            if not found.is_partitioned:
+                yield from self._parameters(table, found)
+            yield from self._later_partitions(table, found)
         yield from self._indexes(table.name, found)
 
     def _table(self, table: Table) -> Step:
@@ -265,13 +299,35 @@ class _Adoption:
             statements.append(str(ddl.compile(dialect=engine.dialect)).strip())
 
         engine = create_mock_engine("postgresql+psycopg://", take)
-        table.to_metadata(type(table.metadata)(), schema=self._catalog.schema).create(engine)
+        schema, by = self._catalog.schema, ""
+        if table.name == writing.TABLE and self._makes_partitions:
+            partitions.partitioned(table, MetaData(), schema).create(engine)
+            statements += [self._partition(month) for month in partitions.months_from(_today())]
+            statements.append(partitions.default(schema, self._names.table(table.name)))
+            by = ", partitioned by month"
+        else:
+            table.to_metadata(MetaData(), schema=schema).create(engine)
         return Step(
-            f"creates the table {qualified}",
+            f"creates the table {qualified}{by}",
             Lock.NONE,
             statements,
             (f"DO $$ BEGIN {drop} END $$",),
         )
+
+    def _partition(self, month: dt.date) -> str:
+        parameters = self._metadata.tables[writing.TABLE].dialect_options["postgresql"]["with"]
+        return partitions.creation(self._catalog.schema, self._names.table(writing.TABLE), month, parameters)
+
+    def _later_partitions(self, table: Table, found: FoundTable) -> Iterator[Step]:
+        name = self._names.table(table.name)
+        months = [*partitions.missing_months(found, self._catalog.schema, name, _today())]
+        if months:
+            yield Step(
+                f"{MAKES_PARTITIONS} of {self._qualified(table.name)} up to {months[-1]:%Y-%m}",
+                Lock.ACCESS_EXCLUSIVE,
+                [self._partition(month) for month in months],
+                (),
+            )
 
     def _columns(self, table: Table, found: FoundTable) -> Iterator[Step]:
         qualified = self._qualified(table.name)
@@ -318,16 +374,21 @@ class _Adoption:
             )
         if not found.indexes.get(writing.KEY_INDEX):
             # Of the events that have one: rows of the app's own cost it nothing.
-            definition = f"{qualified} ({name}) WHERE {name} IS NOT NULL"
-            statement = f"CREATE UNIQUE INDEX CONCURRENTLY {writing.KEY_INDEX} ON {definition}"
-            yield self._index(writing.KEY_INDEX, statement)
+            rest = f"({name}) WHERE {name} IS NOT NULL"
+            # Across partitions nothing is unique without what they are made by.
+            kind = "" if found.is_partitioned else "UNIQUE "
+            yield self._index_of(found, writing.KEY_INDEX, qualified, rest, kind)
 
     def _indexes(self, table: str, found: FoundTable) -> Iterator[Step]:
         columns = {column.name: self._column(table, column.name) for column in self._metadata.tables[table].c}
         for name, (owner, rest) in INDEXES.items():
             if owner == table and not found.indexes.get(name):
-                definition = f"{self._qualified(table)} {rest.format(**columns)}"
-                yield self._index(name, f"CREATE INDEX CONCURRENTLY {name} ON {definition}")
+                yield self._index_of(found, name, self._qualified(table), rest.format(**columns))
+
+    def _index_of(self, found: FoundTable, name: str, table: str, rest: str, kind: str = "") -> Step:
+        if not found.is_partitioned:
+            return self._index(name, f"CREATE {kind}INDEX CONCURRENTLY {name} ON {table} {rest}")
+        return partitioned_index(found, name, self._catalog.schema, table, rest)
 
     def _index(self, name: str, statement: str) -> Step:
         drop = f"DROP INDEX CONCURRENTLY IF EXISTS {quoted(self._catalog.schema, name)}"
@@ -354,7 +415,10 @@ class _Adoption:
             )
 
     def _triggers(self) -> Iterator[Step]:
-        faults = [*triggers.faults(self._catalog, self._names)]
+        catalog = self._catalog
+        if self._makes_partitions:
+            catalog = replace(catalog, tables={**catalog.tables, writing.TABLE: FoundTable(relkind="p")})
+        faults = [*triggers.faults(catalog, self._names)]
         if not faults:
             return
         found = self._catalog.tables.get("prompt_usage")
@@ -363,7 +427,7 @@ class _Adoption:
             f"notes the days of changed rows of {self._qualified('prompt_usage')} and has new rows counted,"
             f" by triggers{said}",
             Lock.SHARE_ROW_EXCLUSIVE,
-            tuple(triggers.creation(self._catalog, self._names)),
+            tuple(triggers.creation(catalog, self._names)),
             triggers.removal(self._catalog),
         )
 
@@ -380,6 +444,48 @@ class _Adoption:
                 (*((f"DROP VIEW {view.name}",) if found else ()), *view.statements),
                 (f"DROP VIEW IF EXISTS {view.name}", drop_empty_schema(self._names.views)),
             )
+
+
+def partitioned_index(found: FoundTable, name: str, schema: str, table: str, rest: str) -> Step:
+    """An index of a partitioned table, made of those of its partitions, each ``CONCURRENTLY``.
+
+    It is valid once each partition has one. Later partitions get theirs from Postgres.
+    """
+    whole = quoted(schema, name)
+    parts = {each.name: part_of_index(name, each) for each in found.partitions}
+    parents = {each.name for each in found.partitions if each.relkind == "p"}
+    join: list[str] = []
+    make = [f"CREATE INDEX {name} ON ONLY {table} {rest}"]
+    for each in found.partitions:
+        concurrently = "" if each.name in parents else " CONCURRENTLY"
+        only = " ONLY" if each.name in parents else ""
+        make.append(f"CREATE INDEX{concurrently} {name}_{each.oid} ON{only} {each.name} {rest}")
+        # From the bottom up.
+        join.insert(0, f"ALTER INDEX {parts.get(each.parent, whole)} ATTACH PARTITION {parts[each.name]}")
+    # With the whole go those that are part of it; the others are of an attempt that was interrupted.
+    drop = (
+        f"DROP INDEX IF EXISTS {whole}",
+        *(
+            f"DROP INDEX{'' if each in parents else ' CONCURRENTLY'} IF EXISTS {part}"
+            for each, part in parts.items()
+        ),
+    )
+    return Step(
+        f"makes the index {name}, partition by partition",
+        Lock.SHARE,
+        (*drop, *make, *join),
+        drop,
+        is_concurrent=True,
+    )
+
+
+def part_of_index(name: str, partition: FoundPartition) -> str:
+    """What a partition's part of an index is called, in the schema of the partition."""
+    return f"{partition.schema}.{name}_{partition.oid}"
+
+
+def _today() -> dt.date:
+    return dt.datetime.now(dt.UTC).date()
 
 
 def renew_watermark(catalog: Catalog, names: TableNames) -> list[str]:
@@ -437,7 +543,7 @@ def has_event_key(found: FoundTable, names: TableNames) -> bool:
 def view_of(catalog: Catalog, names: TableNames, table: Table) -> View:
     """The view of one table: its columns and nothing else, so Postgres can write through it.
 
-    ``ctid`` is one of them: retention removes rows by it.
+    ``tableoid`` and ``ctid`` are among them: retention removes rows by both.
     """
     found = catalog.tables.get(table.name)
     columns = []
@@ -448,7 +554,7 @@ def view_of(catalog: Catalog, names: TableNames, table: Table) -> View:
     if found and table.name == writing.TABLE and has_event_key(found, names):
         columns.append(f"{quoted(EVENT_KEY)} AS {quoted(EVENT_KEY)}")
     source = quoted(catalog.schema, names.table(table.name))
-    listed = ", ".join(["ctid AS ctid", *columns])
+    listed = ", ".join(["tableoid AS tableoid", "ctid AS ctid", *columns])
     return View(names.views, table.name, f"SELECT {listed} FROM {source}")  # noqa: S608  # quoted
 
 

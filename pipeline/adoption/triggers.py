@@ -78,6 +78,82 @@ BEGIN
 END
 """
 
+# The same for one row of a partitioned table. A statement that names a partition fires no statement trigger
+# of the table; and only row triggers are cloned to partitions that are made or attached later. Each day is
+# noted once per transaction, since a statement may change millions of rows: for those after the first of a
+# day this ends early, and all that is cast until then is a time of Postgres' own.
+NOTE_ROW_CHANGE = """
+DECLARE
+    this_xid bigint := pg_current_xact_id()::text::bigint;
+    before date;
+    after date;
+    is_ours boolean;
+    is_time boolean;
+BEGIN
+    IF
+        pg_typeof(OLD.{created_at})
+        IN ('pg_catalog.timestamptz'::regtype, 'pg_catalog.timestamp'::regtype)
+    THEN
+        before := OLD.{created_at}::date;
+        after := before;
+        IF TG_OP = 'UPDATE' THEN
+            after := NEW.{created_at}::date;
+        END IF;
+        -- One after the other: the plan of a single condition is made anew for each row.
+        IF EXISTS (
+            SELECT FROM {schema}.prompt_usage_invalidation AS note
+            WHERE note.xid = this_xid AND note.operation = TG_OP AND note.day IS NOT DISTINCT FROM before
+        ) THEN
+            IF before IS NOT DISTINCT FROM after THEN
+                RETURN NULL;
+            END IF;
+            IF EXISTS (
+                SELECT FROM {schema}.prompt_usage_invalidation AS note
+                WHERE note.xid = this_xid AND note.operation = TG_OP AND note.day IS NOT DISTINCT FROM after
+            ) THEN
+                RETURN NULL;
+            END IF;
+        END IF;
+    END IF;
+
+    SELECT
+        pg_partition_root(relation.oid) = to_regclass({table_name})
+        OR relation.relowner = (SELECT role.oid FROM pg_roles AS role WHERE role.rolname = current_user),
+        coalesce(nullif(type.typbasetype, 0), type.oid)
+        IN ('pg_catalog.timestamptz'::regtype, 'pg_catalog.timestamp'::regtype)
+        AND attribute.attgenerated <> 'v'
+    INTO is_ours, is_time
+    FROM pg_class AS relation
+    LEFT JOIN pg_attribute AS attribute
+        ON attribute.attrelid = relation.oid AND attribute.attname = {created_at_name}
+    LEFT JOIN pg_type AS type ON type.oid = attribute.atttypid
+    WHERE relation.oid = TG_RELID;
+    IF is_ours IS NOT TRUE THEN
+        RAISE insufficient_privilege USING
+            MESSAGE = 'prompt-stats notes changes of ' || {table_name} || ', and of no other table',
+            HINT = 'Drop this trigger; if the table is that of prompt-stats, run prompt-stats migrate.';
+    END IF;
+
+    IF is_time IS NOT TRUE THEN
+        INSERT INTO {schema}.prompt_usage_invalidation (day, operation) VALUES (NULL, 'TRUNCATE');
+        RETURN NULL;
+    END IF;
+    before := OLD.{created_at}::date;
+    after := before;
+    IF TG_OP = 'UPDATE' THEN
+        after := NEW.{created_at}::date;
+    END IF;
+    INSERT INTO {schema}.prompt_usage_invalidation (day, operation)
+    SELECT DISTINCT changed.day, TG_OP
+    FROM unnest(ARRAY[before, after]) AS changed (day)
+    WHERE NOT EXISTS (
+        SELECT FROM {schema}.prompt_usage_invalidation AS note
+        WHERE note.xid = this_xid AND note.operation = TG_OP AND note.day IS NOT DISTINCT FROM changed.day
+    );
+    RETURN NULL;
+END
+"""
+
 
 @dataclass(frozen=True)
 class TriggerFunction:
@@ -109,7 +185,13 @@ _NOTE = TriggerFunction(
     is_definer=True,
 )
 _ASSIGN = TriggerFunction("assign_prompt_usage_ingest_xid", ASSIGN_INGEST_XID, SAFE_PATH)
-FUNCTIONS = (_NOTE, _ASSIGN)
+_NOTE_ROW = TriggerFunction(
+    "note_prompt_usage_row_change",
+    NOTE_ROW_CHANGE,
+    {**SAFE_PATH, "TimeZone": "'UTC'"},
+    is_definer=True,
+)
+FUNCTIONS = (_NOTE, _ASSIGN, _NOTE_ROW)
 
 ASSIGNING = "prompt_usage_assign_ingest_xid"
 """The trigger that refers to the column ``ingest_xid``."""
@@ -130,6 +212,24 @@ TRIGGERS: Mapping[str, Trigger] = {
     ),
 }
 
+ROW_TRIGGERS: Mapping[str, Trigger] = {
+    **TRIGGERS,
+    "prompt_usage_note_update": Trigger(_NOTE_ROW, "AFTER UPDATE ON {table} FOR EACH ROW"),
+    "prompt_usage_note_delete": Trigger(_NOTE_ROW, "AFTER DELETE ON {table} FOR EACH ROW"),
+}
+"""Those of a partitioned table, by the same names: its partitions have those for rows from it."""
+
+OF_PARTITIONS = [name for name, trigger in ROW_TRIGGERS.items() if not trigger.event.endswith("STATEMENT")]
+
+
+def _triggers_of(found: FoundTable) -> Mapping[str, Trigger]:
+    return ROW_TRIGGERS if found.is_partitioned else TRIGGERS
+
+
+def _functions_of(found: FoundTable) -> list[TriggerFunction]:
+    used = {trigger.function.name for trigger in _triggers_of(found).values()}
+    return [function for function in FUNCTIONS if function.name in used]
+
 
 def are_current(catalog: Catalog, names: TableNames) -> bool:
     """Whether every trigger fires always, and calls the function that this version has."""
@@ -144,7 +244,12 @@ def faults(catalog: Catalog, names: TableNames) -> Iterator[str]:
         fires = found.triggers.get(name)
         if fires != ALWAYS:
             yield f"{name} {UNLIKE_ALWAYS.get(fires, 'is not ENABLE ALWAYS')}"
-    for each in FUNCTIONS:
+    for name in OF_PARTITIONS:
+        silent = [each for each in found.partitions if each.triggers.get(name) != ALWAYS]
+        if silent and found.triggers.get(name) == ALWAYS:
+            said = UNLIKE_ALWAYS.get(silent[0].triggers.get(name), "is not ENABLE ALWAYS")
+            yield f"{name} {said} on {len(silent)} of its partitions, the first {silent[0].name}"
+    for each in _functions_of(found):
         there = catalog.functions.get(each.name)
         settings = tuple(f"{setting}={value.strip(QUOTE)}" for setting, value in each.settings.items())
         if there is None:
@@ -157,7 +262,8 @@ def creation(catalog: Catalog, names: TableNames) -> Iterator[str]:
     """The statements that make the functions and triggers, or make them anew."""
     used = _names_used(catalog, names)
     table, schema = used["table"], used["schema"]
-    for function in FUNCTIONS:
+    found = catalog.tables.get("prompt_usage", FoundTable())
+    for function in _functions_of(found):
         qualified = f"{schema}.{function.name}()"
         rights = "SECURITY DEFINER " if function.is_definer else ""
         settings = " ".join(f"SET {name} = {value}" for name, value in function.settings.items())
@@ -170,7 +276,11 @@ def creation(catalog: Catalog, names: TableNames) -> Iterator[str]:
         for role in there.executable_by if there else ():
             if role != "PUBLIC":
                 yield f"REVOKE ALL ON FUNCTION {qualified} FROM {quoted(role)}"
-    for name, trigger in TRIGGERS.items():
+    for partition in found.partitions:
+        # From when it was no partition. Those of the table could not be cloned to it beside them.
+        for name in sorted(partition.own_triggers & TRIGGERS.keys()):
+            yield f"DROP TRIGGER {name} ON {partition.name}"
+    for name, trigger in _triggers_of(found).items():
         yield f"DROP TRIGGER IF EXISTS {name} ON {table}"
         yield (
             f"CREATE TRIGGER {name} {trigger.event.format(**used)}"

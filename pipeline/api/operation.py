@@ -166,6 +166,10 @@ class Status(StatsAnswer):
     unusable_examples: list[str] = Field(description="Ids of a few events with a time that is none.")
     rejected_count: int
     expired_day_count: int = Field(description="Days that the lake alone has.")
+    dropped_day_count: int = Field(description="Those of them whose rows went with a partition.")
+    dropped_partitions: Literal["keep", "count-down"] = Field(
+        description="What becomes of the numbers when a partition is dropped."
+    )
     damaged_days: list[dt.date] = Field(description="Days of which the lake has damaged files.")
     damage: list[Damage]
     oldest_writer: Writer | None = Field(description="What is open for longest, and holds as_of back.")

@@ -59,12 +59,21 @@ def status(answer: Mapping[str, Any]) -> RenderableType:
         "events held back": count(answer["held_back_count"]),
         "events rejected": count(answer["rejected_count"]),
         "times that are none": unusable(answer["unusable_count"], answer["unusable_examples"]),
-        "days only in the lake": count(answer["expired_day_count"]),
+        "days only in the lake": _expired(answer),
         "damaged days": _damaged(answer["damage"]),
     }
     for name, value in rows.items():
         table.add_row(literal((name, "bold")), value)
     return table
+
+
+def _expired(answer: Mapping[str, Any]) -> str:
+    said = count(answer["expired_day_count"])
+    if answer["dropped_day_count"]:
+        said += f", {count(answer['dropped_day_count'])} of them since their partition was dropped"
+    if answer["dropped_partitions"] == "count-down":
+        said += "; days of partitions that are dropped from now on are not counted any more"
+    return said
 
 
 def unusable(number: int | None, examples: Sequence[str]) -> str:

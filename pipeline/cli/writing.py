@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline import formats, reading, schema, seeding
+from pipeline.adoption.partitions import PartitionBy
 from pipeline.cli import render
 from pipeline.cli.context import (
     AsJson,
@@ -45,6 +46,9 @@ def migrate(
         bool, typer.Option("--undo", help="Take back what it added: the stats go, rows of the app stay.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before --undo.")] = False,
+    partition_by: Annotated[
+        PartitionBy | None, typer.Option(help="Make prompt_usage with partitions, if there is none yet.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Bring the database to this version's schema; doing it again does nothing.
@@ -56,7 +60,7 @@ def migrate(
         raise InputError("Migrating", "there are both --plan and --undo", "Give one of them")
     database = open_database()
     if plan:
-        planned = schema.plan_migration(database)
+        planned = schema.plan_migration(database, partition_by)
         if as_json:
             print_json(planned.as_json())
         else:
@@ -80,7 +84,7 @@ def migrate(
             messages.print(text, soft_wrap=True)
 
         hearer = schema.Hearer(spinner.update, did, waits)
-        report = (schema.undo if undo else schema.migrate)(database, hearer)
+        report = schema.undo(database, hearer) if undo else schema.migrate(database, hearer, partition_by)
     for warning in report.warnings:
         messages.print(f"warning: {warning}.", soft_wrap=True)
     if as_json:

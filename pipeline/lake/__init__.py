@@ -38,6 +38,10 @@
     Keeps one day's fault from holding up the others.
 ``source_table``
     Which table the events come from: seen whole, by the same settings; changes that no trigger notes.
+``partitions``
+    Its partitions: the days of each, and what becomes of days that went with one.
+``whole_partitions``
+    Drops partitions whose rows the lake has.
 ``range_index``
     The index by which raw rows are found, where it does not show them all.
 ``acceptance``

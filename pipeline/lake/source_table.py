@@ -3,15 +3,17 @@
 New rows are found by ``ingest_xid``, changed ones by triggers. Neither tells of another table under the
 name, of one that was rewritten, of rows written while the triggers were off. All that can be seen of the
 catalogs is remembered with the settings that must not change (``stats_source``); where it differs, every day
-is compared with the lake, and those that differ are noted for the sync as if a trigger had done it.
+is compared with the lake, and those that differ are noted for the sync as if a trigger had done it. Where
+only partitions differ, the days of these are compared (``pipeline.lake.partitions``).
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import NamedTuple
 
 from sqlalchemy import Connection, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -25,6 +27,7 @@ from pipeline.lake import source
 from pipeline.lake.contents import differences, in_lake, in_postgres
 from pipeline.lake.delta_table import DailyTable
 from pipeline.lake.ownership import Ownership, identify
+from pipeline.lake.partitions import Month, Partition, read_partitions, remembered, settle_come, settle_gone
 from pipeline.lake.range_index import raw_counts
 from pipeline.locks import Lock
 from pipeline.names import TableNames
@@ -37,6 +40,8 @@ SOURCE_TABLE = text(query("postgres/source_table"))
 NUMBER_ROWS_TO_COME = text(query("postgres/number_rows_to_come"))
 NEXT_XID = text(query("postgres/next_xid"))
 HAS_ROWS_TO_COME = text(query("postgres/has_rows_to_come"))
+
+PUBLISHED = select(stats_day.c.day, stats_day.c.usage_count)
 
 USING = "Using the table of raw events"
 ACCEPT = "prompt-stats accept-settings"
@@ -56,6 +61,7 @@ class SourceTable:
     columns: str
     triggers: str
     unnoted: str
+    partitions: tuple[Partition, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -80,6 +86,33 @@ class Source:
     def is_compared(self) -> bool:
         """Whether nothing was changed since without a note."""
         return self.remembered is not None and self.remembered.table == self.table
+
+    def changed_partitions(self) -> set[Partition] | None:
+        """Those that are new, gone, or not as they were; None: other days may have changed as well."""
+        if self.remembered is None or not self.remembered.is_watched:
+            return None
+        before = self.remembered.table
+        if replace(before, partitions=()) != replace(self.table, partitions=()):
+            return None
+        changed = set(before.partitions) ^ set(self.table.partitions)
+        return changed if all(each.is_bounded for each in changed) else None
+
+    def gone_partitions(self) -> list[Partition]:
+        """Those that were there when it was last compared."""
+        there = {each.relation for each in self.table.partitions}
+        before = self.remembered.table.partitions if self.remembered else ()
+        return [each for each in before if each.relation not in there]
+
+    def new_partitions(self) -> set[Partition]:
+        """Those that were not there then, or not as they are."""
+        return set(self.table.partitions) - set(self.remembered.table.partitions if self.remembered else ())
+
+    def unsure_days(self, days: Collection[dt.date], first_day: dt.date) -> set[dt.date]:
+        """Those of the days whose rows may have changed without a note since they were last compared."""
+        if self.is_compared:
+            return set()
+        changed = self.changed_partitions()
+        return {day for day in days if changed is None or any(each.has(day, first_day) for each in changed)}
 
     def as_of_limit(self) -> dt.datetime | None:
         """The latest moment as of which the lake may be said to be complete; None: there is no limit."""
@@ -113,8 +146,17 @@ def require_first_day(connection: Connection, first_day: dt.date) -> None:
         _require_first_day(remembered, first_day)
 
 
-def compare_source(database: Database, events: DailyTable, first_day: dt.date) -> dict[dt.date, str]:
-    """Compares every day with the lake where changes may be unnoticed; notes the days that differ, and why.
+class Comparison(NamedTuple):
+    """``different``: days that were noted, and how they differ. ``doubtful``: days whose rows went with a
+    partition though the lake may not have them as they were, and why; they have to stay as the lake has them.
+    """
+
+    different: dict[dt.date, str]
+    doubtful: dict[dt.date, str]
+
+
+def compare_source(database: Database, events: DailyTable, first_day: dt.date) -> Comparison:
+    """Compares days with the lake whose changes may be unnoticed; notes those that differ, and why.
 
     Rows with an id to come are given one first. Called with ``Lock.LAKE`` held, so that the lake stays as it
     is; the sync that follows reads the noted days again.
@@ -126,7 +168,7 @@ def compare_source(database: Database, events: DailyTable, first_day: dt.date) -
         found = require_source(connection, database.names, first_day)
         numbered = _number_rows_to_come(connection, first_day)
     if found.is_compared and found.remembered and found.remembered.is_watched:
-        return {}
+        return Comparison({}, {})
     with database.engine.begin() as connection:
         catalog = read_catalog(connection, database.names)
         is_watched = are_current(catalog, database.names) and not found.table.unnoted
@@ -135,18 +177,34 @@ def compare_source(database: Database, events: DailyTable, first_day: dt.date) -
         expired = source.expired_days(connection).keys()
     # Whoever planned the sync could not know of them yet.
     different = dict.fromkeys(numbered, "rows had an ingest_xid that was still to come")
+    doubtful: dict[dt.date, str] = {}
+    gone, come = found.gone_partitions(), found.new_partitions()
     # Before anything was read everything is new.
     if (previous and previous["high"]) or set(events.days()["day"]) - expired:
-        logger.info("comparing every day with the lake: %s", _reason(found, is_watched=is_watched))
-        for part in _compared(database, events, snapshot, first_day):
-            different |= part
+        changed = found.changed_partitions()
+        scope = "every day" if changed is None else f"the days of {len(changed)} partitions"
+        logger.info("comparing %s with the lake: %s", scope, _reason(found, is_watched=is_watched))
+        for month in _compared(database, events, snapshot, first_day, changed):
+            said = dict(month.different)
+            if gone and not database.counts_down:
+                with database.engine.begin() as connection:
+                    kept, doubts = settle_gone(connection, gone, come, month, first_day, snapshot.high)
+                for day in kept:
+                    # What is left of its rows may be new.
+                    if day not in month.in_postgres:
+                        del said[day]
+                doubtful |= doubts
+            different |= {day: why for day, why in said.items() if day not in doubtful}
     with database.engine.begin() as connection:
         if different:
             source.read_again(connection, different)
-        _remember(connection, found.table, database.names, first_day, snapshot.as_of, is_watched=is_watched)
+        # A partition is not forgotten while what becomes of its days is open.
+        open_ = [each for each in gone if any(each.has(day, first_day) for day in doubtful)]
+        table = replace(found.table, partitions=(*found.table.partitions, *open_))
+        _remember(connection, table, database.names, first_day, snapshot.as_of, is_watched=is_watched)
     for day, why in sorted(different.items()):
         logger.warning("%s: %s; it is read again", day, why)
-    return different
+    return Comparison(different, doubtful)
 
 
 def compare_now(database: Database, events: DailyTable, first_day: dt.date) -> dict[dt.date, str]:
@@ -161,7 +219,7 @@ def compare_now(database: Database, events: DailyTable, first_day: dt.date) -> d
         if is_compared or ownership is Ownership.UNKNOWN:
             return {}
     with database.locked(Lock.LAKE):
-        return compare_source(database, events, first_day)
+        return compare_source(database, events, first_day).different
 
 
 def forget_comparison(connection: Connection, first_day: dt.date, names: TableNames) -> None:
@@ -174,17 +232,16 @@ def forget_comparison(connection: Connection, first_day: dt.date, names: TableNa
 
 
 def _look(connection: Connection, names: TableNames) -> SourceTable:
-    columns = prompt_usage.columns.keys()
+    columns, name = prompt_usage.columns.keys(), names.qualified("prompt_usage")
     row = connection.execute(
         SOURCE_TABLE,
         {
-            "table": names.qualified("prompt_usage"),
+            "table": name,
             "ours": columns,
             "theirs": [names.column("prompt_usage", column) for column in columns],
             "triggers": list(TRIGGERS),
         },
     ).one_or_none()
-    name = names.qualified("prompt_usage")
     if row is None or not row.is_read:
         raise DatabaseError(
             USING,
@@ -217,11 +274,26 @@ def _look(connection: Connection, names: TableNames) -> SourceTable:
     if row.is_inherited:
         raise DatabaseError(
             USING,
-            f"{name} has a parent or child table (INHERITS), whose rows would be counted and removed with"
-            " it. Nothing was changed",
-            f"As its owner: ALTER TABLE … NO INHERIT …, so that {name} stands alone",
+            f"{name} is a partition, or has a parent or child table (INHERITS), whose rows would be counted"
+            " and removed with it. Nothing was changed",
+            f"As its owner: ALTER TABLE … NO INHERIT …, so that {name} stands alone; or name the partitioned"
+            " table in PROMPT_STATS_TABLES",
         )
-    return SourceTable(row.relation, row.file_node, row.columns or "", row.triggers or "", row.unnoted or "")
+    if row.has_foreign:
+        raise DatabaseError(
+            USING,
+            f"a partition of {name} is a foreign table, whose changes nobody sees here. Nothing was changed",
+            "As its owner: ALTER TABLE … DETACH PARTITION …",
+        )
+    partitions = read_partitions(connection, name) if row.is_partitioned else ()
+    return SourceTable(
+        row.relation,
+        row.file_node,
+        row.columns or "",
+        row.triggers or "",
+        row.unnoted or "",
+        partitions,
+    )
 
 
 def recall(connection: Connection) -> Remembered | None:
@@ -230,7 +302,14 @@ def recall(connection: Connection) -> Remembered | None:
     if row is None:
         return None
     return Remembered(
-        SourceTable(row.relation, row.file_node, row.columns, row.triggers, row.unnoted),
+        SourceTable(
+            row.relation,
+            row.file_node,
+            row.columns,
+            row.triggers,
+            row.unnoted,
+            tuple(Partition(**each) for each in row.partitions),
+        ),
         row.first_day,
         row.table_names,
         row.is_watched,
@@ -297,7 +376,7 @@ def _number_rows_to_come(connection: Connection, first_day: dt.date) -> set[dt.d
 def _reason(found: Source, *, is_watched: bool) -> str:
     if found.remembered is None:
         return "nothing is remembered of the table yet"
-    now, before = asdict(found.table), asdict(found.remembered.table)
+    now, before = vars(found.table), vars(found.remembered.table)
     changed = [name for name, value in now.items() if value != before[name]]
     if changed:
         return f"another {', '.join(changed)} of prompt_usage than before"
@@ -305,22 +384,38 @@ def _reason(found: Source, *, is_watched: bool) -> str:
 
 
 def _compared(
-    database: Database, events: DailyTable, snapshot: source.Snapshot, first_day: dt.date
-) -> Iterator[dict[dt.date, str]]:
-    """The days that differ and why, month by month."""
+    database: Database,
+    events: DailyTable,
+    snapshot: source.Snapshot,
+    first_day: dt.date,
+    partitions: Collection[Partition] | None,
+) -> Iterator[Month]:
+    """What Postgres and the lake hold, month by month: of the days of ``partitions``, or of all."""
     with database.engine.connect() as connection:
-        in_raw = raw_counts(connection, first_day, snapshot.open_until, snapshot.high).keys()
-        published = set(connection.scalars(select(stats_day.c.day)))
-        expired = source.expired_days(connection).keys()
-    days = {day for day in in_raw | published | set(events.days()["day"]) if first_day <= day} - expired
+        counts = {row.day: row.usage_count for row in connection.execute(PUBLISHED)}
+        expired = source.expired_days(connection)
+        if partitions is None:
+            in_raw = raw_counts(connection, first_day, snapshot.open_until, snapshot.high).keys()
+            days = {day for day in in_raw | counts.keys() | set(events.days()["day"]) if first_day <= day}
+            days -= expired.keys() - in_raw
+        else:
+            days = {day for each in partitions for day in each.days(first_day, snapshot.open_until)}
     for month in sorted({day.replace(day=1) for day in days}):
         part = {day for day in days if day.replace(day=1) == month}
         with database.engine.connect() as connection:
             there = in_postgres(connection, part, snapshot.high, first_day)
-        here, unreadable = in_lake(events, part, snapshot.high)
-        yield differences(there, here, part) | unreadable
-    # What the lake has of these is not compared: rows that it lacks are added by their ids.
-    yield dict.fromkeys(in_raw & expired, "raw rows of an expired day may be new")
+        of_lake_alone = part & expired.keys()
+        returning = of_lake_alone & there.keys() if partitions is not None else set()
+        here, unreadable = in_lake(events, part - of_lake_alone | returning, snapshot.high)
+        different = differences(there, here, part - of_lake_alone) | unreadable
+        returned = set[dt.date]()
+        if equal := [day for day in returning - unreadable.keys() if there[day] == here.get(day)]:
+            with database.engine.begin() as connection:
+                returned = settle_come(connection, equal, here, snapshot.high, first_day)
+        # What the lake has of these is not compared: rows that it lacks are added by their ids.
+        left = of_lake_alone & there.keys() - returned
+        different |= dict.fromkeys(left, "raw rows of an expired day may be new")
+        yield Month(different, there, here, unreadable, counts)
 
 
 def _remember(
@@ -334,6 +429,7 @@ def _remember(
 ) -> None:
     values = {
         **asdict(table),
+        "partitions": remembered(table.partitions),
         "first_day": first_day,
         "table_names": names_of_usage(names),
         "is_watched": is_watched,

@@ -170,13 +170,14 @@ def sync_days(
     with database.locked(Lock.LAKE):
         table = open_usage_events(lake)
         make_own(database, table)
-        found = compare_source(database, table, first_day)
+        found, doubtful = compare_source(database, table, first_day)
         held = dict(table.days().select("day", "mark").iter_rows())
         with database.engine.begin() as connection:
             snapshot = source.take_snapshot(connection)
             position = written_position(connection) if database.replica else ""
             source.record_sync(connection, snapshot)
             wanted = {day for day in {*days, *found} if first_day <= day <= snapshot.open_until}
+            wanted -= doubtful.keys()
             expired = {day: kept for day, kept in source.expired_days(connection).items() if day in wanted}
             invalidated = source.invalidated_days(connection, first_day)
             whole = {day for day in wanted if replace or day in invalidated or None in invalidated}
@@ -253,6 +254,7 @@ def sync_days(
         each_apart([crowded], lambda days: _compact(table, days))
         report.failed |= damage.note_unreadable(database, table.damaged_days(report.failed))
         report.failed |= damage.note_lost_days(database, table)
+        report.failed |= doubtful
         report.held = table.days()
         # Before a publish settles notes of changes that the lake as it was has not read.
         forget_other_tokens(database, table)

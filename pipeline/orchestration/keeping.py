@@ -10,6 +10,7 @@ from pipeline.orchestration.resources import Stores
 from pipeline.orchestration.running import NIGHTLY, REASON, WRITERS, step
 from pipeline.reconcile import reconcile
 from pipeline.retention import require_confirmed, retain
+from pipeline.schema import make_partitions
 
 RECONCILE_JOB = "reconcile_lake"
 RETAIN_JOB = "retain_events"
@@ -51,10 +52,13 @@ def reconcile_op(context: dg.OpExecutionContext, stores: dg.ResourceParam[Stores
 
 @dg.op(name="keep_up", ins={"start": dg.In(dg.Nothing)}, pool=WRITERS)
 def keep_up_op(context: dg.OpExecutionContext, stores: dg.ResourceParam[Stores]) -> None:
-    """Joins small files and deletes those that were replaced more than a week ago."""
+    """Joins small files and deletes those that were replaced more than a week ago; makes partitions ahead."""
     with step(context, stores) as database:
         report = upkeep.keep_up(database, stores.lake)
-    context.add_output_metadata({"files_joined": report.files_joined, "files_deleted": report.files_deleted})
+        made = make_partitions(database)
+    context.add_output_metadata(
+        {"files_joined": report.files_joined, "files_deleted": report.files_deleted, "partitions_made": made}
+    )
 
 
 @dg.op(name="retain", pool=WRITERS)
@@ -81,6 +85,7 @@ def retain_op(context: dg.OpExecutionContext, config: RetainConfig, stores: dg.R
             "days_kept": {day.isoformat(): why for day, why in report.kept.items()},
             "rows": report.rows,
             "rows_kept": report.rows_kept,
+            "partitions_dropped": report.dropped,
         }
     )
 

@@ -203,6 +203,7 @@ def _are_there(connection: psycopg.Connection[Any], events: Sequence[Fitted]) ->
 
 def _append_fitted(connection: psycopg.Connection[Any], events: Sequence[Fitted]) -> None:
     """Appends events; those that leave the same columns to their defaults go together."""
+    usage_table(connection).lock_keys(connection, [event.values for event in events])
     groups: dict[tuple[str, ...], list[tuple[object, ...]]] = {}
     for event in events:
         groups.setdefault(tuple(event.values), []).append(tuple(event.values.values()))

@@ -92,10 +92,10 @@ def _insert(connection: _CallersConnection, record: Event) -> tuple[RejectedEven
     table = usage_table(connection)
     # Behind a pooler a look at the prompts needs a transaction to know where they are.
     is_alone = record.slug is None and table.has_uuid_prompts
-    with (
-        nullcontext() if is_alone or not sessions.is_shared(connection) else sessions.transaction(connection)
-    ):
+    is_quick = table.is_key_unique and (is_alone or not sessions.is_shared(connection))
+    with nullcontext() if is_quick else sessions.transaction(connection):
         events, rejected = prepared(connection, [record])
+        table.lock_keys(connection, [event.values for _, event in events.values()])
         for _, event in events.values():
             sessions.run(connection, table.statements(event.values).insert, event.values)
     return rejected.get(0), tuple(note for _, event in events.values() for note in event.notes)

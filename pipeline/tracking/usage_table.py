@@ -6,7 +6,7 @@ An app's table may have generated columns, ids of other types, and ids that the 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -29,6 +29,9 @@ CREATE_GIVEN_EVENTS = query("postgres/create_given_events")
 COPY_EVENTS_BINARY = query("postgres/copy_events_binary")
 COPY_GIVEN_EVENTS = query("postgres/copy_given_events")
 APPEND_GIVEN_EVENTS = query("postgres/append_given_events")
+INSERT_NEW_EVENT = query("postgres/insert_new_event")
+APPEND_NEW_EVENTS = query("postgres/append_new_events")
+LOCK_EVENT_KEYS = query("postgres/lock_event_keys")
 EMPTY_GIVEN_EVENTS = query("postgres/empty_given_events")
 
 EVENT_KEY = "event_key"
@@ -84,6 +87,7 @@ class _Found(NamedTuple):
     has_default: bool
     is_key: bool
     is_partial_key: bool
+    is_partitioned: bool
     is_table: bool
 
 
@@ -92,7 +96,8 @@ class UsageTable:
     """``columns``: those that are written, in order. ``key``: the one by which an event is known again.
 
     ``foreign``: columns that no event has. ``is_table``: COPY can write to it, as to no view. ``cut_mark``:
-    the last character of a text that was cut.
+    the last character of a text that was cut. ``is_key_unique``: an index keeps the key unique; none does
+    across partitions, where :meth:`lock_keys` has to be called before.
     """
 
     columns: Mapping[str, ColumnType]
@@ -100,6 +105,7 @@ class UsageTable:
     foreign: frozenset[str]
     is_table: bool
     cut_mark: str = CUT_MARK
+    is_key_unique: bool = True
 
     @property
     def has_uuid_prompts(self) -> bool:
@@ -111,13 +117,20 @@ class UsageTable:
         written = tuple(columns)
         if written not in self._statements:
             self._statements[written] = Statements(
-                insert=self._filled(INSERT_EVENT, written),
+                insert=self._filled(INSERT_EVENT if self.is_key_unique else INSERT_NEW_EVENT, written),
                 copy=self._filled(COPY_EVENTS, written),
                 copy_binary=self._filled(COPY_EVENTS_BINARY, written),
                 copy_given=self._filled(COPY_GIVEN_EVENTS, written),
-                append_given=self._filled(APPEND_GIVEN_EVENTS, written),
+                append_given=self._filled(
+                    APPEND_GIVEN_EVENTS if self.is_key_unique else APPEND_NEW_EVENTS, written
+                ),
             )
         return self._statements[written]
+
+    def lock_keys(self, connection: psycopg.Connection[Any], events: Iterable[Mapping[str, object]]) -> None:
+        """Keeps others who write these events waiting until the transaction ends, where that is needed."""
+        if not self.is_key_unique:
+            connection.execute(LOCK_EVENT_KEYS, {"keys": [str(event[self.key]) for event in events]})
 
     @cached_property
     def _statements(self) -> dict[tuple[str, ...], Statements]:
@@ -226,4 +239,6 @@ def _table_of(rows: Sequence[_Found], mark: str) -> UsageTable:
         if name in ours and name not in unused and not ours[name].is_generated
     }
     foreign = frozenset(row.column_name for row in rows if row.name not in FIELDS)
-    return UsageTable(columns, "id" if is_key else EVENT_KEY, foreign, rows[0].is_table, mark)
+    is_unique = not rows[0].is_partitioned
+    is_table = rows[0].is_table and is_unique
+    return UsageTable(columns, "id" if is_key else EVENT_KEY, foreign, is_table, mark, is_unique)

@@ -5,7 +5,10 @@
 -- and its default; comment: that of the relation; relative: one that it inherits from, or is inherited by; index:
 -- whether it is valid, and what it is; trigger: pg_trigger.tgenabled; parameter: its value; required: a column that
 -- can't be NULL; generated: one that takes no value, or that the database numbers; key: one that is unique by itself,
--- as ON CONFLICT needs it; constraint: a check, a foreign key or an exclusion.
+-- as ON CONFLICT needs it, or, where partitions are in the way of that, by which a unique index begins; constraint: a
+-- check, a foreign key or an exclusion; partitioned: its strategy, and the column by which its key begins; partition:
+-- one at any depth, its pg_class.relkind, oid and schema, and the one above it; of partition: a trigger on one, with
+-- pg_trigger.tgenabled if it came from the table, NULL if it is the partition's own.
 -- A type is that beneath a domain; enum and ARRAY stand for all of them.
 WITH source AS (
     SELECT
@@ -42,7 +45,7 @@ SELECT
     NULL,
     NULL
 FROM source
-INNER JOIN pg_inherits ON source.oid IN (inhrelid, inhparent)
+INNER JOIN pg_inherits ON source.oid = inhrelid OR source.oid = inhparent AND source.relkind <> 'p'
 INNER JOIN pg_class ON pg_class.oid = CASE WHEN inhrelid = source.oid THEN inhparent ELSE inhrelid END
 UNION ALL
 SELECT
@@ -107,7 +110,7 @@ CROSS JOIN LATERAL (
             WHERE
                 index.indrelid = attribute.attrelid
                 AND index.indisunique AND index.indimmediate AND index.indisvalid
-                AND index.indnkeyatts = 1 AND index.indkey[0] = attribute.attnum
+                AND (index.indnkeyatts = 1 OR source.relkind = 'p') AND index.indkey[0] = attribute.attnum
                 AND index.indexprs IS NULL AND index.indpred IS NULL
         )
     )
@@ -132,3 +135,41 @@ SELECT
     split_part(parameter, '=', 2)
 FROM source
 CROSS JOIN unnest(source.reloptions) AS parameter
+UNION ALL
+SELECT
+    source.place,
+    'partitioned',
+    attribute.attname::text,
+    partitioned.partstrat::text,
+    NULL
+FROM source
+INNER JOIN pg_partitioned_table AS partitioned ON partitioned.partrelid = source.oid
+LEFT JOIN pg_attribute AS attribute
+    ON attribute.attrelid = source.oid AND attribute.attnum = partitioned.partattrs[0] AND attribute.attnum > 0
+UNION ALL
+SELECT
+    source.place,
+    'partition',
+    quote_ident(namespace.nspname) || '.' || quote_ident(relation.relname),
+    pg_catalog.concat_ws(' ', relation.relkind, relation.oid, quote_ident(namespace.nspname)),
+    quote_ident(above.nspname) || '.' || quote_ident(parent.relname)
+FROM source
+CROSS JOIN LATERAL pg_partition_tree(source.oid) AS tree
+INNER JOIN pg_class AS relation ON relation.oid = tree.relid
+INNER JOIN pg_namespace AS namespace ON namespace.oid = relation.relnamespace
+INNER JOIN pg_class AS parent ON parent.oid = tree.parentrelid
+INNER JOIN pg_namespace AS above ON above.oid = parent.relnamespace
+WHERE tree.level > 0
+UNION ALL
+SELECT
+    source.place,
+    'of partition',
+    quote_ident(namespace.nspname) || '.' || quote_ident(relation.relname),
+    tgname::text,
+    CASE WHEN tgparentid <> 0 THEN tgenabled::text END
+FROM source
+CROSS JOIN LATERAL pg_partition_tree(source.oid) AS tree
+INNER JOIN pg_class AS relation ON relation.oid = tree.relid
+INNER JOIN pg_namespace AS namespace ON namespace.oid = relation.relnamespace
+INNER JOIN pg_trigger ON pg_trigger.tgrelid = tree.relid
+WHERE tree.level > 0 AND NOT tgisinternal

@@ -3,8 +3,9 @@
 -- Time:    day, from $1 up to, and without, $2; ingest_xid below $4.
 -- The first day, $3, has the undated rows and those before it. Read by ADBC, which numbers parameters.
 SELECT
-    ctid::text AS place,
-    id::text   AS id
+    tableoid::bigint AS relation,
+    ctid::text       AS place,
+    id::text         AS id
 FROM prompt_usage
 WHERE
     (

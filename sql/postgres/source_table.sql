@@ -22,11 +22,29 @@ SELECT
     coalesce(pg_relation_filenode(source.oid)::bigint, 0)                           AS file_node,
     source.relkind IN ('r', 'p')                                                    AS is_table,
     row_security_active(to_regclass('prompt_usage'))                                AS is_filtered,
-    EXISTS (SELECT FROM pg_inherits WHERE source.oid IN (inhrelid, inhparent))      AS is_inherited,
-    CASE
-        WHEN EXISTS (SELECT FROM pg_subscription_rel WHERE srrelid = source.oid) THEN 'logical replication'
-        WHEN source.relpersistence <> 'p' THEN 'not logged'
-    END                                                                             AS unnoted,
+    source.relkind = 'p'                                                            AS is_partitioned,
+    EXISTS (
+        SELECT FROM pg_inherits
+        WHERE inhrelid = source.oid OR inhparent = source.oid AND source.relkind <> 'p'
+    )                                                                               AS is_inherited,
+    EXISTS (
+        SELECT
+        FROM pg_partition_tree(source.oid) AS tree
+        INNER JOIN pg_class AS relation ON relation.oid = tree.relid
+        WHERE relation.relkind = 'f'
+    )                                                                               AS has_foreign,
+    (
+        SELECT
+            CASE
+                WHEN bool_or(EXISTS (SELECT FROM pg_subscription_rel WHERE srrelid = relation.oid))
+                    THEN 'logical replication'
+                WHEN bool_or(relation.relpersistence <> 'p') THEN 'not logged'
+            END
+        FROM pg_class AS relation
+        WHERE
+            relation.oid = source.oid
+            OR relation.oid IN (SELECT tree.relid FROM pg_partition_tree(source.oid) AS tree)
+    )                                                                               AS unnoted,
     (
         SELECT relnamespace::regnamespace::text FROM pg_class WHERE oid = to_regclass('stats_source')
     )                                                                               AS schema_of_stats,

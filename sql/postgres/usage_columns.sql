@@ -4,8 +4,10 @@
 -- name: ours, of the table's or the view's column; NULL for one that the view does not show.
 -- column_name: in the table. type: that beneath a domain. max_length: of varchar(n) and char(n); below: numbers that
 -- numeric(p, s) takes are; both of a domain over them too. labels: of an enum.
--- is_required: it can't be NULL. is_generated: nothing can be written there. is_key: ON CONFLICT can name the column alone; is_partial_key: where
--- it is not NULL. is_table: COPY can write to it, as to no view, nor where policies check what is written.
+-- is_required: it can't be NULL. is_generated: nothing can be written there. is_key: ON CONFLICT can name the column
+-- alone; is_partial_key: where it is not NULL. With partitions nothing is unique by itself: then it is the column by
+-- which a unique index begins, or which any index of what is not NULL has. is_partitioned: the table.
+-- is_table: COPY can write to it, as to no view, nor where policies check what is written.
 WITH relation AS (
     SELECT
         oid,
@@ -63,19 +65,21 @@ SELECT
         WHERE
             index.indrelid = attribute.attrelid
             AND index.indisunique AND index.indimmediate AND index.indisvalid
-            AND index.indnkeyatts = 1 AND index.indkey[0] = attribute.attnum
+            AND (index.indnkeyatts = 1 OR written.relkind = 'p') AND index.indkey[0] = attribute.attnum
             AND index.indexprs IS NULL AND index.indpred IS NULL
     )                                                                                   AS is_key,
     EXISTS (
         SELECT FROM pg_index AS index
         WHERE
             index.indrelid = attribute.attrelid
-            AND index.indisunique AND index.indimmediate AND index.indisvalid
+            AND (index.indisunique OR written.relkind = 'p') AND index.indimmediate AND index.indisvalid
             AND index.indnkeyatts = 1 AND index.indkey[0] = attribute.attnum
             AND pg_get_expr(index.indpred, index.indrelid) = pg_catalog.format('(%I IS NOT NULL)', attribute.attname)
     )                                                                                   AS is_partial_key,
+    written.relkind = 'p'                                                               AS is_partitioned,
     (SELECT relation.relkind = 'r' AND NOT row_security_active(relation.oid) FROM relation)                                       AS is_table
 FROM pg_attribute AS attribute
+INNER JOIN pg_class AS written ON written.oid = attribute.attrelid
 INNER JOIN pg_type AS type ON type.oid = attribute.atttypid
 CROSS JOIN LATERAL (
     SELECT

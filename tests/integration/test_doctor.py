@@ -236,7 +236,7 @@ FAULTS = {
     ),
     "old revision": (
         "UPDATE prompt_stats_schema_version SET version_num = '2026_11_22_older'",
-        "UPDATE prompt_stats_schema_version SET version_num = '2026_12_04_stats_version'",
+        "UPDATE prompt_stats_schema_version SET version_num = '2026_12_05_partitions'",
         [
             ("revision", WRONG, "it is at revision 2026_11_22_older"),
             ("rights", UNCHECKED, "revision has to be right first"),

@@ -15,6 +15,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.errors import InsufficientPrivilege
 
+from pipeline.adoption.partitions import PartitionBy
 from pipeline.adoption.triggers import FUNCTIONS
 from pipeline.database import Database
 from pipeline.doctor.findings import Finding, Status
@@ -44,7 +45,10 @@ HANG = {
     " FOR EACH STATEMENT EXECUTE FUNCTION public.note_prompt_usage_change()",
     "assign_prompt_usage_ingest_xid": "CREATE TRIGGER hung BEFORE INSERT ON {bait}"
     " FOR EACH ROW EXECUTE FUNCTION public.assign_prompt_usage_ingest_xid()",
+    "note_prompt_usage_row_change": "CREATE TRIGGER hung AFTER DELETE ON {bait}"
+    " FOR EACH ROW EXECUTE FUNCTION public.note_prompt_usage_row_change()",
 }
+NOTING = ["note_prompt_usage_change", "note_prompt_usage_row_change"]
 BEFORE_THIS_VERSION = """
     DROP FUNCTION note_prompt_usage_change() CASCADE;
     DROP FUNCTION assign_prompt_usage_ingest_xid() CASCADE;
@@ -90,32 +94,41 @@ def test_there_is_an_attack_on_every_function() -> None:
     assert {each.name for each in FUNCTIONS} == HANG.keys()
 
 
-@pytest.mark.parametrize("function", HANG)
-def test_a_stranger_hangs_no_function_on_a_table(database: Database, function: str) -> None:
-    with stranger(database) as session, pytest.raises(InsufficientPrivilege, match=function):
-        hang(session, function)
+@pytest.fixture
+def divided(empty_database: Database) -> Database:
+    """A database in which ``prompt_usage`` has partitions, and so every function is there."""
+    migrate(empty_database, partition_by=PartitionBy.MONTH)
+    return empty_database
+
+
+def test_a_stranger_hangs_no_function_on_a_table(divided: Database) -> None:
+    for function in HANG:
+        with stranger(divided) as session, pytest.raises(InsufficientPrivilege, match=function):
+            hang(session, function)
 
 
 @pytest.mark.parametrize("bait", ["bait", "pg_temp.prompt_usage"])
+@pytest.mark.parametrize("function", NOTING)
 def test_nothing_of_a_foreign_table_is_evaluated_even_by_who_may_execute(
-    database: Database, bait: str
+    divided: Database, bait: str, function: str
 ) -> None:
     """A dump that was restored without privileges gives EXECUTE to everybody again."""
-    with psycopg.connect(database.conninfo, autocommit=True) as owner, stranger(database) as session:
-        owner.execute("GRANT EXECUTE ON FUNCTION note_prompt_usage_change() TO PUBLIC")
-        hang(session, "note_prompt_usage_change", bait)
+    with psycopg.connect(divided.conninfo, autocommit=True) as owner, stranger(divided) as session:
+        owner.execute(f"GRANT EXECUTE ON FUNCTION {function}() TO PUBLIC".encode())
+        hang(session, function, bait)
         with pytest.raises(InsufficientPrivilege, match=r"changes of public\.prompt_usage, and of no other"):
             session.execute(sql.SQL("DELETE FROM {}").format(sql.SQL(bait)))
 
-    assert migrate(database).steps, "and migrate takes it back"
-    with stranger(database) as session, pytest.raises(InsufficientPrivilege):
-        hang(session, "note_prompt_usage_change")
+    assert migrate(divided).steps, "and migrate takes it back"
+    with stranger(divided) as session, pytest.raises(InsufficientPrivilege):
+        hang(session, function)
 
 
-def test_a_cast_that_somebody_defined_is_never_run(database: Database) -> None:
+@pytest.mark.parametrize("function", NOTING)
+def test_a_cast_that_somebody_defined_is_never_run(divided: Database, function: str) -> None:
     """Not even on a table of the owner's: every day may have changed then."""
-    with psycopg.connect(database.conninfo, autocommit=True) as owner:
-        hang(owner, "note_prompt_usage_change")
+    with psycopg.connect(divided.conninfo, autocommit=True) as owner:
+        hang(owner, function)
         owner.execute("DELETE FROM bait")
         noted = owner.execute("SELECT day, operation FROM prompt_usage_invalidation").fetchall()
     assert noted == [(None, "TRUNCATE")], "which stands for every day"

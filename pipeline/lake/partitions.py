@@ -1,0 +1,187 @@
+"""The partitions of the table of raw events: which days each may hold, and what becomes of days that went.
+
+``DROP`` and ``DETACH`` fire no trigger: the rows are gone as if they had never been. That is how large tables
+are kept from growing, and the numbers are to stay: a day that the lake has whole expires
+(``pipeline.retention``), unless ``PROMPT_STATS_DROPPED_PARTITIONS`` says that numbers go down.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from sqlalchemy import Connection, insert, select, text
+
+from pipeline.adoption.triggers import TRIGGERS
+from pipeline.days import ONE_DAY
+from pipeline.lake import source
+from pipeline.lake.contents import NOTHING, Contents, in_postgres
+from pipeline.queries import query
+from pipeline.tables import stats_expired_day
+
+logger = logging.getLogger(__name__)
+
+PARTITIONS = text(query("postgres/partitions"))
+HAS_ROWS = text(query("postgres/has_rows"))
+CHANGED_DAYS = text(query("postgres/changed_days"))
+
+RANGE = re.compile(r"FOR VALUES FROM \((.*)\) TO \((.*)\)", re.DOTALL)
+TIME = re.compile(r"'(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d(?:\.\d+)?)(?:\+00)?'(,.*)?", re.DOTALL)
+"""How the sessions of the pipeline show a time of the years that calendars have."""
+
+REMEDY = (
+    "Attach it again, or set PROMPT_STATS_DROPPED_PARTITIONS=count-down for one refresh, after which these"
+    " events are not counted any more"
+)
+
+
+@dataclass(frozen=True)
+class Partition:
+    """A partition right below the table, as ``stats_source`` remembers it.
+
+    ``first``, ``last``: the days of which it may have rows, as ISO 8601; None: without an end. ``state``: a
+    fingerprint of what may change without a trigger. ``relations``: itself and all below it, if this role may
+    drop it; not remembered.
+    """
+
+    relation: int
+    name: str
+    first: str | None
+    last: str | None
+    state: str
+    relations: tuple[int, ...] = field(default=(), compare=False)
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether it has a first and a last day."""
+        return self.first is not None and self.last is not None
+
+    def has(self, day: dt.date, first_day: dt.date) -> bool:
+        """Whether rows that count on this day may be there."""
+        # What is older than the first day counts on that, and so do undated rows.
+        starts = self.first is None or max(dt.date.fromisoformat(self.first), first_day) <= day
+        return starts and (self.last is None or day <= max(dt.date.fromisoformat(self.last), first_day))
+
+    def days(self, first_day: dt.date, last_day: dt.date) -> Iterator[dt.date]:
+        """All days of one that is bounded, up to ``last_day``."""
+        day = max(dt.date.fromisoformat(self.first or ""), first_day)
+        last = min(max(dt.date.fromisoformat(self.last or ""), first_day), last_day)
+        while day <= last:
+            yield day
+            day += ONE_DAY
+
+
+def read_partitions(connection: Connection, table: str) -> tuple[Partition, ...]:
+    """The partitions that there are now; none of an ordinary table. ``table``: its name, as SQL."""
+    rows = connection.execute(PARTITIONS, {"table": table, "triggers": list(TRIGGERS)})
+    return tuple(
+        Partition(row.relation, row.name, *days_of(row.bound), row.state, tuple(row.relations))
+        for row in rows
+    )
+
+
+def remembered(partitions: Iterable[Partition]) -> list[dict[str, object]]:
+    """As ``stats_source`` keeps them."""
+    kept = ("relation", "name", "first", "last", "state")
+    return [{name: getattr(each, name) for name in kept} for each in partitions]
+
+
+def days_of(bound: str) -> tuple[str | None, str | None]:
+    """The first and the last day of a partition's bound; None for an end that it does not have."""
+    found = RANGE.fullmatch(bound)
+    if not found:
+        return None, None
+    start, end = (TIME.fullmatch(each) for each in found.groups())
+    last = None
+    if end:
+        last = dt.date.fromisoformat(end[1])
+        # The end is not part of it, unless further columns follow.
+        if end[2] == "00:00:00" and not end[3]:
+            last -= ONE_DAY
+    return start[1] if start else None, last.isoformat() if last else None
+
+
+class Month(NamedTuple):
+    """What was compared of a month. ``different``: how Postgres and the lake differ, by day. ``unreadable``:
+    why files of the lake can't be read. ``published``: the events of each published day.
+    """
+
+    different: Mapping[dt.date, str]
+    in_postgres: Mapping[dt.date, Contents]
+    in_lake: Mapping[dt.date, Contents]
+    unreadable: Mapping[dt.date, str]
+    published: Mapping[dt.date, int]
+
+
+def settle_gone(
+    connection: Connection,
+    gone: Collection[Partition],
+    come: Collection[Partition],
+    month: Month,
+    first_day: dt.date,
+    high: int,
+) -> tuple[set[dt.date], dict[dt.date, str]]:
+    """Has days expire whose rows went with a partition; returns them, and those that are in doubt, and why.
+
+    ``gone``, ``come``: partitions that are no longer there; that are new, or not as they were. Days in
+    neither answer are as Postgres has them now, also where a new partition with rows took the place of one.
+    """
+    changed = set(connection.scalars(CHANGED_DAYS, {"first_day": first_day}))
+    if None in source.invalidated_days(connection, first_day):
+        # All rows were deleted before, or may have been.
+        return set(), {}
+    already = source.expired_days(connection)
+    filled = [each for each in come if each.is_bounded and _has_rows(connection, each)]
+    expired: list[dict[str, object]] = []
+    doubtful: dict[dt.date, str] = {}
+    for day in sorted(month.different.keys() - already.keys()):
+        partition = next((each.name for each in gone if each.has(day, first_day)), None)
+        in_its_place = come if day in month.in_postgres else filled
+        is_replaced = any(each.has(day, first_day) for each in in_its_place)
+        if partition is None or is_replaced:
+            continue
+        here = month.in_lake.get(day, NOTHING)
+        if day in changed:
+            why = "rows of it were changed since the last refresh"
+        elif day in month.unreadable:
+            why = f"the lake does not have them whole: {month.unreadable[day]}"
+        elif here.usage_count < month.published.get(day, 0):
+            why = f"the lake has {here.usage_count} of {month.published[day]} events"
+        else:
+            given = {"usage_count": here.usage_count, "checksum": here.checksum}
+            expired.append({"day": day, **given, "high": high, "partition": partition})
+            logger.warning("%s: %s is gone; the lake keeps its %d events", day, partition, here.usage_count)
+            continue
+        doubtful[day] = f"The partition {partition} is gone with its events, and {why}. {REMEDY}"
+        logger.error("%s: %s", day, doubtful[day])
+    if expired:
+        connection.execute(insert(stats_expired_day), expired)
+    return {dt.date.fromisoformat(str(row["day"])) for row in expired}, doubtful
+
+
+def _has_rows(connection: Connection, partition: Partition) -> bool:
+    given = {"first": partition.first, "last": partition.last, "relation": partition.relation}
+    return bool(connection.execute(HAS_ROWS, given).scalar_one())
+
+
+def settle_come(
+    connection: Connection,
+    days: Collection[dt.date],
+    in_lake: Mapping[dt.date, Contents],
+    high: int,
+    first_day: dt.date,
+) -> set[dt.date]:
+    """Has Postgres speak again for expired days of which it has all that the lake has; returns them."""
+    # Retention locks the days whose rows it removes.
+    own = stats_expired_day.c.day.in_(days)
+    connection.execute(select(stats_expired_day.c.day).where(own).with_for_update())
+    there = in_postgres(connection, days, high, first_day)
+    returned = {day for day in days if there.get(day) == in_lake.get(day)}
+    connection.execute(stats_expired_day.delete().where(stats_expired_day.c.day.in_(returned)))
+    for day in sorted(returned):
+        logger.warning("%s: its %d events are in Postgres again", day, in_lake[day].usage_count)
+    return returned

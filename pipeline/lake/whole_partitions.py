@@ -1,0 +1,78 @@
+"""Drops partitions of raw events instead of deleting their rows, where the lake has each of them.
+
+Deleted rows stay behind until the server cleans up; a partition is gone at once. That takes a lock on the
+whole table for a moment, and ownership of the partition.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from collections.abc import Callable, Collection
+
+import tenacity
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from pipeline.database import Database, cause_of
+from pipeline.errors import TableLockedError, readable
+from pipeline.lake.partitions import Partition, read_partitions
+from pipeline.locks import waiting
+
+logger = logging.getLogger(__name__)
+
+LONGEST_WAIT = "1s"
+"""For a lock of the partition, and then for that of the table: whoever comes after us waits as long."""
+
+PATIENCE_SECONDS = 30.0
+"""After it the rows are deleted instead."""
+
+Count = Callable[[dt.date, Collection[int]], int]
+"""How many rows of a day the lake has of those that are in some relations."""
+
+
+def drop_partitions(
+    database: Database, first_day: dt.date, cutoff: dt.date, days: Collection[dt.date], count: Count
+) -> dict[str, int]:
+    """Drops those that end before ``cutoff``, if the lake has each of their rows; returns which, and the rows
+    of each.
+
+    ``days``: the expired days with raw rows.
+    """
+    with database.engine.connect() as connection:
+        partitions = read_partitions(connection, database.names.qualified("prompt_usage"))
+    dropped: dict[str, int] = {}
+    for partition in partitions:
+        if partition.relations and partition.last and dt.date.fromisoformat(partition.last) < cutoff:
+            own = [day for day in days if partition.has(day, first_day)]
+            known = sum(count(day, partition.relations) for day in own)
+            try:
+                if _is_dropped(database, partition, known):
+                    dropped[partition.name] = known
+                    logger.info("%s is dropped, with %d rows that the lake has", partition.name, known)
+            except (TableLockedError, DBAPIError) as error:
+                why = readable(cause_of(error) if isinstance(error, DBAPIError) else error)
+                logger.warning("%s can't be dropped, so its rows are deleted: %s", partition.name, why)
+    return dropped
+
+
+def _is_dropped(database: Database, partition: Partition, known: int) -> bool:
+    """Drops it, unless it has other than so many rows."""
+    for attempt in tenacity.Retrying(
+        stop=tenacity.stop_after_delay(PATIENCE_SECONDS),
+        wait=tenacity.wait_random(1, 2),
+        retry=tenacity.retry_if_exception_type(TableLockedError),
+        reraise=True,
+    ):
+        with (
+            attempt,
+            database.engine.begin() as connection,
+            waiting(connection, LONGEST_WAIT),
+        ):
+            # Nobody writes there from here on.
+            connection.execute(text(f"LOCK TABLE {partition.name} IN SHARE MODE"))
+            there = connection.execute(text(f"SELECT count(*) FROM {partition.name}")).scalar_one()  # noqa: S608  # a name of the catalogs
+            if there != known:
+                return False
+            connection.execute(text(f"DROP TABLE {partition.name}"))
+    return True
