@@ -10,8 +10,8 @@ import pytest
 from pipeline.cli.catalog import COMMANDS, load
 from tests.command import REPOSITORY
 
-LIGHT = {"typer", "annotated_doc", "shellingham", "rich", "markdown_it", "mdurl", "pygments"}
-"""The libraries of the command line, and what those need."""
+LIGHT = {"typer", "annotated_doc", "shellingham", "rich", "markdown_it", "mdurl", "pygments", "attr"}
+"""The libraries of the command line, and what those need, or take if it is there."""
 
 LISTED = """
 import sys
