@@ -149,10 +149,12 @@ def require_first_day(connection: Connection, first_day: dt.date) -> None:
 class Comparison(NamedTuple):
     """``different``: days that were noted, and how they differ. ``doubtful``: days whose rows went with a
     partition though the lake may not have them as they were, and why; they have to stay as the lake has them.
+    ``gone``: these partitions.
     """
 
     different: dict[dt.date, str]
     doubtful: dict[dt.date, str]
+    gone: Collection[Partition] = ()
 
 
 def compare_source(database: Database, events: DailyTable, first_day: dt.date) -> Comparison:
@@ -204,7 +206,7 @@ def compare_source(database: Database, events: DailyTable, first_day: dt.date) -
         _remember(connection, table, database.names, first_day, snapshot.as_of, is_watched=is_watched)
     for day, why in sorted(different.items()):
         logger.warning("%s: %s; it is read again", day, why)
-    return Comparison(different, doubtful)
+    return Comparison(different, doubtful, open_)
 
 
 def compare_now(database: Database, events: DailyTable, first_day: dt.date) -> dict[dt.date, str]:

@@ -170,8 +170,9 @@ def sync_days(
     with database.locked(Lock.LAKE):
         table = open_usage_events(lake)
         make_own(database, table)
-        found, doubtful = compare_source(database, table, first_day)
+        found, doubtful, gone = compare_source(database, table, first_day)
         held = dict(table.days().select("day", "mark").iter_rows())
+        versions = dict(table.days().select("day", "version").iter_rows())
         with database.engine.begin() as connection:
             snapshot = source.take_snapshot(connection)
             position = written_position(connection) if database.replica else ""
@@ -247,6 +248,13 @@ def sync_days(
             report.failed |= each_apart(chunks(sizes, at_once), transfer)
         if report.rows:
             _log(how_far(report.rows))
+        if report.replaced and not database.counts_down:
+            with database.engine.connect() as connection:
+                partitions = require_source(connection, database.names, first_day).gone_partitions()
+            gone_now = [each for each in partitions if each not in gone]
+            short = {day for day, count in report.replaced.items() if count < unread.get(day, 0)}
+            lost = {day: each.name for day in short for each in gone_now if each.has(day, first_day)}
+            report.failed |= _put_back(table, report, versions, lost)
         _read_short_days_again(database, report, {d: n for d, n in unread.items() if d not in expired})
         files = dict(table.days().select("day", "files").iter_rows())
         crowded = [day for day in report.appended if files.get(day, 0) > FILES_A_DAY]
@@ -273,6 +281,26 @@ def rows_at_once(total: int, max_rows_per_second: int | None) -> int:
 
 def _log(progress: Progress) -> None:
     logger.info("usage_events: %s", progress, extra=asdict(progress))
+
+
+def _put_back(
+    table: DailyTable, report: SyncReport, versions: Mapping[dt.date, int], lost: Mapping[dt.date, str]
+) -> dict[dt.date, str]:
+    """Gives days back what they held before their partition went and they were replaced by what was left.
+
+    ``versions``: of the days before; ``lost``: the partition of each. Returns the days, and what happened.
+    """
+    known = {day: versions[day] for day in lost if day in versions}
+    earlier = table.as_it_was(known) if known else None
+    if earlier:
+        table.replace(known, earlier.read(known).scanner().to_reader())
+        for day in known:
+            del report.replaced[day]
+    failed = {}
+    for day, name in lost.items():
+        outcome = "what the lake had of the day stays" if earlier and day in known else "the lake lacks some"
+        failed[day] = f"The partition {name} went while its rows were read: {outcome}"
+    return failed
 
 
 def _read_short_days_again(database: Database, report: SyncReport, expected: Mapping[dt.date, int]) -> None:

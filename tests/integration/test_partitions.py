@@ -18,6 +18,7 @@ from pipeline import reading
 from pipeline.adoption.partitions import PartitionBy, months_from
 from pipeline.database import Database
 from pipeline.errors import DatabaseError, InputError, LakeError
+from pipeline.lake import usage_events
 from pipeline.lake.partitions import days_of
 from pipeline.lake.usage_events import open_usage_events
 from pipeline.queries import query
@@ -548,3 +549,31 @@ def test_bounds_are_days() -> None:
     assert days_of("FOR VALUES FROM ('-infinity') TO (MAXVALUE)") == (None, None)
     assert days_of("FOR VALUES FROM ('0044-03-15 00:00:00+00 BC') TO ('infinity')") == (None, None)
     assert days_of("DEFAULT") == (None, None)
+
+
+@pytest.mark.parametrize("why", ["a backfill", "changed rows"])
+def test_a_partition_that_goes_while_it_is_read_again_keeps_its_numbers(
+    history: Database, lake: str, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    before = count(history)
+    is_noted = why == "changed rows"
+    if is_noted:
+        run(history, "UPDATE old SET success = false")
+    replacing = usage_events._replace
+
+    def dropping(transfer: usage_events._Transfer) -> dict[dt.date, int]:
+        run(history, "DROP TABLE IF EXISTS old")
+        return replacing(transfer)
+
+    monkeypatch.setattr(usage_events, "_replace", dropping)
+    days = plan_refresh(history, lake, FIRST_DAY).days if is_noted else [TODAY - 40 * ONE_DAY]
+    with pytest.raises(LakeError, match="partition old went while its rows were read"):
+        refresh(history, lake, FIRST_DAY, days, replace=not is_noted)
+    assert count(history) == before
+    if is_noted:
+        with pytest.raises(LakeError, match=r"partition old is gone.*count-down"):
+            refresh(history, lake, FIRST_DAY)
+    else:
+        refresh(history, lake, FIRST_DAY)
+        assert TODAY - 40 * ONE_DAY in expired(history)
+    assert count(history) == before
