@@ -257,7 +257,9 @@ def test_pods_start_commands_that_there_are_with_all_variables() -> None:
             assert each["securityContext"]["readOnlyRootFilesystem"], name
             assert {mount["name"] for mount in each["volumeMounts"]} == {v["name"] for v in pod["volumes"]}
         [home] = pod["initContainers"]
-        assert home["command"][-1] == f"{given['DAGSTER_HOME']}/dagster.yaml"
+        assert home["args"][-1] == f"{given['DAGSTER_HOME']}/dagster.yaml"
+        # The volume itself is open to its group, and such a home would be refused.
+        assert given["PROMPT_STATS_HOME"] not in {mount["mountPath"] for mount in container["volumeMounts"]}
         labels = deployment["spec"]["template"]["metadata"]["labels"]
         assert deployment["spec"]["selector"]["matchLabels"] == labels
     for name in ("prompt-stats-code", "prompt-stats-daemon"):
