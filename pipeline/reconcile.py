@@ -84,9 +84,10 @@ def reconcile(
     report = ReconcileReport()
     with database.engine.connect() as connection:
         is_known = identify(connection, open_usage_events(lake)) is not Ownership.UNKNOWN
-        require_source(connection, database.names, first_day)
-    # Days whose rows went with a partition are none that differ.
-    compare_now(database, open_usage_events(lake), first_day)
+        raw_table = require_source(connection, database.names, first_day).table
+    if raw_table.partitions:
+        # Days whose rows went with one are none that differ.
+        report.repaired |= compare_now(database, open_usage_events(lake), first_day)
     with database.engine.connect() as connection:
         latest = source.latest_refresh(connection)
         known = set(connection.scalars(select(stats_day.c.day)))

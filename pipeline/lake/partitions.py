@@ -127,7 +127,7 @@ def settle_gone(
 ) -> tuple[set[dt.date], dict[dt.date, str]]:
     """Has days expire whose rows went with a partition; returns them, and those that are in doubt, and why.
 
-    ``gone``, ``come``: partitions that are no longer there; that are new, or not as they were. Days in
+    ``gone``, ``come``: partitions that are no longer there; that are new. Days in
     neither answer are as Postgres has them now, also where a new partition with rows took the place of one.
     """
     changed = set(connection.scalars(CHANGED_DAYS, {"first_day": first_day}))
@@ -171,17 +171,23 @@ def _has_rows(connection: Connection, partition: Partition) -> bool:
 def settle_come(
     connection: Connection,
     days: Collection[dt.date],
+    back: Collection[dt.date],
     in_lake: Mapping[dt.date, Contents],
     high: int,
     first_day: dt.date,
 ) -> set[dt.date]:
-    """Has Postgres speak again for expired days of which it has all that the lake has; returns them."""
+    """Has Postgres speak again for expired days of which it has all that the lake has; returns them.
+
+    ``back``: those whose own partition was attached again, whatever that has now.
+    """
     # Retention locks the days whose rows it removes.
     own = stats_expired_day.c.day.in_(days)
     connection.execute(select(stats_expired_day.c.day).where(own).with_for_update())
     there = in_postgres(connection, days, high, first_day)
-    returned = {day for day in days if there.get(day) == in_lake.get(day)}
+    returned = {
+        day for day in days if day in back or there.get(day, NOTHING).is_same_as(in_lake.get(day, NOTHING))
+    }
     connection.execute(stats_expired_day.delete().where(stats_expired_day.c.day.in_(returned)))
     for day in sorted(returned):
-        logger.warning("%s: its %d events are in Postgres again", day, in_lake[day].usage_count)
+        logger.warning("%s: its %d events are in Postgres again", day, there.get(day, NOTHING).usage_count)
     return returned

@@ -22,9 +22,9 @@ from sqlalchemy.exc import DBAPIError
 from pipeline.adoption.catalog import read_catalog
 from pipeline.adoption.triggers import TRIGGERS, are_current
 from pipeline.database import Database, Fault, fault_of
-from pipeline.errors import DatabaseError, SettingsError
+from pipeline.errors import DatabaseError, LakeError, SettingsError
 from pipeline.lake import source
-from pipeline.lake.contents import differences, in_lake, in_postgres
+from pipeline.lake.contents import NOTHING, differences, in_lake, in_postgres
 from pipeline.lake.delta_table import DailyTable
 from pipeline.lake.ownership import Ownership, identify
 from pipeline.lake.partitions import Month, Partition, read_partitions, remembered, settle_come, settle_gone
@@ -32,7 +32,7 @@ from pipeline.lake.range_index import raw_counts
 from pipeline.locks import Lock
 from pipeline.names import TableNames
 from pipeline.queries import query
-from pipeline.tables import prompt_usage, stats_day, stats_source
+from pipeline.tables import prompt_usage, stats_day, stats_expired_day, stats_source
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +42,9 @@ NEXT_XID = text(query("postgres/next_xid"))
 HAS_ROWS_TO_COME = text(query("postgres/has_rows_to_come"))
 
 PUBLISHED = select(stats_day.c.day, stats_day.c.usage_count)
+EXPIRED_WITH_A_PARTITION = select(stats_expired_day.c.day, stats_expired_day.c.partition).where(
+    stats_expired_day.c.partition.is_not(None)
+)
 
 USING = "Using the table of raw events"
 ACCEPT = "prompt-stats accept-settings"
@@ -99,13 +102,17 @@ class Source:
 
     def gone_partitions(self) -> list[Partition]:
         """Those that were there when it was last compared."""
+        if self.remembered is None or self.remembered.table.relation != self.table.relation:
+            # Of another table, which stands for itself.
+            return []
         there = {each.relation for each in self.table.partitions}
-        before = self.remembered.table.partitions if self.remembered else ()
-        return [each for each in before if each.relation not in there]
+        return [each for each in self.remembered.table.partitions if each.relation not in there]
 
-    def new_partitions(self) -> set[Partition]:
-        """Those that were not there then, or not as they are."""
-        return set(self.table.partitions) - set(self.remembered.table.partitions if self.remembered else ())
+    def new_partitions(self) -> list[Partition]:
+        """Those that were not there then."""
+        before = self.remembered.table.partitions if self.remembered else ()
+        known = {each.relation for each in before}
+        return [each for each in self.table.partitions if each.relation not in known]
 
     def unsure_days(self, days: Collection[dt.date], first_day: dt.date) -> set[dt.date]:
         """Those of the days whose rows may have changed without a note since they were last compared."""
@@ -149,12 +156,12 @@ def require_first_day(connection: Connection, first_day: dt.date) -> None:
 class Comparison(NamedTuple):
     """``different``: days that were noted, and how they differ. ``doubtful``: days whose rows went with a
     partition though the lake may not have them as they were, and why; they have to stay as the lake has them.
-    ``gone``: these partitions.
+    ``partitions``: those that there were when it began.
     """
 
     different: dict[dt.date, str]
     doubtful: dict[dt.date, str]
-    gone: Collection[Partition] = ()
+    partitions: Collection[Partition] = ()
 
 
 def compare_source(database: Database, events: DailyTable, first_day: dt.date) -> Comparison:
@@ -170,7 +177,7 @@ def compare_source(database: Database, events: DailyTable, first_day: dt.date) -
         found = require_source(connection, database.names, first_day)
         numbered = _number_rows_to_come(connection, first_day)
     if found.is_compared and found.remembered and found.remembered.is_watched:
-        return Comparison({}, {})
+        return Comparison({}, {}, found.table.partitions)
     with database.engine.begin() as connection:
         catalog = read_catalog(connection, database.names)
         is_watched = are_current(catalog, database.names) and not found.table.unnoted
@@ -186,7 +193,7 @@ def compare_source(database: Database, events: DailyTable, first_day: dt.date) -
         changed = found.changed_partitions()
         scope = "every day" if changed is None else f"the days of {len(changed)} partitions"
         logger.info("comparing %s with the lake: %s", scope, _reason(found, is_watched=is_watched))
-        for month in _compared(database, events, snapshot, first_day, changed):
+        for month in _compared(database, events, snapshot, first_day, changed, come):
             said = dict(month.different)
             if gone and not database.counts_down:
                 with database.engine.begin() as connection:
@@ -206,7 +213,29 @@ def compare_source(database: Database, events: DailyTable, first_day: dt.date) -
         _remember(connection, table, database.names, first_day, snapshot.as_of, is_watched=is_watched)
     for day, why in sorted(different.items()):
         logger.warning("%s: %s; it is read again", day, why)
-    return Comparison(different, doubtful, open_)
+    return Comparison(different, doubtful, found.table.partitions)
+
+
+def require_partitions(
+    database: Database, partitions: Collection[Partition], days: Collection[dt.date], first_day: dt.date
+) -> None:
+    """Makes sure that none of the partitions has gone that may have had rows of the days.
+
+    :raises LakeError: one has.
+    """
+    mine = [each for each in partitions if any(each.has(day, first_day) for day in days)]
+    if not mine or database.counts_down:
+        return
+    with database.engine.connect() as connection:
+        now = read_partitions(connection, database.names.qualified("prompt_usage"))
+    there = {each.relation for each in now}
+    gone = [each.name for each in mine if each.relation not in there]
+    if gone:
+        raise LakeError(
+            f"Reading {len(days)} days again, the first of them {min(days)}",
+            f"the partition {gone[0]} went meanwhile",
+            "The lake keeps what it had of them. Run prompt-stats refresh",
+        )
 
 
 def compare_now(database: Database, events: DailyTable, first_day: dt.date) -> dict[dt.date, str]:
@@ -391,15 +420,22 @@ def _compared(
     snapshot: source.Snapshot,
     first_day: dt.date,
     partitions: Collection[Partition] | None,
+    come: Collection[Partition],
 ) -> Iterator[Month]:
-    """What Postgres and the lake hold, month by month: of the days of ``partitions``, or of all."""
+    """What Postgres and the lake hold, month by month: of the days of ``partitions``, or of all.
+
+    Days that expired with a partition are Postgres' again where ``come``, the new partitions, has that one,
+    or where Postgres has what the lake has.
+    """
     with database.engine.connect() as connection:
         counts = {row.day: row.usage_count for row in connection.execute(PUBLISHED)}
         expired = source.expired_days(connection)
+        went = {row.day: row.partition for row in connection.execute(EXPIRED_WITH_A_PARTITION)}
+        back = {day for day in went for each in come if each.name == went[day] and each.has(day, first_day)}
         if partitions is None:
             in_raw = raw_counts(connection, first_day, snapshot.open_until, snapshot.high).keys()
             days = {day for day in in_raw | counts.keys() | set(events.days()["day"]) if first_day <= day}
-            days -= expired.keys() - in_raw
+            days -= expired.keys() - in_raw - back
         else:
             days = {day for each in partitions for day in each.days(first_day, snapshot.open_until)}
     for month in sorted({day.replace(day=1) for day in days}):
@@ -407,13 +443,19 @@ def _compared(
         with database.engine.connect() as connection:
             there = in_postgres(connection, part, snapshot.high, first_day)
         of_lake_alone = part & expired.keys()
-        returning = of_lake_alone & there.keys() if partitions is not None else set()
+        returning = of_lake_alone & (there.keys() | back)
+        if partitions is None:
+            returning &= went.keys()
         here, unreadable = in_lake(events, part - of_lake_alone | returning, snapshot.high)
         different = differences(there, here, part - of_lake_alone) | unreadable
+        in_both = {day: (there.get(day, NOTHING), here.get(day, NOTHING)) for day in returning}
+        equal = {day for day, (raw, kept) in in_both.items() if raw.is_same_as(kept)} - unreadable.keys()
         returned = set[dt.date]()
-        if equal := [day for day in returning - unreadable.keys() if there[day] == here.get(day)]:
+        if own := equal | (returning & back):
             with database.engine.begin() as connection:
-                returned = settle_come(connection, equal, here, snapshot.high, first_day)
+                returned = settle_come(connection, own, back, here, snapshot.high, first_day)
+            again = [day for day in returned if in_both[day][0] != in_both[day][1]]
+            different |= dict.fromkeys(again, "its rows are in Postgres again")
         # What the lake has of these is not compared: rows that it lacks are added by their ids.
         left = of_lake_alone & there.keys() - returned
         different |= dict.fromkeys(left, "raw rows of an expired day may be new")

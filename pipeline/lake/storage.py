@@ -12,7 +12,6 @@ import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from pathlib import Path
 from threading import Barrier, BrokenBarrierError
 
 import pyarrow as pa
@@ -40,10 +39,10 @@ def file_system(uri: str) -> tuple[fs.FileSystem, str]:
     Never deltalake's, which is Python, called by threads of Arrow: a process that ends right after a scan
     crashes if one of them is about to call it.
     """
-    if "://" in uri:
-        found, path = fs.FileSystem.from_uri(uri)
-        return found, path.rstrip("/")
-    return fs.LocalFileSystem(), str(Path(uri).resolve())
+    if folder := local_folder(uri):
+        return fs.LocalFileSystem(), str(folder.resolve())
+    found, path = fs.FileSystem.from_uri(uri)
+    return found, path.rstrip("/")
 
 
 def tree(uri: str) -> fs.SubTreeFileSystem:

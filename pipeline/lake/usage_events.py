@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from typing import NamedTuple
@@ -20,14 +20,16 @@ import pyarrow.dataset as ds
 
 from pipeline.database import Database
 from pipeline.days import chunks
+from pipeline.errors import LakeError
 from pipeline.lake import damage, range_index, source
 from pipeline.lake.contents import checksums
 from pipeline.lake.delta_table import DailyTable
 from pipeline.lake.flow import Hearer, Progress, now_and_then
 from pipeline.lake.isolation import each_apart
 from pipeline.lake.ownership import claim, forget_other_tokens, identify, make_own
+from pipeline.lake.partitions import Partition
 from pipeline.lake.replica import wait_for_replica, written_position
-from pipeline.lake.source_table import compare_source, require_source
+from pipeline.lake.source_table import compare_source, require_partitions, require_source
 from pipeline.locks import Lock
 
 logger = logging.getLogger(__name__)
@@ -170,9 +172,8 @@ def sync_days(
     with database.locked(Lock.LAKE):
         table = open_usage_events(lake)
         make_own(database, table)
-        found, doubtful, gone = compare_source(database, table, first_day)
+        found, doubtful, partitions = compare_source(database, table, first_day)
         held = dict(table.days().select("day", "mark").iter_rows())
-        versions = dict(table.days().select("day", "version").iter_rows())
         with database.engine.begin() as connection:
             snapshot = source.take_snapshot(connection)
             position = written_position(connection) if database.replica else ""
@@ -240,6 +241,7 @@ def sync_days(
                             max_rows_per_second,
                             passed,
                             has_index=has_index,
+                            partitions=partitions,
                         )
                     )
                 )
@@ -248,13 +250,6 @@ def sync_days(
             report.failed |= each_apart(chunks(sizes, at_once), transfer)
         if report.rows:
             _log(how_far(report.rows))
-        if report.replaced and not database.counts_down:
-            with database.engine.connect() as connection:
-                partitions = require_source(connection, database.names, first_day).gone_partitions()
-            gone_now = [each for each in partitions if each not in gone]
-            short = {day for day, count in report.replaced.items() if count < unread.get(day, 0)}
-            lost = {day: each.name for day in short for each in gone_now if each.has(day, first_day)}
-            report.failed |= _put_back(table, report, versions, lost)
         _read_short_days_again(database, report, {d: n for d, n in unread.items() if d not in expired})
         files = dict(table.days().select("day", "files").iter_rows())
         crowded = [day for day in report.appended if files.get(day, 0) > FILES_A_DAY]
@@ -283,26 +278,6 @@ def _log(progress: Progress) -> None:
     logger.info("usage_events: %s", progress, extra=asdict(progress))
 
 
-def _put_back(
-    table: DailyTable, report: SyncReport, versions: Mapping[dt.date, int], lost: Mapping[dt.date, str]
-) -> dict[dt.date, str]:
-    """Gives days back what they held before their partition went and they were replaced by what was left.
-
-    ``versions``: of the days before; ``lost``: the partition of each. Returns the days, and what happened.
-    """
-    known = {day: versions[day] for day in lost if day in versions}
-    earlier = table.as_it_was(known) if known else None
-    if earlier:
-        table.replace(known, earlier.read(known).scanner().to_reader())
-        for day in known:
-            del report.replaced[day]
-    failed = {}
-    for day, name in lost.items():
-        outcome = "what the lake had of the day stays" if earlier and day in known else "the lake lacks some"
-        failed[day] = f"The partition {name} went while its rows were read: {outcome}"
-    return failed
-
-
 def _read_short_days_again(database: Database, report: SyncReport, expected: Mapping[dt.date, int]) -> None:
     """Notes the days of which another number of events arrived than Postgres had counted.
 
@@ -326,6 +301,7 @@ class _Transfer(NamedTuple):
     """Events that are to go to the lake: of some days, each above its mark.
 
     ``passed`` is told how many were read so far. ``has_index``: whether an index may be used to find them.
+    ``partitions``: those of the raw table, none of which may go before the events are in the lake.
     """
 
     database: Database
@@ -336,6 +312,7 @@ class _Transfer(NamedTuple):
     max_rows_per_second: int | None
     passed: Callable[[int], None]
     has_index: bool
+    partitions: Collection[Partition]
 
     def counts(self) -> dict[dt.date, int]:
         """The events that the lake has of each of the days."""
@@ -367,7 +344,26 @@ def _append(transfer: _Transfer) -> dict[dt.date, int]:
 
 def _replace(transfer: _Transfer) -> dict[dt.date, int]:
     with transfer.events() as reader:
-        transfer.table.replace(transfer.marks, reader.cast(SCHEMA))
+        rows = reader.cast(SCHEMA)
+        refusal: LakeError | None = None
+
+        def batches() -> Iterator[pa.RecordBatch]:
+            nonlocal refusal
+            yield from rows
+            try:
+                # Before the commit: of a partition that went there was less to read.
+                require_partitions(transfer.database, transfer.partitions, transfer.marks, transfer.first_day)
+            except LakeError as error:
+                refusal = error
+                raise
+
+        try:
+            transfer.table.replace(transfer.marks, pa.RecordBatchReader.from_batches(SCHEMA, batches()))
+        except LakeError:
+            # As it was said, without what the libraries between make of it.
+            if refusal is not None:
+                raise refusal from None
+            raise
     return transfer.counts()
 
 

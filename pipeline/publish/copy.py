@@ -12,6 +12,7 @@ import psycopg
 from adbc_driver_manager.dbapi import Connection as AdbcConnection
 from sqlalchemy import Connection, Row, Table, Text, cast, select, text
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.exc import DBAPIError
 
 from pipeline.database import Database, driver_of
 from pipeline.errors import TableLockedError
@@ -140,15 +141,16 @@ def indexes_afterwards(connection: Connection, table: str) -> Iterator[None]:
     """Has the indexes of an empty table, that of its key included, made after the block has filled it.
 
     To keep them up to date row by row takes as long as all the rest, unless the rows come in their order.
-    Readers of the table wait until the transaction ends. Where the role does not own the table, or somebody
-    holds it, they stay as they are.
+    Readers of the table wait until the transaction ends. The indexes stay as they are where the role does not
+    own the table, somebody holds it, or something rests on one of them.
     """
     found = connection.execute(INDEXES_MADE_AFTERWARDS, {"table": table}).all()
     try:
         with waiting(connection, READER_WAITS):
             for index in found:
                 connection.execute(text(index.dropping))
-    except TableLockedError:
+    except (TableLockedError, DBAPIError):
+        # Or something rests on one of them, such as a view that groups by the key.
         found = []
     yield
     for index in found:

@@ -256,14 +256,54 @@ def test_a_partition_that_comes_back_counts_once(history: Database, lake: str) -
     assert count(history) == 12
 
 
-def test_a_partition_that_comes_back_with_other_rows_adds_those(history: Database, lake: str) -> None:
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (f"INSERT INTO old (prompt_id, created_at) VALUES ('{PROMPT}', now() - interval '40 days')", 17),
+        ("DELETE FROM old WHERE created_at < now() - interval '45 days'", 14),
+    ],
+    ids=["more", "fewer"],
+)
+def test_a_partition_that_comes_back_counts_as_it_is_now(
+    history: Database, lake: str, change: str, expected: int
+) -> None:
     run(history, GOES["detach"])
     refresh(history, lake, FIRST_DAY)
-    run(history, f"INSERT INTO old (prompt_id, created_at) VALUES ('{PROMPT}', now() - interval '40 days')")
+    run(history, change)
     run(history, attach("old", 60, 30))
     refresh(history, lake, FIRST_DAY)
-    assert (count(history), expired(history)) == (17, {TODAY - 40 * ONE_DAY})
+    assert (count(history), expired(history)) == (expected, set())
     assert plan_refresh(history, lake, FIRST_DAY).days == []
+
+
+def test_rows_that_come_back_in_other_partitions_are_postgres_again(history: Database, lake: str) -> None:
+    run(history, GOES["detach"])
+    refresh(history, lake, FIRST_DAY)
+    run(
+        history,
+        partition("older", 60, 45)
+        + partition("newer", 45, 30)
+        + "INSERT INTO prompt_usage SELECT * FROM old",
+    )
+    refresh(history, lake, FIRST_DAY)
+    assert (count(history), expired(history)) == (16, set())
+    run(history, "DELETE FROM prompt_usage WHERE created_at < now() - interval '45 days'")
+    assert_true(history, lake)
+
+
+def test_an_ordinary_table_in_the_place_of_partitions_stands_for_itself(history: Database, lake: str) -> None:
+    run(
+        history,
+        "ALTER TABLE prompt_usage RENAME TO before;"
+        " CREATE TABLE prompt_usage (LIKE before INCLUDING DEFAULTS);"
+        " ALTER TABLE prompt_usage ADD PRIMARY KEY (id); INSERT INTO prompt_usage SELECT * FROM before;"
+        " DROP TABLE before",
+    )
+    migrate(history)
+    refresh(history, lake, FIRST_DAY)
+    assert (count(history), expired(history)) == (16, set())
+    run(history, "DELETE FROM prompt_usage WHERE created_at < now() - interval '45 days'")
+    assert_true(history, lake)
 
 
 def test_days_that_changed_before_they_went_are_in_doubt(history: Database, lake: str) -> None:
@@ -551,24 +591,30 @@ def test_bounds_are_days() -> None:
     assert days_of("DEFAULT") == (None, None)
 
 
+@pytest.mark.parametrize("step", ["_replace", "compare_source"])
 @pytest.mark.parametrize("why", ["a backfill", "changed rows"])
 def test_a_partition_that_goes_while_it_is_read_again_keeps_its_numbers(
-    history: Database, lake: str, monkeypatch: pytest.MonkeyPatch, why: str
+    history: Database, lake: str, monkeypatch: pytest.MonkeyPatch, why: str, step: str
 ) -> None:
     before = count(history)
     is_noted = why == "changed rows"
     if is_noted:
         run(history, "UPDATE old SET success = false")
-    replacing = usage_events._replace
+    taken = getattr(usage_events, step)
 
-    def dropping(transfer: usage_events._Transfer) -> dict[dt.date, int]:
+    def dropping(*given: Any) -> Any:
+        if step == "_replace":
+            run(history, "DROP TABLE IF EXISTS old")
+            return taken(*given)
+        found = taken(*given)
         run(history, "DROP TABLE IF EXISTS old")
-        return replacing(transfer)
+        return found
 
-    monkeypatch.setattr(usage_events, "_replace", dropping)
     days = plan_refresh(history, lake, FIRST_DAY).days if is_noted else [TODAY - 40 * ONE_DAY]
-    with pytest.raises(LakeError, match="partition old went while its rows were read"):
+    monkeypatch.setattr(usage_events, step, dropping)
+    with pytest.raises(LakeError, match="the partition old went meanwhile"):
         refresh(history, lake, FIRST_DAY, days, replace=not is_noted)
+    monkeypatch.undo()
     assert count(history) == before
     if is_noted:
         with pytest.raises(LakeError, match=r"partition old is gone.*count-down"):

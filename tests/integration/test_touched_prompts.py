@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from pipeline.database import Database
 from pipeline.days import ONE_DAY
-from pipeline.engines import duckdb_engine
+from pipeline.engines import rollups
 from pipeline.errors import LakeError
 from pipeline.publish import copy, publish
 from pipeline.publish.progress import Progress, take_progress
@@ -69,14 +69,14 @@ def execute(database: Database, statement: str) -> None:
 @pytest.fixture
 def computed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the queries that a publish has run over the partials of all days."""
-    run = duckdb_engine.run
+    run = rollups.run
     names: list[str] = []
 
     def noted(name: str, *arguments: Any, **inputs: Any) -> pl.DataFrame:
         names.extend([name] if name.startswith("merged_") else [])
         return run(name, *arguments, **inputs)
 
-    monkeypatch.setattr(duckdb_engine, "run", noted)
+    monkeypatch.setattr(rollups, "run", noted)
     return names
 
 

@@ -245,7 +245,11 @@ def test_a_page_of_another_site_does_nothing(ui: Ui, browser: Browser, other_por
         )
         page.goto(f"http://{host}:{other_port}/")
         found = page.evaluate(ATTACK, [ui.address, ui.launch()])
-        framed = [frame.evaluate("document.documentElement?.innerText") for frame in page.frames[1:]]
+        framed = []
+        for frame in page.frames[1:]:
+            # What was sent there by a form may still be under way.
+            frame.wait_for_load_state()
+            framed.append(frame.evaluate("document.documentElement?.innerText"))
 
     refused = {(method, status) for method, url, status in answers if url.startswith(ui.address)}
     assert refused == {("GET", 403), ("POST", 403)}
