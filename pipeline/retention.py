@@ -28,7 +28,7 @@ from pipeline.lake.delta_table import DailyTable
 from pipeline.lake.partials import open_partials, stale_days
 from pipeline.lake.periods import month_of
 from pipeline.lake.usage_events import open_own_events
-from pipeline.lake.whole_partitions import drop_partitions
+from pipeline.lake.whole_partitions import STILL_EXPIRED, drop_partitions
 from pipeline.locks import Lock
 from pipeline.queries import query
 from pipeline.refresh import refresh
@@ -39,7 +39,6 @@ logger = logging.getLogger(__name__)
 RAW_DAYS_BEFORE = text(query("postgres/raw_days_before"))
 EXPIRED_ROWS = query("postgres/expired_rows")
 DELETE_EXPIRED_ROWS = text(query("postgres/delete_expired_rows"))
-STILL_EXPIRED = text(query("postgres/still_expired"))
 CLEAR_OWN_INVALIDATIONS = text(query("postgres/clear_own_invalidations"))
 KEEP_WRITERS_OUT = text(query("postgres/keep_writers_out"))
 
@@ -201,7 +200,8 @@ def _remove(
         held, _ = _held(database, events, day, window_of(day))
         return int(held["relations"].is_in(relations).sum())
 
-    dropped = drop_partitions(database, first_day, cutoff, days, count)
+    highs = {day: expired[day].high for day in days}
+    dropped = drop_partitions(database, first_day, cutoff, highs, count)
     done, left = sum(dropped.values()), 0
     progress(done, total)
     for day in days:

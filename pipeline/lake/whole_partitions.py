@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 
 import tenacity
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from pipeline.adoption.catalog import quoted
 from pipeline.database import Database, cause_of
 from pipeline.errors import TableLockedError, readable
 from pipeline.lake.partitions import Partition, read_partitions
 from pipeline.locks import waiting
+from pipeline.queries import query
 
 logger = logging.getLogger(__name__)
+
+STILL_EXPIRED = text(query("postgres/still_expired"))
 
 LONGEST_WAIT = "1s"
 """For a lock of the partition, and then for that of the table: whoever comes after us waits as long."""
@@ -32,22 +36,25 @@ Count = Callable[[dt.date, Collection[int]], int]
 
 
 def drop_partitions(
-    database: Database, first_day: dt.date, cutoff: dt.date, days: Collection[dt.date], count: Count
+    database: Database, first_day: dt.date, cutoff: dt.date, highs: Mapping[dt.date, int], count: Count
 ) -> dict[str, int]:
     """Drops those that end before ``cutoff``, if the lake has each of their rows; returns which, and the rows
     of each.
 
-    ``days``: the expired days with raw rows.
+    ``highs``: the watermark of each expired day with raw rows, below which the lake has them.
     """
     with database.engine.connect() as connection:
         partitions = read_partitions(connection, database.names.qualified("prompt_usage"))
     dropped: dict[str, int] = {}
     for partition in partitions:
         if partition.relations and partition.last and dt.date.fromisoformat(partition.last) < cutoff:
-            own = [day for day in days if partition.has(day, first_day)]
+            own = {day: high for day, high in highs.items() if partition.has(day, first_day)}
             known = sum(count(day, partition.relations) for day in own)
+            if not known:
+                # It may have been made for rows to come.
+                continue
             try:
-                if _is_dropped(database, partition, known):
+                if _is_dropped(database, partition, known, own):
                     dropped[partition.name] = known
                     logger.info("%s is dropped, with %d rows that the lake has", partition.name, known)
             except (TableLockedError, DBAPIError) as error:
@@ -56,8 +63,10 @@ def drop_partitions(
     return dropped
 
 
-def _is_dropped(database: Database, partition: Partition, known: int) -> bool:
-    """Drops it, unless it has other than so many rows."""
+def _is_dropped(database: Database, partition: Partition, known: int, highs: Mapping[dt.date, int]) -> bool:
+    """Drops it, unless it has other than so many rows, or newer ones, or a day is Postgres' again."""
+    name = partition.name.replace("%", "%%")
+    ingest_xid = quoted(database.names.column("prompt_usage", "ingest_xid")).replace("%", "%%")
     for attempt in tenacity.Retrying(
         stop=tenacity.stop_after_delay(PATIENCE_SECONDS),
         wait=tenacity.wait_random(1, 2),
@@ -70,9 +79,11 @@ def _is_dropped(database: Database, partition: Partition, known: int) -> bool:
             waiting(connection, LONGEST_WAIT),
         ):
             # Nobody writes there from here on.
-            connection.execute(text(f"LOCK TABLE {partition.name} IN SHARE MODE"))
-            there = connection.execute(text(f"SELECT count(*) FROM {partition.name}")).scalar_one()  # noqa: S608  # a name of the catalogs
-            if there != known:
+            connection.exec_driver_sql(f"LOCK TABLE {name} IN SHARE MODE")
+            counted = f"SELECT count(*), count(*) FILTER (WHERE {ingest_xid} >= %s) FROM {name}"  # noqa: S608  # names of the catalogs
+            if connection.exec_driver_sql(counted, (min(highs.values()),)).one() != (known, 0):
                 return False
-            connection.execute(text(f"DROP TABLE {partition.name}"))
+            if any(connection.execute(STILL_EXPIRED, {"day": day}).first() is None for day in highs):
+                return False
+            connection.exec_driver_sql(f"DROP TABLE {name}")
     return True
