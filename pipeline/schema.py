@@ -32,6 +32,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+MOVE_ROWS = (
+    "If rows of that month are in the default partition, move them: docs/adoption.md, Rows in the default"
+    " partition"
+)
+
 VERSION_TABLE = "prompt_stats_schema_version"
 """Alembic's table, under a name that can't meet another Alembic in the same database."""
 
@@ -130,20 +135,31 @@ def migrate(
         done = _revisions(before, after)
         for revision in done:
             hearer.did(revision)
+        warnings = [f"{what}. {remedy}" for what, remedy in plan.warnings]
         for step in plan.steps:
             hearer.next(step.what)
-            steps.take(database, step, hearer.waits)
+            try:
+                steps.take(database, step, hearer.waits)
+            except DatabaseError as error:
+                if not step.what.startswith(MAKES_PARTITIONS):
+                    raise
+                warnings.append(_no_partition(error))
+                continue
             hearer.did(step.what)
             done.append(step.what)
-    return MigrationReport(before, after, done, [f"{what}. {remedy}" for what, remedy in plan.warnings])
+    return MigrationReport(before, after, done, warnings)
+
+
+def _no_partition(error: DatabaseError) -> str:
+    # Events find their place all the same, in the default partition; all else has to go on.
+    return f"{error.attempted}: {error.wrong.rstrip('.')}. {MOVE_ROWS}"
 
 
 def make_partitions(database: Database) -> list[str]:
     """Makes the partitions of the months to come, where that is up to us; returns what was done.
 
-    A role that does not own the table leaves it to its owner, and says so in the log.
-
-    :raises DatabaseError: a lock was not to be had.
+    A role that does not own the table leaves it to its owner. That is said in the log, and so is a month that
+    can't be made.
     """
     with database.engine.connect() as connection:
         catalog = read_catalog(connection, database.names)
@@ -152,10 +168,16 @@ def make_partitions(database: Database) -> list[str]:
     if wanted and not catalog.tables["prompt_usage"].is_ours:
         logger.warning("prompt_usage lacks partitions. As its owner: prompt-stats migrate")
         return []
+    made = []
     for step in wanted:
-        with database.locked(Lock.SCHEMA):
-            steps.take(database, step)
-    return [step.what for step in wanted]
+        try:
+            with database.locked(Lock.SCHEMA):
+                steps.take(database, step)
+        except DatabaseError as error:
+            logger.warning(_no_partition(error))
+            continue
+        made.append(step.what)
+    return made
 
 
 def undo(database: Database, hearer: Hearer = SILENT) -> MigrationReport:

@@ -320,12 +320,11 @@ class _Adoption:
 
     def _later_partitions(self, table: Table, found: FoundTable) -> Iterator[Step]:
         name = self._names.table(table.name)
-        months = [*partitions.missing_months(found, self._catalog.schema, name, _today())]
-        if months:
+        for month in partitions.missing_months(found, self._catalog.schema, name, _today()):
             yield Step(
-                f"{MAKES_PARTITIONS} of {self._qualified(table.name)} up to {months[-1]:%Y-%m}",
+                f"{MAKES_PARTITIONS} of {self._qualified(table.name)} for {month:%Y-%m}",
                 Lock.ACCESS_EXCLUSIVE,
-                [self._partition(month) for month in months],
+                [self._partition(month)],
                 (),
             )
 

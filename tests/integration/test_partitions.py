@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -623,3 +624,29 @@ def test_a_partition_that_goes_while_it_is_read_again_keeps_its_numbers(
         refresh(history, lake, FIRST_DAY)
         assert TODAY - 40 * ONE_DAY in expired(history)
     assert count(history) == before
+
+
+def test_rows_in_the_default_partition_stop_no_migration(
+    empty_database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    migrate(empty_database, partition_by=PartitionBy.MONTH)
+    [month, later] = months_from(TODAY, 1)
+    name = f"prompt_usage_p{later:%Y%m%d}"
+    rows = f"created_at >= '{later} 00:00+00' AND created_at < '{months_from(later, 1)[1]} 00:00+00'"
+    run(
+        empty_database,
+        f"DROP TABLE {name}; DROP TABLE prompt_usage_p{month:%Y%m%d};"
+        f" INSERT INTO prompt_usage (prompt_id, created_at) VALUES ('{PROMPT}', '{later} 12:00+00')",
+    )
+    report = migrate(empty_database)
+    assert [warning for warning in report.warnings if "Rows in the default partition" in warning]
+    assert f"prompt_usage_p{month:%Y%m%d}" in str(rows_of(empty_database, "SELECT relname FROM pg_class"))
+    assert make_partitions(empty_database) == []
+    assert "Rows in the default partition" in caplog.text
+    page = (REPOSITORY / "docs" / "adoption.md").read_text(encoding="utf-8")
+    [moved] = re.findall(r"```sql\n(BEGIN;\nSET LOCAL TimeZone.*?)```", page, re.DOTALL)
+    for there, here in (("20270101", f"{later:%Y%m%d}"), ("2027-01-01", f"{later}")):
+        moved = moved.replace(there, here)
+    run(empty_database, moved.replace("2027-02-01", f"{months_from(later, 1)[1]}"))
+    assert rows_of(empty_database, f"SELECT count(*) FROM {name} WHERE {rows}") == [(1,)]
+    assert not [step for step in plan_migration(empty_database).steps if "partition" in step.what]
