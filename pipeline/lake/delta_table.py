@@ -231,7 +231,7 @@ class DailyTable:
         return Scan(columns, (part,))
 
     def _addresses(self, days: Collection[dt.date] | None) -> list[tuple[dt.date, str]]:
-        root = f"file://{self._folder}" if self._folder else self.uri.rstrip("/")
+        root = f"file://{self._folder.absolute()}" if self._folder else self.uri.rstrip("/")
         return [(day, f"{root}/{path}") for path, day, _ in self._files_of(days).iter_rows()]
 
     def _files_of(self, days: Collection[dt.date] | None) -> pl.DataFrame:
