@@ -18,7 +18,7 @@ from pipeline.adoption.catalog import foreign_views, quoted, read_catalog
 from pipeline.adoption.ids import Ids
 from pipeline.adoption.offers import Offer, offers
 from pipeline.adoption.partitions import PartitionBy
-from pipeline.adoption.plan import MAKES_PARTITIONS, Plan, Problem, Step, plan_adoption, views_problem
+from pipeline.adoption.plan import MAKES_PARTITION, Plan, Problem, Step, plan_adoption, views_problem
 from pipeline.adoption.steps import Hear, silent
 from pipeline.database import Database, driver_of
 from pipeline.errors import DatabaseError, InputError, readable
@@ -141,7 +141,7 @@ def migrate(
             try:
                 steps.take(database, step, hearer.waits)
             except DatabaseError as error:
-                if not step.what.startswith(MAKES_PARTITIONS):
+                if not step.what.startswith(MAKES_PARTITION):
                     raise
                 warnings.append(_no_partition(error))
                 continue
@@ -164,7 +164,7 @@ def make_partitions(database: Database) -> list[str]:
     with database.engine.connect() as connection:
         catalog = read_catalog(connection, database.names)
     plan = plan_adoption(catalog, database.names)
-    wanted = [step for step in plan.steps if step.what.startswith(MAKES_PARTITIONS)]
+    wanted = [step for step in plan.steps if step.what.startswith(MAKES_PARTITION)]
     if wanted and not catalog.tables["prompt_usage"].is_ours:
         logger.warning("prompt_usage lacks partitions. As its owner: prompt-stats migrate")
         return []

@@ -72,8 +72,8 @@ INDEXES = {
 }
 """Those of ``pipeline.tables`` that a table which is there gets: by name, the table and the rest."""
 
-MAKES_PARTITIONS = "makes the partitions"
-"""How the step begins that makes those of the months to come."""
+MAKES_PARTITION = "makes the partition"
+"""How a step begins that makes that of a month to come."""
 
 
 class Lock(Enum):
@@ -322,7 +322,7 @@ class _Adoption:
         name = self._names.table(table.name)
         for month in partitions.missing_months(found, self._catalog.schema, name, _today()):
             yield Step(
-                f"{MAKES_PARTITIONS} of {self._qualified(table.name)} for {month:%Y-%m}",
+                f"{MAKES_PARTITION} of {self._qualified(table.name)} for {month:%Y-%m}",
                 Lock.ACCESS_EXCLUSIVE,
                 [self._partition(month)],
                 (),
