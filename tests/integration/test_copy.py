@@ -16,6 +16,7 @@ from pipeline.refresh import refresh
 from tests.conftest import FIRST_DAY
 from tests.oracle import assert_equals_recount
 from tests.roles import as_role
+from tests.statements import run
 
 ADDED = """
     INSERT INTO prompt_usage (prompt_id, user_id, success)
@@ -101,3 +102,9 @@ def test_indexes_stay_where_somebody_reads(database: Database, lake: str) -> Non
 def test_indexes_stay_where_the_role_owns_no_table(database: Database, lake: str) -> None:
     with as_role(database, "pipeline") as pipeline:
         assert filled(database, lake, pipeline) == (True, False)
+
+
+def test_indexes_stay_where_a_view_rests_on_the_key(database: Database, lake: str) -> None:
+    view = "SELECT user_id, usage_count FROM user_prompt_stats GROUP BY user_id, prompt_id"
+    run(database, f"CREATE VIEW used AS {view}")
+    assert filled(database, lake) == (True, False)

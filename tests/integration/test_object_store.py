@@ -46,6 +46,7 @@ from tests.buckets import (
 from tests.conftest import FIRST_DAY, NewDatabase
 from tests.lake_files import delete_files, scribble_on_files, truncate_files
 from tests.oracle import assert_equals_recount
+from tests.statements import run
 
 TODAY = dt.datetime.now(dt.UTC).date()
 ONE_DAY = dt.timedelta(days=1)
@@ -82,14 +83,9 @@ def lake() -> str:
     return f"s3://lakes/{uuid.uuid4().hex}"
 
 
-def run(database: Database, statement: str, *values: object) -> None:
-    with psycopg.connect(database.conninfo) as app:
-        app.execute(statement.encode(), values)
-
-
 def append(database: Database, *ages: int, user: uuid.UUID | None = None) -> None:
     """An event of each age, in days."""
-    run(database, APPEND, PROMPT, user, list(ages))
+    run(database, APPEND, (PROMPT, user, list(ages)))
 
 
 def copy_of(lake: str) -> str:
@@ -108,7 +104,7 @@ def test_the_life_of_a_lake(
     refresh(database, lake, FIRST_DAY)
 
     append(database, 0, 33)
-    run(database, "DELETE FROM prompt_usage WHERE created_at::date = %s", TODAY - 34 * ONE_DAY)
+    run(database, "DELETE FROM prompt_usage WHERE created_at::date = %s", (TODAY - 34 * ONE_DAY,))
     refresh(database, lake, FIRST_DAY, values=True)
     assert_equals_recount(database, FIRST_DAY)
     versions = dict(open_usage_events(lake).days().select("day", "version").iter_rows())

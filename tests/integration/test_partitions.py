@@ -36,6 +36,7 @@ from tests.oracle import assert_equals_recount
 from tests.partitioned import KEYLESS_TREE, attach, partition, partitioned_template
 from tests.published import Published, publish
 from tests.roles import as_role
+from tests.statements import rows_of, run
 
 NOW = dt.datetime.now(dt.UTC)
 TODAY = NOW.date()
@@ -79,17 +80,6 @@ def counted(
     """Events in each of its partitions, published; to be copied."""
     with publish(new_database, template, tmp_path_factory.mktemp("lake"), live) as published:
         yield published
-
-
-def run(database: Database, statements: str, values: tuple[Any, ...] = ()) -> None:
-    """What an app or an operator does, in one transaction."""
-    with psycopg.connect(database.conninfo) as connection:
-        connection.execute(statements.encode(), values)
-
-
-def rows_of(database: Database, statement: str) -> list[Any]:
-    with psycopg.connect(database.conninfo) as connection:
-        return connection.execute(statement.encode()).fetchall()
 
 
 def count(database: Database) -> int:

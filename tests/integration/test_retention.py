@@ -25,6 +25,7 @@ from pipeline.refresh import plan_refresh, refresh
 from pipeline.retention import retain
 from tests.conftest import FIRST_DAY
 from tests.lake import open_to_write
+from tests.statements import run
 
 NOW = dt.datetime.now(dt.UTC)
 TODAY = NOW.date()
@@ -51,12 +52,6 @@ def live(app: psycopg.Connection) -> None:
     """Two events at each age."""
     for number, age in enumerate(AGES * 2):
         app.execute(INSERT, (uuid.UUID(int=number), PROMPT, uuid.UUID(int=number % 5), True, time_of(age)))
-
-
-def run(database: Database, statement: str, values: tuple[Any, ...] = ()) -> None:
-    """What an app does to the raw table."""
-    with psycopg.connect(database.conninfo) as app:
-        app.execute(statement.encode(), values)
 
 
 def published(database: Database) -> list[Any]:

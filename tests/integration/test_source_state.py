@@ -37,6 +37,7 @@ from tests.conftest import FIRST_DAY
 from tests.integration.test_replica import wait_until
 from tests.oracle import assert_equals_recount
 from tests.roles import as_role
+from tests.statements import rows_of, run
 from tests.triggers import OFF, ON, without_triggers
 
 NOW = dt.datetime.now(dt.UTC)
@@ -69,17 +70,6 @@ def live(app: psycopg.Connection) -> None:
     for age in AGES * 2:
         at = None if age is None else NOW - age * ONE_DAY
         app.execute(INSERT, (PROMPT, USER, "studio", at))
-
-
-def run(database: Database, statements: str, values: tuple[Any, ...] = ()) -> None:
-    """What an app or an operator does, in one transaction."""
-    with psycopg.connect(database.conninfo) as connection:
-        connection.execute(statements.encode(), values)
-
-
-def rows_of(database: Database, statement: str) -> list[Any]:
-    with psycopg.connect(database.conninfo) as connection:
-        return connection.execute(statement.encode()).fetchall()
 
 
 def published(database: Database) -> list[Any]:
