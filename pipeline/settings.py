@@ -1,6 +1,7 @@
 """The environment, read once.
 
-The only module that reads environment variables. Everything else is handed a :class:`Settings`.
+The only module that reads environment variables, but for the few that a tracker reads, in
+:mod:`pipeline.environment`. Everything else is handed a :class:`Settings`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Annotated
 from pydantic import Field, PositiveInt, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from pipeline.environment import DEFAULT_HOME, absolute
 from pipeline.errors import SettingsError
 from pipeline.names import DEFAULT_NAMES, TableNames
 from pipeline.redaction import redacted
@@ -142,7 +144,7 @@ class Settings(BaseSettings):
     tables: Annotated[TableNames, NoDecode] = Field(
         default=DEFAULT_NAMES, validation_alias="PROMPT_STATS_TABLES"
     )
-    home: Path = Field(default=Path(".prompt-stats"), validation_alias="PROMPT_STATS_HOME")
+    home: Path = Field(default=Path(DEFAULT_HOME), validation_alias="PROMPT_STATS_HOME")
     lake_uri: str | None = Field(default=None, validation_alias="PROMPT_STATS_LAKE_URI")
     start_date: dt.date = Field(default=dt.date(2025, 1, 1), validation_alias="PROMPT_STATS_START_DATE")
     # Before engine, whose validator looks at it.
@@ -182,7 +184,7 @@ class Settings(BaseSettings):
     @field_validator("home", "journal_dir")
     @classmethod
     def _absolute(cls, folder: Path | None) -> Path | None:
-        return folder and folder.expanduser().absolute()
+        return folder and absolute(folder)
 
     @field_validator("start_date")
     @classmethod

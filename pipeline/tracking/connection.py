@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import ClassVar
 
 import psycopg
@@ -12,6 +13,8 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
 from pipeline.conninfo import libpq_conninfo, names_in
+from pipeline.environment import environment
+from pipeline.errors import SettingsError
 from pipeline.names import DEFAULT_NAMES
 from pipeline.sessions import Settings, settings_for
 
@@ -50,17 +53,24 @@ def address(database_url: str | None) -> tuple[Callable[[], str], Settings]:
     :raises DatabaseError: ``database_url`` can't be read as an address.
     :raises SettingsError: it is None, and the environment has a value that can't be used.
     """
-    # Imported here: an app that names its database needs neither.
     names = DEFAULT_NAMES
     if database_url is None:
-        from pipeline.settings import settings
+        found = environment()
+        if found.database_url is None:
+            return _embedded(found.home), settings_for()
+        database_url, names = found.database_url, found.tables
+    conninfo = libpq_conninfo(database_url, APPLICATION_NAME)
+    return lambda: conninfo, settings_for(names_in(database_url, names))
 
-        database_url, names = settings().database_url, settings().tables
-    if database_url is not None:
-        conninfo = libpq_conninfo(database_url, APPLICATION_NAME)
-        return lambda: conninfo, settings_for(names_in(database_url, names))
 
-    from pipeline.embedded import client
-
-    home = settings().home
-    return lambda: libpq_conninfo(client.start(home), APPLICATION_NAME), settings_for()
+def _embedded(home: Path) -> Callable[[], str]:
+    # Imported here: only the whole installation has a server of its own.
+    try:
+        from pipeline.embedded import client
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            "Finding the database",
+            f"DATABASE_URL is not set, and the embedded server is not installed ({error.name} is missing)",
+            "Set DATABASE_URL, or install prompt-stats[pipeline]",
+        ) from None
+    return lambda: libpq_conninfo(client.start(home), APPLICATION_NAME)

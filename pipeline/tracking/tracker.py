@@ -24,6 +24,7 @@ from typing import Literal, Self
 import psycopg
 
 from pipeline import sessions
+from pipeline.environment import environment
 from pipeline.tracking.batches import keep_rejected
 from pipeline.tracking.buffer import Buffer
 from pipeline.tracking.call import Call, Waiting, call_of, id_of, record_of, shown
@@ -118,10 +119,7 @@ class PromptTracker:
         journal_dir: Path | str | None = None,
     ) -> None:
         if database_url is None and journal_dir is None:
-            # Imported here: an app that names its database does not need it.
-            from pipeline.settings import settings
-
-            journal_dir = settings().journal_dir
+            journal_dir = environment().journal_dir
         self._address, self._settings = address(database_url)
         self._is_direct = mode == "direct"
         self._journal_dir = Path(journal_dir) if journal_dir else None

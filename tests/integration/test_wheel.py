@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import sysconfig
+import uuid
 import zipfile
+from importlib.metadata import distribution, requires
 from pathlib import Path
 
+import psycopg
 import pytest
+from packaging.requirements import Requirement
 
+from pipeline.database import Database
 from tests.command import REPOSITORY, environment
 
 RUN_ENTRY_POINT = """
@@ -18,6 +24,17 @@ from importlib.metadata import entry_points
 
 entry_points(group="console_scripts")["prompt-stats"].load()()
 """
+
+TRACK = """
+import sys
+from pipeline.tracking import PromptTracker
+
+tracker = PromptTracker()
+tracker.track_post_creation(prompt_id=sys.argv[1], success=True, generation_time_ms=5000)
+tracker.close()
+print(*sys.modules)
+"""
+TRACKER_MAX_BYTES = 25_000_000
 
 
 @pytest.fixture(scope="module")
@@ -108,3 +125,81 @@ def test_wheel_works_without_the_checkout(python: Path, tmp_path: Path) -> None:
 
     assert json.loads(run(python, tmp_path, RUN_ENTRY_POINT, "refresh", "--json"))["as_of"]
     assert [path.name for path in tmp_path.iterdir()] == ["home"]
+
+
+@pytest.fixture(scope="module")
+def tracker_alone(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of an environment with the wheel and what it depends on, as pip installs it: no extras."""
+    folder = tmp_path_factory.mktemp("tracker")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    (site,) = folder.glob("lib/python*/site-packages")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site)
+    for name in depended_on("prompt-stats", set()):
+        for file in distribution(name).files or ():
+            # Those outside are commands.
+            if ".." not in file.parts and file.suffix != ".pyc":
+                (site / file).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(file.locate(), site / file)
+    subprocess.run([folder / "bin" / "python", "-m", "compileall", "-q", site], check=True)
+    return folder / "bin" / "python"
+
+
+def depended_on(name: str, extras: set[str]) -> set[str]:
+    """The distributions that one needs, with some of its extras, and those that they need."""
+    found = set[str]()
+    for text in requires(name) or ():
+        wanted = Requirement(text)
+        if not wanted.marker or any(wanted.marker.evaluate({"extra": extra}) for extra in ("", *extras)):
+            found |= {wanted.name} | depended_on(wanted.name, wanted.extras)
+    return found
+
+
+def test_an_app_can_install_the_tracker_alone(
+    tracker_alone: Path, tmp_path: Path, database: Database
+) -> None:
+    prompt_id = str(uuid.uuid4())
+    variables = environment(tmp_path / "home", PYTHONPATH="", DATABASE_URL=database.conninfo)
+    done = subprocess.run(
+        [tracker_alone, "-c", TRACK, prompt_id],
+        cwd=tmp_path,
+        env=variables,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert not {"dagster", "duckdb", "polars", "pyarrow", "pydantic", "sqlalchemy"} & {*done.stdout.split()}
+    assert not done.stderr
+    with psycopg.connect(database.conninfo) as connection:
+        rows = connection.execute("SELECT prompt_id::text, generation_time_ms FROM prompt_usage").fetchall()
+    assert rows == [(prompt_id, 5000)]
+
+
+def test_the_tracker_alone_is_small(tracker_alone: Path) -> None:
+    (site,) = tracker_alone.parents[1].glob("lib/python*/site-packages")
+
+    assert sum(file.stat().st_size for file in site.rglob("*") if file.is_file()) <= TRACKER_MAX_BYTES
+
+
+@pytest.mark.parametrize(
+    ("code", "arguments", "said"),
+    [
+        (RUN_ENTRY_POINT, ["status"], "pip install 'prompt-stats[pipeline]'"),
+        (TRACK, ["some-prompt"], "Set DATABASE_URL, or install prompt-stats[pipeline]"),
+    ],
+)
+def test_what_the_tracker_alone_lacks_is_named(
+    code: str, arguments: list[str], said: str, tracker_alone: Path, tmp_path: Path
+) -> None:
+    done = subprocess.run(
+        [tracker_alone, "-c", code, *arguments],
+        cwd=tmp_path,
+        env=environment(tmp_path / "home", PYTHONPATH=""),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert said in done.stderr
