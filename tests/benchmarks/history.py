@@ -157,14 +157,14 @@ class History:
         with self._connected() as connection:
             start, length = self._span(self.days[-1])
             for _ in range(FRESH_TRANSACTIONS):
-                self._add(
+                self.add(
                     connection, ZIPF, FRESH, FRESH_EVENTS // FRESH_TRANSACTIONS, start, length, late_share
                 )
 
     def add_one_each(self, day: dt.date) -> None:
         """Appends one event a prompt, all on one day."""
         with self._connected() as connection:
-            self._add(connection, "number", IN_ORDER, self.prompt_count, *self._span(day))
+            self.add(connection, "number", IN_ORDER, self.prompt_count, *self._span(day))
 
     def delete_one(self) -> None:
         """Deletes one event of a quiet day."""
@@ -193,10 +193,10 @@ class History:
         with self._connected() as connection:
             for number in range(TRANSACTIONS_A_DAY):
                 count = events * (number + 1) // TRANSACTIONS_A_DAY - done
-                self._add(connection, ZIPF, IN_ORDER, count, start + number * part, part)
+                self.add(connection, ZIPF, IN_ORDER, count, start + number * part, part)
                 done += count
 
-    def _add(
+    def add(
         self,
         connection: psycopg.Connection,
         prompt: str,
@@ -206,6 +206,7 @@ class History:
         length: dt.timedelta,
         late_share: float = 0.0,
     ) -> None:
+        """Appends events in one transaction, by expressions of this module."""
         values = {
             "prompts": self.prompt_count,
             "users": USERS,

@@ -1,0 +1,2 @@
+{{ config(materialized='table') }}
+{{ totals(ref('incremental_scene_day')) }}
