@@ -84,101 +84,163 @@ class DroppedPartitions(StrEnum):
 
 
 class Settings(BaseSettings):
-    """What the environment says. Frozen.
-
-    ``database_url``
-        ``DATABASE_URL``: any libpq or SQLAlchemy form; None means the embedded server.
-    ``read_url``
-        ``PROMPT_STATS_READ_URL``: a streaming replica of it, from which raw events are read; None means that
-        they are read from the database itself.
-    ``tables``
-        ``PROMPT_STATS_TABLES``: what the app calls its tables and columns, as :meth:`TableNames.parse` reads
-        it.
-    ``home``
-        ``PROMPT_STATS_HOME``: embedded database, lake and Dagster home. Absolute.
-    ``lake_uri``
-        ``PROMPT_STATS_LAKE_URI``: where the lake's tables are; a folder or ``s3://…``, without
-        credentials.
-    ``start_date``
-        ``PROMPT_STATS_START_DATE``: the first partition's day. Events dated earlier, and undated ones,
-        belong to it. The database remembers it and refuses another one (``pipeline.lake.acceptance``).
-    ``write_back``
-        ``PROMPT_STATS_WRITE_BACK``: ``off`` leaves the counters in ``prompts`` alone.
-    ``engine``
-        ``PROMPT_STATS_ENGINE``: ``duckdb``, in this process, or ``spark``, at ``spark_remote``.
-    ``spark_remote``
-        ``SPARK_REMOTE``: the Spark Connect server, ``sc://host:15002/;token=…``, as Spark reads it; a secret.
-    ``retain_days``
-        ``PROMPT_STATS_RETAIN_DAYS``: days of raw events that stay in Postgres; None keeps all for ever.
-    ``days_per_run``
-        ``PROMPT_STATS_DAYS_PER_RUN``: days of one run of a backfill from Dagster's UI; None: all in one run.
-    ``dropped_partitions``
-        ``PROMPT_STATS_DROPPED_PARTITIONS``: ``keep`` the numbers of raw events that went with a partition of
-        ``prompt_usage``, or ``count-down``.
-    ``journal_dir``
-        ``PROMPT_STATS_JOURNAL_DIR``: where trackers keep events that wait for the database. Absolute;
-        None keeps them in memory.
-    ``api_tokens``
-        ``PROMPT_STATS_API_TOKEN``: who may use the HTTP API, separated by commas or blanks; each as
-        :meth:`ApiToken.parse` reads it. None: this machine alone.
-    ``ui_hosts``
-        ``PROMPT_STATS_UI_HOSTS``: the names by which Dagster's UI is asked, besides this machine's own,
-        separated by commas or blanks; in lower case, without port, IPv6 addresses without brackets.
-    ``log_format``
-        ``PROMPT_STATS_LOG_FORMAT``: ``json`` writes the log as one object a line, for programs.
-    ``alert_webhook_url``
-        ``PROMPT_STATS_ALERT_WEBHOOK_URL``: where alerts are posted to; a secret. None: nowhere.
-    ``alert_webhook_format``
-        ``PROMPT_STATS_ALERT_WEBHOOK_FORMAT``: ``json`` or ``slack``.
-    ``alert_email_to``
-        ``PROMPT_STATS_ALERT_EMAIL_TO``: who gets alerts by mail, separated by commas or blanks. The first is
-        also the sender.
-    ``alert_smtp_url``
-        ``PROMPT_STATS_ALERT_SMTP_URL``: the mail server, ``smtp://user:password@host:587`` or ``smtps://…``.
-    """
+    """What the environment says. Frozen. ``docs/configuration.md`` is made from the descriptions."""
 
     model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, extra="ignore")
 
-    database_url: str | None = Field(default=None, validation_alias="DATABASE_URL", repr=False)
-    read_url: str | None = Field(default=None, validation_alias="PROMPT_STATS_READ_URL", repr=False)
+    database_url: str | None = Field(
+        default=None,
+        validation_alias="DATABASE_URL",
+        repr=False,
+        description=(
+            "The database: a URL as libpq, SQLAlchemy or [another "
+            "tool](adoption.md#addresses-of-other-tools) knows it, or a libpq connection "
+            "string. Unset: the embedded server."
+        ),
+    )
+    read_url: str | None = Field(
+        default=None,
+        validation_alias="PROMPT_STATS_READ_URL",
+        repr=False,
+        description=(
+            "A streaming [replica](adoption.md#from-a-replica) of it, from which raw events "
+            "are read. Unset: they are read from the database."
+        ),
+    )
     tables: Annotated[TableNames, NoDecode] = Field(
-        default=DEFAULT_NAMES, validation_alias="PROMPT_STATS_TABLES"
+        default=DEFAULT_NAMES,
+        validation_alias="PROMPT_STATS_TABLES",
+        description=(
+            "What your app calls its tables and columns: [other "
+            "names](adoption.md#other-names). Unset: the names are ours."
+        ),
     )
-    home: Path = Field(default=Path(DEFAULT_HOME), validation_alias="PROMPT_STATS_HOME")
-    lake_uri: str | None = Field(default=None, validation_alias="PROMPT_STATS_LAKE_URI")
-    start_date: dt.date = Field(default=dt.date(2025, 1, 1), validation_alias="PROMPT_STATS_START_DATE")
+    home: Path = Field(
+        default=Path(DEFAULT_HOME),
+        validation_alias="PROMPT_STATS_HOME",
+        description="The folder of the embedded server, the lake and Dagster's home.",
+    )
+    lake_uri: str | None = Field(
+        default=None,
+        validation_alias="PROMPT_STATS_LAKE_URI",
+        description=(
+            "Where the lake is: a folder, or an address such as `s3://bucket/lake`, without "
+            "credentials. Those go into `AWS_ACCESS_KEY_ID` and its like: [in a "
+            "bucket](deployment.md#in-a-bucket). Unset: `lake` in the home."
+        ),
+    )
+    start_date: dt.date = Field(
+        default=dt.date(2025, 1, 1),
+        validation_alias="PROMPT_STATS_START_DATE",
+        description=(
+            "The first day. Earlier and undated events belong to it. The database remembers "
+            "it and refuses [another one](operations.md#a-setting-is-refused)."
+        ),
+    )
     # Before engine, whose validator looks at it.
-    spark_remote: str | None = Field(default=None, validation_alias="SPARK_REMOTE", repr=False)
-    engine: EngineName = Field(default=EngineName.DUCKDB, validation_alias="PROMPT_STATS_ENGINE")
-    write_back: bool = Field(default=True, validation_alias="PROMPT_STATS_WRITE_BACK")
-    retain_days: PositiveInt | None = Field(default=None, validation_alias="PROMPT_STATS_RETAIN_DAYS")
-    days_per_run: PositiveInt | None = Field(default=None, validation_alias="PROMPT_STATS_DAYS_PER_RUN")
-    dropped_partitions: DroppedPartitions = Field(
-        default=DroppedPartitions.KEEP, validation_alias="PROMPT_STATS_DROPPED_PARTITIONS"
+    spark_remote: str | None = Field(
+        default=None,
+        validation_alias="SPARK_REMOTE",
+        repr=False,
+        description=(
+            "Spark's own variable: the address of its Connect server, `sc://host:15002`, with "
+            "a token and other parameters as Spark has them. Read where the engine is "
+            "`spark`."
+        ),
     )
-    journal_dir: Path | None = Field(default=None, validation_alias="PROMPT_STATS_JOURNAL_DIR")
+    engine: EngineName = Field(
+        default=EngineName.DUCKDB,
+        validation_alias="PROMPT_STATS_ENGINE",
+        description=(
+            "Where the rollups are computed: `duckdb`, in the process, or `spark`, on [a "
+            "cluster](deployment.md#rollups-on-spark)."
+        ),
+    )
+    write_back: bool = Field(
+        default=True,
+        validation_alias="PROMPT_STATS_WRITE_BACK",
+        description="`off` leaves the counters in `prompts` alone, to [look first](adoption.md).",
+    )
+    retain_days: PositiveInt | None = Field(
+        default=None,
+        validation_alias="PROMPT_STATS_RETAIN_DAYS",
+        description=(
+            "Days of raw events that stay in Postgres; the nightly "
+            "[job](architecture.md#retention) removes older ones. Unset: all stay."
+        ),
+    )
+    days_per_run: PositiveInt | None = Field(
+        default=None,
+        validation_alias="PROMPT_STATS_DAYS_PER_RUN",
+        description=(
+            "Days per run of a [backfill](operations.md#a-backfill-failed) from Dagster's UI. "
+            "Unset: all in one run."
+        ),
+    )
+    dropped_partitions: DroppedPartitions = Field(
+        default=DroppedPartitions.KEEP,
+        validation_alias="PROMPT_STATS_DROPPED_PARTITIONS",
+        description=(
+            "`count-down` lowers the numbers when a [partition](adoption.md#partitions) of "
+            "raw events is dropped or detached; `keep` keeps them."
+        ),
+    )
+    journal_dir: Path | None = Field(
+        default=None,
+        validation_alias="PROMPT_STATS_JOURNAL_DIR",
+        description=(
+            "The folder in which trackers keep events that wait for the database. Unset: they wait in memory."
+        ),
+    )
     api_tokens: Annotated[tuple[ApiToken, ...], NoDecode] = Field(
-        default=(), validation_alias="PROMPT_STATS_API_TOKEN", repr=False
+        default=(),
+        validation_alias="PROMPT_STATS_API_TOKEN",
+        repr=False,
+        description=(
+            "Who may use the [HTTP API](api.md#who-may-use-it): secrets, separated by commas; "
+            "`read:…` or `write:…` allows only that. Unset: this machine alone."
+        ),
     )
     ui_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
-        default=(), validation_alias="PROMPT_STATS_UI_HOSTS"
+        default=(),
+        validation_alias="PROMPT_STATS_UI_HOSTS",
+        description=(
+            "Names by which Dagster's UI is opened besides `localhost`, separated by commas: "
+            "of a [reverse proxy with a login](deployment.md#a-login-for-dagster). Unset: "
+            "this machine's."
+        ),
     )
-    log_format: LogFormat = Field(default=LogFormat.TEXT, validation_alias="PROMPT_STATS_LOG_FORMAT")
+    log_format: LogFormat = Field(
+        default=LogFormat.TEXT,
+        validation_alias="PROMPT_STATS_LOG_FORMAT",
+        description="`json` writes the log, Dagster's too, as one JSON object per line.",
+    )
 
     alert_webhook_url: str | None = Field(
-        default=None, validation_alias="PROMPT_STATS_ALERT_WEBHOOK_URL", pattern=r"^https?://[^/]", repr=False
+        default=None,
+        validation_alias="PROMPT_STATS_ALERT_WEBHOOK_URL",
+        pattern=r"^https?://[^/]",
+        repr=False,
+        description="Where [alerts](alerts.md) are posted to. Unset: nowhere.",
     )
     alert_webhook_format: WebhookFormat = Field(
-        default=WebhookFormat.JSON, validation_alias="PROMPT_STATS_ALERT_WEBHOOK_FORMAT"
+        default=WebhookFormat.JSON,
+        validation_alias="PROMPT_STATS_ALERT_WEBHOOK_FORMAT",
+        description="How: `json`, or `slack` for an incoming webhook of Slack.",
     )
     alert_email_to: Annotated[tuple[str, ...], NoDecode] = Field(
-        default=(), validation_alias="PROMPT_STATS_ALERT_EMAIL_TO"
+        default=(),
+        validation_alias="PROMPT_STATS_ALERT_EMAIL_TO",
+        description=(
+            "Who gets alerts by mail, separated by commas; the first is also the sender. Unset: nobody."
+        ),
     )
     alert_smtp_url: str = Field(
         default="smtp://localhost:25",
         validation_alias="PROMPT_STATS_ALERT_SMTP_URL",
         pattern=r"^smtps?://[^/]",
         repr=False,
+        description="The mail server: `smtp://user:password@host:587`, or `smtps://…`.",
     )
 
     @field_validator("home", "journal_dir")

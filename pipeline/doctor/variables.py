@@ -21,7 +21,7 @@ def _judge(given: Variable) -> Finding:
     if given.fault:
         return wrong(given.name, given.fault.wrong, given.fault.remedy)
     if not given.is_known:
-        remedy = "Unset it; the README lists all"
+        remedy = "Unset it; docs/configuration.md lists all"
         if given.alike:
             remedy = f"If {given.alike} is meant, set that; else unset it"
         return warning(given.name, "this variable is not one of prompt-stats and has no effect", remedy)

@@ -434,7 +434,7 @@ def test_variables_that_nobody_reads_are_named(installation: Installation) -> No
     assert {each.name: each.remedy for each in found} == {
         "PROMPT_STATS_RETAIN_DAY": "If PROMPT_STATS_RETAIN_DAYS is meant, set that; else unset it",
         "PROMPT_STATS_DATABASE_URL": "If DATABASE_URL is meant, set that; else unset it",
-        "PROMPT_STATS_X_Y_Z": "Unset it; the README lists all",
+        "PROMPT_STATS_X_Y_Z": "Unset it; docs/configuration.md lists all",
     }
 
 
