@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from sqlalchemy import Column, Table
 from sqlalchemy.dialects import postgresql
 
-from pipeline.tables import metadata
+from pipeline.tables import metadata, views
 
 SECTIONS = {
     "The app's": r"prompts|prompt_favorites|posts",
     "Raw events": r"prompt_usage.*",
     "Stats": r".*_stats",
+    "Freshness": r"stats_freshness",
     "Bookkeeping": r".*",
 }
 """The headings, in the order in which data flows, and what their tables' names match: the first that fits."""
@@ -43,7 +44,7 @@ def page() -> str:
 
 def _lines() -> Iterator[str]:
     yield BEGINNING
-    rest = dict(metadata.tables)
+    rest = {**metadata.tables, **views.tables}
     for heading, names in SECTIONS.items():
         yield f"\n## {heading}"
         for name in [name for name in rest if re.fullmatch(names, name)]:

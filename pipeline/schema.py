@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from psycopg.errors import DuplicateTable
 from sqlalchemy import Connection, column, inspect, select, table, text
+from sqlalchemy.exc import ProgrammingError
 
 from pipeline.adoption import steps, triggers
 from pipeline.adoption.catalog import foreign_views, quoted, read_catalog
@@ -309,6 +311,14 @@ def _migrate(database: Database, target: str, ids: Ids, hearer: Hearer) -> tuple
                 f"Bringing the schema from revision {before} to {target}",
                 readable(error),
                 "Use the version of prompt-stats that made it, or a newer one",
+            ) from None
+        except ProgrammingError as error:
+            if not isinstance(error.orig, DuplicateTable):
+                raise
+            raise DatabaseError(
+                f"Bringing the schema from revision {before} to {target}",
+                f"{readable(error.orig)}, and it is not ours",
+                "Nothing was changed: rename what the app has of this name, then run it again",
             ) from None
         return before, _revision(connection)
 

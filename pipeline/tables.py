@@ -33,6 +33,9 @@ from sqlalchemy.dialects.postgresql import JSONB, UUID
 
 metadata = MetaData()
 
+views = MetaData()
+"""What reads like a table, and is a view that a migration makes."""
+
 TIMESTAMP = DateTime(timezone=True)
 RANDOM_UUID = text("gen_random_uuid()")
 NOW = text("now()")
@@ -759,6 +762,59 @@ stats_schema_change = Table(
     Column("what", Text, nullable=False, unique=True, comment="What the step did."),
     Column("undo", JSONB, nullable=False, comment="The statements that take it back: a list."),
     comment="One row for each thing that migrate added to the app's tables; migrate --undo takes them back.",
+)
+
+stats_freshness = Table(
+    "stats_freshness",
+    views,
+    Column(
+        "refresh_id",
+        BigInteger,
+        comment="id of the latest row of stats_refresh; NULL, as all but is_fresh, before the first.",
+    ),
+    Column(
+        "as_of",
+        TIMESTAMP,
+        comment="Every event committed before it is counted; NULL before the first refresh.",
+    ),
+    Column("lag_seconds", Double, comment="Age of as_of now, in seconds; NULL before the first refresh."),
+    Column(
+        "is_fresh",
+        Boolean,
+        nullable=False,
+        comment="Whether as_of is at most 30 minutes old and no day is pending; never NULL.",
+    ),
+    Column(
+        "pending_day_count",
+        Integer,
+        comment="Days with events not yet counted; NULL before the first refresh.",
+    ),
+    Column("pending_days", JSONB, comment="These days: a list; NULL before the first refresh."),
+    Column(
+        "held_back_count",
+        BigInteger,
+        comment="Events dated more than a day ahead, not counted yet; NULL before the first refresh.",
+    ),
+    Column(
+        "usage_count", BigInteger, comment="Events in the published stats; NULL before the first refresh."
+    ),
+    Column(
+        "user_stats_as_of",
+        TIMESTAMP,
+        comment="as_of of user_prompt_stats and of unique_users; NULL before they were counted.",
+    ),
+    Column(
+        "value_stats_as_of",
+        TIMESTAMP,
+        comment="as_of of prompt_value_stats; NULL before they were counted.",
+    ),
+    Column(
+        "started_at",
+        TIMESTAMP,
+        comment="When the watermark of the latest refresh was taken; NULL before the first.",
+    ),
+    Column("published_at", TIMESTAMP, comment="When the stats were written; NULL before the first refresh."),
+    comment="One row: how fresh and how complete the stats are now. A view of stats_refresh, for BI tools.",
 )
 
 STATS_TABLES = (

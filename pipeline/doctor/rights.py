@@ -17,7 +17,7 @@ from pipeline.doctor.findings import Finding, ok, warning, wrong
 from pipeline.doctor.setup import Setup
 from pipeline.names import APP_TABLES, VIEWS_SCHEMA
 from pipeline.queries import query
-from pipeline.tables import metadata
+from pipeline.tables import metadata, views
 
 MISSING_RIGHTS = text(query("postgres/missing_rights"))
 HIDDEN_TABLES = text(query("postgres/hidden_tables"))
@@ -90,6 +90,7 @@ def open_relations(setup: Setup) -> Iterator[Finding]:
     with setup.database.engine.connect() as connection:
         catalog = read_catalog(connection, setup.database.names)
         relations = [quoted(catalog.schema, setup.database.names.table(name)) for name in metadata.tables]
+        relations += [quoted(catalog.schema, name) for name in views.tables]
         relations += [quoted(setup.database.names.views, name) for name in catalog.views]
         given = {"relations": relations, "schema": quoted(catalog.schema)}
         found = connection.execute(OPEN_RELATIONS, given).all()

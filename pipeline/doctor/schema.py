@@ -18,9 +18,12 @@ from pipeline.doctor.findings import Finding, ok, unchecked, warning, wrong
 from pipeline.doctor.setup import Setup
 from pipeline.names import APP_TABLES
 from pipeline.schema import is_current, require_current
-from pipeline.tables import metadata
+from pipeline.tables import metadata, views
 
-OUR_TABLES = [table for table in metadata.sorted_tables if table.name not in APP_TABLES]
+OUR_TABLES = [
+    *(table for table in metadata.sorted_tables if table.name not in APP_TABLES),
+    *views.sorted_tables,
+]
 
 MIGRATE, RECONCILE = "As the tables' owner: prompt-stats migrate", "prompt-stats reconcile"
 
@@ -54,7 +57,8 @@ def tables(setup: Setup) -> Iterator[Finding]:
         there = ours[table.name].columns if table.name in ours else {}
         lost = [column.name for column in table.columns if column.name not in there]
         if lost:
-            what = f"its column {', '.join(lost)}" if there else "the table"
+            kind = "view" if table.metadata is views else "table"
+            what = f"its column {', '.join(lost)}" if there else f"the {kind}"
             faults.append(wrong("tables", f"{table.name}: {what} is missing", "Restore it from a backup"))
     yield from faults
     if not faults:

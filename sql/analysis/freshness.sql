@@ -1,9 +1,10 @@
 -- Purpose: how fresh and how complete the stats are.
--- Grain:   one row, or none before the first refresh.
+-- Grain:   one row; NULL before the first refresh.
 -- Time:    as_of; lag_seconds is its age now.
 SELECT
     as_of,
-    extract(epoch FROM clock_timestamp() - as_of)::double precision AS lag_seconds,
+    lag_seconds,
+    is_fresh,
     user_stats_as_of,
     published_at,
     usage_count,
@@ -11,6 +12,4 @@ SELECT
     held_back_count,
     -- Days with events not yet counted.
     pending_days
-FROM stats_refresh
-ORDER BY id DESC
-LIMIT 1
+FROM stats_freshness

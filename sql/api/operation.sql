@@ -3,14 +3,14 @@
 -- Time:    now, and as_of of the last publish.
 SELECT
     extract(epoch FROM latest.as_of)::double precision                                 AS as_of_seconds,
-    extract(epoch FROM clock_timestamp() - latest.as_of)::double precision             AS lag_seconds,
+    latest.lag_seconds,
     extract(epoch FROM latest.published_at)::double precision                          AS published_seconds,
     extract(epoch FROM latest.published_at - latest.started_at)::double precision      AS publish_seconds,
     latest.usage_count,
     latest.held_back_count,
-    jsonb_array_length(latest.pending_days)                                            AS pending_days,
-    latest.rows_written,
-    latest.seconds,
+    latest.pending_day_count                                                           AS pending_days,
+    refresh.rows_written,
+    refresh.seconds,
     -- Of other roles' transactions only a member of pg_read_all_stats sees since when they are open: null
     -- if there is one of which that is not known, 0 if there is none.
     (
@@ -27,18 +27,5 @@ SELECT
     )                                                                                  AS oldest_writer_seconds,
     (SELECT count(*) FROM prompt_usage_rejected)                                       AS rejected_count,
     (SELECT count(*) FROM stats_expired_day WHERE damaged_at IS NOT NULL)              AS damaged_days
-FROM (VALUES (1)) AS one (row)
-LEFT JOIN (
-    SELECT
-        as_of,
-        published_at,
-        started_at,
-        usage_count,
-        held_back_count,
-        pending_days,
-        rows_written,
-        seconds
-    FROM stats_refresh
-    ORDER BY id DESC
-    LIMIT 1
-) AS latest ON true
+FROM stats_freshness AS latest
+LEFT JOIN stats_refresh AS refresh ON refresh.id = latest.refresh_id

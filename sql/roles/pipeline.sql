@@ -75,4 +75,4 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON
     prompt_usage_invalidation
 TO :"role";
 GRANT SELECT, INSERT, UPDATE ON stats_refresh TO :"role";
-GRANT SELECT ON prompt_stats_schema_version, stats_schema_change TO :"role";
+GRANT SELECT ON stats_freshness, prompt_stats_schema_version, stats_schema_change TO :"role";

@@ -40,6 +40,7 @@ GRANT SELECT ON
     prompt_value_error_stats,
     user_prompt_stats,
     stats_refresh,
+    stats_freshness,
     stats_alerts,
     stats_alert_evaluation,
     -- Says whether the schema is that of the command: for prompt-stats top, show and export.

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.doctor.rights import granted
 from pipeline.schema import VERSION_TABLE
-from pipeline.tables import metadata
+from pipeline.tables import metadata, views
 from tests.command import REPOSITORY
 
 PAGE = (REPOSITORY / "docs" / "roles.md").read_text(encoding="utf-8")
@@ -20,7 +20,7 @@ BY_TABLE = {table: row for row in ROWS if len(row) == 6 for table in re.findall(
 
 
 def test_every_table_has_its_row() -> None:
-    assert BY_TABLE.keys() == {*metadata.tables, VERSION_TABLE}
+    assert BY_TABLE.keys() == {*metadata.tables, *views.tables, VERSION_TABLE}
 
 
 @pytest.mark.parametrize(("column", "role"), [(1, "reader"), (2, "app"), (3, "api"), (4, "pipeline")])

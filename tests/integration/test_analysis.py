@@ -1,8 +1,10 @@
-"""The analysts' queries, run as the reader's role by psql and from Python: they say what the events do."""
+"""The analysts' queries, and Grafana's, run as the reader's role: they say what the events do."""
 
 from __future__ import annotations
 
 import datetime as dt
+import json
+import re
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -270,3 +272,98 @@ def test_the_apps_scenes_are_the_same_as_over_the_raw_events(reader: Database, p
     assert len(raw) == 3
     # The average of integers is numeric.
     assert answered == [(scene, uses, ms and float(ms), rate) for scene, uses, ms, rate in raw]
+
+
+BOARD = json.loads((REPOSITORY / "deploy" / "grafana" / "prompt-stats.json").read_text(encoding="utf-8"))
+PANELS = {panel["title"]: panel for panel in BOARD["panels"]}
+
+
+def grafana(database: Database, title: str, days: int = 30) -> list[dict[str, Any]]:
+    """The rows of a panel for the last days, its macros as Grafana's PostgreSQL data source expands them."""
+    (target,) = PANELS[title]["targets"]
+    until = dt.datetime.now(dt.UTC) + dt.timedelta(minutes=1)
+    first, last = (f"{at:%Y-%m-%dT%H:%M:%SZ}" for at in (until - dt.timedelta(days=days), until))
+    sql = re.sub(r"\$__timeFilter\(([^)]+)\)", rf"\1 BETWEEN '{first}' AND '{last}'", target["rawSql"])
+    assert "$" not in sql
+    with psycopg.connect(database.conninfo, row_factory=dict_row) as connection:
+        return connection.execute(sql.encode()).fetchall()
+
+
+def of_period() -> list[Events]:
+    return [each for each in EVENTS if each.created_at > LONG_AGO]
+
+
+def uses_of(events: list[Events], *, success: bool | None = None) -> int:
+    return sum(each.times for each in events if success is None or each.success is success)
+
+
+@pytest.mark.parametrize("title", PANELS)
+def test_every_panel_runs_as_the_reader(reader: Database, title: str) -> None:
+    rows = grafana(reader, title)
+    # Nothing is raised here: test_the_panel_of_alerts has some.
+    assert bool(rows) == (title != "Raised alerts")
+    if PANELS[title]["type"] == "timeseries":
+        assert all(row["time"].tzinfo for row in rows)
+        assert [row["time"] for row in rows] == sorted({row["time"] for row in rows})
+
+
+def test_the_panels_of_the_period_say_what_the_events_do(reader: Database) -> None:
+    recent = of_period()
+    assert grafana(reader, "Uses") == [{"uses": uses_of(recent)}]
+    assert float(grafana(reader, "Success rate")[0]["success_rate"]) == pytest.approx(
+        uses_of(recent, success=True) / uses_of(recent) * 100
+    )
+    assert grafana(reader, "Uses", days=60) == [{"uses": uses_of(list(EVENTS))}]
+    assert grafana(reader, "Uses per day") == [
+        {
+            "time": day.replace(hour=0, minute=0, second=0, microsecond=0),
+            "uses": uses_of(events := [each for each in recent if each.created_at == day]),
+            "failures": uses_of(events, success=False),
+        }
+        for day in (WEEK_BEFORE, THIS_WEEK)
+    ]
+    rates = [float(row["success_rate"]) for row in grafana(reader, "Success rate per day")]
+    assert rates == pytest.approx([50, 35 / 44 * 100])
+    used = [(row["prompt"], row["uses"]) for row in grafana(reader, "Most used prompts")]
+    assert used == [(SELFIE.title(), 44), ("Runway", 15), (str(id_of("gone")), 3), ("New", 2)]
+    failing = grafana(reader, "Prompts with most failures")
+    assert [(row["prompt"], row["failures"], row["uses"]) for row in failing] == [
+        ("Runway", 5, 15),
+        (SELFIE.title(), 4, 44),
+    ]
+    assert float(failing[0]["failure_rate"]) == pytest.approx(100 / 3)
+
+
+def test_the_panels_of_all_time_say_what_the_events_do(reader: Database) -> None:
+    scenes = {row["scene"]: row["uses"] for row in grafana(reader, "Scenes, all time")}
+    assert scenes == {"(none)": 157, "cafe": 30, "stage": 15, "(empty)": 10}
+    errors = [(row["error"], row["errors"]) for row in grafana(reader, "Kinds of errors, all time")]
+    assert errors == [("timeout after <n> s", 3), ("out of memory", 1)]
+    slow = [(row["prompt"], row["timed"]) for row in grafana(reader, "Slowest prompts, all time")]
+    assert slow == [("Retired", 50), (SELFIE.title(), 40), ("Steady", 35)]
+
+
+def test_the_panels_of_freshness(reader: Database) -> None:
+    (age,) = grafana(reader, "Age of the stats")
+    assert 0 <= age["lag_seconds"] < (dt.datetime.now(dt.UTC) - NOW).total_seconds()
+    assert grafana(reader, "Not counted yet") == [{"pending days": 0, "held back events": 0}]
+    assert len(grafana(reader, "How old the stats were when published")) == 1
+
+
+def test_the_panel_of_alerts(published: Database) -> None:
+    with psycopg.connect(published.conninfo) as owner:
+        owner.execute(
+            "INSERT INTO stats_alerts (rule, scope, prompt_id, scene, state, severity, recent_value, as_of,"
+            " evaluated_at, raised_at, recovered_at) VALUES"
+            " ('usage', 'prompt', %(id)s, NULL, 'ALERT', 'ALERT', 0, now(), now(), now(), NULL),"
+            " ('usage', 'scene', NULL, 'cafe', 'WARNING', 'WARNING', 0, now(), now(), now(), NULL),"
+            " ('usage', 'overall', NULL, NULL, 'OK', 'ALERT', 0, now(), now(), now(), now())",
+            {"id": id_of(SELFIE)},
+        )
+    rows = grafana(published, "Raised alerts")
+    with psycopg.connect(published.conninfo) as owner:
+        owner.execute("DELETE FROM stats_alerts")
+    assert [(row["severity"], row["about"]) for row in rows] == [
+        ("ALERT", SELFIE.title()),
+        ("WARNING", "cafe"),
+    ]

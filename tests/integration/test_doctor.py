@@ -229,6 +229,11 @@ FAULTS = {
         "ALTER TABLE stage_stats RENAME TO scene_stats",
         [("tables", WRONG, "scene_stats: the table is missing")],
     ),
+    "view": (
+        "ALTER VIEW stats_freshness RENAME TO stats_staleness",
+        "ALTER VIEW stats_staleness RENAME TO stats_freshness",
+        [("tables", WRONG, "stats_freshness: the view is missing")],
+    ),
     "unfinished index": (
         "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'prompts_id_text_idx'::regclass",
         "UPDATE pg_index SET indisvalid = true WHERE indexrelid = 'prompts_id_text_idx'::regclass",
@@ -236,7 +241,7 @@ FAULTS = {
     ),
     "old revision": (
         "UPDATE prompt_stats_schema_version SET version_num = '2026_11_22_older'",
-        "UPDATE prompt_stats_schema_version SET version_num = '2026_12_05_partitions'",
+        "UPDATE prompt_stats_schema_version SET version_num = '2026_12_07_stats_freshness'",
         [
             ("revision", WRONG, "it is at revision 2026_11_22_older"),
             ("rights", UNCHECKED, "revision has to be right first"),

@@ -51,7 +51,7 @@ from tests.psql import psql
 from tests.roles import FOLDER, as_role
 
 SLUG = "portrait-selfie-casual"
-TABLES = sorted([*tables.metadata.tables, VERSION_TABLE])
+TABLES = sorted([*tables.metadata.tables, *tables.views.tables, VERSION_TABLE])
 STATS = {table.name for table in (*tables.STATS_TABLES, *tables.VALUE_TABLES, tables.user_prompt_stats)}
 ALERTS = ("stats_alerts", "stats_alert_evaluation")
 
@@ -160,7 +160,10 @@ def test_a_file_stops_at_an_error(database: Database) -> None:
 
 def test_the_reader_reads_stats_and_prompts_and_no_events(database: Database) -> None:
     with as_role(database, "reader") as reader:
-        whole = {name: {"SELECT"} for name in {*STATS, "prompts", "stats_refresh", *ALERTS, VERSION_TABLE}}
+        whole = {
+            name: {"SELECT"}
+            for name in {*STATS, "prompts", "stats_refresh", "stats_freshness", *ALERTS, VERSION_TABLE}
+        }
         assert allowed(reader, in_part=False) == whole
         assert allowed(reader, in_part=True) == {**whole, "prompt_favorites": {"SELECT"}}
         assert_refused(

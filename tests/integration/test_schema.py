@@ -14,15 +14,18 @@ import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import Table, text
+from sqlalchemy.dialects import postgresql
 
 from pipeline.database import Database
 from pipeline.errors import DatabaseError
 from pipeline.names import TableNames
 from pipeline.schema import VERSION_TABLE, migrate, plan_migration, require_current, undo
-from pipeline.tables import metadata
+from pipeline.tables import metadata, views
 
 FIRST, SECOND, THIRD = (dt.date(2026, 1, number) for number in (1, 2, 3))
+
+BEFORE_THE_VIEW = "2026_12_05_partitions"
 
 Notes = list[tuple[dt.date | None, str]]
 
@@ -89,7 +92,8 @@ def test_every_table_and_column_says_what_it_means_and_when_it_is_null(database:
         silent = connection.execute(
             """
             SELECT relname, attname FROM pg_class AS t JOIN pg_attribute AS c ON c.attrelid = t.oid
-            WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND attnum > 0 AND NOT attisdropped
+            WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'v')
+            AND attnum > 0 AND NOT attisdropped
             AND NOT (
                 obj_description(t.oid, 'pg_class') <> '' IS TRUE
                 AND col_description(t.oid, attnum) ~ CASE WHEN attnotnull THEN '.' ELSE 'NULL' END IS TRUE
@@ -98,6 +102,64 @@ def test_every_table_and_column_says_what_it_means_and_when_it_is_null(database:
         ).fetchall()
 
     assert silent == []
+
+
+@pytest.mark.parametrize("view", views.sorted_tables, ids=lambda view: view.name)
+def test_a_view_is_as_its_table_says(database: Database, view: Table) -> None:
+    with psycopg.connect(database.conninfo) as connection:
+        columns = connection.execute(
+            """
+            SELECT attname, format_type(atttypid, NULL), col_description(attrelid, attnum)
+            FROM pg_attribute WHERE attrelid = %s::regclass ORDER BY attnum
+            """,
+            [view.name],
+        ).fetchall()
+        about = connection.execute("SELECT obj_description(%s::regclass)", [view.name]).fetchone()
+
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
+    assert columns == [
+        (column.name, column.type.compile(dialect).lower(), column.comment) for column in view.columns
+    ]
+    assert about == (view.comment,)
+
+
+def test_a_view_that_the_app_has_is_left_alone(empty_database: Database) -> None:
+    with psycopg.connect(empty_database.conninfo, autocommit=True) as connection:
+        connection.execute("CREATE VIEW stats_freshness AS SELECT 1 AS its_own")
+        before = described(empty_database)
+        with pytest.raises(DatabaseError, match=r"stats_freshness.*already exists"):
+            migrate(empty_database)
+        assert described(empty_database) == before
+        connection.execute("DROP VIEW stats_freshness")
+    migrate(empty_database)
+
+
+def test_the_view_is_readable_for_those_who_could_read_what_it_shows(empty_database: Database) -> None:
+    migrate(empty_database)
+    with psycopg.connect(empty_database.conninfo, autocommit=True) as connection:
+        connection.execute('CREATE ROLE "who reads"')
+        connection.execute("CREATE ROLE nosy")
+        try:
+            connection.execute('GRANT SELECT ON stats_refresh TO "who reads"')
+            connection.execute("DROP VIEW stats_freshness")
+            set_back = "UPDATE prompt_stats_schema_version SET version_num = %s"
+            connection.execute(set_back, [BEFORE_THE_VIEW])
+            migrate(empty_database)
+            may = connection.execute(
+                "SELECT has_table_privilege('who reads', 'stats_freshness', 'SELECT'),"
+                " has_table_privilege('who reads', 'stats_freshness', 'UPDATE'),"
+                " has_table_privilege('nosy', 'stats_freshness', 'SELECT')"
+            ).fetchone()
+        finally:
+            connection.execute('DROP OWNED BY "who reads", nosy')
+            connection.execute('DROP ROLE "who reads", nosy')
+    assert may == (True, False, False)
+
+
+def test_before_the_first_refresh_the_stats_are_not_fresh(database: Database) -> None:
+    with psycopg.connect(database.conninfo) as connection:
+        rows = connection.execute("SELECT as_of, lag_seconds, is_fresh FROM stats_freshness").fetchall()
+    assert rows == [(None, None, False)]
 
 
 def test_up_down_up(empty_database: Database) -> None:
