@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.concurrency import run_in_threadpool
+from fastapi.dependencies.models import Dependant
 from starlette.types import Receive, Scope, Send
 
 from pipeline.api import alerts, connections, events, export, history, operation, overall, prompts, users
@@ -51,12 +52,18 @@ async def known_parameters(request: Request) -> None:
     :raises Problem: 422, there is one that the request does not have.
     """
     route = request.scope["route"]
-    known = {parameter.alias for parameter in route.dependant.query_params}
+    known = set(_parameters(route.dependant))
     unknown = sorted(request.query_params.keys() - known)
     if unknown:
         raise Problem(
             422, f"There is no parameter {unknown[0]!r}; there are: {', '.join(sorted(known)) or 'none'}"
         )
+
+
+def _parameters(dependant: Dependant) -> Iterator[str]:
+    yield from (parameter.alias for parameter in dependant.query_params)
+    for each in dependant.dependencies:
+        yield from _parameters(each)
 
 
 def build_app(settings: Settings, database: Database, kept_seconds: float = KEPT_SECONDS) -> FastAPI:

@@ -17,7 +17,7 @@ from pipeline.api.problems import Problem
 from pipeline.api.reader import Id, Stats, answer, only
 from pipeline.days import ONE_DAY
 from pipeline.errors import NotFoundError
-from pipeline.lake import prompt_partials
+from pipeline.lake.period_stats import generation_times
 from pipeline.queries import query
 
 PROMPT = query("api/prompt")
@@ -327,9 +327,7 @@ async def prompt_times(request: Request, stats: Stats, key: Key) -> Response:
     """
     prompt_id = str(await stats.prompt_id(key))
     found = await stats.read()
-    times = await run_in_threadpool(
-        prompt_partials.generation_times, request.app.state.settings.lake, prompt_id
-    )
+    times = await run_in_threadpool(generation_times, request.app.state.settings.lake, prompt_id)
     return answer(request, found, {"times": times.to_dicts()})
 
 

@@ -79,6 +79,8 @@ def _relation(connection: duckdb.DuckDBPyConnection, scan: Scan) -> Relation:
             connection.register("usage_events", more)
             more = connection.sql(query(f"engine/{part.view}"))
         rows = rows.union(more) if number else more
+    if scan.timezone:
+        rows = _in_days_of(rows, scan.timezone)
     for condition in scan.conditions:
         rows = rows.filter(_expression(condition))
     if scan.keys is not None:
@@ -105,6 +107,17 @@ def _part(connection: duckdb.DuckDBPyConnection, part: Part) -> Relation:
             .cast(kind)
             .alias(name)
             for name, kind in zip(empty.columns, empty.types, strict=True)
+        )
+    )
+
+
+def _in_days_of(rows: Relation, timezone: str) -> Relation:
+    created_at = duckdb.ColumnExpression("created_at")
+    local = duckdb.FunctionExpression("timezone", duckdb.ConstantExpression(timezone), created_at)
+    return rows.filter(created_at.isnotnull()).select(
+        *(
+            local.cast("DATE").alias(name) if name == "day" else duckdb.ColumnExpression(name)
+            for name in rows.columns
         )
     )
 

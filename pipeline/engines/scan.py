@@ -33,13 +33,15 @@ class Part(NamedTuple):
 class Scan:
     """Rows of the lake with the columns of ``schema``: those of all parts that meet all conditions.
 
-    ``keys``: if given, only rows whose values of its columns are one of its rows.
+    ``keys``: if given, only rows whose values of its columns are one of its rows. ``timezone``: if given,
+    ``day`` is that of ``created_at`` there, and rows without a ``created_at`` are left out.
     """
 
     schema: pa.Schema
     parts: tuple[Part, ...] = ()
     conditions: tuple[Condition, ...] = ()
     keys: pa.Table | None = None
+    timezone: str | None = None
 
     def where(self, *conditions: Condition) -> Scan:
         """Those rows that meet these conditions, too."""
@@ -48,6 +50,10 @@ class Scan:
     def only(self, keys: pa.Table) -> Scan:
         """Those rows whose values of the columns of ``keys`` are one of its rows."""
         return replace(self, keys=keys)
+
+    def in_days_of(self, timezone: str) -> Scan:
+        """Those rows that have a ``created_at``, with its ``day`` in a time zone; for DuckDB alone."""
+        return replace(self, timezone=timezone)
 
     def through(self, view: str, schema: pa.Schema) -> Scan:
         """What the query ``sql/engine/<view>.sql`` makes of these rows, with the columns of ``schema``."""

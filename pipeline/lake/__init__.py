@@ -26,8 +26,8 @@
     Few files a day, none that nobody reads, a short log.
 ``series``
     Usage over time, of one prompt or all, counted when somebody asks.
-``prompt_partials``
-    A prompt's generation times, and its scenes over time, merged when somebody asks.
+``period_stats``
+    What the events of some days of any time zone come to, as of the publish, merged when somebody asks.
 ``flow``
     How far a read of events is, and no faster than asked.
 ``replica``

@@ -262,18 +262,26 @@ class DailyTable:
 
         None where that is too long ago, or files of it are gone.
         """
-        latest = self._delta.version()
         wanted = set(versions.items())
-        for number in range(latest - 1, max(latest - LOOK_BACK, 0) - 1, -1):
-            earlier = copy(self)
-            try:
-                earlier._delta = DeltaTable(self.uri, version=number)
-            except DeltaError:
-                # The log does not go back so far.
-                return None
+        for earlier in self.earlier():
             if wanted <= set(earlier.days().select("day", "version").iter_rows()):
                 return None if earlier.faults().keys() & versions.keys() else earlier
         return None
+
+    def earlier(self, look_back: int | None = None) -> Iterator[DailyTable]:
+        """The states before this one, the latest first, to be read, not written; at most so many.
+
+        Files of them may be gone.
+        """
+        latest = self._delta.version()
+        for number in range(latest - 1, max(latest - (look_back or LOOK_BACK), 0) - 1, -1):
+            state = copy(self)
+            try:
+                state._delta = DeltaTable(self.uri, version=number)
+            except DeltaError:
+                # The log does not go back so far.
+                return
+            yield state
 
     @property
     def uri(self) -> str:

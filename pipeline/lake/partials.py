@@ -197,7 +197,11 @@ def error_kinds(events: Scan) -> pa.Table:
 
     :raises LakeError: a file can't be read.
     """
-    messages = rollups.run("error_messages", usage_events=events)
+    return kinds_of(rollups.run("error_messages", usage_events=events))
+
+
+def kinds_of(messages: pl.DataFrame) -> pa.Table:
+    """The same of messages that are known."""
     return messages.with_columns(error_kind=error_kind(pl.col("error_message"))).to_arrow()
 
 

@@ -1,4 +1,7 @@
-"""Usage over time, of one prompt or all, counted from the raw events in the lake when somebody asks."""
+"""Usage over time, of one prompt or all, counted from the raw events in the lake when somebody asks.
+
+They are read in the state that the last publish counted, as ``pipeline.lake.period_stats`` has it.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,9 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from pipeline.days import ONE_DAY, DayRange
+from pipeline.days import DayRange
 from pipeline.engines import duckdb_engine
-from pipeline.lake.usage_events import open_usage_events
+from pipeline.lake.period_stats import Period, PeriodStats
 from pipeline.stats.rates import success_rate
 
 OF_THE_WHOLE = ("compared_usage_count", "previous_usage_count", "prompt_count")
@@ -27,21 +30,26 @@ class Compared(NamedTuple):
     compared_end: dt.date
 
 
-def prompt_series(lake: str, prompt_id: str, bucket: str, timezone: str, days: DayRange) -> pl.DataFrame:
-    """One row a period, in order: ``period`` (local time of its start), ``usage_count``, ``success_count``,
+def period_read(days: DayRange, compared: Compared | None, timezone: str) -> Period:
+    """The period whose events are read for a series of some days and what they are compared with."""
+    return Period(DayRange(compared.before if compared else days.first, days.last), timezone)
+
+
+def prompt_series(stats: PeriodStats, prompt_id: str, bucket: str, days: DayRange) -> pl.DataFrame:
+    """One row per period, in order: ``period`` (local time of its start), ``usage_count``, ``success_count``,
     ``failure_count``, ``success_rate`` in percent, null where there was no use.
 
-    ``bucket`` is ``hour`` (then the time zone has to be UTC), ``day``, ``week`` or ``month``. ``timezone``
-    is a name of the IANA database; the days are its days.
+    ``stats`` is of :func:`period_read`. ``bucket`` is ``hour`` (then the time zone has to be UTC), ``day``,
+    ``week`` or ``month``.
 
     :raises LakeError: the lake can't be read.
     """
     nothing = Compared(days.first, days.first, days.first)
-    return _series(lake, prompt_id, bucket, timezone, days, nothing).drop(OF_THE_WHOLE)
+    return _series(stats, prompt_id, bucket, days, nothing).drop(OF_THE_WHOLE)
 
 
 def overview(
-    lake: str, bucket: str, timezone: str, days: DayRange, compared: Compared
+    stats: PeriodStats, bucket: str, days: DayRange, compared: Compared
 ) -> tuple[dict[str, Any], pl.DataFrame]:
     """What all prompts add up to, and the same as :func:`prompt_series` of all of them.
 
@@ -51,7 +59,7 @@ def overview(
 
     :raises LakeError: the lake can't be read.
     """
-    periods = _series(lake, None, bucket, timezone, days, compared)
+    periods = _series(stats, None, bucket, days, compared)
     sums = periods.select(pl.col("usage_count", "success_count", "failure_count").sum())
     whole = periods.select(OF_THE_WHOLE).head(1)
     totals = sums.with_columns(success_rate(), *whole.get_columns())
@@ -59,21 +67,17 @@ def overview(
 
 
 def _series(
-    lake: str, prompt_id: str | None, bucket: str, timezone: str, days: DayRange, compared: Compared
+    stats: PeriodStats, prompt_id: str | None, bucket: str, days: DayRange, compared: Compared
 ) -> pl.DataFrame:
-    table = open_usage_events(lake)
-    # A day somewhere else begins up to 14 hours before that of UTC, or 12 after.
-    touched = DayRange(compared.before - ONE_DAY, days.last + ONE_DAY)
-    events = table.scan([day for day in table.days()["day"] if touched.first <= day <= touched.last])
     return duckdb_engine.run(
         "usage_series",
         {
             "bucket": bucket,
-            "timezone": timezone,
+            "timezone": stats.period.timezone,
             **compared._asdict(),
             "first": days.first,
             "last": days.last,
             "prompt_id": prompt_id,
         },
-        usage_events=events.where(("prompt_id", "=", prompt_id)) if prompt_id else events,
+        usage_events=stats.events(prompt_id),
     )

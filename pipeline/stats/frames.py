@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
 
 import polars as pl
 
@@ -29,6 +30,7 @@ DETAILS = (
     pl.col("generation_time_ms_min").alias("min_generation_time_ms"),
     pl.col("generation_time_ms_max").alias("max_generation_time_ms"),
 )
+EXTREMES = pl.col("generation_time_ms_min"), pl.col("generation_time_ms_max")
 WINDOWS = (1, 7, 30)
 """Lengths in whole days of the periods that end with yesterday, and of those before them."""
 
@@ -50,26 +52,25 @@ def prompt_stats(
         .alias(name)
         for name, (first, last) in periods.items()
     )
-    times = percentiles(
-        _dimension(totals, "time").select(
-            "prompt_id", "usage_count", time_bucket=pl.col("value").cast(pl.Int32)
-        )
-    )
+    times = _percentiles(totals)
     prompt_ids = pl.concat([prompts["prompt_id"], own["prompt_id"]]).unique().to_frame()
     counts = ["usage_count", "success_count", "failure_count", "timed_count"]
     counts += [*TIME_SUMS, "favorite_count", *periods]
     joined = prompt_ids
     for part in (own, recent, times, prompts):
         joined = joined.join(part, on="prompt_id", how="left")
-    lowest, highest = pl.col("generation_time_ms_min"), pl.col("generation_time_ms_max")
     return _as_values(joined.with_columns(pl.col(counts).fill_null(0))).select(
-        "prompt_id",
-        *MEASURES,
-        *DETAILS,
-        *(pl.col(name).clip(lowest, highest) for name in PERCENTILES),
-        *periods,
-        "favorite_count",
+        "prompt_id", *MEASURES, *DETAILS, *_clipped(), *periods, "favorite_count"
     )
+
+
+def period_stats(totals: pl.DataFrame) -> pl.DataFrame:
+    """One row per prompt that was used: what ``prompt_stats`` has of it that follows from its events.
+
+    ``totals`` are those of a period, of the dimensions ``prompt`` and ``time``.
+    """
+    joined = _dimension(totals, "prompt").join(_percentiles(totals), on="prompt_id", how="left")
+    return _as_values(joined).select("prompt_id", *MEASURES, *DETAILS, *_clipped())
 
 
 def value_stats(totals: pl.DataFrame, dimension: str) -> pl.DataFrame:
@@ -84,7 +85,7 @@ def prompt_value_stats(counts: pl.DataFrame) -> pl.DataFrame:
 
     ``counts`` are the rows of ``prompt_value_counts.sql``.
     """
-    lowest, highest = pl.col("generation_time_ms_min"), pl.col("generation_time_ms_max")
+    lowest, highest = EXTREMES
     return counts.select(
         "prompt_id",
         "dimension",
@@ -137,6 +138,16 @@ def windows() -> dict[str, tuple[int, int]]:
     """The columns of the periods: how many days ago each begins, and ends."""
     latest = {f"usage_count_{length}d": (length, 1) for length in WINDOWS}
     return latest | {f"usage_count_previous_{length}d": (2 * length, length + 1) for length in WINDOWS}
+
+
+def _percentiles(totals: pl.DataFrame) -> pl.DataFrame:
+    buckets = _dimension(totals, "time")
+    return percentiles(buckets.select("prompt_id", "usage_count", time_bucket=pl.col("value").cast(pl.Int32)))
+
+
+def _clipped() -> Iterator[pl.Expr]:
+    """What a bucket stands for may be beyond the times that it holds."""
+    return (pl.col(name).clip(*EXTREMES) for name in PERCENTILES)
 
 
 def _dimension(partials: pl.DataFrame, dimension: str) -> pl.DataFrame:

@@ -320,7 +320,8 @@ def test_scenes_over_time_are_a_recount_where_there_was_use(
                 key=lambda group: (group[0][0], -len(group[1]), group[0][1] is not None, group[0][1] or ""),
             )
         ]
-        assert found == {"bucket": bucket, "series": expected}
+        said = {"from": str(first), "to": str(last), "timezone": "UTC"}
+        assert found == {"bucket": bucket, **said, "series": expected}
 
 
 def test_of_many_scenes_the_most_used_are_shown(client: httpx.Client, today: dt.date) -> None:
@@ -362,8 +363,9 @@ def test_before_the_first_refresh_there_is_nothing(database: Database, lake: str
         ("/prompts/sparklines", 422, "ids"),
         ("/prompts/sparklines?ids=,", 422, "1 to 100"),
         ("/prompts/sparklines?ids=" + "often," * 101, 422, "1 to 100"),
-        ("/prompts/sparklines?ids=often&days=1", 422, "days"),
-        ("/prompts/sparklines?ids=often&days=366", 422, "days"),
+        ("/prompts/sparklines?ids=often&days=0", 422, "days"),
+        ("/prompts/sparklines?ids=often&days=367", 422, "days"),
+        ("/prompts/sparklines?ids=often&days=7&from=2026-01-01", 422, "from or days"),
         ("/overview?from=2026-01-02&to=2026-01-01", 422, "1 and 1830 days"),
         ("/overview?from=1900-01-01", 422, "1 and 1830 days"),
         ("/overview?from=0001-01-01&to=0001-01-02", 422, "1 and 1830 days"),
@@ -374,11 +376,12 @@ def test_before_the_first_refresh_there_is_nothing(database: Database, lake: str
         ("/overview?timezone=Europe/Berlin&bucket=hour", 422, "leave timezone out"),
         ("/overview?bucket=hour&from=2025-01-01", 422, "1 and 7 days"),
         ("/overview?bucket=year", 422, "bucket"),
-        ("/overview?scene=cafe", 422, "there are: bucket, from, timezone, to"),
+        ("/overview?scene=cafe", 422, "there are: bucket, days, from, timezone, to"),
         ("/prompts/often/series?timezone=Berlin&from=2026-01-01&to=2026-01-02", 422, "Europe/Berlin"),
         ("/prompts/often/scenes/series?bucket=hour", 422, "'day', 'week' or 'month'"),
         ("/prompts/often/scenes/series?from=2024-01-01&to=2025-01-01", 422, "1 and 366 days"),
-        ("/prompts/often/scenes/series?timezone=Europe/Berlin", 422, "there are: bucket, from, limit, to"),
+        ("/prompts/often/scenes/series?timezone=Berlin", 422, "Europe/Berlin"),
+        ("/prompts/often/errors/series?bucket=hour", 422, "'day', 'week' or 'month'"),
         ("/prompts/often/scenes/series?limit=0", 422, "limit"),
         ("/categories?limit=0", 422, "limit"),
     ],

@@ -1,0 +1,277 @@
+"""What the events of some days come to, in days of any time zone, counted when somebody asks.
+
+Days of UTC are merged from the daily partials. Those of another time zone are rolled up from the raw events
+by the query that makes the partials, with the day that an event has there; undated events are in none of
+them. Both are read in the state that the last publish counted, so an answer agrees with the published stats.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from collections.abc import Collection, Mapping
+from functools import cached_property
+from typing import NamedTuple
+
+import polars as pl
+import pyarrow as pa
+from sqlalchemy import Connection, select
+
+from pipeline.days import ONE_DAY, DayRange
+from pipeline.engines import duckdb_engine
+from pipeline.engines.scan import Condition, Input, Scan
+from pipeline.lake.delta_table import DailyTable
+from pipeline.lake.partials import SCHEMA, USAGE, kinds_of, made_from, open_partials
+from pipeline.lake.periods import State
+from pipeline.lake.usage_events import open_usage_events
+from pipeline.stats import frames
+from pipeline.stats.percentiles import PERCENTILES, bucket_ends
+from pipeline.tables import stats_day
+
+logger = logging.getLogger(__name__)
+
+UTC = "UTC"
+
+PARTIALS_MAX_DAYS = 366
+"""Of a period that is merged from daily partials."""
+
+LAKE_MAX_DAYS = 92
+"""Of a period that is counted from the raw events."""
+
+LOOK_BACK = 30
+"""Commits after which the state that was published is not looked for."""
+
+Versions = Mapping[dt.date, int]
+
+
+class Period(NamedTuple):
+    """Days, both ends included, of a time zone, which is a name of the IANA database."""
+
+    days: DayRange
+    timezone: str = UTC
+
+    @property
+    def touched(self) -> DayRange:
+        """The days of UTC that its events are in: a day begins up to 14 hours earlier there, or 12 later."""
+        if self.timezone == UTC:
+            return self.days
+        return DayRange(self.days.first - ONE_DAY, self.days.last + ONE_DAY)
+
+
+def published_days(connection: Connection, days: DayRange) -> Versions:
+    """From which state of each day (UTC) the published stats were made: what :class:`PeriodStats` wants."""
+    wanted = stats_day.c.day.between(*days)
+    return dict(
+        connection.execute(select(stats_day.c.day, stats_day.c.events_version).where(wanted)).tuples()
+    )
+
+
+class PeriodStats:
+    """Stats of a period, of which each is read when it is asked for.
+
+    ``is_as_published``: whether they are of the state that the last publish counted. If that state can't be
+    found any more (it is too long ago, or a reconciliation disowned it), they are of the lake as it is now,
+    and may hold later events.
+
+    All raise :class:`~pipeline.errors.LakeError` if the lake can't be read.
+    """
+
+    def __init__(self, lake: str, period: Period, published: Versions) -> None:
+        """``published``: what :func:`published_days` has of ``period.touched``."""
+        self._lake = lake
+        self.period = period
+        self._published = published
+        self.is_as_published = True
+
+    def prompts(self, prompt_id: str | None = None) -> pl.DataFrame:
+        """One row per prompt that was used, or only that of one, as :func:`frames.period_stats` has it."""
+        return frames.period_stats(self._totals(prompt_id, "prompt", "time"))
+
+    def values(self, prompt_id: str, dimension: str) -> pl.DataFrame:
+        """One row per value of a prompt, most used first, as :func:`frames.value_stats` has it.
+
+        With percentiles and ``unique_users``, which are null if there are too many days.
+        """
+        rows = frames.value_stats(self._totals(prompt_id, dimension), dimension)
+        names = [*PERCENTILES, "unique_users"]
+        if self.is_countable:
+            counts = duckdb_engine.run(
+                "prompt_value_counts", {"today": self.period.days.last}, usage_events=self.events(prompt_id)
+            ).filter(pl.col("dimension") == dimension)
+            counted = frames.prompt_value_stats(counts).select(pl.col("value").alias(dimension), *names)
+            rows = rows.join(counted, on=dimension, how="left", nulls_equal=True)
+        else:
+            rows = rows.with_columns(pl.lit(None).alias(name) for name in names)
+        return _most_used_first(rows, dimension)
+
+    def overall(self, dimension: str) -> pl.DataFrame:
+        """One row per value of all prompts, most used first, as :func:`frames.overall_stats` has it."""
+        return _most_used_first(frames.overall_stats(self._totals(None, dimension), dimension), dimension)
+
+    def scene(self, scene: str | None) -> pl.DataFrame:
+        """One row per prompt that was used in a scene, as :func:`frames.value_stats` has it."""
+        rows = frames.value_stats(self._totals(None, "scene"), "scene")
+        return rows.filter(pl.col("scene").eq_missing(pl.lit(scene)))
+
+    def errors(self, prompt_id: str) -> pl.DataFrame:
+        """One row per kind of error of a prompt, most frequent first: ``prompt_error_stats``."""
+        rows = frames.prompt_error_stats(self._totals(prompt_id, "error"))
+        return rows.sort("error_count", "error_kind", descending=[True, False])
+
+    def value_errors(self, prompt_id: str, dimension: str) -> pl.DataFrame:
+        """One row per value and kind of error of a prompt: ``prompt_value_error_stats``. From raw events."""
+        events = self.events(prompt_id)
+        rows = duckdb_engine.run("prompt_value_errors", usage_events=events, error_kinds=_error_kinds(events))
+        return (
+            rows.filter(pl.col("dimension") == dimension)
+            .drop("prompt_id", "dimension")
+            .sort("error_count", "value", "error_kind", descending=[True, False, False], nulls_last=True)
+        )
+
+    def times(self, prompt_id: str) -> pl.DataFrame:
+        """As :func:`generation_times`, of the period."""
+        return _histogram(self._totals(prompt_id, "time"))
+
+    def series(self, prompt_id: str, dimension: str, bucket: str, limit: int) -> pl.DataFrame:
+        """One row per value and ``period`` (its first day) with use, in order of time: ``value``,
+        ``usage_count``, ``success_count``, ``failure_count``, ``success_rate`` in percent.
+
+        ``bucket`` is ``day``, ``week`` or ``month``. ``limit``: of how many values, at most; the most
+        used are chosen.
+        """
+        partials = self._partials(prompt_id, dimension)
+        return duckdb_engine.run("value_series", {"bucket": bucket, "limit": limit}, partials=partials)
+
+    def days(self, prompt_ids: Collection[str]) -> pl.DataFrame:
+        """``prompt_id``, ``day`` and ``usage_count`` of some prompts, where there was use."""
+        keys = pa.table({"prompt_id": pa.array(sorted(prompt_ids), pa.string())})
+        partials = self._partials(None, "prompt", keys=keys)
+        return duckdb_engine.run("prompt_days", partials=partials)
+
+    def unique_users(self, prompt_id: str) -> int | None:
+        """How many users a prompt had; None if there are too many days."""
+        if not self.is_countable:
+            return None
+        rows = duckdb_engine.run("period_users", usage_events=self.events(prompt_id))
+        return int(rows["unique_users"].sum())
+
+    @property
+    def is_countable(self) -> bool:
+        """Whether there are few enough days to count from the raw events."""
+        return (self.period.days.last - self.period.days.first).days < LAKE_MAX_DAYS
+
+    def _totals(self, prompt_id: str | None, *dimensions: str) -> pl.DataFrame:
+        parts = [self._merged(prompt_id, dimension) for dimension in dimensions]
+        return pl.concat(parts)
+
+    def _merged(self, prompt_id: str | None, dimension: str) -> pl.DataFrame:
+        return duckdb_engine.run("merged_partials", partials=self._partials(prompt_id, dimension))
+
+    def _partials(self, prompt_id: str | None, dimension: str, keys: pa.Table | None = None) -> Input:
+        conditions = _of(prompt_id, dimension)
+        if self.period.timezone == UTC:
+            scan = self._daily.scan(_held(self._daily, self.period.days)).where(*conditions)
+            return scan.only(keys) if keys else scan
+        rows = pl.DataFrame(self._rolled_up(prompt_id)).filter(pl.col("dimension") == dimension)
+        if keys:
+            rows = rows.join(pl.DataFrame(keys), on="prompt_id", how="semi")
+        return rows.to_arrow().cast(SCHEMA)
+
+    def _rolled_up(self, prompt_id: str | None) -> pa.Table:
+        if prompt_id not in self._local:
+            events = self.events(prompt_id)
+            days = pa.array(self.period.days.days(), pa.date32())
+            same = {name: pa.array([0] * len(days), pa.int64()) for name in _OF_LEDGER}
+            self._local[prompt_id] = duckdb_engine.table(
+                USAGE.query,
+                usage_events=events,
+                error_kinds=_error_kinds(events),
+                ledger=pa.table({"day": days, **same}),
+            ).select(SCHEMA.names)
+        return self._local[prompt_id]
+
+    @cached_property
+    def _local(self) -> dict[str | None, pa.Table]:
+        return {}
+
+    def events(self, prompt_id: str | None) -> Scan:
+        """The raw events of the period, of one prompt or all; ``day`` is that of its time zone."""
+        scan = self._raw.scan(_held(self._raw, self.period.touched))
+        if self.period.timezone != UTC:
+            first, last = self.period.days
+            scan = scan.in_days_of(self.period.timezone).where(("day", ">=", first), ("day", "<=", last))
+        return scan.where(("prompt_id", "=", prompt_id)) if prompt_id is not None else scan
+
+    @cached_property
+    def _daily(self) -> DailyTable:
+        return self._as_published(open_partials(self._lake), pl.col("events_version"))
+
+    @cached_property
+    def _raw(self) -> DailyTable:
+        return self._as_published(open_usage_events(self._lake), made_from(USAGE))
+
+    def _as_published(self, table: DailyTable, version: pl.Expr) -> DailyTable:
+        state = published_state(table, self.period.touched, self._published, version)
+        if state is None:
+            self.is_as_published = False
+            logger.info("%s of the last publish can't be found: it is read as it is", table.name)
+        return state or table
+
+
+def published_state(
+    table: DailyTable, days: DayRange, published: Versions, version: pl.Expr
+) -> DailyTable | None:
+    """The latest state of a table in which some days are what was published; None if it is gone.
+
+    ``version``: of the columns of ``DailyTable.days``, what ``published`` has. A refresh writes the lake
+    seconds before it publishes, and commits a few times.
+    """
+    within = pl.col("day").is_between(*days)
+
+    def is_published(state: DailyTable) -> bool:
+        found = state.days().filter(within).select("day", version.alias("events_version"))
+        return dict(found.iter_rows()) == published
+
+    if is_published(table):
+        return table
+    for state in table.earlier(LOOK_BACK):
+        if is_published(state):
+            return None if state.faults().keys() & published.keys() else state
+    return None
+
+
+def generation_times(lake: str, prompt_id: str) -> pl.DataFrame:
+    """How many events of all days took how long: one row per bucket of the histogram that has any.
+
+    The shortest first: ``from_ms``, ``to_ms`` (included) and ``usage_count``.
+
+    :raises LakeError: the lake can't be read.
+    """
+    partials = State(lake, USAGE).scan().where(*_of(prompt_id, "time"))
+    return _histogram(duckdb_engine.run("merged_partials", partials=partials))
+
+
+_OF_LEDGER = ("ingest_xid", "synced_high", "events_version")
+
+
+def _histogram(totals: pl.DataFrame) -> pl.DataFrame:
+    buckets = totals.select(pl.col("value").cast(pl.Int32).alias("time_bucket"), "usage_count")
+    return buckets.sort("time_bucket").select(*bucket_ends(), "usage_count")
+
+
+def _error_kinds(events: Scan) -> pa.Table:
+    return kinds_of(duckdb_engine.run("error_messages", usage_events=events))
+
+
+def _held(table: DailyTable, days: DayRange) -> list[dt.date]:
+    return [day for day in table.days()["day"] if days.first <= day <= days.last]
+
+
+def _of(prompt_id: str | None, dimension: str) -> tuple[Condition, ...]:
+    of_dimension = ("dimension", "=", dimension)
+    return (of_dimension,) if prompt_id is None else (("prompt_id", "=", prompt_id), of_dimension)
+
+
+def _most_used_first(rows: pl.DataFrame, name: str) -> pl.DataFrame:
+    """As the published tables are read: the value that is none comes last among equals."""
+    return rows.sort("usage_count", name, descending=[True, False], nulls_last=True)
