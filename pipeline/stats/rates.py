@@ -1,6 +1,9 @@
-"""Success rates, means, and a rate's confidence interval, as polars expressions."""
+"""Success rates, means, a rate's confidence interval, and that of the difference of two rates."""
 
 from __future__ import annotations
+
+from math import hypot
+from typing import NamedTuple
 
 import polars as pl
 
@@ -46,3 +49,31 @@ def success_rate_interval() -> tuple[pl.Expr, pl.Expr]:
         for end in (center - margin, center + margin)
     )
     return lower.alias("success_rate_lower"), upper.alias("success_rate_upper")
+
+
+class Difference(NamedTuple):
+    """How far a success rate is above another, in percentage points, and the ends of the 95 % interval."""
+
+    points: float
+    lower: float
+    upper: float
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether it is more than chance: the interval does not hold 0."""
+        return self.lower > 0 or self.upper < 0
+
+
+def rate_difference(rate: tuple[int, int], other: tuple[int, int]) -> Difference | None:
+    """How far the rate of the first, given as successes and events, is above that of the other.
+
+    None if either has no events. The interval is made from the two Wilson intervals.
+    Newcombe, R. G. (1998), "Interval estimation for the difference between independent proportions:
+    comparison of eleven methods", method 10.
+    """
+    if not rate[1] or not other[1]:
+        return None
+    counts = pl.DataFrame([rate, other], schema=["success_count", "usage_count"], orient="row")
+    (p1, l1, u1), (p2, l2, u2) = counts.select(success_rate(), *success_rate_interval()).rows()
+    points = p1 - p2
+    return Difference(points, points - hypot(p1 - l1, u2 - p2), points + hypot(u1 - p1, p2 - l2))
