@@ -7,16 +7,31 @@ from fastapi import APIRouter, Request, Response
 from pydantic import Field
 
 from pipeline import tables
-from pipeline.api.answers import Answer, StatsAnswer, model_of
+from pipeline.api.answers import Answer, model_of
+from pipeline.api.periods import (
+    Asked,
+    AskedPeriod,
+    PeriodAnswer,
+    as_measured,
+    count_period,
+    period_fields,
+    period_of,
+)
 from pipeline.api.prompts import Limit
-from pipeline.api.reader import Stats, answer
+from pipeline.api.reader import Rows, Stats, answer
+from pipeline.lake.period_stats import PeriodStats
 from pipeline.queries import query
 from pipeline.stats.rates import success_rate, success_rate_interval
 
-SCENES = query("api/scenes")
-ENVIRONMENTS = query("api/environments")
-OUTFITS = query("api/outfits")
+BY_VALUE = {
+    "scenes": query("api/scenes"),
+    "environments": query("api/environments"),
+    "outfits": query("api/outfits"),
+}
 CATEGORIES = query("api/categories")
+MEASURED = ("usage_count", "success_count", "failure_count", "timed_count", "avg_generation_time_ms")
+"""What a category is summed from."""
+
 COLUMNS_OF_CATEGORIES = {
     "category": pl.String,
     "prompt_count": pl.Int64,
@@ -34,19 +49,19 @@ OverallEnvironment = model_of("OverallEnvironment", tables.environment_stats)
 OverallOutfit = model_of("OverallOutfit", tables.outfit_stats)
 
 
-class OverallScenes(StatsAnswer):
+class OverallScenes(PeriodAnswer):
     """Stats by scene."""
 
     scenes: list[OverallScene]  # type: ignore[valid-type]  # made from the table
 
 
-class OverallEnvironments(StatsAnswer):
+class OverallEnvironments(PeriodAnswer):
     """Stats by environment."""
 
     environments: list[OverallEnvironment]  # type: ignore[valid-type]
 
 
-class OverallOutfits(StatsAnswer):
+class OverallOutfits(PeriodAnswer):
     """Stats by outfit."""
 
     outfits: list[OverallOutfit]  # type: ignore[valid-type]
@@ -67,39 +82,53 @@ class Category(Answer):
     timed_count: int = Field(description="Events with a generation time: what the mean is of.")
 
 
-class Categories(StatsAnswer):
+class Categories(PeriodAnswer):
     """Stats by category."""
 
     categories: list[Category]
 
 
 @router.get("/scenes", summary="All scenes", response_model=OverallScenes)
-async def scenes(request: Request, stats: Stats, limit: Limit = 200) -> Response:
+async def scenes(request: Request, stats: Stats, asked: AskedPeriod, limit: Limit = 200) -> Response:
     """Performance by scene over all prompts; null is that of events without one."""
-    return await _overall(request, stats, "scenes", SCENES, limit)
+    return await _overall(request, stats, "scenes", asked, limit)
 
 
 @router.get("/environments", summary="All environments", response_model=OverallEnvironments)
-async def environments(request: Request, stats: Stats, limit: Limit = 200) -> Response:
+async def environments(request: Request, stats: Stats, asked: AskedPeriod, limit: Limit = 200) -> Response:
     """Performance by environment over all prompts; null is that of events without one."""
-    return await _overall(request, stats, "environments", ENVIRONMENTS, limit)
+    return await _overall(request, stats, "environments", asked, limit)
 
 
 @router.get("/outfits", summary="All outfits", response_model=OverallOutfits)
-async def outfits(request: Request, stats: Stats, limit: Limit = 200) -> Response:
+async def outfits(request: Request, stats: Stats, asked: AskedPeriod, limit: Limit = 200) -> Response:
     """Performance by outfit over all prompts; null is that of events without one."""
-    return await _overall(request, stats, "outfits", OUTFITS, limit)
+    return await _overall(request, stats, "outfits", asked, limit)
 
 
 @router.get("/categories", summary="All categories", response_model=Categories)
-async def categories(request: Request, stats: Stats, limit: Limit = 200) -> Response:
+async def categories(request: Request, stats: Stats, asked: AskedPeriod, limit: Limit = 200) -> Response:
     """What the prompts of each category add up to; null is that of prompts without one. Most used first.
 
     Deleted prompts are left out, those that are not active are not.
     """
-    found = await stats.read((CATEGORIES, {"limit": limit}))
+    if asked.is_given:
+        period = await period_of(stats, asked)
+
+        def count(each: PeriodStats) -> str:
+            return as_measured(each.prompts().select("prompt_id", *MEASURED))
+
+        found, measured, may_be_kept = await count_period(request, stats, period, count)
+        rows = (await stats.read((CATEGORIES, {"limit": limit, "measured": measured})))[0]
+        body = {**period_fields(period), "categories": _with_rates(rows)}
+        return answer(request, found, body, may_be_kept=may_be_kept)
+    found = await stats.read((CATEGORIES, {"limit": limit, "measured": None}))
+    return answer(request, found, {"categories": _with_rates(found[0])}, may_be_kept=True)
+
+
+def _with_rates(rows: Rows) -> Rows:
     timed = pl.col("timed_count")
-    rows = pl.DataFrame(found[0], schema=COLUMNS_OF_CATEGORIES).select(
+    counted = pl.DataFrame(rows, schema=COLUMNS_OF_CATEGORIES).select(
         "category",
         "prompt_count",
         "usage_count",
@@ -110,9 +139,17 @@ async def categories(request: Request, stats: Stats, limit: Limit = 200) -> Resp
         pl.when(timed > 0).then(pl.col("generation_time_ms_sum") / timed).alias("avg_generation_time_ms"),
         "timed_count",
     )
-    return answer(request, found, {"categories": rows.to_dicts()}, may_be_kept=True)
+    return counted.to_dicts()
 
 
-async def _overall(request: Request, stats: Stats, name: str, statement: str, limit: int) -> Response:
-    found = await stats.read((statement, {"limit": limit}))
-    return answer(request, found, {name: found[0]}, may_be_kept=True)
+async def _overall(request: Request, stats: Stats, name: str, asked: Asked, limit: int) -> Response:
+    if not asked.is_given:
+        found = await stats.read((BY_VALUE[name], {"limit": limit}))
+        return answer(request, found, {name: found[0]}, may_be_kept=True)
+    period = await period_of(stats, asked)
+
+    def count(each: PeriodStats) -> Rows:
+        return each.overall(name.removesuffix("s")).head(limit).to_dicts()
+
+    found, rows, may_be_kept = await count_period(request, stats, period, count)
+    return answer(request, found, {**period_fields(period), name: rows}, may_be_kept=may_be_kept)

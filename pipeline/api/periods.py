@@ -8,6 +8,8 @@ from collections.abc import Callable
 from functools import cache
 from typing import Annotated, Any, NamedTuple, TypeVar
 
+import msgspec
+import polars as pl
 from fastapi import Depends, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from pydantic import Field
@@ -138,6 +140,11 @@ async def count_period(
     of_period = PeriodStats(request.app.state.settings.lake, period, published)
     result = await run_in_threadpool(count, of_period)
     return Counted(found, result, of_period.is_as_published)
+
+
+def as_measured(rows: pl.DataFrame) -> str:
+    """Rows for a query's parameter ``measured``, as JSON."""
+    return msgspec.json.encode(rows.to_dicts()).decode()
 
 
 def period_fields(period: Period) -> dict[str, object]:

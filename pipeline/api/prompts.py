@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -13,12 +13,21 @@ from pydantic import Field
 from pipeline import tables
 from pipeline.api.addresses import STORABLE, Key, Keys, asked_keys
 from pipeline.api.answers import Answer, StatsAnswer, model_of
+from pipeline.api.periods import (
+    Asked,
+    AskedPeriod,
+    PeriodAnswer,
+    as_measured,
+    count_period,
+    period_fields,
+    period_of,
+)
 from pipeline.api.problems import Problem
-from pipeline.api.reader import Id, Stats, answer, only
-from pipeline.days import ONE_DAY
+from pipeline.api.reader import Id, Rows, Stats, answer, only
 from pipeline.errors import NotFoundError
-from pipeline.lake.period_stats import generation_times
+from pipeline.lake.period_stats import LAKE_MAX_DAYS, PeriodStats, generation_times
 from pipeline.queries import query
+from pipeline.stats import frames
 
 PROMPT = query("api/prompt")
 PROMPT_STATS = query("api/prompt_stats")
@@ -34,6 +43,9 @@ BY_VALUE = {
 }
 
 COMPARED_MAX = 20
+COUNTS = ("success_count", "failure_count", "timed_count")
+MEASURED = ("usage_count", "success_count", "failure_count", "avg_generation_time_ms", "last_used_at")
+"""What a ranking needs to know of a prompt."""
 
 router = APIRouter(tags=["prompts"])
 
@@ -61,6 +73,9 @@ class Ranking(StrEnum):
     FALLING = "falling"
 
 
+OF_ALL_EVENTS = (Ranking.FAVORED, Ranking.RISING, Ranking.FALLING)
+
+
 Prompt = model_of("Prompt", tables.prompts)
 ListedPrompt = model_of(
     "ListedPrompt", tables.prompts, is_favorite=(bool, "Whether it is a favourite of the user asked for.")
@@ -69,8 +84,20 @@ PromptError = model_of("PromptError", tables.prompt_error_stats, without=("promp
 PromptValueError = model_of(
     "PromptValueError", tables.prompt_value_error_stats, without=("prompt_id", "dimension")
 )
+NOT_OF_A_PERIOD = "Of a period: null."
+COUNTED_OF_A_PERIOD = f"Of a period: counted of it, null beyond {LAKE_MAX_DAYS} days."
+WINDOWS = tuple(frames.windows())
+"""Columns that end with the day of the refresh, whatever period is asked for."""
+
+OF_A_PERIOD = {
+    column.name: NOT_OF_A_PERIOD if column.name in WINDOWS else COUNTED_OF_A_PERIOD
+    for column in tables.prompt_value_stats.c
+}
 COUNTED_DAILY = {
-    column.name: (column.type.python_type | None, f"{column.comment} As of valueStatsAsOf; null before that.")
+    column.name: (
+        column.type.python_type | None,
+        f"{column.comment} As of valueStatsAsOf; null before that. {OF_A_PERIOD[column.name]}",
+    )
     for column in tables.prompt_value_stats.c
     if column.name not in ("prompt_id", "dimension", "value", "usage_count", "timed_count")
 }
@@ -85,10 +112,15 @@ _stats = model_of(
     without=("usage_count", "success_rate", "stats_as_of"),
     total_usage=(int, "Events: count(*)."),
     success_rate=(float, "Percent: successCount / totalUsage * 100; 0 if it was never used."),
+    unique_users=(int | None, f"Distinct users. {COUNTED_OF_A_PERIOD}"),
+    **{
+        name: (int | None, f"{tables.prompt_stats.c[name].comment} {NOT_OF_A_PERIOD}")
+        for name in (*WINDOWS, "favorite_count")
+    },
 )
 
 
-class PromptStats(StatsAnswer, _stats):  # type: ignore[misc,valid-type]  # made from the table
+class PromptStats(PeriodAnswer, _stats):  # type: ignore[misc,valid-type]  # made from the table
     """The stats of one prompt."""
 
 
@@ -105,10 +137,10 @@ class PromptsAnswer(StatsAnswer):
     prompts: list[ListedPrompt]  # type: ignore[valid-type]
 
 
-class ByValueAnswer(StatsAnswer):
+class ByValueAnswer(PeriodAnswer):
     """Percentiles, users and periods by value are counted once a day: as of ``valueStatsAsOf``."""
 
-    value_stats_as_of: dt.datetime | None
+    value_stats_as_of: dt.datetime | None = Field(description="Of a period: asOf, since all is counted then.")
 
 
 class ScenesAnswer(ByValueAnswer):
@@ -129,7 +161,7 @@ class OutfitsAnswer(ByValueAnswer):
     outfits: list[OutfitStats]  # type: ignore[valid-type]
 
 
-class ErrorsAnswer(StatsAnswer):
+class ErrorsAnswer(PeriodAnswer):
     """Errors by kind: messages with numbers, ids and addresses folded."""
 
     errors: list[PromptError]  # type: ignore[valid-type]
@@ -141,7 +173,7 @@ class ValueErrorsAnswer(ByValueAnswer):
     errors: list[PromptValueError]  # type: ignore[valid-type]
 
 
-class CompareAnswer(StatsAnswer):
+class CompareAnswer(PeriodAnswer):
     """Stats of several prompts, in the order asked for."""
 
     prompts: list[_stats]  # type: ignore[valid-type]
@@ -154,19 +186,24 @@ class RankedPrompt(Answer):
     slug: str | None
     name: str
     category: str | None
-    score: float = Field(description="What it is ranked by.")
+    score: float = Field(
+        description="What it is ranked by: events (usage), users (favored), percent (best, failing),"
+        " milliseconds (slowest), standard deviations (rising, falling)."
+    )
     usage_count: int
     success_count: int
     failure_count: int
     success_rate: float | None
     avg_generation_time_ms: float | None
     last_used_at: dt.datetime | None
-    favorite_count: int
-    usage_count_7d: int
-    usage_count_previous_7d: int
+    favorite_count: int = Field(description="Users who have it as a favourite now, whatever the period.")
+    usage_count_7d: int = Field(
+        description="Events of the 7 whole days (UTC) before that of asOf, whatever the period."
+    )
+    usage_count_previous_7d: int = Field(description="Events of the 7 days before those.")
 
 
-class RankingAnswer(StatsAnswer):
+class RankingAnswer(PeriodAnswer):
     """Prompts by falling score."""
 
     prompts: list[RankedPrompt]
@@ -180,7 +217,7 @@ class TimeBucket(Answer):
     usage_count: int = Field(description="Events that took so long.", examples=[17])
 
 
-class TimesAnswer(StatsAnswer):
+class TimesAnswer(PeriodAnswer):
     """How long generations took, in buckets. Times below 1 ms are one bucket, from 0."""
 
     times: list[TimeBucket]
@@ -237,11 +274,7 @@ async def top_used(request: Request, stats: Stats, limit: Limit = 10) -> Respons
 
 
 @router.get("/prompts/compare", summary="Compare prompts", response_model=CompareAnswer | PromptAnswer)
-async def compare(
-    request: Request,
-    stats: Stats,
-    ids: Keys = None,
-) -> Response:
+async def compare(request: Request, stats: Stats, asked: AskedPeriod, ids: Keys = None) -> Response:
     """The stats of several prompts, 20 at most, beside each other.
 
     Without `ids`: the prompt with the slug `compare`, as `GET /prompts/{key}` has it.
@@ -249,10 +282,17 @@ async def compare(
     if ids is None:
         return await prompt_named(request, stats, "compare")
     prompt_ids = await stats.prompt_ids(asked_keys(ids, COMPARED_MAX))
-    found = await stats.read(*((PROMPT_STATS, {"prompt_id": prompt_id}) for prompt_id in prompt_ids))
-    return answer(
-        request, found, {"prompts": [row for rows in found.results for row in rows]}, may_be_kept=True
-    )
+    if not asked.is_given:
+        found = await stats.read(*((PROMPT_STATS, {"prompt_id": prompt_id}) for prompt_id in prompt_ids))
+        rows = [row for rows in found.results for row in rows]
+        return answer(request, found, {"prompts": rows}, may_be_kept=True)
+    period = await period_of(stats, asked)
+
+    def count(each: PeriodStats) -> Rows:
+        return [_stats_of(each, str(prompt_id)) for prompt_id in prompt_ids]
+
+    found, rows, may_be_kept = await count_period(request, stats, period, count)
+    return answer(request, found, {**period_fields(period), "prompts": rows}, may_be_kept=may_be_kept)
 
 
 @router.get("/prompts/{key:segment}", summary="One prompt", response_model=PromptAnswer)
@@ -263,16 +303,26 @@ async def prompt(request: Request, stats: Stats, key: Key) -> Response:
 
 
 @router.get("/prompts/{key:segment}/stats", summary="The stats of a prompt", response_model=PromptStats)
-async def prompt_stats(request: Request, stats: Stats, key: Key) -> Response:
-    """Counts, success rate with its interval, times, users, and how use has changed."""
-    found = await stats.read((PROMPT_STATS, {"prompt_id": await stats.prompt_id(key)}))
-    return answer(request, found, only(found[0], key), may_be_kept=True)
+async def prompt_stats(request: Request, stats: Stats, key: Key, asked: AskedPeriod) -> Response:
+    """Counts, success rate with its interval, times, users, and how use has changed.
+
+    Of all time, or of a period; then the windows of 1, 7 and 30 days and the favourites are null.
+    """
+    prompt_id = await stats.prompt_id(key)
+    if not asked.is_given:
+        found = await stats.read((PROMPT_STATS, {"prompt_id": prompt_id}))
+        return answer(request, found, only(found[0], key), may_be_kept=True)
+    period = await period_of(stats, asked)
+    found, row, may_be_kept = await count_period(
+        request, stats, period, lambda each: _stats_of(each, str(prompt_id))
+    )
+    return answer(request, found, {**period_fields(period), **row}, may_be_kept=may_be_kept)
 
 
 @router.get("/prompts/{key:segment}/scenes", summary="A prompt by scene", response_model=ScenesAnswer)
-async def prompt_scenes(request: Request, stats: Stats, key: Key) -> Response:
+async def prompt_scenes(request: Request, stats: Stats, key: Key, asked: AskedPeriod) -> Response:
     """How the prompt did in each scene, the most used first."""
-    return await _by_value(request, stats, key, "scenes")
+    return await _by_value(request, stats, key, "scenes", asked)
 
 
 @router.get(
@@ -280,23 +330,33 @@ async def prompt_scenes(request: Request, stats: Stats, key: Key) -> Response:
     summary="A prompt by environment",
     response_model=EnvironmentsAnswer,
 )
-async def prompt_environments(request: Request, stats: Stats, key: Key) -> Response:
+async def prompt_environments(request: Request, stats: Stats, key: Key, asked: AskedPeriod) -> Response:
     """How the prompt did in each environment, the most used first."""
-    return await _by_value(request, stats, key, "environments")
+    return await _by_value(request, stats, key, "environments", asked)
 
 
 @router.get("/prompts/{key:segment}/outfits", summary="A prompt by outfit", response_model=OutfitsAnswer)
-async def prompt_outfits(request: Request, stats: Stats, key: Key) -> Response:
+async def prompt_outfits(request: Request, stats: Stats, key: Key, asked: AskedPeriod) -> Response:
     """How the prompt did with each outfit, the most used first."""
-    return await _by_value(request, stats, key, "outfits")
+    return await _by_value(request, stats, key, "outfits", asked)
 
 
 @router.get("/prompts/{key:segment}/errors", summary="A prompt's errors", response_model=ErrorsAnswer)
-async def prompt_errors(request: Request, stats: Stats, key: Key, limit: Limit = 50) -> Response:
-    """What went wrong, by kind, the most frequent first."""
-    wanted = {"prompt_id": await stats.prompt_id(key), "limit": limit}
-    found = await stats.read((PROMPT_ERRORS, wanted))
-    return answer(request, found, {"errors": found[0]}, may_be_kept=True)
+async def prompt_errors(
+    request: Request, stats: Stats, key: Key, asked: AskedPeriod, limit: Limit = 50
+) -> Response:
+    """What went wrong, by kind, the most frequent first. Over time: `/prompts/{key}/errors/series`."""
+    prompt_id = await stats.prompt_id(key)
+    if not asked.is_given:
+        found = await stats.read((PROMPT_ERRORS, {"prompt_id": prompt_id, "limit": limit}))
+        return answer(request, found, {"errors": found[0]}, may_be_kept=True)
+    period = await period_of(stats, asked)
+
+    def count(each: PeriodStats) -> Rows:
+        return each.errors(str(prompt_id)).drop("prompt_id").head(limit).to_dicts()
+
+    found, rows, may_be_kept = await count_period(request, stats, period, count)
+    return answer(request, found, {**period_fields(period), "errors": rows}, may_be_kept=may_be_kept)
 
 
 @router.get(
@@ -305,30 +365,46 @@ async def prompt_errors(request: Request, stats: Stats, key: Key, limit: Limit =
     response_model=ValueErrorsAnswer,
 )
 async def prompt_value_errors(
-    request: Request, stats: Stats, key: Key, by: By, limit: Limit = 50
+    request: Request, stats: Stats, key: Key, by: By, asked: AskedPeriod, limit: Limit = 50
 ) -> Response:
     """What went wrong in which scene, environment or outfit, by kind, the most frequent first.
 
-    Counted once a day, as of `valueStatsAsOf`.
+    Counted once a day, as of `valueStatsAsOf`; of a period, a quarter at most, when somebody asks.
     """
     prompt_id = await stats.prompt_id(key)
-    wanted = {"prompt_id": prompt_id, "dimension": by.removesuffix("s"), "limit": limit}
-    found = await stats.read((PROMPT_VALUE_ERRORS, wanted))
-    body = {"value_stats_as_of": found.freshness["value_stats_as_of"], "errors": found[0]}
-    return answer(request, found, body, may_be_kept=True)
+    dimension = by.removesuffix("s")
+    if not asked.is_given:
+        wanted = {"prompt_id": prompt_id, "dimension": dimension, "limit": limit}
+        found = await stats.read((PROMPT_VALUE_ERRORS, wanted))
+        body = {"value_stats_as_of": found.freshness["value_stats_as_of"], "errors": found[0]}
+        return answer(request, found, body, may_be_kept=True)
+    period = await period_of(stats, asked, longest=LAKE_MAX_DAYS)
+
+    def count(each: PeriodStats) -> Rows:
+        return each.value_errors(str(prompt_id), dimension).head(limit).to_dicts()
+
+    found, rows, may_be_kept = await count_period(request, stats, period, count)
+    body = {**period_fields(period), "value_stats_as_of": found.freshness["as_of"], "errors": rows}
+    return answer(request, found, body, may_be_kept=may_be_kept)
 
 
 @router.get("/prompts/{key:segment}/times", summary="How long a prompt takes", response_model=TimesAnswer)
-async def prompt_times(request: Request, stats: Stats, key: Key) -> Response:
+async def prompt_times(request: Request, stats: Stats, key: Key, asked: AskedPeriod) -> Response:
     """How many of its events took how long: a histogram whose buckets end 4 % above where they begin.
 
-    Of all days, and only buckets with use, the shortest first. Counted from the lake, so it may hold later
-    events than `asOf` says. Percentiles are in `/prompts/{key}/stats`.
+    Only buckets with use, the shortest first. Without a period of all days, counted from the lake as it is,
+    so it may hold later events than `asOf` says. Percentiles are in `/prompts/{key}/stats`.
     """
     prompt_id = str(await stats.prompt_id(key))
-    found = await stats.read()
-    times = await run_in_threadpool(generation_times, request.app.state.settings.lake, prompt_id)
-    return answer(request, found, {"times": times.to_dicts()})
+    if not asked.is_given:
+        found = await stats.read()
+        times = await run_in_threadpool(generation_times, request.app.state.settings.lake, prompt_id)
+        return answer(request, found, {"times": times.to_dicts()})
+    period = await period_of(stats, asked)
+    found, times, may_be_kept = await count_period(request, stats, period, lambda each: each.times(prompt_id))
+    return answer(
+        request, found, {**period_fields(period), "times": times.to_dicts()}, may_be_kept=may_be_kept
+    )
 
 
 async def prompt_named(request: Request, stats: Stats, name: str) -> Response:
@@ -348,44 +424,73 @@ async def top(
     request: Request,
     stats: Stats,
     ranking: Ranking,
+    asked: AskedPeriod,
     category: Text = None,
     scene: Text = None,
-    days: Annotated[int | None, Query(ge=1, le=366, description="Only the last days (UTC).")] = None,
     min_usage: Annotated[int, Query(alias="minUsage", ge=1, le=10**9, description="Leave out rarer.")] = 1,
     limit: Limit = 10,
 ) -> Response:
     """Active prompts by falling score; what has none (never timed, not rising) is left out.
 
     `best` and `failing` go by the lower end of the 95 % Wilson interval of the success or failure rate;
-    `slowest` by the mean time; `rising` and `falling` by how far the last 7 days are from the 7 before, in
-    standard deviations. A scene, or a number of days, narrows `usage`, `best` and `failing`; a scene
-    `slowest` too.
+    `slowest` by the mean time; `rising` and `falling` by how far the last 7 whole days are from the 7 before,
+    in standard deviations. A scene, a period or both narrow `usage`, `best`, `failing` and `slowest`.
     """
-    if scene is not None and days is not None:
-        raise Problem(422, "There are no stats by scene and day: give scene or days, not both")
-    narrowable = {Ranking.USAGE, Ranking.BEST, Ranking.FAILING}
-    if (scene is not None and ranking not in narrowable | {Ranking.SLOWEST}) or (
-        days is not None and ranking not in narrowable
-    ):
-        raise Problem(422, f"The ranking {ranking} is of all events: leave scene and days out")
-    to_day = dt.datetime.now(dt.UTC).date()
+    if (scene is not None or asked.is_given) and ranking in OF_ALL_EVENTS:
+        raise Problem(422, f"The ranking {ranking} is of all events: leave scene and the period out")
     values = {
         "ranking": ranking.value,
         "category": category,
         "by_scene": scene is not None,
         "scene": scene,
-        "from_day": to_day - (days - 1) * ONE_DAY if days else None,
-        "to_day": to_day,
+        "measured": None,
         "min_usage": min_usage,
         "limit": limit,
     }
-    found = await stats.read((RANKED_PROMPTS, values))
-    return answer(request, found, {"prompts": found[0]}, may_be_kept=True)
+    if not asked.is_given:
+        found = await stats.read((RANKED_PROMPTS, values))
+        return answer(request, found, {"prompts": found[0]}, may_be_kept=True)
+    period = await period_of(stats, asked)
+
+    def count(each: PeriodStats) -> str:
+        rows = each.prompts() if scene is None else each.scene(scene)
+        return as_measured(rows.select("prompt_id", *MEASURED))
+
+    found, measured, may_be_kept = await count_period(request, stats, period, count)
+    ranked = await stats.read((RANKED_PROMPTS, {**values, "measured": measured}))
+    return answer(request, found, {**period_fields(period), "prompts": ranked[0]}, may_be_kept=may_be_kept)
 
 
-async def _by_value(request: Request, stats: Stats, key: str, name: str) -> Response:
-    found = await stats.read((BY_VALUE[name], {"prompt_id": await stats.prompt_id(key)}))
-    for row in found[0]:
-        del row["prompt_id"]
-    body = {"value_stats_as_of": found.freshness["value_stats_as_of"], name: found[0]}
-    return answer(request, found, body, may_be_kept=True)
+def _stats_of(stats: PeriodStats, prompt_id: str) -> dict[str, Any]:
+    """What ``sql/api/prompt_stats.sql`` has of a prompt, of a period."""
+    rows = stats.prompts(prompt_id)
+    row = rows.row(0, named=True) if rows.height else dict.fromkeys(rows.columns)
+    counts = {name: row.pop(name) or 0 for name in ("usage_count", *COUNTS)}
+    return {
+        **row,
+        "prompt_id": prompt_id,
+        "total_usage": counts.pop("usage_count"),
+        **counts,
+        "success_rate": row["success_rate"] or 0.0,
+        "unique_users": stats.unique_users(prompt_id),
+        **dict.fromkeys((*WINDOWS, "favorite_count")),
+    }
+
+
+async def _by_value(request: Request, stats: Stats, key: str, name: str, asked: Asked) -> Response:
+    prompt_id = await stats.prompt_id(key)
+    if not asked.is_given:
+        found = await stats.read((BY_VALUE[name], {"prompt_id": prompt_id}))
+        for row in found[0]:
+            del row["prompt_id"]
+        body = {"value_stats_as_of": found.freshness["value_stats_as_of"], name: found[0]}
+        return answer(request, found, body, may_be_kept=True)
+    period = await period_of(stats, asked)
+
+    def count(each: PeriodStats) -> Rows:
+        rows = each.values(str(prompt_id), name.removesuffix("s")).drop("prompt_id").to_dicts()
+        return [{**row, **dict.fromkeys(WINDOWS)} for row in rows]
+
+    found, rows, may_be_kept = await count_period(request, stats, period, count)
+    body = {**period_fields(period), "value_stats_as_of": found.freshness["as_of"], name: rows}
+    return answer(request, found, body, may_be_kept=may_be_kept)

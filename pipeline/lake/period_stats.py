@@ -146,7 +146,8 @@ class PeriodStats:
         """``prompt_id``, ``day`` and ``usage_count`` of some prompts, where there was use."""
         keys = pa.table({"prompt_id": pa.array(sorted(prompt_ids), pa.string())})
         partials = self._partials(None, "prompt", keys=keys)
-        return duckdb_engine.run("prompt_days", partials=partials)
+        rows = duckdb_engine.run("prompt_days", partials=partials)
+        return rows.select("prompt_id", "day", "usage_count")
 
     def unique_users(self, prompt_id: str) -> int | None:
         """How many users a prompt had; None if there are too many days."""

@@ -1,9 +1,31 @@
 -- Purpose: what the prompts of each category add up to.
 -- Grain:   one row per category of prompts that are not deleted, NULL being one; most used first.
--- Time:    as of the last refresh.
+-- Time:    as of the last refresh; or that of :measured, if given: a JSON array of what was counted of a period.
 -- prompt_stats keeps a prompt's mean time, and not the sum it was made from; the mean times its number is that
 -- sum but for two roundings, together at most 1 part in 2^52. So where a whole number is as near as that, it is
 -- the sum itself.
+WITH measured AS (
+    SELECT
+        prompt_id::text AS prompt_id,
+        usage_count,
+        success_count,
+        failure_count,
+        timed_count,
+        avg_generation_time_ms
+    FROM prompt_stats
+    WHERE CAST(%(measured)s AS jsonb) IS NULL
+    UNION ALL
+    SELECT *
+    FROM jsonb_to_recordset(CAST(%(measured)s AS jsonb)) AS counted (
+        prompt_id text,
+        usage_count bigint,
+        success_count bigint,
+        failure_count bigint,
+        timed_count bigint,
+        avg_generation_time_ms double precision
+    )
+)
+
 SELECT
     prompt.category,
     count(*)                                          AS prompt_count,
@@ -26,7 +48,7 @@ SELECT
         0
     )                                                 AS generation_time_ms_sum
 FROM prompts AS prompt
-LEFT JOIN prompt_stats AS stats ON stats.prompt_id = prompt.id
+LEFT JOIN measured AS stats ON stats.prompt_id = prompt.id::text
 WHERE prompt.deleted_at IS NULL
 GROUP BY prompt.category
 ORDER BY usage_count DESC, prompt.category

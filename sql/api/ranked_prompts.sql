@@ -1,6 +1,6 @@
 -- Purpose: prompts ranked by use, favour, success, failure, time, rise or fall.
 -- Grain:   one row per prompt that is active and not deleted; the highest score first.
--- Time:    all of it; from :from_day to :to_day (UTC) if these are given.
+-- Time:    all of it; or that of :measured, if given: a JSON array of what was counted of a period.
 -- Best and failing go by the lower end of the 95 %% Wilson interval of the rate, so that 3 of 3 does not beat
 -- 950 of 1,000. Rising and falling compare the last 7 days with the 7 before: (a - b) / sqrt(a + b), which is
 -- how many standard deviations apart two equal Poisson rates would be.
@@ -13,7 +13,7 @@ WITH measured AS (
         avg_generation_time_ms,
         last_used_at
     FROM prompt_stats
-    WHERE NOT %(by_scene)s AND CAST(%(from_day)s AS date) IS NULL
+    WHERE NOT %(by_scene)s AND CAST(%(measured)s AS jsonb) IS NULL
     UNION ALL
     SELECT
         prompt_id,
@@ -23,18 +23,26 @@ WITH measured AS (
         avg_generation_time_ms,
         last_used_at
     FROM prompt_scene_stats
-    WHERE %(by_scene)s AND scene IS NOT DISTINCT FROM CAST(%(scene)s AS text)
+    WHERE
+        %(by_scene)s AND CAST(%(measured)s AS jsonb) IS NULL
+        AND scene IS NOT DISTINCT FROM CAST(%(scene)s AS text)
     UNION ALL
     SELECT
-        prompt_id,
-        sum(usage_count)::bigint   AS usage_count,
-        sum(success_count)::bigint AS success_count,
-        sum(failure_count)::bigint AS failure_count,
-        NULL                       AS avg_generation_time_ms,
-        max(last_used_at)          AS last_used_at
-    FROM prompt_daily_stats
-    WHERE day BETWEEN CAST(%(from_day)s AS date) AND CAST(%(to_day)s AS date)
-    GROUP BY prompt_id
+        prompt.id AS prompt_id,
+        counted.usage_count,
+        counted.success_count,
+        counted.failure_count,
+        counted.avg_generation_time_ms,
+        counted.last_used_at
+    FROM jsonb_to_recordset(CAST(%(measured)s AS jsonb)) AS counted (
+        prompt_id text,
+        usage_count bigint,
+        success_count bigint,
+        failure_count bigint,
+        avg_generation_time_ms double precision,
+        last_used_at timestamptz
+    )
+    INNER JOIN prompts AS prompt ON prompt.id::text = counted.prompt_id
 ),
 
 scored AS (

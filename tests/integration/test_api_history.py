@@ -334,7 +334,7 @@ def test_of_many_scenes_the_most_used_are_shown(client: httpx.Client, today: dt.
 
 def test_a_prompt_without_use_has_neither_times_nor_scenes(client: httpx.Client) -> None:
     assert get(client, "/prompts/unused/times") == {"times": []}
-    assert get(client, "/prompts/unused/scenes/series") == {"bucket": "day", "series": []}
+    assert get(client, "/prompts/unused/scenes/series")["series"] == []
 
 
 def test_before_the_first_refresh_there_is_nothing(database: Database, lake: str) -> None:

@@ -1,0 +1,390 @@
+"""Answers about a period: each number is a recount of its events, and those of one screen agree."""
+
+from __future__ import annotations
+
+import datetime as dt
+import random
+import uuid
+import zoneinfo
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from operator import attrgetter
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+import psycopg
+import pytest
+
+from pipeline import repair
+from pipeline.database import Database
+from pipeline.lake.usage_events import sync_days
+from pipeline.refresh import refresh
+from tests.api import served
+from tests.conftest import FIRST_DAY, NewDatabase
+
+NOW = dt.datetime.now(dt.UTC)
+ONE_DAY = dt.timedelta(days=1)
+EVENTS = 1_500
+DAYS = 50
+PROMPTS = {"one": "portrait", "two": "portrait", "three": None, "unused": "outdoor"}
+IDS = {slug: uuid.UUID(int=number) for number, slug in enumerate(PROMPTS, start=1)}
+KINDS = {"timeout after 30 s": "timeout after <n> s", "timeout after 9 s": "timeout after <n> s", "no": "no"}
+VALUES = ("scene", "environment", "outfit")
+QUESTIONS = 6
+"""Periods that are asked for, each in a time zone."""
+
+
+class Event(NamedTuple):
+    """An event as the app has it."""
+
+    prompt_id: uuid.UUID | None
+    user_id: uuid.UUID | None
+    scene: str | None
+    environment: str | None
+    outfit: str | None
+    success: bool | None
+    generation_time_ms: int | None
+    error_message: str | None
+    created_at: dt.datetime | None
+
+
+COLUMNS = ", ".join(Event._fields)
+
+
+def made_up(luck: random.Random) -> Iterator[Event]:
+    """Events of the last days, some without a prompt, user, value, outcome, time or date."""
+    for _ in range(EVENTS):
+        success = luck.choice((True, True, False, None))
+        yield Event(
+            luck.choice([*[IDS["one"]] * 5, IDS["two"], IDS["three"], None]),
+            luck.choice([None, *(uuid.UUID(int=number) for number in range(100, 120))]),
+            luck.choice((None, "", "cafe", "cafe", "beach")),
+            luck.choice((None, "indoor")),
+            luck.choice((None, "casual", "formal")),
+            success,
+            luck.choice((None, 0, 1, round(luck.lognormvariate(8, 1)))),
+            luck.choice([None, *KINDS]) if success is False else None,
+            NOW - luck.random() * DAYS * ONE_DAY if luck.random() < 0.97 else None,
+        )
+
+
+LUCK = random.Random(20)  # noqa: S311  # a test's
+EVERY = list(made_up(LUCK))
+
+
+class Asked(NamedTuple):
+    """A period, and how it is asked for."""
+
+    first: dt.date
+    last: dt.date
+    timezone: str
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """As a request has them."""
+        zone = {} if self.timezone == "UTC" else {"timezone": self.timezone}
+        return {"from": str(self.first), "to": str(self.last), **zone}
+
+    def events(self) -> list[Event]:
+        """Those of its days, recounted one by one."""
+        return [event for event in EVERY if (day := self.day_of(event)) and self.first <= day <= self.last]
+
+    def day_of(self, event: Event) -> dt.date | None:
+        """The local day; of undated events there is one in UTC only, the first that is counted."""
+        if event.created_at is None:
+            return FIRST_DAY if self.timezone == "UTC" else None
+        return event.created_at.astimezone(zoneinfo.ZoneInfo(self.timezone)).date()
+
+
+def chosen() -> Iterator[Asked]:
+    """Periods of any length: the whole of UTC, and others at random."""
+    today = NOW.date()
+    yield Asked(today - 300 * ONE_DAY, today + ONE_DAY, "UTC")
+    zones = ("UTC", "UTC", "Asia/Kathmandu", "America/St_Johns", "Pacific/Kiritimati")
+    for zone in zones[: QUESTIONS - 1]:
+        first = today - LUCK.randrange(2, DAYS) * ONE_DAY
+        yield Asked(first, first + LUCK.randrange(0, 30) * ONE_DAY, zone)
+    yield Asked(FIRST_DAY, FIRST_DAY, "UTC")
+
+
+PERIODS = pytest.mark.parametrize("asked", list(chosen()), ids=str)
+
+
+@pytest.fixture(scope="module")
+def client(
+    new_database: NewDatabase, migrated_template: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[httpx.Client]:
+    """The API on a database with stats; tests of this module only read."""
+    lake = str(tmp_path_factory.mktemp("lake"))
+    with new_database(migrated_template) as database:
+        with psycopg.connect(database.conninfo) as app:
+            # As an adopted table may have it.
+            app.execute("ALTER TABLE prompt_usage ALTER prompt_id DROP NOT NULL")
+            write(app, EVERY)
+        refresh(database, lake, FIRST_DAY)
+        with served(database, PROMPT_STATS_LAKE_URI=lake) as client:
+            yield client
+
+
+def write(app: psycopg.Connection[Any], events: Iterable[Event]) -> None:
+    """The prompts that are missing, and events."""
+    app.cursor().executemany(
+        "INSERT INTO prompts (id, slug, name, category, template) VALUES (%s, %s, %s, %s, '')"
+        " ON CONFLICT DO NOTHING",
+        [(IDS[slug], slug, slug, kind) for slug, kind in PROMPTS.items()],
+    )
+    app.cursor().executemany(
+        f"INSERT INTO prompt_usage ({COLUMNS}) VALUES ({', '.join(['%s'] * len(Event._fields))})", events
+    )
+
+
+def get(client: httpx.Client, path: str, asked: Asked, **more: Any) -> Any:
+    """The answer, which says what it is of."""
+    answer = client.get(path, params={**asked.parameters, **more})
+    assert answer.status_code == 200, answer.text
+    found = answer.json()
+    assert (found["from"], found["to"]) == (str(asked.first), str(asked.last))
+    assert found["timezone"] == asked.timezone
+    return found
+
+
+def counts(events: Iterable[Event]) -> dict[str, Any]:
+    """What events add up to."""
+    events = list(events)
+    outcomes = Counter(event.success for event in events)
+    return {
+        "usageCount": len(events),
+        "successCount": outcomes[True],
+        "failureCount": outcomes[False],
+        "successRate": pytest.approx(outcomes[True] / len(events) * 100) if events else None,
+    }
+
+
+def measures(events: Iterable[Event]) -> dict[str, Any]:
+    """The same, and what stats have beside it."""
+    events = list(events)
+    times = [event.generation_time_ms for event in events if event.generation_time_ms is not None]
+    dates = [event.created_at for event in events if event.created_at]
+    return {
+        **counts(events),
+        "timedCount": len(times),
+        "avgGenerationTimeMs": pytest.approx(sum(times) / len(times)) if times else None,
+        "minGenerationTimeMs": min(times, default=None),
+        "maxGenerationTimeMs": max(times, default=None),
+        "firstUsedAt": min(dates, default=None),
+        "lastUsedAt": max(dates, default=None),
+    }
+
+
+def held(row: dict[str, Any], expected: dict[str, Any]) -> dict[str, Any]:
+    """What a row of an answer has under the names of what is expected, its times as times."""
+    return {
+        name: dt.datetime.fromisoformat(row[name]) if name.endswith("At") and row[name] else row[name]
+        for name in expected
+    }
+
+
+def grouped(events: Iterable[Event], key: Callable[[Event], Any]) -> dict[Any, list[Event]]:
+    groups = defaultdict(list)
+    for event in events:
+        groups[key(event)].append(event)
+    return groups
+
+
+def of(slug: str, events: Iterable[Event]) -> list[Event]:
+    return [event for event in events if event.prompt_id == IDS[slug]]
+
+
+@PERIODS
+def test_a_prompts_stats_are_a_recount_and_so_is_what_stands_beside_them(
+    client: httpx.Client, asked: Asked
+) -> None:
+    for slug in ("one", "two"):
+        events = of(slug, asked.events())
+        stats = get(client, f"/prompts/{slug}/stats", asked)
+        expected = measures(events)
+        assert stats["totalUsage"] == expected.pop("usageCount")
+        rate = expected.pop("successRate")
+        assert stats["successRate"] == (0 if rate is None else rate)
+        assert held(stats, expected) == expected
+        assert stats["uniqueUsers"] == (
+            len({event.user_id for event in events} - {None})
+            if (asked.last - asked.first).days < 92
+            else None
+        )
+        assert stats["usageCount7d"] is stats["favoriteCount"] is None
+
+        times = get(client, f"/prompts/{slug}/times", asked)["times"]
+        assert sum(each["usageCount"] for each in times) == stats["timedCount"]
+        series = get(client, f"/prompts/{slug}/series", asked)["series"]
+        assert sum(each["usageCount"] for each in series) == stats["totalUsage"]
+        compared = get(client, "/prompts/compare", asked, ids=f"unused,{slug}")["prompts"]
+        assert [each["totalUsage"] for each in compared] == [0, stats["totalUsage"]]
+        assert compared[1].items() <= stats.items()
+
+
+@PERIODS
+def test_what_a_prompt_did_by_value_is_a_recount_that_adds_up(client: httpx.Client, asked: Asked) -> None:
+    events = of("one", asked.events())
+    for name in VALUES:
+        found = get(client, f"/prompts/one/{name}s", asked)
+        assert found["valueStatsAsOf"] == found["asOf"]
+        groups = grouped(events, attrgetter(name))
+        assert {row[name] for row in found[f"{name}s"]} == groups.keys()
+        for row in found[f"{name}s"]:
+            expected = measures(groups[row[name]])
+            assert held(row, expected) == expected
+            users = {event.user_id for event in groups[row[name]]} - {None}
+            assert row["uniqueUsers"] in (len(users), None)
+    over = get(client, "/prompts/one/scenes/series", asked)["series"]
+    cells = grouped(events, lambda event: (event.scene, str(asked.day_of(event))))
+    assert {(cell["scene"], cell["period"]): cell["usageCount"] for cell in over} == {
+        cell: len(those) for cell, those in cells.items()
+    }
+
+
+@PERIODS
+def test_errors_are_a_recount_by_kind_day_and_value(client: httpx.Client, asked: Asked) -> None:
+    failed = [event for event in of("one", asked.events()) if event.error_message]
+    expected = Counter(KINDS[event.error_message] for event in failed if event.error_message)
+    found = get(client, "/prompts/one/errors", asked)["errors"]
+    assert {row["errorKind"]: row["errorCount"] for row in found} == expected
+    over = get(client, "/prompts/one/errors/series", asked, bucket="day")["series"]
+    cells = Counter((KINDS[str(event.error_message)], str(asked.day_of(event))) for event in failed)
+    assert {(cell["errorKind"], cell["period"]): cell["errorCount"] for cell in over} == cells
+    if (asked.last - asked.first).days < 92:
+        found = get(client, "/prompts/one/errors/scenes", asked)["errors"]
+        assert {(row["value"], row["errorKind"]): row["errorCount"] for row in found} == Counter(
+            (event.scene, KINDS[str(event.error_message)]) for event in failed
+        )
+
+
+@PERIODS
+def test_values_and_categories_over_all_prompts_are_a_recount(client: httpx.Client, asked: Asked) -> None:
+    for name in VALUES:
+        found = get(client, f"/{name}s", asked)[f"{name}s"]
+        groups = grouped(asked.events(), attrgetter(name))
+        assert len(found) == len(groups)
+        for row in found:
+            expected = measures(groups[row[name]])
+            assert held(row, expected) == expected
+    category: dict[uuid.UUID | None, str | None] = {IDS[slug]: kind for slug, kind in PROMPTS.items()}
+    prompted = [event for event in asked.events() if event.prompt_id]
+    groups = grouped(prompted, lambda event: category[event.prompt_id])
+    found = get(client, "/categories", asked)["categories"]
+    assert {row["category"] for row in found} == set(PROMPTS.values())
+    for row in found:
+        expected = {**counts(groups[row["category"]])}
+        assert held(row, expected) == expected
+    assert sum(row["usageCount"] for row in found) == get(client, "/overview", asked)["usageCount"]
+
+
+@PERIODS
+@pytest.mark.parametrize("narrowed", [{}, {"scene": "cafe"}], ids=str)
+def test_rankings_are_of_the_period_and_the_scene(
+    client: httpx.Client, asked: Asked, narrowed: dict[str, str]
+) -> None:
+    events = [event for event in asked.events() if event.scene == narrowed.get("scene", event.scene)]
+    for ranking in ("usage", "best", "failing", "slowest"):
+        found = get(client, f"/prompts/top/{ranking}", asked, **narrowed)["prompts"]
+        scores = [row["score"] for row in found]
+        assert scores == sorted(scores, reverse=True)
+        for row in found:
+            expected = measures(of(row["slug"], events))
+            assert held(row, {name: expected[name] for name in counts([])}) == {
+                name: expected[name] for name in counts([])
+            }
+            assert row["avgGenerationTimeMs"] == expected["avgGenerationTimeMs"]
+    used = get(client, "/prompts/top/usage", asked, **narrowed)["prompts"]
+    assert {row["slug"] for row in used} == {slug for slug in PROMPTS if of(slug, events)}
+
+
+@PERIODS
+def test_sparklines_are_a_recount_by_day(client: httpx.Client, asked: Asked) -> None:
+    found = get(client, "/prompts/sparklines", asked, ids="two,one")["prompts"]
+    days = [asked.first + number * ONE_DAY for number in range((asked.last - asked.first).days + 1)]
+    for slug, row in zip(("two", "one"), found, strict=True):
+        used = Counter(map(asked.day_of, of(slug, asked.events())))
+        assert row["usageCounts"] == [used[day] for day in days]
+
+
+def test_days_end_with_the_day_of_the_publish(client: httpx.Client) -> None:
+    found = client.get("/prompts/one/stats", params={"days": 7}).json()
+    today = dt.datetime.fromisoformat(found["asOf"]).date()
+    assert (found["from"], found["to"]) == (str(today - 6 * ONE_DAY), str(today))
+    assert found["totalUsage"] == len(of("one", Asked(today - 6 * ONE_DAY, today, "UTC").events()))
+
+
+PATHS = (
+    *(f"/prompts/one/{name}" for name in ("stats", "scenes", "environments", "outfits", "errors", "times")),
+    *(f"/prompts/one/{name}" for name in ("errors/scenes", "errors/series", "scenes/series")),
+    *(
+        "/prompts/compare?ids=one",
+        "/scenes",
+        "/environments",
+        "/outfits",
+        "/categories",
+        "/prompts/top/usage",
+    ),
+)
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(
+    ("parameters", "named"),
+    [
+        ({"from": "2026-01-02", "to": "2026-01-01"}, "From 2026-01-02 to 2026-01-01 is not between 1 and"),
+        ({"from": "2020-01-01", "to": "2026-01-01"}, "days"),
+        ({"from": "2026-01-01", "to": "2026-05-01", "timezone": "Asia/Tokyo"}, "1 and 92 days"),
+        ({"days": 7, "from": "2026-01-01"}, "from or days"),
+        ({"days": 7, "timezone": "Berlin"}, "Europe/Berlin"),
+        ({"days": 400}, "days"),
+        ({"from": "yesterday"}, "from"),
+    ],
+    ids=str,
+)
+def test_a_bad_range_is_said(client: httpx.Client, path: str, parameters: dict[str, Any], named: str) -> None:
+    answer = client.get(path, params={**httpx.URL(path).params, **parameters})
+    assert answer.status_code == 422
+    assert named in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("timezone", ["UTC", "Asia/Tokyo"])
+def test_what_the_lake_has_and_nobody_published_is_in_no_answer(
+    new_database: NewDatabase, migrated_template: str, tmp_path: Path, timezone: str
+) -> None:
+    lake = str(tmp_path / "lake")
+    today = NOW.date()
+    paths = ("/prompts/one/stats", "/prompts/one/series", "/scenes")
+    first, second = (
+        [event for event in EVERY if event.created_at and event.created_at.date() == today - days * ONE_DAY]
+        for days in (2, 3)
+    )
+
+    def answers(client: httpx.Client) -> list[Any]:
+        found = [client.get(path, params={"days": 9, "timezone": timezone}).json() for path in paths]
+        return [{**each, "lagSeconds": None} for each in found]
+
+    with new_database(migrated_template) as database:
+        with psycopg.connect(database.conninfo) as app:
+            app.execute("ALTER TABLE prompt_usage ALTER prompt_id DROP NOT NULL")
+            write(app, first)
+        refresh(database, lake, FIRST_DAY)
+        with served(database, PROMPT_STATS_LAKE_URI=lake) as client:
+            before = answers(client)
+            with psycopg.connect(database.conninfo) as app:
+                write(app, second)
+            written(database, lake)
+            assert answers(client) == before
+            refresh(database, lake, FIRST_DAY)
+            now = answers(client)
+            assert now[0]["totalUsage"] == len(of("one", [*first, *second])) > before[0]["totalUsage"]
+            assert sum(each["usageCount"] for each in now[1]["series"]) == now[0]["totalUsage"]
+
+
+def written(database: Database, lake: str) -> None:
+    """A refresh that comes to the lake, and not to the publish."""
+    days = [NOW.date() - number * ONE_DAY for number in range(10)]
+    sync_days(database, lake, FIRST_DAY, days)
+    assert repair.roll_up(database, lake, FIRST_DAY, days).rows
