@@ -33,10 +33,10 @@ Beside them: ``definitions`` (what Dagster loads), ``refresh`` (the steps in ord
 ``repair`` (the steps again, after what can't be read was made anew), ``reconcile`` (compares everything
 with what it was made from), ``retention`` (removes raw rows that the lake has), ``erasure`` (removes a
 person's events), ``rejected`` (events that could not be taken), ``coverage`` (posts that no event is
-about), ``reading`` (what people ask of the published stats), ``prompt_keys`` (which prompt an id or a slug
-names), ``export`` (a whole table as a file), ``formats`` (values as people read them), ``settings`` (the
-environment), ``environment`` (what a tracker reads of it), ``errors`` (the error tree), ``days`` (which
-day an event belongs to), ``tables`` (the
+about), ``reading`` (what people ask of the published stats), ``prompt_keys`` (which prompt an id, a slug or a
+name means), ``export`` (a whole table as a file), ``formats`` (values as people read them), ``settings`` (the
+environment), ``environment`` (what a tracker reads of it), ``errors`` (the error tree), ``days`` (which day an
+event belongs to), ``tables`` (the
 schema), ``schema`` (migrations), ``database`` (connections), ``sessions`` (their settings), ``conninfo``
 (their addresses), ``url_parameters`` (what other tools put into these), ``locks`` (who writes now),
 ``table_locks`` (who holds a table that we wait for),

@@ -62,6 +62,9 @@ TABLES = {
 }
 """What can be exported, by name."""
 
+PROMPT_NAME = "prompt_name"
+"""The column that tables with a ``prompt_id`` have in a file besides their own."""
+
 BATCHES = {"adbc.postgresql.batch_size_hint_bytes": 4 * 2**20}
 """A quarter of the driver's own: as fast, and an export takes 50 MB instead of 120."""
 
@@ -198,15 +201,30 @@ def _chunks(
 
 
 def _select(table: Table, kind: Format) -> Select[Any]:
-    """All rows, in the order of the primary key, or of the columns that tell groups apart."""
+    """All rows, in the order of the primary key, or of the columns that tell groups apart.
+
+    Where they are about prompts, the last column is the prompt's name: columns by position stay as they are.
+    """
     columns = tables.told(table)
     key = [column for column in columns if column.primary_key]
     key = key or list(takewhile(lambda column: column.name != "usage_count", columns))
     if kind is not Format.JSON:
-        return select(*map(_readable, columns)).order_by(*key)
+        return select(*map(_readable, columns), *_names(table)).order_by(*key)
     # Postgres writes numbers with all their digits, times as ISO 8601, and JSON of the app as JSON.
-    rows = select(*map(_as_ours, columns)).subquery("rows")
+    rows = select(*map(_as_ours, columns), *_names(table)).subquery("rows")
     return select(cast(func.row_to_json(rows.table_valued()), Text)).order_by(*(rows.c[c.name] for c in key))
+
+
+def _names(table: Table) -> list[ColumnElement[Any]]:
+    """The name of the prompt that a row is about, as it is now; NULL where the prompt is gone.
+
+    Not by a join: rows stay as many as they are, and come in the order of the key without being sorted.
+    """
+    if "prompt_id" not in table.c:
+        return []
+    prompts = tables.prompts
+    name = select(cast(prompts.c.name, Text)).where(prompts.c.id == table.c.prompt_id)
+    return [name.scalar_subquery().label(PROMPT_NAME)]
 
 
 def _readable(column: Column[Any]) -> ColumnElement[Any]:

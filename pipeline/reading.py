@@ -19,14 +19,14 @@ from pipeline.database import Database
 from pipeline.days import ONE_DAY
 from pipeline.errors import InputError, LakeError, NotFoundError
 from pipeline.lake import source
-from pipeline.prompt_keys import NAMED_PROMPTS, askable, by_key, only_id
+from pipeline.prompt_keys import named_by, only_id
 from pipeline.queries import query
 
 TOP_PROMPTS = text(query("postgres/top_prompts"))
 PROMPT = text(query("postgres/prompt"))
 PROMPT_SCENES = text(query("postgres/prompt_scenes"))
 PROMPT_DAYS = text(query("postgres/prompt_days"))
-PROMPT_SLUGS = text(query("postgres/prompt_slugs"))
+PROMPT_KEYS = text(query("postgres/prompt_keys"))
 OPEN_TRANSACTIONS = text(query("operations/open_transactions"))
 LATEST_EVALUATION = text(query("postgres/latest_evaluation"))
 WAITING_COUNTS = text(query("postgres/waiting_counts"))
@@ -115,15 +115,15 @@ def top_prompts(database: Database, limit: int) -> Answer:
 
 
 def prompt(database: Database, key: str) -> Answer:
-    """One prompt by id or slug: its stats, ``scenes``, and the last 14 ``days``.
+    """One prompt by id, slug or unique name: its stats, ``scenes``, and the last 14 ``days``.
 
     :raises NotFoundError: there is no such prompt; the text suggests one that is spelt alike.
-    :raises AmbiguousError: it is the slug of several; the text lists their ids.
+    :raises AmbiguousError: it is the slug or the name of several; the text lists their ids.
     """
     with database.engine.connect() as connection:
         latest = source.latest_refresh(connection)
         # As the API has it: with the parameters of psycopg.
-        named = by_key(connection.exec_driver_sql(NAMED_PROMPTS, {"keys": askable([key])}))
+        named = named_by(connection.exec_driver_sql, [key])
         try:
             prompt_id = only_id(named, key)
         except NotFoundError as error:
@@ -225,5 +225,5 @@ def _rows(connection: Connection, statement: Any, values: Mapping[str, Any]) -> 
 
 
 def _with_a_hint(connection: Connection, key: str, error: NotFoundError) -> NotFoundError:
-    alike = difflib.get_close_matches(key, connection.execute(PROMPT_SLUGS).scalars(), n=1)
+    alike = difflib.get_close_matches(key, connection.execute(PROMPT_KEYS).scalars(), n=1)
     return NotFoundError(error.attempted, error.wrong, f"Did you mean {alike[0]}") if alike else error

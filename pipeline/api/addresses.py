@@ -23,7 +23,8 @@ Keys = Annotated[
     list[str] | None,
     Query(
         min_length=1,
-        description="Ids or slugs, separated by commas. Given several times, each is one, commas and all.",
+        description="Ids, slugs or unique names, separated by commas. Given several times, each is one, with"
+        " its commas.",
         examples=[["portrait-selfie-casual,portrait-studio"]],
     ),
 ]
@@ -36,7 +37,7 @@ UserId = Annotated[str, Path(description="The user's id.", min_length=1, pattern
 Key = Annotated[
     str,
     Path(
-        description="The prompt's id or slug.",
+        description="The prompt's id, slug or unique name.",
         min_length=1,
         examples=["portrait-selfie-casual"],
     ),
@@ -85,12 +86,12 @@ def _text(encoded: bytes) -> str:
 
 
 def asked_keys(ids: Sequence[str], longest: int) -> list[str]:
-    """The ids or slugs that are asked for: separated by commas, or as they are if there are several values.
+    """The keys that are asked for: separated by commas, or as they are if there are several values.
 
     :raises Problem: 422, there are none, or too many.
     """
     given = ids if len(ids) > 1 else [key.strip() for key in ids[0].split(",")]
     keys = [key for key in given if key]
     if not 1 <= len(keys) <= longest:
-        raise Problem(422, f"Give 1 to {longest} ids or slugs, not {len(keys)}")
+        raise Problem(422, f"Give 1 to {longest} ids, slugs or names, not {len(keys)}")
     return keys

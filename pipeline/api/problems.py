@@ -45,7 +45,7 @@ _DESCRIPTION = {
                 "type": "about:blank",
                 "title": "Not Found",
                 "status": 404,
-                "detail": "Looking for the prompt 'portait': there is none with this id or slug. …",
+                "detail": "Looking for the prompt 'portait': there is none with this id, slug or name. …",
             },
         }
     }
@@ -56,7 +56,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         (401, "No known token."),
         (403, "The token may not do that."),
         (404, "There is no such thing."),
-        (409, "Several prompts have this slug; the detail lists their ids."),
+        (409, "Several prompts have this slug or name; the detail lists their ids."),
         (413, "The body is too large."),
         (422, "A parameter can't be used."),
         (500, "A fault of the program."),

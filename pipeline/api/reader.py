@@ -22,7 +22,7 @@ from pipeline.api.kept import Answered
 from pipeline.api.values import Unheld, unheld
 from pipeline.limits import WATCHED_MAX_BYTES
 from pipeline.names import TableNames
-from pipeline.prompt_keys import NAMED_PROMPTS, askable, by_key, no_prompt, only_id
+from pipeline.prompt_keys import NAMED_PROMPTS, PROMPTS_BY_NAME, Named, askable, by_key, no_prompt, only_id
 from pipeline.queries import query
 
 FRESHNESS = query("api/freshness")
@@ -85,16 +85,22 @@ class Reader:
         return today, rows
 
     async def prompt_ids(self, keys: Sequence[str]) -> list[Any]:
-        """The ids of the prompts that these ids or slugs name, in their order.
+        """The ids of the prompts that these ids, slugs or unique names mean, in their order.
 
         :raises NotFoundError: one names no prompt.
-        :raises AmbiguousError: one is the slug of several.
+        :raises AmbiguousError: one is the slug or the name of several.
         :raises psycopg.Error: the database does not answer, or not in time.
         """
-        question = (NAMED_PROMPTS, {"keys": askable(keys)})
-        [rows] = await read(self._pool, partial(_read, [question], is_one=True))
-        named = by_key([(row["key"], row["id"]) for row in rows])
+        wanted = askable(keys)
+        named = dict(await self._named(NAMED_PROMPTS, wanted))
+        others = [key for key in wanted if key not in named]
+        if others:
+            named |= await self._named(PROMPTS_BY_NAME, others)
         return [only_id(named, key) for key in keys]
+
+    async def _named(self, statement: str, keys: list[str]) -> Named:
+        [rows] = await read(self._pool, partial(_read, [(statement, {"keys": keys})], is_one=True))
+        return by_key([(row["key"], row["id"]) for row in rows])
 
     async def prompt_id(self, key: str) -> Any:
         """The same of one prompt."""

@@ -19,7 +19,7 @@ from pipeline.api.connections import write
 from pipeline.api.reader import Id, Stats, answer
 from pipeline.errors import NotFoundError
 from pipeline.limits import FAVORITES_MAX
-from pipeline.prompt_keys import NAMED_PROMPTS, Named, askable, by_key, only_id
+from pipeline.prompt_keys import Named, named_by, only_id
 from pipeline.queries import query
 
 USER_PROMPTS = query("api/user_prompts")
@@ -111,7 +111,7 @@ async def order_favorites(
         list[str],
         Body(
             alias="promptIds",
-            description="Ids or slugs. What names no prompt is left out.",
+            description="Ids, slugs or unique names. What names no prompt is left out.",
             embed=True,
             min_length=1,
             max_length=FAVORITES_MAX,
@@ -129,7 +129,7 @@ async def order_favorites(
 
 
 def _named(connection: Connection, keys: Sequence[str]) -> Named:
-    return by_key(connection.execute(NAMED_PROMPTS, {"keys": askable(keys)}))
+    return named_by(connection.execute, keys)
 
 
 async def _write(request: Request, work: Callable[[Connection], None]) -> None:

@@ -31,7 +31,9 @@ def top(
 
 
 def show(
-    prompt: Annotated[str, typer.Argument(help="A prompt's slug or id.")], *, as_json: AsJson = False
+    prompt: Annotated[str, typer.Argument(help="A prompt's slug, id or unique name.")],
+    *,
+    as_json: AsJson = False,
 ) -> None:
     """Show one prompt: counters, rate, times, scenes, the last 14 days."""
     answer = reading.prompt(open_current_database(), prompt)

@@ -1,17 +1,34 @@
 -- Purpose: performance of one prompt by scene: what the app asks of prompt_usage, from the stats.
 -- Grain:   one row per scene, NULL being one; most used first.
 -- Time:    as of the last refresh.
+-- -v prompt=… takes an id, a slug or a name; without it, the most used prompt.
+\if :{?prompt}
+\else
+\set prompt ''
+\endif
 WITH settings AS (
-    -- Yours to change: the prompt's slug, or its id.
-    SELECT 'portrait-selfie-casual' AS prompt
+    SELECT coalesce(
+        nullif(:'prompt', ''),
+        (
+            SELECT prompts.id::text
+            FROM prompt_stats AS stats
+            INNER JOIN prompts ON prompts.id = stats.prompt_id
+            ORDER BY stats.usage_count DESC, prompts.id
+            LIMIT 1
+        )
+    ) AS prompt
 ),
 
 named AS (
-    -- An id before a slug, a living prompt before a deleted one. A slug of several is an error.
+    -- An id before a slug, a slug before a name, a living prompt before a deleted one. What several are called
+    -- is an error.
     SELECT prompts.id
     FROM settings
-    INNER JOIN prompts ON settings.prompt IN (prompts.slug, prompts.id::text)
-    ORDER BY prompts.id::text = settings.prompt DESC, prompts.deleted_at IS NULL DESC
+    INNER JOIN prompts ON settings.prompt IN (prompts.id::text, prompts.slug::text, prompts.name::text)
+    ORDER BY
+        prompts.id::text = settings.prompt DESC,
+        (prompts.slug::text = settings.prompt) IS TRUE DESC,
+        prompts.deleted_at IS NULL DESC
     FETCH FIRST 1 ROW WITH TIES
 )
 

@@ -1,13 +1,15 @@
 -- Purpose: the prompts that succeed most surely: by the lower end of the success rate's 95 % interval.
 -- Grain:   one row per prompt that is active, not deleted, and was used often enough; the surest first.
 -- Time:    as_of.
-WITH settings AS (
-    -- Yours to change: how many prompts, and the fewest events of each.
-    SELECT
-        20 AS prompts_max,
-        30 AS usage_count_min
-)
-
+-- -v prompts_max=20 says how many prompts, -v usage_count_min=30 the fewest events of each.
+\if :{?prompts_max}
+\else
+\set prompts_max 20
+\endif
+\if :{?usage_count_min}
+\else
+\set usage_count_min 30
+\endif
 SELECT
     prompts.id,
     prompts.slug,
@@ -23,6 +25,6 @@ INNER JOIN prompts ON prompts.id = stats.prompt_id
 WHERE
     prompts.is_active IS NOT FALSE
     AND prompts.deleted_at IS NULL
-    AND stats.usage_count >= (SELECT usage_count_min FROM settings)
+    AND stats.usage_count >= :usage_count_min
 ORDER BY stats.success_rate_lower DESC, stats.usage_count DESC, prompts.id
-LIMIT (SELECT prompts_max FROM settings)
+LIMIT :prompts_max

@@ -2,14 +2,16 @@
 -- Grain:   one row per prompt and kind of error; a prompt without messages has one row, its error_kind NULL.
 -- Time:    as_of.
 -- An error counts if the event has a message, whatever its success says.
-WITH settings AS (
-    -- Yours to change: how many prompts, and how many kinds of each.
-    SELECT
-        10 AS prompts_max,
-        3  AS kinds_max
-),
-
-failing AS (
+-- -v prompts_max=10 says how many prompts, -v kinds_max=3 how many kinds of each.
+\if :{?prompts_max}
+\else
+\set prompts_max 10
+\endif
+\if :{?kinds_max}
+\else
+\set kinds_max 3
+\endif
+WITH failing AS (
     SELECT
         prompt_id,
         usage_count,
@@ -17,7 +19,7 @@ failing AS (
     FROM prompt_stats
     WHERE failure_count > 0
     ORDER BY failure_count DESC, prompt_id
-    LIMIT (SELECT prompts_max FROM settings)
+    LIMIT :prompts_max
 ),
 
 kinds AS (
@@ -30,6 +32,7 @@ kinds AS (
 SELECT
     failing.prompt_id,
     prompts.slug,
+    prompts.name,
     failing.usage_count,
     failing.failure_count,
     -- Percent of all events.
@@ -41,5 +44,5 @@ SELECT
 FROM failing
 LEFT JOIN prompts ON prompts.id = failing.prompt_id
 LEFT JOIN kinds
-    ON kinds.prompt_id = failing.prompt_id AND kinds.place <= (SELECT kinds_max FROM settings)
+    ON kinds.prompt_id = failing.prompt_id AND kinds.place <= :kinds_max
 ORDER BY failing.failure_count DESC, failing.prompt_id, kinds.place

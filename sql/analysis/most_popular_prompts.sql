@@ -1,11 +1,11 @@
 -- Purpose: the most used prompts.
 -- Grain:   one row per prompt that is active and not deleted; most used first, then most successes.
 -- Time:    as_of.
-WITH settings AS (
-    -- Yours to change: how many prompts.
-    SELECT 20 AS prompts_max
-)
-
+-- -v prompts_max=20 says how many prompts.
+\if :{?prompts_max}
+\else
+\set prompts_max 20
+\endif
 SELECT
     prompts.id,
     prompts.slug,
@@ -24,4 +24,4 @@ FROM prompt_stats AS stats
 INNER JOIN prompts ON prompts.id = stats.prompt_id
 WHERE prompts.is_active IS NOT FALSE AND prompts.deleted_at IS NULL
 ORDER BY stats.usage_count DESC, stats.success_count DESC, prompts.id
-LIMIT (SELECT prompts_max FROM settings)
+LIMIT :prompts_max

@@ -1,12 +1,12 @@
--- Purpose: the prompts whose use grows or shrinks: the last seven days against the seven before.
+-- Purpose: the prompts whose use grows or shrinks: the last days against as many before.
 -- Grain:   one row per prompt that was used in either; what grew most first, what shrank most last.
 -- Time:    day (UTC), the whole days before that of as_of: today would be compared with a whole day.
-WITH settings AS (
-    -- Yours to change: the length of each period, in days.
-    SELECT 7 AS days
-),
-
-refresh AS (
+-- -v days=7 says how long each period is.
+\if :{?days}
+\else
+\set days 7
+\endif
+WITH refresh AS (
     SELECT
         as_of,
         (as_of AT TIME ZONE 'UTC')::date AS today
@@ -18,20 +18,20 @@ refresh AS (
 used AS (
     SELECT
         daily.prompt_id,
-        coalesce(sum(daily.usage_count) FILTER (WHERE daily.day >= refresh.today - settings.days), 0)::bigint
+        coalesce(sum(daily.usage_count) FILTER (WHERE daily.day >= refresh.today - :days), 0)::bigint
             AS usage_count,
-        coalesce(sum(daily.usage_count) FILTER (WHERE daily.day < refresh.today - settings.days), 0)::bigint
+        coalesce(sum(daily.usage_count) FILTER (WHERE daily.day < refresh.today - :days), 0)::bigint
             AS usage_count_before
     FROM prompt_daily_stats AS daily
     CROSS JOIN refresh
-    CROSS JOIN settings
-    WHERE daily.day >= refresh.today - 2 * settings.days AND daily.day < refresh.today
+    WHERE daily.day >= refresh.today - 2 * :days AND daily.day < refresh.today
     GROUP BY daily.prompt_id
 )
 
 SELECT
     used.prompt_id,
     prompts.slug,
+    prompts.name,
     used.usage_count,
     used.usage_count_before,
     used.usage_count - used.usage_count_before                            AS change,

@@ -1,13 +1,15 @@
 -- Purpose: the prompts that make people wait: by the 95th percentile of the generation time.
 -- Grain:   one row per prompt that is active, not deleted, and was timed often enough; the slowest first.
 -- Time:    as_of.
-WITH settings AS (
-    -- Yours to change: how many prompts, and the fewest timed events of each.
-    SELECT
-        20 AS prompts_max,
-        30 AS timed_count_min
-)
-
+-- -v prompts_max=20 says how many prompts, -v timed_count_min=30 the fewest timed events of each.
+\if :{?prompts_max}
+\else
+\set prompts_max 20
+\endif
+\if :{?timed_count_min}
+\else
+\set timed_count_min 30
+\endif
 SELECT
     prompts.id,
     prompts.slug,
@@ -23,6 +25,6 @@ INNER JOIN prompts ON prompts.id = stats.prompt_id
 WHERE
     prompts.is_active IS NOT FALSE
     AND prompts.deleted_at IS NULL
-    AND stats.timed_count >= (SELECT timed_count_min FROM settings)
+    AND stats.timed_count >= :timed_count_min
 ORDER BY stats.p95_generation_time_ms DESC, prompts.id
-LIMIT (SELECT prompts_max FROM settings)
+LIMIT :prompts_max

@@ -1,26 +1,28 @@
 -- Purpose: what a user likes: the prompts that they use most, and their favourites.
 -- Grain:   one row per prompt that the user used or has as a favourite; most used first.
 -- Time:    as_of, that of the stats of users; is_favorite is of now.
+-- -v user=… takes a user's id; without it, the one who used prompts most.
+\if :{?user}
+\else
+\set user ''
+\endif
 WITH settings AS (
-    -- Yours to change: the user's id, as in SELECT '0198…'::uuid AS user_id. As it stands, that of the one
-    -- who used prompts most.
-    SELECT user_id
-    FROM user_prompt_stats
-    GROUP BY user_id
-    ORDER BY sum(usage_count) DESC, user_id
-    LIMIT 1
+    SELECT coalesce(
+        nullif(:'user', ''),
+        (SELECT user_id::text FROM user_prompt_stats GROUP BY user_id ORDER BY sum(usage_count) DESC, user_id LIMIT 1)
+    ) AS user_id
 ),
 
 used AS (
     SELECT *
     FROM user_prompt_stats
-    WHERE user_id = (SELECT user_id FROM settings)
+    WHERE user_id::text = (SELECT user_id FROM settings)
 ),
 
 favorites AS (
     SELECT DISTINCT prompt_id
     FROM prompt_favorites
-    WHERE user_id = (SELECT user_id FROM settings)
+    WHERE user_id::text = (SELECT user_id FROM settings)
 )
 
 SELECT

@@ -1,12 +1,13 @@
 -- Purpose: a prompt's numbers as they are published in each place, beside a recount of its raw events.
--- Grain:   one row per place, for the prompt with the slug or id that psql is given: -v prompt=….
+-- Grain:   one row per place, for the prompt with the id, slug or name that psql is given: -v prompt=….
 -- Time:    now; events after as_of are in the recount alone.
 WITH chosen AS (
-    -- An id before a slug, a living prompt before a deleted one. A slug of several is an error.
+    -- An id before a slug, a slug before a name, a living prompt before a deleted one. What several are called
+    -- is an error.
     SELECT *
     FROM prompts
-    WHERE slug = :'prompt' OR id::text = :'prompt'
-    ORDER BY id::text = :'prompt' DESC, deleted_at IS NULL DESC
+    WHERE :'prompt' IN (id::text, slug::text, name::text)
+    ORDER BY id::text = :'prompt' DESC, (slug::text = :'prompt') IS TRUE DESC, deleted_at IS NULL DESC
     FETCH FIRST 1 ROW WITH TIES
 )
 

@@ -18,7 +18,7 @@ from pipeline.database import Database
 from pipeline.refresh import refresh
 from tests.command import REPOSITORY
 from tests.conftest import FIRST_DAY, NewDatabase
-from tests.psql import psql
+from tests.psql import interpolated, psql
 from tests.roles import as_role
 
 FOLDER = REPOSITORY / "sql" / "analysis"
@@ -116,10 +116,10 @@ def reader(published: Database) -> Iterator[Database]:
         yield database
 
 
-def ask(database: Database, name: str) -> list[Any]:
+def ask(database: Database, name: str, **variables: object) -> list[Any]:
     """The rows that a file answers with."""
     with psycopg.connect(database.conninfo, row_factory=namedtuple_row) as connection:
-        return connection.execute((FOLDER / f"{name}.sql").read_bytes()).fetchall()
+        return connection.execute(interpolated(FOLDER / f"{name}.sql", **variables).encode()).fetchall()
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
@@ -151,7 +151,8 @@ def test_most_popular_prompts(reader: Database) -> None:
 
 
 def test_prompt_scenes(reader: Database) -> None:
-    rows = ask(reader, "prompt_scenes")
+    rows = ask(reader, "prompt_scenes", prompt="portrait-selfie-casual")
+    assert {row.prompt_name for row in rows} == {SELFIE.title()}
     assert [(row[:5], row.avg_generation_time_ms) for row in rows] == [
         (("cafe", 30, 30, 0, 100), 1000),
         (("", 10, 0, 0, 0), 3001),
@@ -161,17 +162,21 @@ def test_prompt_scenes(reader: Database) -> None:
 
 @pytest.mark.parametrize("name", ["prompt_scenes", "app_prompt_scenes"])
 def test_a_prompt_is_named_as_everywhere(published: Database, name: str) -> None:
-    before = ask(published, name)
+    before = ask(published, name, prompt=SELFIE)
     with psycopg.connect(published.conninfo) as app:
         app.execute("ALTER TABLE prompts DROP CONSTRAINT prompts_slug_key")
         app.execute("UPDATE prompts SET slug = %s, deleted_at = now() WHERE slug = 'runway'", (SELFIE,))
-        query = (FOLDER / f"{name}.sql").read_text()
+        query = interpolated(FOLDER / f"{name}.sql", prompt=SELFIE)
         assert app.execute(query.encode()).fetchall() == [tuple(row) for row in before]
         # An id is that of its prompt, whatever slugs others have.
         app.execute("UPDATE prompts SET slug = %s WHERE slug = 'steady'", (str(id_of("runway")),))
         of_id = query.replace(SELFIE, str(id_of("runway")))
         assert [row[0] for row in app.execute(of_id.encode())] == ["stage"]
-        app.execute("UPDATE prompts SET deleted_at = NULL")
+        # A name is the last that is looked at, and names a prompt that has no slug too.
+        of_name = query.replace(SELFIE, "Runway")
+        app.execute("UPDATE prompts SET slug = NULL WHERE name = 'Runway'")
+        assert [row[0] for row in app.execute(of_name.encode())] == ["stage"]
+        app.execute("UPDATE prompts SET slug = %s, deleted_at = NULL WHERE name = 'Runway'", (SELFIE,))
         with pytest.raises(psycopg.errors.CardinalityViolation):
             app.execute(query.encode())
         app.rollback()
@@ -215,7 +220,7 @@ def test_failing_prompts(reader: Database) -> None:
 
 
 def test_rising_and_falling_prompts(reader: Database) -> None:
-    assert [row[1:6] for row in ask(reader, "rising_and_falling_prompts")] == [
+    assert [(row.slug, *row[3:7]) for row in ask(reader, "rising_and_falling_prompts")] == [
         (SELFIE, 34, 10, 24, 240),
         (None, 3, 0, 3, None),
         ("new", 2, 0, 2, None),
@@ -268,7 +273,7 @@ def test_the_apps_ranking_is_the_same_as_over_the_raw_events(reader: Database, p
 def test_the_apps_scenes_are_the_same_as_over_the_raw_events(reader: Database, published: Database) -> None:
     with psycopg.connect(published.conninfo) as owner:
         raw = psycopg.RawCursor(owner).execute(PROMPT_SCENES, [id_of(SELFIE)]).fetchall()
-    answered = ask(reader, "app_prompt_scenes")
+    answered = ask(reader, "app_prompt_scenes", prompt=SELFIE)
     assert len(raw) == 3
     # The average of integers is numeric.
     assert answered == [(scene, uses, ms and float(ms), rate) for scene, uses, ms, rate in raw]
@@ -367,3 +372,17 @@ def test_the_panel_of_alerts(published: Database) -> None:
         ("ALERT", SELFIE.title()),
         ("WARNING", "cafe"),
     ]
+
+
+def test_psql_is_told_what_to_choose(reader: Database) -> None:
+    def printed(name: str, *variables: str) -> list[str]:
+        given = [f"--set={each}" for each in variables]
+        return psql(reader, "--csv", "--tuples-only", *given, f"--file={FOLDER / name}.sql").splitlines()
+
+    assert len(printed("most_popular_prompts", "prompts_max=3")) == 3
+    assert len(printed("best_prompts", "usage_count_min=40", "prompts_max=9")) == 1
+    assert len(printed("failing_prompts", "kinds_max=1")) == 2
+    assert printed("prompt_scenes", "prompt=Runway")[0].startswith("stage,15,")
+    assert printed("app_prompt_scenes", f"prompt={id_of('runway')}")[0].startswith("stage,15,")
+    assert [line.split(",")[1] for line in printed("user_preferences", f"user={BEN}")] == [SELFIE, "runway"]
+    assert [line.split(",")[3] for line in printed("rising_and_falling_prompts", "days=20")][:1] == ["44"]

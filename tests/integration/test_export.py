@@ -29,7 +29,7 @@ from pipeline import tables
 from pipeline.api import export as api_export
 from pipeline.database import Database
 from pipeline.errors import DatabaseError, NotFoundError
-from pipeline.export import BATCHES, MEDIA_TYPES, Format, open_export
+from pipeline.export import BATCHES, MEDIA_TYPES, PROMPT_NAME, Format, open_export
 from pipeline.refresh import refresh
 from tests.api import served
 from tests.command import environment, prompt_stats
@@ -163,6 +163,8 @@ def rows_of(database: Database, table: str) -> list[dict[str, Any]]:
             else column.name
             for column in tables.told(tables.metadata.tables[table])
         ]
+        if "prompt_id" in tables.metadata.tables[table].c:
+            finite.append(f"(SELECT name FROM prompts WHERE id = {table}.prompt_id) AS prompt_name")
         statement = f"SELECT {', '.join(finite)} FROM {table} ORDER BY {ORDERS[table]}"
         return reader.execute(statement.encode()).fetchall()
 
@@ -171,6 +173,8 @@ def valued(table: str, kind: Format, content: bytes) -> list[dict[str, Any]]:
     """The rows of a file, its texts read as what the columns are."""
 
     def value(name: str, given: Any) -> Any:
+        if name == PROMPT_NAME:
+            return given
         column = tables.metadata.tables[table].c[name]
         if given is None or isinstance(column.type, UUID_TYPE):
             return given
@@ -222,12 +226,16 @@ def test_a_csv_file_goes_back_into_the_table_by_copy(stats: Database) -> None:
         content = exported(stats, table, Format.CSV)
         with psycopg.connect(stats.conninfo) as app:
             columns = content.partition(b"\n")[0].decode()
-            app.execute(f"CREATE TEMPORARY TABLE back AS SELECT {columns} FROM {table} LIMIT 0".encode())
+            given = columns.removesuffix(f",{PROMPT_NAME}")
+            app.execute(f"CREATE TEMPORARY TABLE back AS SELECT {given} FROM {table} LIMIT 0".encode())
+            if given != columns:
+                app.execute("ALTER TABLE back ADD COLUMN prompt_name text")
             with app.cursor().copy("COPY back FROM STDIN (FORMAT csv, HEADER)") as copy:
                 copy.write(content)
             if table == "prompts":
                 app.execute("UPDATE back SET deleted_at = 'infinity' WHERE name = ''")
-            of_table = f"SELECT {columns} FROM {table}"
+            app.execute("ALTER TABLE back DROP COLUMN IF EXISTS prompt_name")
+            of_table = f"SELECT {given} FROM {table}"
             differing = f"({of_table} EXCEPT TABLE back) UNION ALL (TABLE back EXCEPT {of_table})"
             assert app.execute(differing.encode()).fetchall() == []
 
@@ -249,7 +257,8 @@ def test_parquet_keeps_types_and_says_as_of_when(stats: Database) -> None:
     counts = dict.fromkeys(("usage_count", "success_count", "failure_count"), pl.Int64())
     means = dict.fromkeys(("success_rate", "avg_generation_time_ms"), pl.Float64())
     times = {"last_used_at": pl.Datetime("us", "UTC")}
-    assert dict(schema) == {**ids, **counts, **means, **times, "is_favorite": pl.Boolean()}
+    others = {"is_favorite": pl.Boolean(), "prompt_name": pl.String()}
+    assert dict(schema) == {**ids, **counts, **means, **times, **others}
     about = pl.read_parquet_metadata(content)
     assert about["table"] == "user_prompt_stats"
     assert (

@@ -1,9 +1,11 @@
-"""Which prompt an id or a slug names: the same one over HTTP and on the command line."""
+"""Which prompt an id, a slug or a name means: the same one over HTTP and on the command line."""
 
 from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +26,9 @@ from pipeline.seeding import seed_prompts
 from pipeline.settings import Settings
 from tests.adopted import KINDS, adopted, id_of
 from tests.api import served
+from tests.command import REPOSITORY, environment
 from tests.conftest import FIRST_DAY, NewDatabase
+from tests.statements import rows_of, run
 
 ODD_SLUGS = (
     "marketing/hero",
@@ -214,9 +218,69 @@ def test_a_favourite_is_the_prompt_that_is_named_and_no_other(app: App) -> None:
     assert favorites() == []
 
 
+def test_a_name_is_enough_where_no_other_prompt_has_it(app: App) -> None:
+    assert app.named(f"prompt {SECOND}") == (app.id(SECOND), SECOND)
+    with psycopg.connect(app.database.conninfo) as writer:
+        writer.execute(
+            "UPDATE prompts SET slug = NULL, name = 'twins' WHERE id IN (%s, %s)",
+            [id_of(app.kind, FIRST), id_of(app.kind, SECOND)],
+        )
+        # A slug goes before a name.
+        writer.execute("UPDATE prompts SET name = 'twice' WHERE id = %s", [id_of(app.kind, OTHER)])
+    try:
+        ids = sorted((app.id(FIRST), app.id(SECOND)))
+        answer = app.client.get("/prompts/twins/stats")
+        assert answer.status_code == 409
+        assert f"2 prompts are called this: {', '.join(ids)}" in answer.json()["detail"]
+        with pytest.raises(AmbiguousError, match=f"{ids[0]}, {ids[1]}"):
+            reading.prompt(app.database, "twins")
+        assert app.named("twice") == (app.id(LIVING), LIVING)
+        with psycopg.connect(app.database.conninfo) as writer:
+            writer.execute("UPDATE prompts SET deleted_at = now() WHERE id = %s", [id_of(app.kind, FIRST)])
+        assert app.named("twins") == (app.id(SECOND), SECOND)
+        user = f"/users/{uuid.UUID(int=7)}/favorites"
+        assert [
+            app.client.put(f"{user}/twins").status_code,
+            app.client.delete(f"{user}/twins").status_code,
+        ] == [204] * 2
+        with pytest.raises(NotFoundError, match="Did you mean twins"):
+            reading.prompt(app.database, "twin")
+    finally:
+        with psycopg.connect(app.database.conninfo) as writer:
+            for number in (FIRST, SECOND, OTHER):
+                slug = "ambiguous" if number != OTHER else app.id(LIVING)
+                writer.execute(
+                    "UPDATE prompts SET slug = %s, name = %s, deleted_at = NULL WHERE id = %s",
+                    [slug, f"prompt {number}", id_of(app.kind, number)],
+                )
+
+
+def test_the_readmes_example_works_on_an_apps_own_tables(app: App, tmp_path: Path) -> None:
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    [choice, program] = re.findall(
+        r"```(?:sh|python)\n(export PROMPT=.*?|import os\n.*?)```", readme, re.DOTALL
+    )
+    statement = re.findall(r'--command "(.*?)"', choice)[0]
+    (chosen,) = rows_of(app.database, f"SELECT id::text FROM ({statement}) AS any_one")[0]
+    counted = (
+        f"SELECT count(*) FROM prompt_usage WHERE prompt_id::text = '{chosen}' AND generation_time_ms = 5000"
+    )
+    given = {"DATABASE_URL": app.database.conninfo, "PROMPT": chosen}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment(tmp_path, **given),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert rows_of(app.database, counted) == [(1,)]
+    run(app.database, "DELETE FROM prompt_usage WHERE generation_time_ms = 5000")
+
+
 @pytest.mark.parametrize("key", ["nobody's", "\0", "\udcff", "\ud800x"])
 def test_what_no_prompt_is_called_is_not_found(app: App, key: str) -> None:
-    with pytest.raises(NotFoundError, match="there is none with this id or slug"):
+    with pytest.raises(NotFoundError, match="there is none with this id, slug or name"):
         reading.prompt(app.database, key)
 
 
