@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import datetime as dt
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, func, select, text
 
 from pipeline.alerts.messages import sentence
 from pipeline.alerts.raised import alert_rows
+from pipeline.comparison import COMPARED_USES, UTC, Asked, compared_answer, today_of, uses_in_lake, windows
 from pipeline.database import Database
 from pipeline.days import ONE_DAY
 from pipeline.errors import InputError, LakeError, NotFoundError
@@ -122,12 +123,7 @@ def prompt(database: Database, key: str) -> Answer:
     """
     with database.engine.connect() as connection:
         latest = source.latest_refresh(connection)
-        # As the API has it: with the parameters of psycopg.
-        named = named_by(connection.exec_driver_sql, [key])
-        try:
-            prompt_id = only_id(named, key)
-        except NotFoundError as error:
-            raise _with_a_hint(connection, key, error) from None
+        prompt_id = _id_of(connection, key)
         found = connection.execute(PROMPT, {"prompt_id": prompt_id}).mappings().one()
         return {
             **_freshness(latest),
@@ -135,6 +131,29 @@ def prompt(database: Database, key: str) -> Answer:
             "scenes": _rows(connection, PROMPT_SCENES, {"prompt_id": prompt_id}),
             "days": _rows(connection, PROMPT_DAYS, {**_last_days(latest), "prompt_id": prompt_id}),
         }
+
+
+def compare(database: Database, lake: str, keys: Sequence[str], asked: Asked) -> Answer:
+    """Whether prompts differ in their success rate, or one of them before and after a date.
+
+    ``prompts``: each with its days, counts and rate; ``differences``: those after the first from the first,
+    each with its interval and a ``verdict``.
+
+    :raises NotFoundError: there is no such prompt; the text suggests one that is spelt alike.
+    :raises InputError: there are too few or too many prompts or days.
+    """
+    with database.engine.connect() as connection:
+        latest = source.latest_refresh(connection) or {}
+        prompt_ids = [_id_of(connection, key) for key in keys]
+        compared = windows(prompt_ids, asked, today_of(latest.get("as_of"), asked.timezone))
+        rows = [
+            dict(connection.exec_driver_sql(COMPARED_USES, each.parameters()).mappings().one())
+            for each in compared
+        ]
+    if asked.timezone != UTC:
+        counts = uses_in_lake(lake, compared, asked.timezone)
+        rows = [{**row, **counted} for row, counted in zip(rows, counts, strict=True)]
+    return {**_freshness(latest), **compared_answer(compared, rows, asked.timezone)}
 
 
 def drift(database: Database) -> Answer:
@@ -222,6 +241,15 @@ def _last_days(latest: Mapping[str, Any] | None) -> dict[str, dt.date]:
 
 def _rows(connection: Connection, statement: Any, values: Mapping[str, Any]) -> list[Answer]:
     return [dict(row) for row in connection.execute(statement, values).mappings()]
+
+
+def _id_of(connection: Connection, key: str) -> Any:
+    # As the API has it: with the parameters of psycopg.
+    named = named_by(connection.exec_driver_sql, [key])
+    try:
+        return only_id(named, key)
+    except NotFoundError as error:
+        raise _with_a_hint(connection, key, error) from None
 
 
 def _with_a_hint(connection: Connection, key: str, error: NotFoundError) -> NotFoundError:

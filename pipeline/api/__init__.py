@@ -26,6 +26,8 @@
     Reads the published stats, with as of when they are.
 ``prompts``
     Stats of prompts, rankings, times, errors.
+``comparison``
+    Whether one prompt is better than another, or than it was.
 ``history``
     Usage over time: of a prompt, of all, by scene.
 ``overall``

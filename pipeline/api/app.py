@@ -12,7 +12,18 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.dependencies.models import Dependant
 from starlette.types import Receive, Scope, Send
 
-from pipeline.api import alerts, connections, events, export, history, operation, overall, prompts, users
+from pipeline.api import (
+    alerts,
+    comparison,
+    connections,
+    events,
+    export,
+    history,
+    operation,
+    overall,
+    prompts,
+    users,
+)
 from pipeline.api.access import PUBLIC, Access, Guard
 from pipeline.api.addresses import StrictAddresses
 from pipeline.api.bodies import BoundedBodies
@@ -115,7 +126,7 @@ def build_app(settings: Settings, database: Database, kept_seconds: float = KEPT
     app.add_middleware(StrictAddresses)
     app.add_middleware(SafeHeaders)
     answer_with_problems(app)
-    # The history first: /prompts/sparklines is a prompt's key only where it has no parameter.
-    for part in (history, prompts, overall, alerts, users, export, events, operation):
+    # These first: /prompts/sparklines and its like are a prompt's key only where they have no parameter.
+    for part in (comparison, history, prompts, overall, alerts, users, export, events, operation):
         app.include_router(part.router)
     return app

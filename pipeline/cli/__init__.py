@@ -22,6 +22,10 @@
     ``serve``.
 ``reading``
     ``status``, ``top``, ``show``, ``report``.
+``comparing``
+    ``compare``.
+``days``
+    The options by which a command is told which days to count.
 ``alerting``
     ``alerts``.
 ``exporting``

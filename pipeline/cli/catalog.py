@@ -69,6 +69,10 @@ COMMANDS = {
     ),
     "top": ("reading.top", "Show the most used prompts."),
     "show": ("reading.show", "Show one prompt: counters, rate, times, scenes, the last 14 days."),
+    "compare": (
+        "comparing.compare",
+        "Say whether one prompt is better than another, or than it was before a date.",
+    ),
     "drift": (
         "reading.drift",
         "Show how far the counters in prompts are from what is counted; once written back, were.",

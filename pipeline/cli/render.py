@@ -13,7 +13,7 @@ from rich.table import Table
 
 from pipeline.cli.terminal import literal, one_line
 from pipeline.days import NOTHING_KNOWN
-from pipeline.formats import count, moment, percent, quoted_if_blank, seconds, shown
+from pipeline.formats import NONE, count, moment, percent, quoted_if_blank, seconds, shown
 from pipeline.rejected import Rejections
 
 if TYPE_CHECKING:
@@ -226,6 +226,30 @@ def top(answer: Mapping[str, Any]) -> RenderableType:
             seconds(prompt["p95_generation_time_ms"]),
         )
     return table
+
+
+def comparison(answer: Mapping[str, Any]) -> RenderableType:
+    """The answer of ``reading.compare``."""
+    table = Table(box=box.SIMPLE, padding=0, pad_edge=False, show_edge=False, caption=age(answer))
+    table.add_column("prompt")
+    for name in ("from", "to", "uses", "success", "interval"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for each in answer["prompts"]:
+        lower, upper = each["success_rate_lower"], each["success_rate_upper"]
+        table.add_row(
+            one_line(each["label"]),
+            each["from"].isoformat(),
+            each["to"].isoformat(),
+            count(each["usage_count"]),
+            percent(each["success_rate"]),
+            NONE if lower is None else f"{lower:.1f} to {upper:.1f}",
+        )
+    verdicts = [literal((each["verdict"], "bold")) for each in answer["differences"]]
+    sure = f"Days of {answer['timezone']}. Differences are in percentage points, 95 % sure"
+    if len(verdicts) > 1:
+        each = answer["differences"][0]["confidence"]
+        sure += f" together: each of the {len(verdicts)} is {each:.1f} % sure"
+    return Group(*verdicts, "", table, "", f"{sure}.")
 
 
 def alerts(answer: Mapping[str, Any]) -> RenderableType:

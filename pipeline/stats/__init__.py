@@ -2,6 +2,8 @@
 
 ``rates``
     Success rates, means, and the lower bound of a rate's confidence interval.
+``comparison``
+    The interval of the difference of two rates, and a plain verdict.
 ``percentiles``
     Percentiles from counts by logarithmic bucket.
 ``errors``

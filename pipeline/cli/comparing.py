@@ -1,0 +1,37 @@
+"""``compare``."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Annotated
+
+import typer
+
+from pipeline import reading
+from pipeline.cli import render
+from pipeline.cli.context import AsJson, console, open_current_database, print_json
+from pipeline.cli.days import Days, First, Last, TimeZone, day_of
+from pipeline.comparison import UTC, Asked
+from pipeline.settings import settings
+
+
+def compare(
+    prompts: Annotated[list[str], typer.Argument(help="2 to 4 prompts, by slug, id or unique name.")],
+    *,
+    before: Annotated[
+        dt.datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%d"],
+            help="Of one prompt: compare the days since this one with as many before it, 28 at most.",
+        ),
+    ] = None,
+    first: First = None,
+    last: Last = None,
+    days: Days = None,
+    timezone: TimeZone = UTC,
+    as_json: AsJson = False,
+) -> None:
+    """Say whether one prompt is better than another, or than it was before a date."""
+    asked = Asked(day_of(first), day_of(last), days, timezone, day_of(before))
+    answer = reading.compare(open_current_database(), settings().lake, prompts, asked)
+    print_json(answer) if as_json else console.print(render.comparison(answer))

@@ -1,0 +1,91 @@
+"""Whether one success rate is better than another: the interval of their difference, and a plain verdict.
+
+Pure: counts in, numbers and words out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+CONFIDENCE = 95.0
+"""Percent: how sure all differences of one answer are together."""
+
+SMALLEST_SHOWN = 0.05
+"""Points: what is less would be printed as 0.0."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Uses of something with a name: a prompt, or its days before a date."""
+
+    name: str
+    usage_count: int
+    success_count: int
+
+
+@dataclass(frozen=True)
+class Difference:
+    """By how many percentage points one success rate is above another, and where that may lie.
+
+    ``points``, ``lower`` and ``upper`` are None where one of both was not used; ``confidence`` is in percent.
+    """
+
+    points: float | None
+    lower: float | None
+    upper: float | None
+    confidence: float
+    verdict: str
+
+
+def wilson(successes: int, uses: int, z: float) -> tuple[float, float]:
+    """The ends of the Wilson score interval of a rate, 0 to 1. There has to be a use."""
+    rate = successes / uses
+    center = rate + z * z / (2 * uses)
+    margin = z * math.sqrt(rate * (1 - rate) / uses + z * z / (4 * uses * uses))
+    whole = 1 + z * z / uses
+    return max(0.0, (center - margin) / whole), min(1.0, (center + margin) / whole)
+
+
+def difference(one: Sample, other: Sample, comparisons: int = 1) -> Difference:
+    """By how many percentage points the success rate of ``one`` is above that of ``other``.
+
+    The interval is Newcombe's, of two Wilson intervals. Of several comparisons each is surer than 95 %
+    (Bonferroni), so that all of them together are 95 % sure.
+    Newcombe, R. G. (1998), "Interval estimation for the difference between independent proportions:
+    comparison of eleven methods", method 10.
+    """
+    confidence = 100 - (100 - CONFIDENCE) / comparisons
+    unused = [each.name for each in (one, other) if not each.usage_count]
+    if unused:
+        said = " and ".join(unused)
+        words = f"{said} {'were' if len(unused) > 1 else 'was'} not used: there is nothing to compare"
+        return Difference(None, None, None, confidence, words)
+    z = NormalDist().inv_cdf(1 - (1 - confidence / 100) / 2)
+    p1, p2 = one.success_count / one.usage_count, other.success_count / other.usage_count
+    lower1, upper1 = wilson(one.success_count, one.usage_count, z)
+    lower2, upper2 = wilson(other.success_count, other.usage_count, z)
+    points = (p1 - p2) * 100
+    lower = points - math.hypot(p1 - lower1, upper2 - p2) * 100
+    upper = points + math.hypot(upper1 - p1, p2 - lower2) * 100
+    return Difference(points, lower, upper, confidence, _verdict(one.name, other.name, lower, upper))
+
+
+def differences(samples: Sequence[Sample]) -> list[Difference]:
+    """How each sample but the first differs from the first."""
+    first, *others = samples
+    return [difference(each, first, len(others)) for each in others]
+
+
+def _verdict(one: str, other: str, lower: float, upper: float) -> str:
+    if lower > 0:
+        return f"{one} is better than {other} by {_points(lower)} to {_points(upper)} points"
+    if upper < 0:
+        return f"{one} is worse than {other} by {_points(-upper)} to {_points(-lower)} points"
+    return f"no difference between {one} and {other} is shown yet ({lower:+.1f} to {upper:+.1f} points)"
+
+
+def _points(value: float) -> str:
+    return "less than 0.1" if value < SMALLEST_SHOWN else f"{value:.1f}"

@@ -1,0 +1,166 @@
+"""Prompts beside each other, and one before and after a date: over HTTP and by command, against a recount."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+import zoneinfo
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+import psycopg
+import pytest
+
+from pipeline import reading
+from pipeline.comparison import Asked
+from pipeline.database import Database
+from pipeline.errors import InputError
+from pipeline.refresh import refresh
+from tests.api import served
+from tests.command import answer, prompt_stats
+from tests.conftest import FIRST_DAY, NewDatabase
+
+NOW = dt.datetime.now(dt.UTC)
+TODAY = NOW.date()
+ONE_DAY = dt.timedelta(days=1)
+CHANGED = TODAY - 10 * ONE_DAY
+KIRITIMATI = "Pacific/Kiritimati"
+PROMPTS = {name: uuid.UUID(int=number) for number, name in enumerate(("better", "worse", "unused"), start=1)}
+
+
+class Event(NamedTuple):
+    """An event as the app has it."""
+
+    prompt: str
+    success: bool
+    created_at: dt.datetime
+
+
+def events() -> Iterator[Event]:
+    """40 days, an hour of each; one prompt always does well, the other one since it was changed."""
+    for days in range(40):
+        at = NOW - days * ONE_DAY
+        for number in range(40):
+            yield Event("better", number % 20 != 0, at - dt.timedelta(minutes=number))
+            share = 10 if at.date() >= CHANGED else 3
+            yield Event("worse", number % share != 0, at - dt.timedelta(minutes=number))
+
+
+EVENTS = list(events())
+
+
+class App(NamedTuple):
+    """A refreshed database without slugs, its lake, and the API on it."""
+
+    database: Database
+    lake: str
+    client: httpx.Client
+
+
+@pytest.fixture(scope="module")
+def app(
+    new_database: NewDatabase, migrated_template: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[App]:
+    lake = str(tmp_path_factory.mktemp("lake"))
+    with new_database(migrated_template) as database:
+        with psycopg.connect(database.conninfo) as writer:
+            writer.cursor().executemany(
+                "INSERT INTO prompts (id, name, template) VALUES (%s, %s, '')",
+                [(prompt_id, name) for name, prompt_id in PROMPTS.items()],
+            )
+            with writer.cursor().copy(
+                "COPY prompt_usage (prompt_id, success, created_at) FROM STDIN"
+            ) as copy:
+                for event in EVENTS:
+                    copy.write_row((PROMPTS[event.prompt], event.success, event.created_at))
+        refresh(database, lake, FIRST_DAY)
+        with served(database, PROMPT_STATS_LAKE_URI=lake) as client:
+            yield App(database, lake, client)
+
+
+def recount(prompt: str, first: dt.date, last: dt.date, timezone: str = "UTC") -> tuple[int, int]:
+    zone = zoneinfo.ZoneInfo(timezone)
+    found = [
+        event
+        for event in EVENTS
+        if event.prompt == prompt and first <= event.created_at.astimezone(zone).date() <= last
+    ]
+    return len(found), sum(event.success for event in found)
+
+
+@pytest.mark.parametrize("timezone", ["UTC", KIRITIMATI])
+def test_prompts_are_compared_over_the_days_asked_for(app: App, timezone: str) -> None:
+    first, last = TODAY - 30 * ONE_DAY, TODAY - 12 * ONE_DAY
+    given = {"ids": "worse,better", "from": str(first), "to": str(last), "timezone": timezone}
+    over_http = app.client.get("/prompts/difference", params=given).json()
+    found = reading.compare(app.database, app.lake, ["worse", "better"], Asked(first, last, None, timezone))
+    for each, of_http in zip(found["prompts"], over_http["prompts"], strict=True):
+        counts = recount(each["label"], first, last, timezone)
+        assert (each["usage_count"], each["success_count"]) == counts
+        assert (of_http["usageCount"], of_http["successCount"]) == counts
+        assert (of_http["from"], of_http["to"]) == (str(first), str(last))
+    [difference], [of_http] = found["differences"], over_http["differences"]
+    assert difference["verdict"].startswith("better is better than worse by ")
+    assert of_http["verdict"] == difference["verdict"]
+    assert of_http["pointsLower"] == pytest.approx(difference["points_lower"])
+
+
+def test_a_prompt_is_compared_with_itself_before_a_date(app: App) -> None:
+    found = reading.compare(app.database, app.lake, ["worse"], Asked(before=CHANGED))
+    before, since = found["prompts"]
+    assert [before["from"], before["to"]] == [CHANGED - 10 * ONE_DAY, CHANGED - ONE_DAY]
+    # Today is not over.
+    assert [since["from"], since["to"]] == [CHANGED, TODAY - ONE_DAY]
+    assert (before["usage_count"], before["success_count"]) == recount("worse", before["from"], before["to"])
+    assert (since["usage_count"], since["success_count"]) == recount("worse", since["from"], since["to"])
+    verdict = found["differences"][0]["verdict"]
+    assert verdict.startswith(f"worse since {CHANGED} is better than before by ")
+    given = {"ids": "worse", "before": str(CHANGED)}
+    assert app.client.get("/prompts/difference", params=given).json()["differences"][0]["verdict"] == verdict
+    same = reading.compare(app.database, app.lake, ["better"], Asked(before=CHANGED, days=5))
+    assert same["differences"][0]["verdict"].startswith("no difference between ")
+    assert same["prompts"][0]["from"] == CHANGED - 5 * ONE_DAY
+
+
+def test_of_several_each_is_compared_with_the_first(app: App) -> None:
+    found = reading.compare(app.database, app.lake, ["better", "worse", "unused"], Asked(days=7))
+    assert [each["confidence"] for each in found["differences"]] == [97.5, 97.5]
+    assert found["differences"][1]["verdict"] == "unused was not used: there is nothing to compare"
+    assert found["differences"][1]["points"] is None
+
+
+@pytest.mark.parametrize(
+    ("keys", "asked", "why"),
+    [
+        (["better"], Asked(), "1 are named"),
+        (["better", "better"], Asked(), "one of them twice"),
+        (["better", "worse"], Asked(before=CHANGED), "for one prompt"),
+        (["better"], Asked(before=TODAY), "no day since then is over yet"),
+        (["better"], Asked(before=CHANGED, days=11), "10 days since then are over"),
+        (["better", "worse"], Asked(TODAY, TODAY - ONE_DAY), "not between 1 and"),
+        (["better", "worse"], Asked(days=93, timezone=KIRITIMATI), "not between 1 and 92 days"),
+        (["better", "worse"], Asked(days=10**9), "days are none"),
+        (["better", "worse"], Asked(timezone="Mars/Base"), "no name of the IANA database"),
+        (["better", "worse"], Asked(TODAY, days=3), "both given"),
+    ],
+)
+def test_what_can_t_be_compared_is_said(app: App, keys: list[str], asked: Asked, why: str) -> None:
+    with pytest.raises(InputError, match=why):
+        reading.compare(app.database, app.lake, keys, asked)
+    given = {"from": asked.first, "to": asked.last, "days": asked.days, "before": asked.before}
+    parameters = {name: str(value) for name, value in given.items() if value is not None}
+    parameters |= {"ids": ",".join(keys), "timezone": asked.timezone}
+    refused = app.client.get("/prompts/difference", params=parameters)
+    assert refused.status_code == 422
+    assert why in refused.json()["detail"]
+
+
+def test_the_command_says_it_in_words(app: App, tmp_path: Path) -> None:
+    given: dict[str, str] = {"DATABASE_URL": app.database.conninfo, "PROMPT_STATS_LAKE_URI": app.lake}
+    done = prompt_stats(tmp_path, "compare", "worse", "better", "--days", "7", **given, COLUMNS="60")
+    assert done.returncode == 0, done.stderr
+    assert "better is better than worse by" in done.stdout or "no difference" in done.stdout
+    found: Any = answer(tmp_path, "compare", "worse", "--before", str(CHANGED), **given)
+    assert [each["label"] for each in found["prompts"]] == ["before", f"worse since {CHANGED}"]

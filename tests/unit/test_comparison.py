@@ -1,0 +1,55 @@
+"""The interval of a difference of two rates, and what is said of it."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from pipeline.stats.comparison import Sample, difference, differences
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "lower", "upper"),
+    [((56, 70), (48, 80), 5.24, 33.39), ((9, 10), (3, 10), 17.05, 80.90), ((10, 10), (0, 20), 67.91, 100)],
+)
+def test_the_interval_is_newcombes(
+    one: tuple[int, int], other: tuple[int, int], lower: float, upper: float
+) -> None:
+    found = difference(Sample("A", one[1], one[0]), Sample("B", other[1], other[0]))
+    # Table II of the paper, method 10.
+    assert (found.lower, found.upper) == pytest.approx((lower, upper), abs=0.01)
+
+
+def test_the_interval_holds_the_truth_in_95_of_100_samples() -> None:
+    chance = random.Random(20)  # noqa: S311  # a test's
+    held = 0
+    for _ in range(1_000):
+        one, other = (
+            Sample(name, 200, sum(chance.random() < rate for _ in range(200)))
+            for name, rate in (("A", 0.9), ("B", 0.85))
+        )
+        found = difference(one, other)
+        held += (found.lower or 0) <= 5 <= (found.upper or 0)
+    assert 930 <= held <= 975
+
+
+def test_a_verdict_is_plain() -> None:
+    good, bad = Sample("A", 1_000, 950), Sample("B", 1_000, 890)
+    assert difference(good, bad).verdict == "A is better than B by 3.6 to 8.4 points"
+    assert difference(bad, good).verdict == "B is worse than A by 3.6 to 8.4 points"
+    alike = difference(Sample("C", 100, 95), good)
+    assert alike.verdict.startswith("no difference between C and A is shown yet (-")
+    assert difference(good, Sample("D", 0, 0)).verdict == "D was not used: there is nothing to compare"
+    assert "were not used" in difference(Sample("E", 0, 0), Sample("D", 0, 0)).verdict
+
+
+def test_of_several_each_is_surer() -> None:
+    samples = [Sample(name, 500, count) for name, count in (("A", 450), ("B", 430), ("C", 400))]
+    alone = difference(samples[1], samples[0])
+    to_b, to_c = differences(samples)
+    assert (alone.confidence, to_b.confidence, to_c.confidence) == (95, 97.5, 97.5)
+    assert to_b.lower is not None
+    assert alone.lower is not None
+    assert to_b.lower < alone.lower
+    assert to_c.verdict.startswith("C is worse than A by ")
