@@ -11,12 +11,16 @@ import zoneinfo
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.days import ONE_DAY, DayRange
 from pipeline.errors import InputError
 from pipeline.queries import query
 from pipeline.stats.comparison import Sample, differences, wilson
+
+if TYPE_CHECKING:
+    # polars takes a moment to import.
+    from pipeline.lake.period_stats import PeriodStats
 
 COMPARED_USES = query("api/compared_uses")
 """Its rows hold the counts of a window; its parameters are those of :meth:`Window.parameters`."""
@@ -97,7 +101,7 @@ def windows(prompt_ids: Sequence[Any], asked: Asked, today: dt.date) -> list[Win
     return [Window(prompt_id, days) for prompt_id in prompt_ids]
 
 
-def period(asked: Asked, today: dt.date) -> DayRange:
+def period(asked: Asked, today: dt.date, longest: int = PUBLISHED_MAX_DAYS) -> DayRange:
     """The days asked for; by default the last 30 up to ``today``.
 
     :raises InputError: there are none or too many.
@@ -109,7 +113,7 @@ def period(asked: Asked, today: dt.date) -> DayRange:
     if length < 1 or length > last.toordinal() - 1:
         raise InputError("Choosing days", f"{length} days are none", "Give a number of days from 1 on")
     found = DayRange(asked.first or last - (length - 1) * ONE_DAY, last)
-    _require_few(found, asked.timezone)
+    _require_few(found, asked.timezone, longest)
     return found
 
 
@@ -128,20 +132,13 @@ def around(date: dt.date, days: int | None, today: dt.date) -> tuple[DayRange, D
     return DayRange(date - length * ONE_DAY, date - ONE_DAY), DayRange(date, date + (length - 1) * ONE_DAY)
 
 
-def uses_in_lake(lake: str, compared: Sequence[Window], timezone: str) -> list[dict[str, int]]:
-    """The counts of each window in days of a time zone, from the raw events.
+def uses_in_lake(stats: PeriodStats, prompt_id: Any) -> dict[str, int]:
+    """The counts of a prompt over the days of ``stats``, as a row of :data:`COMPARED_USES` has them.
 
     :raises LakeError: the lake can't be read.
     """
-    # polars takes a moment to import.
-    from pipeline.lake.series import prompt_series
-
-    names = ("usage_count", "success_count", "failure_count")
-    found = []
-    for each in compared:
-        rows = prompt_series(lake, str(each.prompt_id), "day", timezone, each.days)
-        found.append({name: int(rows[name].sum()) for name in names})
-    return found
+    rows = stats.prompts(str(prompt_id))
+    return {name: int(rows[name].sum()) for name in ("usage_count", "success_count", "failure_count")}
 
 
 def compared_answer(
@@ -188,8 +185,8 @@ def _rate(sample: Sample) -> dict[str, float | None]:
     return {"success_rate": rate, "success_rate_lower": lower * 100, "success_rate_upper": upper * 100}
 
 
-def _require_few(days: DayRange, timezone: str) -> None:
-    longest = PUBLISHED_MAX_DAYS if timezone == UTC else LAKE_MAX_DAYS
+def _require_few(days: DayRange, timezone: str, longest: int = PUBLISHED_MAX_DAYS) -> None:
+    longest = longest if timezone == UTC else LAKE_MAX_DAYS
     length = (days.last - days.first).days + 1
     if not 1 <= length <= longest:
         raise InputError(

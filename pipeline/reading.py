@@ -9,20 +9,34 @@ from __future__ import annotations
 import datetime as dt
 import difflib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, func, select, text
 
 from pipeline.alerts.messages import sentence
 from pipeline.alerts.raised import alert_rows
-from pipeline.comparison import COMPARED_USES, UTC, Asked, compared_answer, today_of, uses_in_lake, windows
+from pipeline.comparison import (
+    COMPARED_USES,
+    UTC,
+    Asked,
+    compared_answer,
+    period,
+    today_of,
+    uses_in_lake,
+    windows,
+)
 from pipeline.database import Database
-from pipeline.days import ONE_DAY
+from pipeline.days import ONE_DAY, DayRange
 from pipeline.errors import InputError, LakeError, NotFoundError
 from pipeline.lake import source
 from pipeline.prompt_keys import named_by, only_id
 from pipeline.queries import query
 
+if TYPE_CHECKING:
+    from pipeline.lake.period_stats import PeriodStats
+
+ACTIVE_PROMPTS = text(query("postgres/active_prompts"))
+PUBLISHED_DAYS = query("api/published_days")
 TOP_PROMPTS = text(query("postgres/top_prompts"))
 PROMPT = text(query("postgres/prompt"))
 PROMPT_SCENES = text(query("postgres/prompt_scenes"))
@@ -35,6 +49,30 @@ LATEST_COUNTER_DRIFT = text(query("postgres/latest_counter_drift"))
 PROMPT_NAMES = text(query("postgres/prompt_names"))
 
 LONGEST_RANKING = 1_000
+OF_PERIOD = (
+    "usage_count",
+    "success_count",
+    "failure_count",
+    "success_rate",
+    "success_rate_lower",
+    "avg_generation_time_ms",
+    "p50_generation_time_ms",
+    "p95_generation_time_ms",
+    "p99_generation_time_ms",
+    "first_used_at",
+    "last_used_at",
+)
+"""What the lake has of a prompt in some days, named as ``postgres/prompt`` names it."""
+
+OF_SCENE = (
+    "scene",
+    "usage_count",
+    "success_count",
+    "failure_count",
+    "success_rate",
+    "avg_generation_time_ms",
+    "last_used_at",
+)
 DAYS_SHOWN = 14
 
 Answer = dict[str, Any]
@@ -99,24 +137,35 @@ def status(database: Database, lake: str, first_day: dt.date) -> Answer:
     }
 
 
-def top_prompts(database: Database, limit: int) -> Answer:
+def top_prompts(database: Database, limit: int, lake: str = "", asked: Asked | None = None) -> Answer:
     """The most used active prompts, in ``prompts``; one that is younger comes with the next refresh.
 
-    :raises InputError: ``limit`` is not between 1 and 1,000.
+    Of some days, if these are ``asked`` for; then ``from``, ``to`` and ``timezone`` say which, and a prompt
+    that was not used in them is left out.
+
+    :raises InputError: ``limit`` is not between 1 and 1,000, or there are no such days, or too many.
     """
     if not 1 <= limit <= LONGEST_RANKING:
         raise InputError(
             "Ranking the prompts", f"the limit is {limit}", f"Choose one from 1 to {LONGEST_RANKING}"
         )
     with database.engine.connect() as connection:
-        return {
-            **_freshness(source.latest_refresh(connection)),
-            "prompts": _rows(connection, TOP_PROMPTS, {"limit": limit}),
-        }
+        latest = source.latest_refresh(connection)
+        if asked:
+            days, stats = _stats_asked_for(connection, lake, latest, asked)
+            used = {row["prompt_id"]: row for row in stats.prompts().iter_rows(named=True)}
+            named = _rows(connection, ACTIVE_PROMPTS, {"prompts": list(used)})
+            found = [{**each, **{name: used[each["id"]][name] for name in OF_PERIOD}} for each in named]
+            found.sort(key=lambda each: (-each["usage_count"], -each["success_count"], each["id"]))
+            return {**_freshness(latest), **days, "prompts": found[:limit]}
+        return {**_freshness(latest), "prompts": _rows(connection, TOP_PROMPTS, {"limit": limit})}
 
 
-def prompt(database: Database, key: str) -> Answer:
+def prompt(database: Database, key: str, lake: str = "", asked: Asked | None = None) -> Answer:
     """One prompt by id, slug or unique name: its stats, ``scenes``, and the last 14 ``days``.
+
+    Of some days, if these are ``asked`` for: then all numbers but ``favorite_count`` are theirs, and
+    ``from``, ``to`` and ``timezone`` say which.
 
     :raises NotFoundError: there is no such prompt; the text suggests one that is spelt alike.
     :raises AmbiguousError: it is the slug or the name of several; the text lists their ids.
@@ -125,6 +174,9 @@ def prompt(database: Database, key: str) -> Answer:
         latest = source.latest_refresh(connection)
         prompt_id = _id_of(connection, key)
         found = connection.execute(PROMPT, {"prompt_id": prompt_id}).mappings().one()
+        if asked:
+            days, stats = _stats_asked_for(connection, lake, latest, asked)
+            return {**_freshness(latest), **days, **_of_period(dict(found), stats, str(prompt_id))}
         return {
             **_freshness(latest),
             **found,
@@ -150,9 +202,10 @@ def compare(database: Database, lake: str, keys: Sequence[str], asked: Asked) ->
             dict(connection.exec_driver_sql(COMPARED_USES, each.parameters()).mappings().one())
             for each in compared
         ]
-    if asked.timezone != UTC:
-        counts = uses_in_lake(lake, compared, asked.timezone)
-        rows = [{**row, **counted} for row, counted in zip(rows, counts, strict=True)]
+        if asked.timezone != UTC:
+            for row, each in zip(rows, compared, strict=True):
+                stats = _stats_of(connection, lake, each.days, asked.timezone)
+                row.update(uses_in_lake(stats, each.prompt_id))
     return {**_freshness(latest), **compared_answer(compared, rows, asked.timezone)}
 
 
@@ -241,6 +294,46 @@ def _last_days(latest: Mapping[str, Any] | None) -> dict[str, dt.date]:
 
 def _rows(connection: Connection, statement: Any, values: Mapping[str, Any]) -> list[Answer]:
     return [dict(row) for row in connection.execute(statement, values).mappings()]
+
+
+def _of_period(head: Answer, stats: PeriodStats, prompt_id: str) -> Answer:
+    """What ``postgres/prompt`` has of a prompt, with the numbers of some days instead of all time."""
+    rows = stats.prompts(prompt_id).to_dicts()
+    used = rows[0] if rows else dict.fromkeys(OF_PERIOD)
+    counts = dict.fromkeys(("usage_count", "success_count", "failure_count"), 0)
+    by_day = {
+        row["period"]: {name: row[name] for name in counts}
+        for row in stats.series(prompt_id, "prompt", "day", 1).iter_rows(named=True)
+    }
+    kept = {name: head[name] for name in ("id", "slug", "name", "category", "is_active", "favorite_count")}
+    return {
+        **kept,
+        **{name: used[name] if used[name] is not None else counts.get(name) for name in OF_PERIOD},
+        "unique_users": stats.unique_users(prompt_id),
+        "scenes": stats.values(prompt_id, "scene").select(OF_SCENE).to_dicts(),
+        "days": [{"day": day, **counts, **by_day.get(day, {})} for day in stats.period.days.days()],
+    }
+
+
+def _stats_asked_for(
+    connection: Connection, lake: str, latest: Mapping[str, Any] | None, asked: Asked
+) -> tuple[Answer, PeriodStats]:
+    """What an answer says of its days, and the stats of them."""
+    from pipeline.lake.period_stats import PARTIALS_MAX_DAYS
+
+    days = period(asked, today_of((latest or {}).get("as_of"), asked.timezone), PARTIALS_MAX_DAYS)
+    said = {"from": days.first, "to": days.last, "timezone": asked.timezone}
+    return said, _stats_of(connection, lake, days, asked.timezone)
+
+
+def _stats_of(connection: Connection, lake: str, days: DayRange, timezone: str) -> PeriodStats:
+    # The lake's libraries take a second to import.
+    from pipeline.lake.period_stats import Period, PeriodStats
+
+    wanted = Period(days, timezone)
+    touched = {"from_day": wanted.touched.first, "to_day": wanted.touched.last}
+    rows = connection.exec_driver_sql(PUBLISHED_DAYS, touched)
+    return PeriodStats(lake, wanted, {row.day: row.events_version for row in rows})
 
 
 def _id_of(connection: Connection, key: str) -> Any:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.concurrency import run_in_threadpool
 from pydantic import Field
 
 from pipeline.api.addresses import Keys, asked_keys
 from pipeline.api.answers import Answer, StatsAnswer
+from pipeline.api.periods import count_period
 from pipeline.api.problems import Problem
 from pipeline.api.prompts import PromptAnswer, prompt_named
 from pipeline.api.reader import Id, Stats, answer
@@ -26,6 +27,7 @@ from pipeline.comparison import (
     windows,
 )
 from pipeline.errors import InputError, NotFoundError
+from pipeline.lake.period_stats import Period
 
 router = APIRouter(tags=["prompts"])
 
@@ -98,8 +100,10 @@ async def difference(
     found = await stats.read(*((COMPARED_USES, each.parameters()) for each in compared))
     rows = [_only(rows, each) for rows, each in zip(found.results, compared, strict=True)]
     if timezone != UTC:
-        counts = await run_in_threadpool(uses_in_lake, request.app.state.settings.lake, compared, timezone)
-        rows = [{**row, **counted} for row, counted in zip(rows, counts, strict=True)]
+        for row, each in zip(rows, compared, strict=True):
+            count = partial(uses_in_lake, prompt_id=each.prompt_id)
+            counted = await count_period(request, stats, Period(each.days, timezone), count)
+            row.update(counted.result)
     return answer(request, found, compared_answer(compared, rows, timezone))
 
 

@@ -67,8 +67,11 @@ COMMANDS = {
         "checking.doctor",
         "Examine the set-up: environment, database, rights, lake, Dagster; say what to do. Changes nothing.",
     ),
-    "top": ("reading.top", "Show the most used prompts."),
-    "show": ("reading.show", "Show one prompt: counters, rate, times, scenes, the last 14 days."),
+    "top": ("reading.top", "Show the most used prompts, of all time or of some days."),
+    "show": (
+        "reading.show",
+        "Show one prompt: counters, rate, times, scenes, days; of all time or of some days.",
+    ),
     "compare": (
         "comparing.compare",
         "Say whether one prompt is better than another, or than it was before a date.",

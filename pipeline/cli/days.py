@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from pipeline.comparison import Asked
+
 DAY = ["%Y-%m-%d"]
 
 First = Annotated[dt.datetime | None, typer.Option("--from", formats=DAY, help="The first day.")]
@@ -18,6 +20,14 @@ Last = Annotated[
 ]
 Days = Annotated[int | None, typer.Option("--days", min=1, help="How many days, up to the last one.")]
 TimeZone = Annotated[str, typer.Option("--timezone", help="Whose days: a name such as Europe/Berlin.")]
+
+
+def asked_for(
+    first: dt.datetime | None, last: dt.datetime | None, days: int | None, timezone: str
+) -> Asked | None:
+    """The days that a command is asked for; None: it is asked for all time."""
+    given = Asked(day_of(first), day_of(last), days, timezone)
+    return given if given != Asked() else None
 
 
 def day_of(given: dt.datetime | None) -> dt.date | None:

@@ -10,7 +10,9 @@ import typer
 from pipeline import reading
 from pipeline.cli import render
 from pipeline.cli.context import AsJson, console, open_current_database, print_json
+from pipeline.cli.days import Days, First, Last, TimeZone, asked_for
 from pipeline.cli.terminal import literal
+from pipeline.comparison import UTC
 from pipeline.settings import settings
 
 
@@ -23,20 +25,30 @@ def status(*, as_json: AsJson = False) -> None:
 def top(
     *,
     limit: Annotated[int, typer.Option(help="How many prompts, 1 to 1,000.")] = 10,
+    first: First = None,
+    last: Last = None,
+    days: Days = None,
+    timezone: TimeZone = UTC,
     as_json: AsJson = False,
 ) -> None:
-    """Show the most used prompts."""
-    answer = reading.top_prompts(open_current_database(), limit)
+    """Show the most used prompts, of all time or of some days."""
+    asked = asked_for(first, last, days, timezone)
+    answer = reading.top_prompts(open_current_database(), limit, settings().lake, asked)
     print_json(answer) if as_json else console.print(render.top(answer))
 
 
 def show(
     prompt: Annotated[str, typer.Argument(help="A prompt's slug, id or unique name.")],
     *,
+    first: First = None,
+    last: Last = None,
+    days: Days = None,
+    timezone: TimeZone = UTC,
     as_json: AsJson = False,
 ) -> None:
-    """Show one prompt: counters, rate, times, scenes, the last 14 days."""
-    answer = reading.prompt(open_current_database(), prompt)
+    """Show one prompt: counters, rate, times, scenes, days; of all time or of some days."""
+    asked = asked_for(first, last, days, timezone)
+    answer = reading.prompt(open_current_database(), prompt, settings().lake, asked)
     print_json(answer) if as_json else console.print(render.prompt(answer))
 
 

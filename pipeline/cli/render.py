@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pipeline.schema import MigrationPlan
 
 COLOURS = {"OK": "green", "WARN": "yellow", "ERROR": "red"}
+DAYS_SHOWN = 14
 DIFFERING_SHOWN = 10
 PROMPT_WIDTH = 40
 LIGHTS = {"ok": "green", "warning": "yellow", "wrong": "bold red", "not checked": "dim"}
@@ -205,7 +206,7 @@ def rejections(found: Rejections) -> RenderableType:
 def top(answer: Mapping[str, Any]) -> RenderableType:
     """The answer of ``reading.top_prompts``."""
     table = Table(
-        title="Most used prompts",
+        title=f"Most used prompts{_in_days(answer)}",
         caption=age(answer),
         title_justify="left",
         box=box.SIMPLE,
@@ -252,6 +253,13 @@ def comparison(answer: Mapping[str, Any]) -> RenderableType:
     return Group(*verdicts, "", table, "", f"{sure}.")
 
 
+def _in_days(answer: Mapping[str, Any]) -> str:
+    """Which days an answer is of; nothing if it is of all time."""
+    if "from" not in answer:
+        return ""
+    return f", {answer['from']} to {answer['to']}, days of {answer['timezone']}"
+
+
 def alerts(answer: Mapping[str, Any]) -> RenderableType:
     """The answer of ``reading.alerts``."""
     if answer["evaluated_at"] is None:
@@ -278,7 +286,9 @@ def prompt(answer: Mapping[str, Any]) -> RenderableType:
     """The answer of ``reading.prompt``."""
     facts = Table.grid(padding=(0, 2))
     rows = {
-        "uses": f"{count(answer['usage_count'])}, {count(answer['usage_count_7d'])} in 7 days, "
+        "uses": f"{count(answer['usage_count'])}{_in_days(answer)}"
+        if "from" in answer
+        else f"{count(answer['usage_count'])}, {count(answer['usage_count_7d'])} in 7 days, "
         f"{count(answer['usage_count_30d'])} in 30",
         "success": f"{percent(answer['success_rate'])} of {count(answer['usage_count'])}, "
         f"at least {percent(answer['success_rate_lower'])} with 95 % confidence",
@@ -295,7 +305,9 @@ def prompt(answer: Mapping[str, Any]) -> RenderableType:
     title = [one_line((answer["name"], "bold underline")), _id(answer)]
     if answer["slug"]:
         title.append(one_line((answer["slug"], "dim")))
-    return Group(*title, facts, "", _scenes(answer["scenes"]), "", _chart(answer["days"]), age(answer))
+    return Group(
+        *title, facts, "", _scenes(answer["scenes"]), "", _chart(answer["days"][-DAYS_SHOWN:]), age(answer)
+    )
 
 
 def _id(prompt: Mapping[str, Any]) -> RenderableType:

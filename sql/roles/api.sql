@@ -28,7 +28,6 @@ GRANT SELECT (id, sort_order), INSERT, UPDATE (sort_order), DELETE ON prompt_fav
 GRANT SELECT (created_at, ingest_xid) ON prompt_usage TO :"role";
 GRANT SELECT ON
     prompt_usage_invalidation,
-    stats_day,
     stats_sync,
     stats_lake_token,
     stats_source,

@@ -43,6 +43,8 @@ GRANT SELECT ON
     stats_freshness,
     stats_alerts,
     stats_alert_evaluation,
+    -- From which state of the lake each day was counted: for top, show and compare of some days.
+    stats_day,
     -- Says whether the schema is that of the command: for prompt-stats top, show and export.
     prompt_stats_schema_version
 TO :"role";

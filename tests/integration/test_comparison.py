@@ -164,3 +164,33 @@ def test_the_command_says_it_in_words(app: App, tmp_path: Path) -> None:
     assert "better is better than worse by" in done.stdout or "no difference" in done.stdout
     found: Any = answer(tmp_path, "compare", "worse", "--before", str(CHANGED), **given)
     assert [each["label"] for each in found["prompts"]] == ["before", f"worse since {CHANGED}"]
+
+
+@pytest.mark.parametrize("timezone", ["UTC", KIRITIMATI])
+def test_top_and_show_answer_of_some_days(app: App, tmp_path: Path, timezone: str) -> None:
+    first, last = TODAY - 20 * ONE_DAY, TODAY - 9 * ONE_DAY
+    asked = Asked(first, last, None, timezone)
+    days = {"from": first, "to": last, "timezone": timezone}
+    top = reading.top_prompts(app.database, 10, app.lake, asked)
+    assert {name: top[name] for name in days} == days
+    counts = {each["name"]: (each["usage_count"], each["success_count"]) for each in top["prompts"]}
+    assert counts == {name: recount(name, first, last, timezone) for name in ("better", "worse")}
+    shown = reading.prompt(app.database, "worse", app.lake, asked)
+    assert {name: shown[name] for name in days} == days
+    assert (shown["usage_count"], shown["success_count"]) == counts["worse"]
+    assert [day["day"] for day in shown["days"]] == [first + number * ONE_DAY for number in range(12)]
+    for day in shown["days"]:
+        assert (day["usage_count"], day["success_count"]) == recount(
+            "worse", day["day"], day["day"], timezone
+        )
+    assert [scene["usage_count"] for scene in shown["scenes"]] == [counts["worse"][0]]
+    unused = reading.prompt(app.database, "unused", app.lake, asked)
+    assert (unused["usage_count"], unused["success_rate"], unused["scenes"]) == (0, None, [])
+    given = {"DATABASE_URL": app.database.conninfo, "PROMPT_STATS_LAKE_URI": app.lake}
+    options = ("--from", str(first), "--to", str(last), "--timezone", timezone)
+    said = f", {first} to {last}, days of {timezone}"
+    for command in (["top"], ["show", "worse"]):
+        done = prompt_stats(tmp_path, *command, *options, **given)
+        assert done.returncode == 0, done.stderr
+        assert said in done.stdout
+    assert answer(tmp_path, "top", *options, **given)["prompts"][0]["usage_count"] == counts["better"][0]

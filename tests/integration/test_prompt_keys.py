@@ -41,6 +41,7 @@ ODD_SLUGS = (
     "50%2F",
     "naïve 日本 👩‍🎨",
     "compare",
+    "difference",
     "top",
     "sparklines",
     "used",
@@ -168,7 +169,7 @@ def test_any_slug_works_in_every_route(app: App, slug: str) -> None:
         answer = app.client.get(f"/prompts/{key}{route}")
         assert answer.status_code == 200, (route, answer.text)
     assert app.client.get(f"/prompts/{key}").json()["prompt"]["slug"] == slug
-    for question in ("compare", "sparklines"):
+    for question in ("compare", "difference", "sparklines"):
         found = app.client.get(f"/prompts/{question}", params=[("ids", slug), ("ids", "twice")]).json()
         assert [each["promptId"] for each in found["prompts"]] == [app.id(number), app.id(LIVING)]
 

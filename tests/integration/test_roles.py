@@ -22,6 +22,7 @@ from pipeline.api.operation import OPERATION
 from pipeline.checks.clocks import stats_are_fresh
 from pipeline.checks.report import Subject
 from pipeline.cli.main import app
+from pipeline.comparison import Asked
 from pipeline.coverage import track_missing
 from pipeline.database import Database
 from pipeline.doctor.findings import Status
@@ -51,6 +52,7 @@ from tests.psql import psql
 from tests.roles import FOLDER, as_role
 
 SLUG = "portrait-selfie-casual"
+YESTERDAY = str(dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1))
 TABLES = sorted([*tables.metadata.tables, *tables.views.tables, VERSION_TABLE])
 STATS = {table.name for table in (*tables.STATS_TABLES, *tables.VALUE_TABLES, tables.user_prompt_stats)}
 ALERTS = ("stats_alerts", "stats_alert_evaluation")
@@ -78,6 +80,7 @@ COMMANDS = {
     "doctor": [],
     "top": [],
     "show": [SLUG],
+    "compare": [SLUG, "--before", YESTERDAY],
     "drift": [],
     "alerts": [],
     "export": ["prompts"],
@@ -162,7 +165,9 @@ def test_the_reader_reads_stats_and_prompts_and_no_events(database: Database) ->
     with as_role(database, "reader") as reader:
         whole = {
             name: {"SELECT"}
-            for name in {*STATS, "prompts", "stats_refresh", "stats_freshness", *ALERTS, VERSION_TABLE}
+            for name in {
+                *STATS, "prompts", "stats_refresh", "stats_freshness", "stats_day", *ALERTS, VERSION_TABLE
+            }
         }
         assert allowed(reader, in_part=False) == whole
         assert allowed(reader, in_part=True) == {**whole, "prompt_favorites": {"SELECT"}}
@@ -184,6 +189,7 @@ def test_the_reader_can_use_the_command_line(
         require_current(reader)
         assert reading.top_prompts(reader, 1)["prompts"][0]["slug"] == SLUG
         assert reading.prompt(reader, SLUG)["usage_count"] == 1
+        assert reading.prompt(reader, SLUG, lake, Asked(days=7))["usage_count"] == 1
         for table in TABLES_TO_EXPORT:
             with open_export(reader, table, Format.CSV) as export:
                 assert sum(chunk.rows for chunk in export.chunks) == export.row_count
@@ -235,6 +241,7 @@ def test_the_api_answers_and_takes_what_it_is_sent(database: Database, lake: str
         served(api, PROMPT_STATS_LAKE_URI=lake) as client,
     ):
         parameters = {path: {"ids": SLUG} for path in ("/prompts/compare", "/prompts/sparklines")}
+        parameters["/prompts/difference"] = {"ids": SLUG, "before": YESTERDAY}
         known = {
             "by": "scenes",
             "key": SLUG,

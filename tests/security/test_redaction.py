@@ -54,6 +54,7 @@ COMMANDS = (
     "check",
     "top",
     "show x",
+    "compare x y",
     "drift",
     "alerts",
     "export prompts",
