@@ -231,7 +231,9 @@ async def list_prompts(
     category: Text = None,
     rating: Text = None,
     tag: Text = None,
-    search: Annotated[Text, Query(description="Part of the name, slug, description or template.")] = None,
+    search: Annotated[
+        Text, Query(description="Part of the name, slug, id, tags, description or template.")
+    ] = None,
     active: Annotated[bool | None, Query(description="Only active ones, or only the others.")] = True,
     user_id: Annotated[Text, Query(alias="userId", description="Whose favourites come first.")] = None,
     limit: Limit = 50,

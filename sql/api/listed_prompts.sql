@@ -31,7 +31,9 @@ WITH page AS (
         AND (
             CAST(%(search)s AS text) IS NULL
             OR strpos(
-                lower(pg_catalog.concat_ws(' ', prompt.name, prompt.slug, prompt.description, prompt.template)),
+                lower(pg_catalog.concat_ws(
+                    ' ', prompt.name, prompt.slug, prompt.id, prompt.tags, prompt.description, prompt.template
+                )),
                 lower(CAST(%(search)s AS text))
             ) > 0
         )

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import dagster as dg
 import httpx
@@ -59,7 +59,16 @@ INSERT_EVALUATION = (
     "INSERT INTO stats_alert_evaluation (evaluated_at, as_of, tested_count, raised_count)"
     " VALUES (now(), now(), 3, 1)"
 )
-VIEWS = ("#/", "#/prompts", "#/prompts/portrait", "#/prompts/unused", "#/prompts/nobodys")
+USER = uuid.UUID(int=77)
+VIEWS = (
+    "#/",
+    "#/prompts",
+    "#/prompts/portrait",
+    "#/prompts/unused",
+    "#/prompts/nobodys",
+    "#/compare?ids=portrait,street",
+    f"#/users/{USER}",
+)
 WIDTHS = (360, 768, 1280)
 
 
@@ -90,6 +99,9 @@ def filled(new_database: Any, migrated_template: str, settings: Settings) -> Ite
         with psycopg.connect(database.conninfo) as app:
             app.cursor().executemany(INSERT_PROMPT, PROMPTS)
             app.cursor().executemany(INSERT_EVENT, list(events()))
+            app.execute("UPDATE prompt_usage SET user_id = %s WHERE prompt_id = %s", (USER, STREET))
+            app.execute("INSERT INTO prompt_favorites (user_id, prompt_id) VALUES (%s, %s)", (USER, UNUSED))
+            app.execute("UPDATE prompts SET tags = '[\"night\"]' WHERE id = %s", (STREET,))
         refresh(database, settings.lake, FIRST_DAY, values=True)
         with psycopg.connect(database.conninfo) as app:
             app.cursor().executemany(INSERT_ALERT, [(EVIL, "ALERT", None), (PORTRAIT, "OK", NOW)])
@@ -296,6 +308,60 @@ def test_hours_are_shown_where_the_api_has_them(tab: Tab, api: httpx.Client) -> 
     expect(tab.picker("Bars")).to_have_value("day")
 
 
+def test_a_prompt_is_found_by_name_slug_id_and_tag(tab: Tab, api: httpx.Client) -> None:
+    tab.go(page_of(api))
+    field = tab.page.get_by_role("searchbox")
+    found = tab.page.locator("#found li")
+    for text, name in (
+        ("portr", "Portrait"),
+        ("unus", "Unused"),
+        (str(STREET)[-5:], "Street"),
+        ("NIGHT", "Street"),
+    ):
+        field.fill(text)
+        expect(found.filter(has_text=name)).to_be_visible()
+    assert found.count() == 1
+    # Words of a template are no name.
+    field.fill("script")
+    expect(found).to_have_text(["No prompt is called that."])
+    assert tab.faults() == []
+    field.fill("street")
+    field.press("Enter")
+    expect(tab.page.locator("h1")).to_have_text("Street")
+    assert found.count() == 0
+
+
+def test_prompts_are_compared_over_the_period(tab: Tab, api: httpx.Client) -> None:
+    tab.go(page_of(api, "#/compare"))
+    expect(tab.page.get_by_text("Name the prompts above")).to_be_visible()
+    tab.page.get_by_label("First prompt").fill("portrait")
+    tab.page.get_by_label("Second prompt").fill("Street")
+    tab.page.get_by_role("button", name="Compare").click()
+    tab.arrive("ids=portrait%2CStreet")
+    given = {"ids": "portrait,street", **last_days(30)}
+    found = get(api, "/prompts/difference", **given)
+    verdict = found["differences"][0]["verdict"]
+    expect(tab.page.locator(".verdicts li")).to_have_text([f"{verdict[0].upper()}{verdict[1:]}."])
+    rows = tab.rows("Prompts beside each other")
+    assert [row[0] for row in rows] == ["Portrait", "Street"]
+    assert [row[3] for row in rows] == [f"{each['usageCount']:,}" for each in found["prompts"]]
+    tab.picker("Period").select_option("7")
+    tab.arrive("days=7")
+    expect(tab.page.locator(".verdicts li")).to_have_text(
+        ["Street was not used: there is nothing to compare."]
+    )
+
+
+def test_a_users_page_shows_what_the_user_likes(tab: Tab, api: httpx.Client) -> None:
+    tab.go(page_of(api, f"#/users/{USER}"))
+    found = get(api, f"/users/{USER}/prompts")["prompts"]
+    rows = tab.rows("The user's prompts")
+    assert [row[:2] for row in rows] == [["Unused favourite", "0"], ["Street outdoor", "12"]]
+    assert [each["name"] for each in found] == ["Unused", "Street"]
+    tab.page.get_by_role("link", name="Street").click()
+    expect(tab.page.locator("h1")).to_have_text("Street")
+
+
 def test_charts_follow_the_colour_scheme(tab: Tab, api: httpx.Client) -> None:
     tab.go(page_of(api))
     bar = tab.page.locator(".chart path[fill^='#']").first
@@ -355,6 +421,61 @@ def test_no_view_is_wider_than_the_window(window: BrowserContext, api: httpx.Cli
                 tab.page.set_viewport_size({"width": width, "height": 800})
                 tab.settle()
                 assert tab.page.evaluate(too_wide) == 0, (view, width)
+
+
+MAIN_NUMBERS = """() => [...document.querySelectorAll('.scroll')].flatMap((place) => {
+    const cell = place.querySelector('tbody .number:not([data-title="#"])');
+    if (!cell || !place.offsetParent) return [];
+    const text = document.createRange();
+    text.selectNodeContents(cell.querySelector('span') ?? cell);
+    const [box, frame] = [text.getBoundingClientRect(), place.getBoundingClientRect()];
+    const right = Math.min(frame.right, innerWidth) + 1;
+    return [[place.ariaLabel, box.width > 0 && box.left >= frame.left - 1 && box.right <= right]];
+})"""
+"""Of each table, whether its main number, the first of a row, is seen without scrolling sideways."""
+
+LABELS = r"""() => [...document.querySelectorAll('.chart svg')].map((chart) => {
+    const seen = (each) => each.getAttribute('opacity') !== '0' && each.textContent.trim();
+    const texts = (place, names) => [...place.querySelectorAll(names)].filter(seen);
+    const marks = texts(chart, 'text').filter((each) => /^p\d/.test(each.textContent))
+        .map((each) => [each.textContent, each.getBoundingClientRect()]);
+    const meets = ([, one], [, other]) => one.left < other.right && other.left < one.right
+        && one.top < other.bottom && other.top < one.bottom;
+    const frame = chart.getBoundingClientRect();
+    const isCut = ([, box]) => box.left < frame.left - 1 || box.right > frame.right + 1;
+    const faulty = marks.filter((each, index) => isCut(each)
+        || marks.slice(index + 1).some((other) => meets(each, other)));
+    const labels = (axis) => texts(axis, '.role-axis-label text').length;
+    const axes = [...chart.querySelectorAll('.role-axis')].map(labels);
+    return {
+        words: chart.parentNode.closest('[aria-label]').ariaLabel, marks: marks.length,
+        faulty: faulty.map(([text]) => text), axes: axes.filter(Boolean),
+    };
+})"""
+"""Of each chart: marks of percentiles that meet or are cut off, and how many labels each axis shows."""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 420, 1280])
+def test_numbers_and_labels_are_seen_on_every_screen(
+    window: BrowserContext, api: httpx.Client, width: int, scheme: Literal["light", "dark"]
+) -> None:
+    """Of a picture what matters: where things are. A committed one would differ with every font."""
+    with opened(window) as tab:
+        tab.page.set_viewport_size({"width": width, "height": 800})
+        tab.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        seen = 0
+        for view in (*VIEWS, "#/prompts/portrait?days=7&bucket=hour", "#/prompts/street"):
+            tab.go(page_of(api, view))
+            found = tab.page.evaluate(MAIN_NUMBERS)
+            assert [name for name, is_inside in found if not is_inside] == [], view
+            for chart in tab.page.evaluate(LABELS):
+                assert chart["faulty"] == [], (view, chart)
+                assert min(chart["axes"], default=3) >= 3, (view, chart)
+                seen += chart["marks"]
+            seen += len(found)
+            assert tab.faults("color-contrast") == [], view
+        assert seen > 20
 
 
 def test_axe_finds_no_fault(window: BrowserContext, api: httpx.Client) -> None:

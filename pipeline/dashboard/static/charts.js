@@ -10,6 +10,7 @@ const OUTCOMES = ["succeeded", "failed", "unknown"];
 const FEW = 10; // uses below which a rate says little: a cell of the heat map is faint, a line leaves it out
 const Y_AXIS = 36; // pixels: charts under each other are to begin at the same place
 const NARROW = 12; // periods: of more than these the first label is wider than its place
+const PHONE = 480; // pixels: below, labels have little room
 const BINS = 48; // bars of a histogram, about
 
 const scheme = matchMedia("(prefers-color-scheme: dark)");
@@ -108,9 +109,10 @@ function showTooltip(_handler, event, _item, value) {
 
 /** The axis of periods: they are places in a row, so that months of 28 and 31 days are equally wide. */
 function periodAxis(bucket, periods) {
-  const form = { hour: "%d %b %H:%M", day: "%d %b", week: "%d %b", month: "%b %Y" }[bucket];
+  const form = { hour: "%-d %b %H h", day: "%-d %b", week: "%-d %b", month: "%b %y" }[bucket];
+  const narrow = innerWidth < PHONE;
   return {
-    title: null, labelAngle: 0, labelOverlap: "greedy", labelSeparation: 14, labelBound: true, labelFlush: periods.length > NARROW ? 24 : false, ticks: false, labelPadding: 6,
+    title: null, labelAngle: 0, labelOverlap: "greedy", labelSeparation: narrow ? 6 : 14, labelFontSize: narrow ? 11 : 12, labelBound: narrow ? 12 : true, labelFlush: periods.length > NARROW ? 24 : false, ticks: false, labelPadding: 6,
     labelExpr: `utcFormat(toDate(datum.value + ${bucket === "hour" ? "'Z'" : "'T00:00Z'"}), '${form}')`,
   };
 }
@@ -145,7 +147,7 @@ function usesSpecification(values, x, { good, bad, unknown }) {
     mark: { type: "bar" },
     encoding: {
       x,
-      y: { field: "uses", type: "quantitative", stack: true, title: "uses", axis: { tickCount: 5, format: "~s", minExtent: Y_AXIS } },
+      y: { field: "uses", type: "quantitative", stack: true, title: "uses", ...countAxis(Math.max(...values.map((each) => each.all)), 5) },
       color: { field: "outcome", type: "nominal", scale: { domain: present, range: [good, bad, unknown].slice(0, present.length) } },
       order: { field: "index", type: "quantitative" },
       tooltip: [
@@ -155,6 +157,15 @@ function usesSpecification(values, x, { good, bad, unknown }) {
     },
   };
 }
+
+/** An axis of counts: whole numbers, three at least. */
+const countAxis = (largest, ticks) => ({
+  scale: largest < 2 ? { domain: [0, 2] } : {},
+  axis: { tickCount: ticks, tickMinStep: 1, format: "~s", minExtent: Y_AXIS },
+});
+
+/** The ends of an axis of rates: not so near that there would be nothing between them. */
+const rateDomain = (lowest, highest) => (highest - lowest >= 2 ? [lowest, highest] : [Math.max(0, lowest - 1), Math.min(100, highest + 1)]);
 
 function rateChart(values, x, bucket) {
   const lowest = values.reduce((low, each) => (each.rate < low.rate ? each : low));
@@ -166,7 +177,7 @@ function rateChart(values, x, bucket) {
     mark: { type: "line", color: good, point: { color: good, size: values.length > 60 ? 8 : 24 }, strokeWidth: 1.5 },
     encoding: {
       x,
-      y: { field: "rate", type: "quantitative", title: "success rate, %", scale: { zero: false, nice: true, padding: 4 }, axis: { tickCount: 4, minExtent: Y_AXIS } },
+      y: { field: "rate", type: "quantitative", title: "success rate, %", scale: { domain: rateDomain(lowest.rate, highest.rate), nice: true }, axis: { tickCount: 4, minExtent: Y_AXIS } },
       tooltip: [{ field: "name", title: "when" }, { field: "text", title: "success rate" }, { field: "all", title: "uses", format: "," }],
     },
   }));
@@ -224,7 +235,7 @@ function heatSpecification(values, scenes, periods, bucket, color, { card }) {
     mark: { type: "rect", stroke: card, strokeWidth: 2, cornerRadius: 3 },
     encoding: {
       x: { field: "period", type: "ordinal", axis: periodAxis(bucket, periods), scale: { domain: periods } },
-      y: { field: "scene", type: "nominal", title: null, scale: { domain: scenes }, axis: { labelLimit: 120, ticks: false, domain: false, labelPadding: 6 } },
+      y: { field: "scene", type: "nominal", title: null, scale: { domain: scenes }, axis: { labelLimit: innerWidth < PHONE ? 72 : 120, ticks: false, domain: false, labelPadding: 6 } },
       color,
       opacity: { condition: { test: `datum.uses < ${FEW}`, value: 0.4 }, value: 1 },
       tooltip: [
@@ -280,18 +291,27 @@ function binned(buckets) {
   return bins;
 }
 
+/** Round times on a logarithmic axis: three at least, so the closer its ends are, the finer. */
+function timeTicks(low, high) {
+  const finer = [[1, 2, 5], [1, 1.5, 2, 3, 5, 7], Array.from({ length: 18 }, (_, index) => 1 + index / 2), Array.from({ length: 90 }, (_, index) => 1 + index / 10)];
+  for (const digits of finer) {
+    const ticks = [0, 1, 2, 3, 4, 5, 6].flatMap((power) => digits.map((digit) => digit * 10 ** power)).filter((tick) => tick >= low && tick <= high);
+    if (ticks.length >= 3) return ticks;
+  }
+  return [low, Math.sqrt(low * high), high];
+}
+
 function histogramSpecification(bins, percentiles, { good, ink, bad }) {
   const values = bins.map((bin) => ({ ...bin, zero: 0, text: `${format.duration(bin.from)} to ${format.duration(bin.to)}` }));
-  const ticks = [1, 2, 5].flatMap((digit) => [0, 1, 2, 3, 4, 5, 6].map((power) => digit * 10 ** power));
   const [low, high] = [bins[0].from, bins.at(-1).to];
   const marks = percentiles.map(([name, value], index) => ({
     name: `${name} ${format.duration(value)}`, value, row: index * 15,
-    isRight: Math.log(value / low) > 0.7 * Math.log(high / low), // its text goes to the left then
+    isRight: Math.log(value / low) > 0.5 * Math.log(high / low), // its text goes to the left then
   }));
   const x = {
     type: "quantitative", title: "generation time", scale: { type: "log", domain: [low, high], nice: false },
     axis: {
-      values: ticks.filter((tick) => tick >= low && tick <= high).sort((one, other) => one - other), labelOverlap: "greedy", labelSeparation: 10,
+      values: timeTicks(low, high), labelOverlap: "greedy", labelSeparation: 10,
       labelExpr: "datum.value < 1000 ? format(datum.value, '~r') + ' ms' : format(datum.value / 1000, ',~r') + ' s'",
     },
   };
@@ -303,7 +323,7 @@ function histogramSpecification(bins, percentiles, { good, ink, bad }) {
         mark: { type: "bar", color: good, binSpacing: 1 },
         encoding: {
           x: { ...x, field: "from" }, x2: { field: "to" },
-          y: { field: "uses", type: "quantitative", title: "uses", axis: { tickCount: 4, format: "~s" } },
+          y: { field: "uses", type: "quantitative", title: "uses", ...countAxis(Math.max(...bins.map((bin) => bin.uses)), 4) },
           y2: { field: "zero" },
           tooltip: [{ field: "text", title: "time" }, { field: "uses", title: "uses", format: "," }],
         },

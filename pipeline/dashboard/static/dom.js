@@ -36,7 +36,8 @@ export function byId(id) {
 }
 
 /**
- * A table that scrolls by itself where it is too wide.
+ * A table that scrolls by itself where it is too wide; on a small screen each row is a card, by the style sheet.
+ * The roles are those that its elements have anyway: a browser takes them from what is laid out otherwise.
  *
  * @param {string} caption
  * @param {Array<{title: string, number?: boolean, header?: boolean, cell: (row: object) => Node|string}>} columns
@@ -47,18 +48,18 @@ export function byId(id) {
 export function table(caption, columns, rows, { captionHidden = false } = {}) {
   const named = Math.max(0, columns.findIndex((column) => column.header));
   const cellOf = (row) => (column, index) => {
-    const attributes = { class: column.number ? "number" : null };
+    const attributes = { class: column.number ? "number" : null, "data-title": column.title };
     return index === named
-      ? h("th", { ...attributes, scope: "row" }, column.cell(row))
-      : h("td", attributes, column.cell(row));
+      ? h("th", { ...attributes, scope: "row", role: "rowheader" }, column.cell(row))
+      : h("td", { ...attributes, role: "cell" }, column.cell(row));
   };
   const head = columns.map((column) =>
-    h("th", { scope: "col", class: column.number ? "number" : null }, column.title));
+    h("th", { scope: "col", role: "columnheader", class: column.number ? "number" : null }, column.title));
   return h("div", { class: "scroll", role: "region", tabindex: "0", "aria-label": caption },
-    h("table", {},
+    h("table", { role: "table" },
       h("caption", { class: captionHidden ? "visually-hidden" : null }, caption),
-      h("thead", {}, h("tr", {}, head)),
-      h("tbody", {}, rows.map((row) => h("tr", {}, columns.map(cellOf(row)))))));
+      h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, head)),
+      h("tbody", { role: "rowgroup" }, rows.map((row) => h("tr", { role: "row" }, columns.map(cellOf(row)))))));
 }
 
 /** A labelled select. `options`: [value, text, why it can't be chosen]. */

@@ -9,19 +9,22 @@
  */
 
 import { draw } from "dashboard/charts";
+import { compare } from "dashboard/compare";
 import { byId, h } from "dashboard/dom";
 import * as format from "dashboard/format";
 import { overview } from "dashboard/overview";
 import { note } from "dashboard/parts";
 import { prompt } from "dashboard/prompt";
 import { ranking } from "dashboard/ranking";
+import { searchBox } from "dashboard/search";
 import { sourceOf } from "dashboard/source";
 import { elsewhere, read, timezoneOf } from "dashboard/state";
+import { user } from "dashboard/user";
 
 const LATE_SECONDS = 15 * 60;
 const TICK_MS = 5_000;
-const VIEWS = { overview, ranking, prompt };
-const NAVIGATION = [["/", "Overview", ["overview"]], ["/prompts", "Prompts", ["ranking", "prompt"]]];
+const VIEWS = { overview, ranking, prompt, compare, user };
+const NAVIGATION = [["/", "Overview", ["overview"]], ["/prompts", "Prompts", ["ranking", "prompt"]], ["/compare", "Compare", ["compare"]]];
 
 const source = sourceOf(document);
 let shown = null; // what the view last shown was of
@@ -155,6 +158,7 @@ document.querySelector(".skip").addEventListener("click", (event) => {
   byId("content").focus();
 });
 byId("toolbar").addEventListener("submit", (event) => event.preventDefault());
+byId("search-place").replaceChildren(searchBox(source));
 addEventListener("hashchange", () => render().then(footer));
 setInterval(sayFreshness, TICK_MS);
 render().then(footer);

@@ -38,7 +38,8 @@ function headOf(state, prompt) {
     h("p", { class: "words" },
       prompt.slug ? [h("code", {}, prompt.slug), " · "] : null, category,
       prompt.subcategory ? ` · ${prompt.subcategory}` : null,
-      gone ? [" · ", h("strong", {}, gone)] : null),
+      gone ? [" · ", h("strong", {}, gone)] : null,
+      " · ", h("a", { href: elsewhere(state, "/compare", { ids: prompt.id }) }, "Compare with others")),
     prompt.description ? h("p", {}, prompt.description) : null,
     h("details", {}, h("summary", {}, "Template"), h("pre", { tabindex: "0" }, prompt.template),
       prompt.negativePrompt ? [h("p", { class: "words" }, "Negative prompt"), h("pre", { tabindex: "0" }, prompt.negativePrompt)] : null));

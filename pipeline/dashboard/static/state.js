@@ -15,8 +15,8 @@ const COMMON = ["days", "from", "to", "timezone"]; // what goes along from view 
 
 /**
  * @typedef {object} State
- * @property {"overview"|"ranking"|"prompt"|"unknown"} view
- * @property {string} [key] A prompt's id or slug.
+ * @property {"overview"|"ranking"|"prompt"|"compare"|"user"|"unknown"} view
+ * @property {string} [key] A prompt's id, slug or name; a user's id.
  * @property {Object<string, string>} parameters
  */
 
@@ -26,6 +26,9 @@ export function read(hash) {
   const parameters = Object.fromEntries(new URLSearchParams(query));
   const prompt = path.match(/^\/prompts\/([^/]+)$/);
   if (prompt) return { view: "prompt", key: decoded(prompt[1]), parameters };
+  const user = path.match(/^\/users\/([^/]+)$/);
+  if (user) return { view: "user", key: decoded(user[1]), parameters };
+  if (path === "/compare") return { view: "compare", parameters };
   if (path === "" || path === "/") return { view: "overview", parameters };
   if (path === "/prompts") return { view: "ranking", parameters };
   return { view: "unknown", parameters };
@@ -50,7 +53,7 @@ export function elsewhere(state, path, parameters = {}) {
 
 /** The hash of the same view with other parameters. */
 export function changed(state, parameters) {
-  const path = { overview: "/", ranking: "/prompts" }[state.view] ?? `/prompts/${encodeURIComponent(state.key)}`;
+  const path = { overview: "/", ranking: "/prompts", compare: "/compare" }[state.view] ?? `/${state.view}s/${encodeURIComponent(state.key)}`;
   return href(path, { ...state.parameters, ...parameters });
 }
 
