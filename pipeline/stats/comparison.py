@@ -49,13 +49,25 @@ def wilson(successes: int, uses: int, z: float) -> tuple[float, float]:
     return max(0.0, (center - margin) / whole), min(1.0, (center + margin) / whole)
 
 
+def newcombe(rate: tuple[int, int], other: tuple[int, int], z: float) -> tuple[float, float, float]:
+    """By how many percentage points a rate is above another, and the ends of the interval of that.
+
+    Both are given as successes and uses, of which there have to be some. Made from the two Wilson intervals.
+    Newcombe, R. G. (1998), "Interval estimation for the difference between independent proportions:
+    comparison of eleven methods", method 10.
+    """
+    (p1, lower1, upper1), (p2, lower2, upper2) = (
+        (successes / uses, *wilson(successes, uses, z)) for successes, uses in (rate, other)
+    )
+    points = (p1 - p2) * 100
+    lower = points - math.hypot(p1 - lower1, upper2 - p2) * 100
+    return points, lower, points + math.hypot(upper1 - p1, p2 - lower2) * 100
+
+
 def difference(one: Sample, other: Sample, comparisons: int = 1) -> Difference:
     """By how many percentage points the success rate of ``one`` is above that of ``other``.
 
-    The interval is Newcombe's, of two Wilson intervals. Of several comparisons each is surer than 95 %
-    (Bonferroni), so that all of them together are 95 % sure.
-    Newcombe, R. G. (1998), "Interval estimation for the difference between independent proportions:
-    comparison of eleven methods", method 10.
+    Of several comparisons each is surer than 95 % (Bonferroni), so that all of them together are 95 % sure.
     """
     confidence = 100 - (100 - CONFIDENCE) / comparisons
     unused = [each.name for each in (one, other) if not each.usage_count]
@@ -64,12 +76,9 @@ def difference(one: Sample, other: Sample, comparisons: int = 1) -> Difference:
         words = f"{said} {'were' if len(unused) > 1 else 'was'} not used: there is nothing to compare"
         return Difference(None, None, None, confidence, words)
     z = NormalDist().inv_cdf(1 - (1 - confidence / 100) / 2)
-    p1, p2 = one.success_count / one.usage_count, other.success_count / other.usage_count
-    lower1, upper1 = wilson(one.success_count, one.usage_count, z)
-    lower2, upper2 = wilson(other.success_count, other.usage_count, z)
-    points = (p1 - p2) * 100
-    lower = points - math.hypot(p1 - lower1, upper2 - p2) * 100
-    upper = points + math.hypot(upper1 - p1, p2 - lower2) * 100
+    points, lower, upper = newcombe(
+        (one.success_count, one.usage_count), (other.success_count, other.usage_count), z
+    )
     return Difference(points, lower, upper, confidence, _verdict(one.name, other.name, lower, upper))
 
 

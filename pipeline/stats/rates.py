@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from math import hypot
 from typing import NamedTuple
 
 import polars as pl
+
+from pipeline.stats.comparison import newcombe
 
 Z_95 = 1.959963984540054
 """The 97.5 % quantile of the standard normal distribution: a two-sided 95 % interval."""
@@ -67,13 +68,6 @@ class Difference(NamedTuple):
 def rate_difference(rate: tuple[int, int], other: tuple[int, int]) -> Difference | None:
     """How far the rate of the first, given as successes and events, is above that of the other.
 
-    None if either has no events. The interval is made from the two Wilson intervals.
-    Newcombe, R. G. (1998), "Interval estimation for the difference between independent proportions:
-    comparison of eleven methods", method 10.
+    None if either has no events.
     """
-    if not rate[1] or not other[1]:
-        return None
-    counts = pl.DataFrame([rate, other], schema=["success_count", "usage_count"], orient="row")
-    (p1, l1, u1), (p2, l2, u2) = counts.select(success_rate(), *success_rate_interval()).rows()
-    points = p1 - p2
-    return Difference(points, points - hypot(p1 - l1, u2 - p2), points + hypot(u1 - p1, p2 - l2))
+    return Difference(*newcombe(rate, other, Z_95)) if rate[1] and other[1] else None

@@ -465,7 +465,7 @@ def test_numbers_and_labels_are_seen_on_every_screen(
         tab.page.set_viewport_size({"width": width, "height": 800})
         tab.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         seen = 0
-        for view in (*VIEWS, "#/prompts/portrait?days=7&bucket=hour", "#/prompts/street"):
+        for view in (*VIEWS, "#/prompts/portrait?days=7&bucket=hour"):
             tab.go(page_of(api, view))
             found = tab.page.evaluate(MAIN_NUMBERS)
             assert [name for name, is_inside in found if not is_inside] == [], view
