@@ -35,7 +35,7 @@ with what it was made from), ``retention`` (removes raw rows that the lake has),
 person's events), ``rejected`` (events that could not be taken), ``coverage`` (posts that no event is
 about), ``reading`` (what people ask of the published stats), ``prompt_keys`` (which prompt an id, a slug or a
 name means), ``comparison`` (whether one prompt is better than another), ``export`` (a whole table as a
-file), ``formats`` (values as people read them), ``settings`` (the
+file), ``period_export`` (one of some days), ``formats`` (values as people read them), ``settings`` (the
 environment), ``environment`` (what a tracker reads of it), ``errors`` (the error tree), ``days`` (which day an
 event belongs to), ``tables`` (the
 schema), ``schema`` (migrations), ``database`` (connections), ``sessions`` (their settings), ``conninfo``

@@ -162,10 +162,15 @@ def open_export(database: Database, name: str, kind: Format, *, raw: bool = Fals
                 lag_seconds = _older(lag_seconds, as_of, slower[table])
                 as_of = slower[table]
             (row_count,) = _row(cursor, _sql(select(func.count()).select_from(table)))
-        write = partial(_csv, raw=True) if raw and kind is Format.CSV else WRITERS[kind]
+        write = writer_of(kind, raw=raw)
         chunks = _chunks(cursor, table, kind, write, row_count, {"table": name, "as_of": str(as_of or "")})
         opened.enter_context(closing(chunks))
         yield Export(as_of, lag_seconds, row_count, chunks)
+
+
+def writer_of(kind: Format, *, raw: bool) -> Writer:
+    """What makes a file of this kind; ``raw``: as :func:`open_export` has it."""
+    return partial(_csv, raw=True) if raw and kind is Format.CSV else WRITERS[kind]
 
 
 def _older(lag_seconds: float, as_of: dt.datetime, earlier: dt.datetime | None) -> float | None:

@@ -152,7 +152,7 @@ def top_prompts(database: Database, limit: int, lake: str = "", asked: Asked | N
     with database.engine.connect() as connection:
         latest = source.latest_refresh(connection)
         if asked:
-            days, stats = _stats_asked_for(connection, lake, latest, asked)
+            days, stats = stats_asked_for(connection, lake, latest, asked)
             used = {row["prompt_id"]: row for row in stats.prompts().iter_rows(named=True)}
             named = _rows(connection, ACTIVE_PROMPTS, {"prompts": list(used)})
             found = [{**each, **{name: used[each["id"]][name] for name in OF_PERIOD}} for each in named]
@@ -175,7 +175,7 @@ def prompt(database: Database, key: str, lake: str = "", asked: Asked | None = N
         prompt_id = _id_of(connection, key)
         found = connection.execute(PROMPT, {"prompt_id": prompt_id}).mappings().one()
         if asked:
-            days, stats = _stats_asked_for(connection, lake, latest, asked)
+            days, stats = stats_asked_for(connection, lake, latest, asked)
             return {**_freshness(latest), **days, **_of_period(dict(found), stats, str(prompt_id))}
         return {
             **_freshness(latest),
@@ -315,7 +315,7 @@ def _of_period(head: Answer, stats: PeriodStats, prompt_id: str) -> Answer:
     }
 
 
-def _stats_asked_for(
+def stats_asked_for(
     connection: Connection, lake: str, latest: Mapping[str, Any] | None, asked: Asked
 ) -> tuple[Answer, PeriodStats]:
     """What an answer says of its days, and the stats of them."""

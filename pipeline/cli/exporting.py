@@ -12,10 +12,14 @@ import typer
 
 from pipeline.cli import render
 from pipeline.cli.context import messages, open_current_database, progress_bar
+from pipeline.cli.days import Days, First, Last, TimeZone, asked_for
+from pipeline.comparison import UTC, Asked
 from pipeline.errors import InputError
-from pipeline.export import TABLES, Format, open_export
+from pipeline.export import TABLES, Export, Format, open_export
 from pipeline.files import replaced
 from pipeline.formats import count
+from pipeline.period_export import period_export
+from pipeline.settings import settings
 
 
 def export(
@@ -27,12 +31,19 @@ def export(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="The file; by default standard output.")
     ] = None,
+    first: First = None,
+    last: Last = None,
+    days: Days = None,
+    timezone: TimeZone = UTC,
     raw: Annotated[
         bool,
         typer.Option("--raw", help="Of CSV: no ' before texts that a spreadsheet may take for a formula."),
     ] = False,
 ) -> None:
-    """Write a stats table, or the prompts, to a file: Parquet, CSV or JSON, of one moment."""
+    """Write a stats table, or the prompts, to a file: Parquet, CSV or JSON, of one moment.
+
+    Of some days, if these are given: prompt_stats, scene_stats, environment_stats and outfit_stats.
+    """
     kind = kind or _format_of(output)
     to_terminal = output is None and sys.stdout.isatty()
     if to_terminal and kind is Format.PARQUET:
@@ -42,7 +53,7 @@ def export(
             "Name a file with --output, pipe it to a program, or take another --format",
         )
     with (
-        open_export(open_current_database(), table, kind, raw=raw) as found,
+        _opened(table, kind, asked_for(first, last, days, timezone), raw=raw) as found,
         _written(output) as file,
         progress_bar(f"exporting {table}", visible=not to_terminal) as advance,
     ):
@@ -53,6 +64,16 @@ def export(
     # Standard output is the table's.
     age = render.age({"as_of": found.as_of, "lag_seconds": found.lag_seconds})
     messages.print(f"{count(done)} rows of {table}, {age}", soft_wrap=True)
+
+
+@contextmanager
+def _opened(table: str, kind: Format, asked: Asked | None, *, raw: bool) -> Iterator[Export]:
+    database = open_current_database()
+    if asked:
+        yield period_export(database, settings().lake, table, kind, asked, raw=raw)
+    else:
+        with open_export(database, table, kind, raw=raw) as found:
+            yield found
 
 
 def _format_of(output: Path | None) -> Format:

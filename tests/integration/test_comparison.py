@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
 import uuid
 import zoneinfo
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
+import polars as pl
 import psycopg
 import pytest
 
@@ -17,6 +19,8 @@ from pipeline import reading
 from pipeline.comparison import Asked
 from pipeline.database import Database
 from pipeline.errors import InputError
+from pipeline.export import Format
+from pipeline.period_export import period_export
 from pipeline.refresh import refresh
 from tests.api import served
 from tests.command import answer, prompt_stats
@@ -131,6 +135,26 @@ def test_of_several_each_is_compared_with_the_first(app: App) -> None:
     assert found["differences"][1]["points"] is None
 
 
+@pytest.mark.parametrize("kind", Format)
+def test_a_table_of_some_days_is_a_file(app: App, kind: Format) -> None:
+    first, last = TODAY - 20 * ONE_DAY, TODAY - 9 * ONE_DAY
+    asked = Asked(first, last, None, KIRITIMATI)
+    found = period_export(app.database, app.lake, "prompt_stats", kind, asked)
+    content = io.BytesIO(b"".join(chunk.content for chunk in found.chunks))
+    read: Any = {Format.CSV: pl.read_csv, Format.JSON: pl.read_json, Format.PARQUET: pl.read_parquet}[kind]
+    rows = read(content).to_dicts()
+    assert found.row_count == len(rows) == 2
+    for row in rows:
+        assert PROMPTS[row["prompt_name"]] == uuid.UUID(row["prompt_id"])
+        assert (row["usage_count"], row["success_count"]) == recount(
+            row["prompt_name"], first, last, KIRITIMATI
+        )
+    scenes = period_export(app.database, app.lake, "scene_stats", kind, asked)
+    assert scenes.row_count == 1
+    with pytest.raises(InputError, match="prompt_stats, scene_stats, environment_stats, outfit_stats"):
+        period_export(app.database, app.lake, "user_prompt_stats", kind, asked)
+
+
 @pytest.mark.parametrize(
     ("keys", "asked", "why"),
     [
@@ -193,4 +217,6 @@ def test_top_and_show_answer_of_some_days(app: App, tmp_path: Path, timezone: st
         done = prompt_stats(tmp_path, *command, *options, **given)
         assert done.returncode == 0, done.stderr
         assert said in done.stdout
+    exported = prompt_stats(tmp_path, "export", "prompt_stats", *options, **given)
+    assert f",{counts['worse'][0]}," in exported.stdout
     assert answer(tmp_path, "top", *options, **given)["prompts"][0]["usage_count"] == counts["better"][0]
