@@ -21,7 +21,10 @@ SOURCES = (tables.prompt_usage, tables.posts, tables.prompt_favorites)
 
 RELATIONS = text(query("postgres/relations"))
 
-DATA_VERSION = "dagster/data_version"
+CHANGES = "changes"
+"""Not Dagster's data version: a table of an app in use has another one by the time that a run has read it,
+and all that the run made would be shown as unsynced at once."""
+
 LAST_UPDATED = "dagster/last_updated_timestamp"
 
 
@@ -34,7 +37,7 @@ def source_specs() -> list[dg.AssetSpec]:
             kinds={"postgres"},
             owners=OWNERS,
             description=f"{table.comment}\n\nObserved when it was changed: `prompt_usage` by each refresh,"
-            " the others every hour. `rows_estimated` is the server's own estimate; the data version is its"
+            " the others every hour. `rows_estimated` is the server's own estimate; `changes` are its"
             " counts of inserted, updated and deleted rows.",
             metadata=table_metadata(table.name),
         )
@@ -63,7 +66,8 @@ def observed_others(
     for name, seen in relations(database, others).items():
         before = instance.fetch_observations(dg.AssetKey(name), limit=1).records
         last = before[0].event_log_entry.asset_observation if before else None
-        if last is None or last.tags.get(DATA_VERSION) != seen["changes"]:
+        noted = last.metadata.get(CHANGES) if last else None
+        if noted is None or noted.value != seen["changes"]:
             yield _observation(seen, now)
 
 
@@ -75,8 +79,8 @@ def _observation(
         metadata={
             "rows_estimated": seen["rows_estimated"],
             "bytes": seen["bytes"],
+            CHANGES: dg.MetadataValue.text(seen["changes"]),
             LAST_UPDATED: dg.MetadataValue.timestamp(now),
             **(more or {}),
         },
-        tags={DATA_VERSION: seen["changes"]},
     )

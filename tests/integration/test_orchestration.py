@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+import uuid
 from pathlib import Path
 
 import dagster as dg
 import psycopg
 import pytest
+from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
+from dagster._core.loader import LoadingContextForTest
 from deltalake import DeltaTable
 
 from pipeline.database import Database
@@ -34,6 +37,7 @@ from tests.conftest import FIRST_DAY
 from tests.lake import open_to_write
 from tests.oracle import assert_equals_recount
 
+ANY = uuid.UUID(int=1)
 TICK = dt.datetime(2026, 1, 1, 12, 0, tzinfo=dt.UTC)
 
 
@@ -257,6 +261,29 @@ def test_stats_of_users_follow_every_hour(
     }
     refresh(database, stores.lake, FIRST_DAY)
     assert_equals_recount(database, FIRST_DAY)
+
+
+def test_what_a_backfill_made_is_in_sync(
+    instance: dg.DagsterInstance, stores: Stores, database: Database
+) -> None:
+    """Though the app goes on: what came since the run began is for the next refresh."""
+    definitions, first = build_definitions(stores), today() - dt.timedelta(days=1)
+    for _ in range(2):
+        append(database, first, today())
+        with psycopg.connect(database.conninfo) as app:
+            app.execute(
+                "INSERT INTO prompt_favorites (user_id, prompt_id) VALUES (gen_random_uuid(), %s)", [ANY]
+            )
+        run_refresh(definitions, instance, DayRange(first, today()), replace=True)
+    graph = definitions.resolve_asset_graph()
+    resolver = CachingStaleStatusResolver(instance, graph, LoadingContextForTest(instance))
+    stale = {
+        (key.to_user_string(), day): [cause.reason for cause in resolver.get_stale_causes(key, day)]
+        for key in graph.get_all_asset_keys()
+        for day in ([first.isoformat(), today().isoformat()] if graph.get(key).partitions_def else [None])
+    }
+    assert {name: why for name, why in stale.items() if why} == {}
+    assert resolver.get_status(dg.AssetKey("usage_events"), first.isoformat()) is StaleStatus.FRESH
 
 
 def test_run_over_a_range_publishes_and_marks_its_partitions(
