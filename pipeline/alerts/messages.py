@@ -8,6 +8,7 @@ title and text their line breaks are escaped, so that none begins a line of its 
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,9 @@ Message = dict[str, Any]
 
 LISTED = 20
 """Alerts whose sentences are in the text; all are in the list."""
+
+TERMINAL_CODE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
+"""Colours and the like, which libraries put into their errors."""
 
 HEADINGS = {
     News.RAISED: "raised",
@@ -52,7 +56,7 @@ def sentence(row: Row) -> str:
         return f"Success rate of {about}: {recent:.1f} % of {uses} in {window}, {past:.1f} % before"
     if row["rule"] == "generation_time":
         times = f"{formats.seconds(recent)} over {uses} in {window}, {formats.seconds(past)} before"
-        return f"95th percentile of the generation time of {about}: {times}"
+        return f"Median generation time of {about}: {times}"
     count = formats.count(row["recent_count"])
     return f"Uses of {about}: {count} in {window}, {past:,.0f} in the same hours before"
 
@@ -71,6 +75,7 @@ def digest(told: Sequence[tuple[News, Row]], as_of: dt.datetime) -> Message:
     ]
     if len(told) > LISTED:
         lines.append(f"and {len(told) - LISTED} more: prompt-stats alerts")
+    lines.append(_next_step(*told[0]))
     return {
         "kind": "alerts",
         "title": f"prompt-stats: {title}",
@@ -80,14 +85,34 @@ def digest(told: Sequence[tuple[News, Row]], as_of: dt.datetime) -> Message:
     }
 
 
+def _next_step(why: News, row: Row) -> str:
+    """What to type about the worst alert of a message."""
+    if why is News.RECOVERED:
+        return "Next: nothing; prompt-stats alerts --days 1 shows what recovered"
+    about = {"prompt": f"show {row['prompt_id']}", "stats": "status"}.get(row["scope"], "alerts")
+    return f"Next: prompt-stats {about}; to mute it for a day: prompt-stats alerts --silence {row['id']}"
+
+
+def trial() -> Message:
+    """The message that shows whether a receiver is set up right."""
+    return {
+        "kind": "test",
+        "title": "prompt-stats: test message",
+        "text": "This receiver gets the alerts of prompt-stats. Nothing is wrong.\n"
+        "Next: nothing; prompt-stats alerts shows what is raised",
+    }
+
+
 def run_failure(job: str, run_id: str, error: str, backfill: str | None) -> Message:
     """The message of a Dagster run that failed."""
     of_backfill = f" of backfill {formats.visible(backfill)}" if backfill else ""
     name = formats.visible(job)
+    said = formats.visible(" ".join(TERMINAL_CODE.sub("", error).split()))
     return {
         "kind": "run_failure",
         "title": f"prompt-stats: {name} failed",
-        "text": f"The run {run_id}{of_backfill} of {name} failed: {formats.visible(' '.join(error.split()))}",
+        "text": f"The run {run_id}{of_backfill} of {name} failed: {said}\n"
+        f"Next: prompt-stats doctor; the run's log is in Dagster, at /runs/{run_id}",
         "job": job,
         "runId": run_id,
         "backfillId": backfill,

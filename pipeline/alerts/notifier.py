@@ -113,14 +113,20 @@ def send_now(settings: Settings, message: Message) -> None:
 
     :raises NotificationError: a channel did not take it; the others did.
     """
-    errors = []
-    for send in channels(settings).values():
-        try:
-            send(str(uuid.uuid4()), message)
-        except NotificationError as error:
-            errors.append(error)
+    errors = [error for error in send_to_each(settings, message).values() if error]
     if errors:
         raise errors[0]
+
+
+def send_to_each(settings: Settings, message: Message) -> dict[str, NotificationError | None]:
+    """Sends a message on every channel, and keeps it nowhere; returns why each did not take it, or None."""
+    outcomes: dict[str, NotificationError | None] = {}
+    for name, send in channels(settings).items():
+        try:
+            outcomes[name] = send(str(uuid.uuid4()), message)
+        except NotificationError as error:
+            outcomes[name] = error
+    return outcomes
 
 
 def post(settings: Settings, id_: str, message: Message) -> None:
@@ -142,7 +148,7 @@ def post(settings: Settings, id_: str, message: Message) -> None:
         wrong = f"the webhook did not answer ({type(error).__name__})"
     if wrong:
         raise NotificationError(
-            "Sending an alert to the webhook", wrong, "Check PROMPT_STATS_ALERT_WEBHOOK_URL; it is sent again"
+            "Sending an alert to the webhook", wrong, "Check PROMPT_STATS_ALERT_WEBHOOK_URL"
         )
 
 
@@ -179,7 +185,7 @@ def mail(settings: Settings, id_: str, message: Message) -> None:
     raise NotificationError(
         "Sending an alert by mail",
         wrong,
-        "Check PROMPT_STATS_ALERT_SMTP_URL and PROMPT_STATS_ALERT_EMAIL_TO; it is sent again",
+        "Check PROMPT_STATS_ALERT_SMTP_URL and PROMPT_STATS_ALERT_EMAIL_TO",
     )
 
 

@@ -1,4 +1,4 @@
-"""``alerts``: what is raised, and silencing it."""
+"""``alerts``: what is raised, silencing it, and whether those who are told can be reached."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import typer
 from pipeline import formats, reading
 from pipeline.cli import render
 from pipeline.cli.context import AsJson, console, open_current_database, print_json
+from pipeline.errors import SettingsError
+from pipeline.settings import settings
 
 
 def alerts(
@@ -17,9 +19,13 @@ def alerts(
     days: Annotated[int, typer.Option(min=0, max=365, help="Also those that recovered so lately.")] = 0,
     silence: Annotated[int | None, typer.Option(help="Tell nobody of the alert with this id.")] = None,
     hours: Annotated[float, typer.Option(min=0, max=8760, help="For how long to silence it.")] = 24,
+    test: Annotated[bool, typer.Option("--test", help="Send a test message to every receiver.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show what is far worse than its own past."""
+    if test:
+        _test(as_json=as_json)
+        return
     database = open_current_database()
     if silence is not None:
         # The lake's libraries take a second to import.
@@ -32,3 +38,36 @@ def alerts(
         return
     found = reading.alerts(database, days)
     print_json(found) if as_json else console.print(render.alerts(found))
+
+
+def _test(*, as_json: bool) -> None:
+    """Needs no database, and leaves nothing in it.
+
+    :raises SettingsError: there is no receiver.
+    :raises typer.Exit: with 1, one did not take the message.
+    """
+    # The database's driver and the mail's libraries take a while to import.
+    from pipeline.alerts import messages, notifier
+
+    outcomes = notifier.send_to_each(settings(), messages.trial())
+    if not outcomes:
+        raise SettingsError(
+            "Sending a test message",
+            "no receiver is set up",
+            "Set PROMPT_STATS_ALERT_WEBHOOK_URL or PROMPT_STATS_ALERT_EMAIL_TO: docs/alerts.md",
+        )
+    if as_json:
+        print_json(
+            {
+                "receivers": [
+                    {"name": name, "sent": error is None, "failure": error and str(error)}
+                    for name, error in outcomes.items()
+                ]
+            }
+        )
+    else:
+        for name, error in outcomes.items():
+            said = f"not sent: {error.wrong}. {error.remedy}." if error else "sent"
+            console.print(f"{name}: {said}", soft_wrap=True)
+    if any(outcomes.values()):
+        raise typer.Exit(1)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.alerts.messages import LISTED, digest, sentence
+from pipeline.alerts.messages import LISTED, digest, run_failure, sentence
 from pipeline.alerts.states import News
 
 AT = dt.datetime(2026, 1, 31, 12, tzinfo=dt.UTC)
@@ -37,7 +37,7 @@ ROW: dict[str, Any] = {
         (
             {"rule": "generation_time", "scope": "scene", "window_hours": 6, "recent_value": 12_345.0},
             (
-                "95th percentile of the generation time of no scene given: "
+                "Median generation time of no scene given: "
                 "12.35 s over 41 uses in the last 6 hours, 0.09 s before"
             ),
         ),
@@ -57,12 +57,35 @@ def test_a_sentence_says_what_is_wrong_with_its_figures(values: dict[str, Any], 
 
 
 def test_a_digest_has_the_worst_first_and_all_in_its_list() -> None:
-    worst = {**ROW, "id": 99, "severity": "ALERT", "state": "ALERT"}
+    worst = {**ROW, "id": 99, "prompt_id": "8a", "severity": "ALERT", "state": "ALERT"}
     told = [(News.RECOVERED, {**ROW, "id": 98})]
     told += [(News.RAISED, {**ROW, "id": number}) for number in range(LISTED)] + [(News.RAISED, worst)]
     message = digest(told, AT)
     assert message["title"] == f"prompt-stats: {LISTED + 1} raised, 1 recovered"
     lines = message["text"].splitlines()
     assert lines[0].startswith("ALERT raised: Success rate of prompt Casual selfie")
-    assert lines[LISTED:] == ["and 2 more: prompt-stats alerts"]
+    assert lines[LISTED:] == [
+        "and 2 more: prompt-stats alerts",
+        "Next: prompt-stats show 8a; to mute it for a day: prompt-stats alerts --silence 99",
+    ]
     assert [alert["id"] for alert in message["alerts"]] == [99, *range(LISTED), 98]
+
+
+@pytest.mark.parametrize(
+    ("why", "values", "step"),
+    [
+        (News.RAISED, {"scope": "scene"}, "Next: prompt-stats alerts; to mute it"),
+        (News.RAISED, {"rule": "freshness", "scope": "stats"}, "Next: prompt-stats status; to mute it"),
+        (News.RECOVERED, {}, "Next: nothing; prompt-stats alerts --days 1"),
+    ],
+)
+def test_a_message_ends_with_a_next_step(why: News, values: dict[str, Any], step: str) -> None:
+    assert digest([(why, {**ROW, **values})], AT)["text"].splitlines()[-1].startswith(step)
+
+
+def test_a_failed_run_is_told_without_colours_and_with_a_next_step() -> None:
+    text = run_failure("job", "8f", "\x1b[1;31mdisk\x1b[0m full\x1b[2K\nat all\x07", None)["text"]
+    assert text.splitlines() == [
+        "The run 8f of job failed: disk full at all\\x07",
+        "Next: prompt-stats doctor; the run's log is in Dagster, at /runs/8f",
+    ]
