@@ -708,7 +708,7 @@ stats_alerts = Table(
         "recent_value",
         Double,
         nullable=False,
-        comment="Success rate in percent, 95th percentile in milliseconds, uses, or seconds of lag.",
+        comment="Success rate in percent, median generation time in milliseconds, uses, or seconds of lag.",
     ),
     Column(
         "past_count", BigInteger, comment="Events in the past that it is compared with; NULL for freshness."

@@ -20,6 +20,9 @@ HOURS = DAY_HOURS * (1 + PAST_DAYS)
 SLOWER_BUCKETS = 5
 """What is slower by more than so many buckets of 4 % is slower by more than a fifth."""
 
+MARGIN_BUCKETS = 2
+"""By how much a median may rise, 8 %, before it is tested whether that is chance."""
+
 TRIMMED_DAYS = 3
 """Of the past's days, so many of the best and of the worst are left out."""
 
@@ -57,14 +60,16 @@ def generation_times(times: pl.DataFrame) -> pl.DataFrame:
     """One row a series and window with timed events in both: how many were slow.
 
     ``times``: the rows of ``sql/engine/alert_times.sql``. ``past_hits`` of ``past_count`` events were slower
-    than the past's 95th percentile; ``recent_hits`` of ``recent_count`` were slower than that by more than a
-    fifth, so that an equal share means a 95th percentile that rose by a fifth. ``recent_value`` and
-    ``past_value`` are the 95th percentiles in milliseconds, ``slower_buckets`` is how far they are apart.
+    than the past's median; ``recent_hits`` of ``recent_count`` were slower than that by more than
+    :data:`MARGIN_BUCKETS`, so that an equal share means a median that rose by as much. ``recent_value`` and
+    ``past_value`` are the medians in milliseconds, ``slower_buckets`` is how far they are apart.
     """
     by_day = times.filter(IS_PAST).with_columns(DAY)
-    days = middle_days(by_day.group_by(*SERIES, "day").agg(_p95_bucket().alias("bucket")), pl.col("bucket"))
+    days = middle_days(
+        by_day.group_by(*SERIES, "day").agg(_median_bucket().alias("bucket")), pl.col("bucket")
+    )
     past = by_day.join(days, on=[*SERIES, "day"], how="semi", nulls_equal=True)
-    bounds = past.group_by(SERIES).agg(_p95_bucket().alias("past_bucket"))
+    bounds = past.group_by(SERIES).agg(_median_bucket().alias("past_bucket"))
     slower = pl.col("time_bucket") > pl.col("past_bucket")
     before = (
         past.join(bounds, on=SERIES, nulls_equal=True)
@@ -75,11 +80,11 @@ def generation_times(times: pl.DataFrame) -> pl.DataFrame:
             past_hits=pl.col("usage_count").filter(slower).sum(),
         )
     )
-    much_slower = pl.col("time_bucket") > pl.col("past_bucket") + SLOWER_BUCKETS
+    much_slower = pl.col("time_bucket") > pl.col("past_bucket") + MARGIN_BUCKETS
     recent = times.filter(~IS_PAST).join(before, on=SERIES, nulls_equal=True)
     windows = _windows(
         recent,
-        _p95_bucket().alias("recent_bucket"),
+        _median_bucket().alias("recent_bucket"),
         pl.col("usage_count").sum().alias("recent_count"),
         pl.col("usage_count").filter(much_slower).sum().alias("recent_hits"),
         pl.col("past_bucket", "past_count", "past_hits").first(),
@@ -156,10 +161,10 @@ def _windows(rows: pl.DataFrame, *aggregates: pl.Expr) -> pl.DataFrame:
     )
 
 
-def _p95_bucket() -> pl.Expr:
-    """The bucket of the event at rank floor(0.95 (n - 1)), as ``pipeline.stats.percentiles`` has it."""
+def _median_bucket() -> pl.Expr:
+    """The bucket of the event at rank floor(0.5 (n - 1)), as ``pipeline.stats.percentiles`` has it."""
     uses = pl.col("usage_count").sort_by("time_bucket")
-    rank = (0.95 * (uses.sum() - 1)).floor()
+    rank = (0.5 * (uses.sum() - 1)).floor()
     return pl.col("time_bucket").sort().filter(uses.cum_sum() > rank).first()
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
 
 import polars as pl
 from sqlalchemy import Connection, RowMapping, delete, insert, or_, select, update
@@ -20,7 +21,18 @@ from pipeline.alerts.comparison import DAY_HOURS, HOURS
 from pipeline.alerts.messages import Row, digest
 from pipeline.alerts.raised import alert_rows
 from pipeline.alerts.rules import judge
-from pipeline.alerts.states import Alert, Figures, Finding, Rule, Series, State, advance, news, told
+from pipeline.alerts.states import (
+    Alert,
+    Figures,
+    Finding,
+    Rule,
+    Series,
+    State,
+    advance,
+    news,
+    over_hours,
+    told,
+)
 from pipeline.database import Database
 from pipeline.days import NOTHING_KNOWN, DayRange
 from pipeline.engines import duckdb_engine
@@ -35,6 +47,9 @@ BEHIND = {State.WARNING: dt.timedelta(minutes=30), State.ALERT: dt.timedelta(hou
 """How far stats that should follow every five minutes may be behind."""
 
 FRESHNESS = Series(Rule.FRESHNESS, "stats")
+REMEMBERED = dt.timedelta(days=2)
+"""How long an alert that recovered is looked at: longer than the longest window, as stats may be behind."""
+
 EVALUATIONS_KEPT = dt.timedelta(days=30)
 
 
@@ -71,11 +86,13 @@ def evaluate(database: Database, settings: Settings) -> Evaluation:
                     or_(prompts.c.is_active.is_(False), prompts.c.deleted_at.isnot(None))
                 )
             ).all()
-            raised = _raised(connection)
+            known = _known(connection)
         if latest is None or latest["as_of"] == NOTHING_KNOWN:
             return Evaluation(None)
         as_of, now = latest["as_of"], dt.datetime.now(dt.UTC)
-        judged, left_out = _judged(database, settings.lake, as_of, [str(prompt) for prompt in retired])
+        over, raised = over_hours(known, as_of), [alert for alert in known if not alert.recovered_at]
+        without = {"retired": [str(prompt) for prompt in retired], "over": over}
+        judged, left_out = _judged(database, settings.lake, as_of, without)
         found = findings(judged) | {FRESHNESS: freshness(now - as_of)}
         alerts = advance(raised, found, as_of, now)
         with database.engine.begin() as connection:
@@ -110,21 +127,21 @@ def _days(lake: str, as_of: dt.datetime) -> set[dt.date]:
 
 
 def _judged(
-    database: Database, lake: str, as_of: dt.datetime, retired: Collection[str]
+    database: Database, lake: str, as_of: dt.datetime, without: Mapping[str, Any]
 ) -> tuple[pl.DataFrame, dict[dt.date, str]]:
     """What the rules say, and the days that it is without since they can't be read.
 
-    Uses of the last day are not missed while they can't be read.
+    ``without``: what ``rules.judge`` leaves out. Uses of the last day are not missed while it can't be read.
     """
     open_own_events(database, lake)
     try:
-        return judge(*counts(lake, as_of), retired=retired), {}
+        return judge(*counts(lake, as_of), **without), {}
     except LakeError:
         unreadable = open_usage_events(lake).damaged_days(_days(lake, as_of))
         if not unreadable:
             raise
     noted = damage.note_unreadable(database, unreadable)
-    judged = judge(*counts(lake, as_of, unreadable), retired=retired)
+    judged = judge(*counts(lake, as_of, unreadable), **without)
     if max(unreadable) >= (as_of - dt.timedelta(hours=DAY_HOURS)).date():
         judged = judged.filter(pl.col("rule") != Rule.USAGE)
     return judged, noted
@@ -166,8 +183,11 @@ def silence(database: Database, alert_id: int, length: dt.timedelta) -> dt.datet
     return until
 
 
-def _raised(connection: Connection) -> list[Alert]:
-    rows = connection.execute(select(stats_alerts).where(stats_alerts.c.recovered_at.is_(None))).mappings()
+def _known(connection: Connection) -> list[Alert]:
+    """The alerts that are raised, and those that recovered so lately that a window may hold their fault."""
+    lately = dt.datetime.now(dt.UTC) - REMEMBERED
+    is_known = stats_alerts.c.recovered_at.is_(None) | (stats_alerts.c.recovered_at > lately)
+    rows = connection.execute(select(stats_alerts).where(is_known)).mappings()
     return [_alert(row) for row in rows]
 
 

@@ -7,7 +7,8 @@ formulas and their sources.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -22,12 +23,12 @@ from pipeline.alerts.comparison import (
     success_rates,
     usage,
 )
-from pipeline.alerts.states import Rule
+from pipeline.alerts.states import Rule, Series
 
-FALSE_DISCOVERY_RATE = 0.005
+FALSE_DISCOVERY_RATE = 0.01
 """Of what is found in one evaluation, at most this share is chance. Small, as there are 96 a day."""
 
-FEWEST = {Rule.SUCCESS_RATE: 20, Rule.GENERATION_TIME: 20, Rule.USAGE: 10}
+FEWEST = {Rule.SUCCESS_RATE: 15, Rule.GENERATION_TIME: 15, Rule.USAGE: 10}
 """The sample below which a window is not tested: uses, timed uses, uses that were to be expected."""
 
 FEWEST_PAST = 100
@@ -36,10 +37,14 @@ FEWEST_PAST = 100
 ENOUGH = {Rule.SUCCESS_RATE: 100, Rule.GENERATION_TIME: 100, Rule.USAGE: 10}
 """The sample from which a window alone says whether something is still wrong."""
 
+OUTCOMES_ALIKE = 0.004
+"""How alike the outcomes of uses in one window are (intraclass correlation): rates differ from day to day by
+more than chance, so that 1,000 uses say as much as 200 that have nothing to do with each other."""
+
 SMALLEST_DROP = 0.2
 """Of a success rate, as Cohen's h: from 90 % to 83 %, from 99 % to 96 %."""
 
-SMALLEST_LOSS = 0.8
+SMALLEST_LOSS = 0.7
 """Share of the expected uses that are missing."""
 
 ALERT_EFFECT = {Rule.SUCCESS_RATE: 2.0, Rule.GENERATION_TIME: 3.4, Rule.USAGE: 0.95 / SMALLEST_LOSS}
@@ -51,11 +56,17 @@ STILL_WRONG_EFFECT = 0.5
 Floats = npt.NDArray[np.float64]
 
 
-def judge(uses: pl.DataFrame, times: pl.DataFrame, retired: Collection[str] = ()) -> pl.DataFrame:
+def judge(
+    uses: pl.DataFrame,
+    times: pl.DataFrame,
+    retired: Collection[str] = (),
+    over: Mapping[Series, float] = MappingProxyType({}),
+) -> pl.DataFrame:
     """One row a series and rule that could be tested: whether it is worse than its past.
 
     ``uses`` and ``times``: the rows of ``sql/engine/alert_uses.sql`` and ``alert_times.sql``. ``retired``:
-    ids of the prompts that are not to be used any more, so that nobody misses their uses.
+    ids of the prompts that are not to be used any more, so that nobody misses their uses. ``over``: for how
+    many hours the alerts that recovered lately have been over.
 
     ``level``: 0 nothing found, 1 warning, 2 alert. ``is_wrong``: whether what was found before may go on;
     always true with a level. ``effect``: 1 is the smallest that counts. ``q_value``: the false-discovery
@@ -63,16 +74,43 @@ def judge(uses: pl.DataFrame, times: pl.DataFrame, retired: Collection[str] = ()
     ``recent_count``, ``recent_value``, ``past_count``, ``past_value``, as ``comparison`` has them.
     """
     expected = uses.filter(pl.col("prompt_id").is_in(retired).not_().fill_null(value=True))
-    return summed_up(found([success_rate_tests(uses), generation_time_tests(times), usage_tests(expected)]))
+    tests = found([success_rate_tests(uses), generation_time_tests(times), usage_tests(expected)])
+    return summed_up(_since(tests, over))
+
+
+def _since(tests: pl.DataFrame, over: Mapping[Series, float]) -> pl.DataFrame:
+    """The windows that began after what was found before was over: a fault is not raised twice.
+
+    What was wrong with all events was wrong with those of every scene and prompt.
+    """
+    names, hours = [*Series._fields], {"over_hours": pl.Float64}
+    ended = pl.DataFrame(
+        [(*series, length) for series, length in over.items()],
+        schema={**dict.fromkeys(names, pl.String), **hours},
+        orient="row",
+    )
+    of_all = ended.filter(scope="overall").select("rule", all_hours="over_hours")
+    youngest = pl.min_horizontal("over_hours", "all_hours").fill_null(float("inf"))
+    return (
+        tests.join(ended, on=names, how="left", nulls_equal=True)
+        .join(of_all, on="rule", how="left")
+        .filter(pl.col("window_hours") <= youngest)
+        .drop("over_hours", "all_hours")
+    )
 
 
 def success_rate_tests(uses: pl.DataFrame) -> pl.DataFrame:
-    """Fisher's exact test of each window's successes against the past's; the effect is Cohen's h."""
+    """Fisher's exact test of each window's successes against the past's; the effect is Cohen's h.
+
+    The window counts for as many uses as it would have if its outcomes had nothing to do with each other.
+    """
     rows = _sampled(success_rates(uses), Rule.SUCCESS_RATE)
     recent, past = (rows[f"{name}_hits"] / rows[f"{name}_count"] for name in ("recent", "past"))
     drop = 2 * (np.arcsin(np.sqrt(past.to_numpy())) - np.arcsin(np.sqrt(recent.to_numpy())))
+    alike = 1 + (pl.col("recent_count") - 1) * OUTCOMES_ALIKE
     failures = {
-        "recent_hits": pl.col("recent_count") - pl.col("recent_hits"),
+        "recent_count": (pl.col("recent_count") / alike).round(),
+        "recent_hits": ((pl.col("recent_count") - pl.col("recent_hits")) / alike + 1e-9).floor(),
         "past_hits": pl.col("past_count") - pl.col("past_hits"),
     }
     return rows.with_columns(
@@ -81,7 +119,7 @@ def success_rate_tests(uses: pl.DataFrame) -> pl.DataFrame:
 
 
 def generation_time_tests(times: pl.DataFrame) -> pl.DataFrame:
-    """Fisher's exact test of the share of slow events; the effect is by how much the percentile rose."""
+    """Fisher's exact test of the share of slow events; the effect is by how much the median rose."""
     rows = _sampled(generation_times(times), Rule.GENERATION_TIME)
     effect = pl.col("slower_buckets") / SLOWER_BUCKETS
     return rows.with_columns(effect.alias("effect"), p_value=more_hits(rows))
@@ -90,16 +128,17 @@ def generation_time_tests(times: pl.DataFrame) -> pl.DataFrame:
 def usage_tests(uses: pl.DataFrame) -> pl.DataFrame:
     """The chance of so few uses, from a negative binomial; the effect is the share of uses that is missing.
 
-    Traffic is burstier than Poisson: mean and dispersion are those of the same hours on the days of the past,
-    and the dispersion is at least what a mean of 14 Poisson counts makes of a Poisson count. Only what was
-    used in these hours on all of the days but one is tested, and what had as few uses on two of them is not
-    found.
+    Traffic is burstier than Poisson: the variance is that of the mean of 14 Poisson counts and another, and
+    what days differ by besides. How much that is for its mean, all series have in common: their median.
+    One series alone has too few days, and some of them had a fault. Only what was used in these hours on all
+    of the days but one is tested, and what had as few uses on two of them is not found.
     """
     rows = usage(uses).filter(pl.col("past_value") >= FEWEST[Rule.USAGE], pl.col("usually_at_least") > 0)
     from scipy import stats
 
+    spread = ((pl.col("dispersion") - 1) / pl.col("past_value")).clip(0).median().over("window_hours")
+    dispersion = rows.select(1 + 1 / PAST_DAYS + pl.col("past_value") * spread).to_series().to_numpy()
     usual = rows["past_value"].to_numpy()
-    dispersion = np.maximum(rows["dispersion"].to_numpy(), 1 + 1 / PAST_DAYS)
     p_value = stats.nbinom.cdf(rows["recent_count"].to_numpy(), usual / (dispersion - 1), 1 / dispersion)
     unusual = pl.col("recent_count") < pl.col("usually_at_least")
     return rows.with_columns(

@@ -150,6 +150,15 @@ def _next(alert: Alert, finding: Finding | None, as_of: dt.datetime, now: dt.dat
     )
 
 
+def over_hours(alerts: Iterable[Alert], as_of: dt.datetime) -> dict[Series, float]:
+    """For how many hours each alert that recovered has been over, in the time of the events."""
+    return {
+        alert.series: (as_of - alert.fine_since) / dt.timedelta(hours=1)
+        for alert in sorted(alerts, key=lambda each: each.raised_at)
+        if alert.recovered_at and alert.fine_since
+    }
+
+
 def news(alerts: Iterable[Alert], now: dt.datetime) -> dict[Series, News]:
     """Of which alerts people have to be told, and why.
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -29,13 +30,13 @@ from rich.table import Table
 from pipeline.alerts.comparison import DAY_HOURS, HOURS
 from pipeline.alerts.evaluation import findings
 from pipeline.alerts.rules import judge
-from pipeline.alerts.states import Alert, Rule, Series, State, advance, news, told
+from pipeline.alerts.states import Alert, Rule, Series, State, advance, news, over_hours, told
 from pipeline.stats.percentiles import GAMMA
 from pipeline.traffic import Traffic
 
 UNTIL = dt.datetime(2026, 10, 1, tzinfo=dt.UTC)
 PROMPTS = tuple(UUID(int=number) for number in range(1, 41))
-EVERY = dt.timedelta(minutes=15)
+EVERY = dt.timedelta(minutes=int(os.environ.get("ALERTS_EVERY", "15")))
 BEHIND = dt.timedelta(minutes=4)
 """What a refresh every five minutes leaves between its as_of and an evaluation, about."""
 
@@ -83,7 +84,7 @@ class Fault:
         if self.prompt_id:
             of_it &= pl.col("prompt_id") == self.prompt_id
         if self.scene:
-            of_it &= pl.col("scene") == self.scene
+            of_it &= pl.col("scene").eq_missing(self.scene)
         return of_it
 
     def is_found_by(self, series: Series) -> bool:
@@ -239,7 +240,8 @@ def watch(events: pl.DataFrame, start: dt.datetime, end: dt.datetime) -> Outcome
     began = time.monotonic()
     for now in moments(start, end):
         as_of = now - BEHIND
-        after = advance(raised, findings(judge(*counts(events, as_of))), as_of, now)
+        judged = judge(*counts(events, as_of), over=over_hours(outcome.alerts.values(), as_of))
+        after = advance(raised, findings(judged), as_of, now)
         why = news(after, now)
         after = [told(alert, now) if alert.series in why else alert for alert in after]
         outcome.messages += [(now, series, reason.value) for series, reason in why.items()]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pipeline.alerts.comparison import HOURS, PAST_DAYS, generation_times, usage
 from pipeline.alerts.rules import found, judge, more_hits, success_rate_tests, usage_tests
-from pipeline.alerts.states import Rule
+from pipeline.alerts.states import Rule, Series
 from pipeline.stats.percentiles import GAMMA
 
 USES = {
@@ -125,7 +125,7 @@ def test_a_success_rate_that_dropped_is_found_by_how_far(share: float, level: in
 
 
 def test_a_tiny_sample_is_not_tested_and_a_small_one_proves_nothing() -> None:
-    assert judge(uses((range(1), 19, 0), (PAST, 1, 1)), NO_TIMES).filter(rule="success_rate").is_empty()
+    assert judge(uses((range(1), 14, 0), (PAST, 1, 1)), NO_TIMES).filter(rule="success_rate").is_empty()
     said = only(judge(uses((range(1), 20, 0.8), (PAST, 100, 0.9)), NO_TIMES), Rule.SUCCESS_RATE)
     assert said["level"] == 0
 
@@ -145,8 +145,8 @@ def test_generation_times_that_rose_are_found_by_how_far(slower: int, level: int
     said = only(judge(uses(), times((0, now), *whole_past(usual))), Rule.GENERATION_TIME)
     assert said["level"] == level
     assert said["is_wrong"] == (slower > 2)
-    assert said["past_value"] == pytest.approx(GAMMA**198)
-    assert said["recent_value"] == pytest.approx(GAMMA ** (198 + slower), rel=0.05)
+    assert said["past_value"] == pytest.approx(GAMMA**189)
+    assert said["recent_value"] == pytest.approx(GAMMA ** (189 + slower), rel=0.05)
 
 
 def test_bad_days_in_the_past_do_not_become_what_is_usual() -> None:
@@ -166,7 +166,7 @@ def test_bad_days_in_the_past_do_not_become_what_is_usual() -> None:
     assert (said["level"], said["past_value"]) == (1, pytest.approx(GAMMA**200))
 
 
-def test_one_slow_event_in_twenty_is_no_rise_of_the_percentile() -> None:
+def test_one_slow_event_in_twenty_is_no_rise_of_the_median() -> None:
     usual = {180: 960, 190: 40}
     now = {180: 96, 250: 4}
     assert only(judge(uses(), times((0, now), *whole_past(usual))), Rule.GENERATION_TIME)["level"] == 0
@@ -174,12 +174,12 @@ def test_one_slow_event_in_twenty_is_no_rise_of_the_percentile() -> None:
 
 @settings(max_examples=30)
 @given(st.lists(st.tuples(st.integers(-1, 250), st.integers(1, 50)), min_size=1, max_size=20))
-def test_a_past_percentile_is_exceeded_by_at_most_one_in_twenty(buckets: list[tuple[int, int]]) -> None:
+def test_a_past_median_is_exceeded_by_at_most_half(buckets: list[tuple[int, int]]) -> None:
     past: dict[int, int] = {}
     for bucket, count in buckets:
         past[bucket] = past.get(bucket, 0) + count
     row = generation_times(times((0, {100: 1}), *whole_past(past))).row(0, named=True)
-    assert row["past_hits"] <= 0.05 * (row["past_count"] - 1) + 1
+    assert row["past_hits"] <= 0.5 * (row["past_count"] - 1) + 1
 
 
 @pytest.mark.parametrize(("count", "level"), [(50, 0), (25, 0), (9, 1), (2, 2), (0, 2), (400, 0)])
@@ -224,6 +224,47 @@ def test_more_failures_never_look_better(failures: int, more: int) -> None:
     assert said[0]["level"] <= said[1]["level"]
     assert said[0]["effect"] <= said[1]["effect"]
     assert said[0]["q_value"] >= said[1]["q_value"]
+
+
+def test_what_was_found_is_not_found_again_in_a_window_that_still_holds_it() -> None:
+    """A prompt with few uses, of which the shorter windows say little, three hours after a fault of 12."""
+    series = Series(Rule.SUCCESS_RATE, "overall")
+    over = uses((range(3), 4, 0.9), (range(3, 15), 12, 0.3), (range(15, 24), 4, 0.9), (PAST, 6, 0.9))
+    assert only(judge(over, NO_TIMES), Rule.SUCCESS_RATE)["level"] == 2
+    assert judge(over, NO_TIMES, over={series: 3.0}).filter(pl.col("level") > 0).is_empty()
+    # Nor in what is a part of it; and what is wrong since then is found.
+    part = over.with_columns(scope=pl.lit("scene"), scene=pl.lit("cafe"))
+    assert judge(part, NO_TIMES)["level"].max() == 2
+    assert judge(part, NO_TIMES, over={series: 3.0}).filter(pl.col("level") > 0).is_empty()
+    again = uses((range(1), 200, 0.3), (range(1, HOURS), 200, 0.9))
+    assert only(judge(again, NO_TIMES, over={series: 3.0}), Rule.SUCCESS_RATE)["level"] == 2
+
+
+def test_outcomes_that_are_alike_prove_less() -> None:
+    """A thousand uses of a day with 87 % instead of 92 % may be a bad day."""
+    rows = success_rate_tests(uses((range(24), 40, 0.87), (PAST, 40, 0.92)))
+    whole = rows.filter(window_hours=24)
+    assert whole["p_value"][0] > fisher(960, 960 - 840, 40 * 24 * 8, 40 * 24 * 8 // 100 * 8) * 100
+
+
+def test_what_days_differ_by_is_learnt_from_all_series() -> None:
+    """One series whose past had a fault does not hide that its uses are gone."""
+    hours = [range(day * 24, day * 24 + 24) for day in range(1, PAST_DAYS + 1)]
+    fine = [
+        uses(
+            *((span, 20, 1.0) for span in hours), (range(24), 20, 1.0), scope="prompt", prompt_id=str(number)
+        )
+        for number in range(5)
+    ]
+    uneven = uses(
+        *((span, 2 if number in (2, 5, 8) else 20, 1.0) for number, span in enumerate(hours)),
+        (range(24), 1, 1.0),
+        scope="prompt",
+        prompt_id="uneven",
+    )
+    alone = usage_tests(uneven).filter(window_hours=24)["p_value"][0]
+    together = usage_tests(pl.concat([*fine, uneven])).filter(prompt_id="uneven", window_hours=24)
+    assert together["p_value"][0] < alone / 100
 
 
 def test_nothing_gives_nothing() -> None:
