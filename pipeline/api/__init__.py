@@ -24,6 +24,8 @@
     Answers that are given again until what they rest on changes.
 ``reader``
     Reads the published stats, with as of when they are.
+``periods``
+    Which days an answer is of, and what is counted of them from the lake.
 ``prompts``
     Stats of prompts, rankings, times, errors.
 ``comparison``

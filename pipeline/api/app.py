@@ -114,6 +114,9 @@ def build_app(settings: Settings, database: Database, kept_seconds: float = KEPT
     app.state.reader = reader
     app.state.database = database
     app.state.settings = settings
+    # The report asks for all that there is of some prompts: it names them here.
+    app.state.kept_prompts = []
+    app.state.kept_periods = {}
     app.state.exports = export.Exports()
     app.state.metrics = metrics = operation.Metrics()
     guard = Guard(settings.api_tokens)

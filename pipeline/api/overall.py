@@ -116,7 +116,7 @@ async def categories(request: Request, stats: Stats, asked: AskedPeriod, limit: 
         period = await period_of(stats, asked)
 
         def count(each: PeriodStats) -> str:
-            return as_measured(each.prompts().select("prompt_id", *MEASURED))
+            return as_measured(each.usage().select("prompt_id", *MEASURED))
 
         found, measured, may_be_kept = await count_period(request, stats, period, count)
         rows = (await stats.read((CATEGORIES, {"limit": limit, "measured": measured})))[0]

@@ -137,7 +137,12 @@ async def count_period(
     days = period.touched
     found = await stats.read((PUBLISHED_DAYS, {"from_day": days.first, "to_day": days.last}))
     published = {row["day"]: row["events_version"] for row in found[0]}
-    of_period = PeriodStats(request.app.state.settings.lake, period, published)
+    state = found.freshness["refresh_id"], period
+    kept: dict[object, PeriodStats] = request.app.state.kept_periods
+    of_period = kept.get(state) or PeriodStats(request.app.state.settings.lake, period, published)
+    if request.app.state.kept_prompts and period.timezone == UTC and state not in kept:
+        await run_in_threadpool(of_period.keep, request.app.state.kept_prompts)
+        kept[state] = of_period
     result = await run_in_threadpool(count, of_period)
     return Counted(found, result, of_period.is_as_published)
 

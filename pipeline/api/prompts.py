@@ -455,7 +455,7 @@ async def top(
     period = await period_of(stats, asked)
 
     def count(each: PeriodStats) -> str:
-        rows = each.prompts() if scene is None else each.scene(scene)
+        rows = each.usage() if scene is None else each.scene(scene)
         return as_measured(rows.select("prompt_id", *MEASURED))
 
     found, measured, may_be_kept = await count_period(request, stats, period, count)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlencode
 
+from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Scope
 
 from pipeline.api import build_app
@@ -39,11 +40,12 @@ RANKED = 50
 
 LISTED = 5
 ALERT_DAYS = 7
-SPARKLINE_DAYS = 31
+FILTERED_DAYS = 30
+"""The period of rankings by category or scene: `DEFAULT_DAYS` of `static/state.js`."""
+
 HEAT_SCENES = 15
 RANKINGS = ("usage", "favored", "best", "failing", "slowest", "rising", "falling")
-BY_DAYS = ("usage", "best", "failing")
-BY_SCENE = (*BY_DAYS, "slowest")
+BY_PERIOD = ("usage", "best", "failing", "slowest")
 VALUES = ("scenes", "environments", "outfits")
 
 UNQUOTED = "!'()*~"
@@ -111,7 +113,7 @@ async def _collected(settings: Settings, database: Database) -> tuple[dt.date, l
 class _Collector:
     """Asks for what the application may ask for."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: FastAPI) -> None:
         self._app = app
         self._answers: Answers = {}
         self._turn = asyncio.Semaphore(AT_ONCE)
@@ -120,6 +122,8 @@ class _Collector:
         await self._ask(["/status", "/categories", *(f"/{name}" for name in VALUES), _ranking("usage")])
         as_of = self._answers["/status"]["asOf"]
         today = dt.datetime.fromisoformat(as_of).date() if as_of else dt.datetime.now(dt.UTC).date()
+        ranked = self._answers[_ranking("usage")]["prompts"]
+        self._app.state.kept_prompts = [each["promptId"] for each in ranked]
         await self._ask(self._overall(today))
         pages = []
         for prompt in self._answers[_ranking("usage")]["prompts"]:
@@ -134,7 +138,8 @@ class _Collector:
             pages.append(prompt["promptId"])
         if pages:
             # Given several times, each is one: an id may have a comma.
-            await self._ask([_path("/prompts/sparklines", ids=[*pages, ""], days=SPARKLINE_DAYS)])
+            lines = {"ids": [*pages, ""]}
+            await self._ask(_path("/prompts/sparklines", **lines, **_period(days, today)) for days in PERIODS)
         return today, pages, self._answers
 
     async def _ask(self, paths: Iterable[str]) -> None:
@@ -154,19 +159,22 @@ class _Collector:
     def _overall(self, today: dt.date) -> Iterator[str]:
         yield _path("/alerts", days=ALERT_DAYS)
         for days in PERIODS:
+            period = _period(days, today)
             yield from (_series("/overview", days, bucket, today) for bucket in _buckets(days))
+            yield from (_path(f"/{name}", **period) for name in ("categories", *VALUES))
             yield from (
-                _path(f"/prompts/top/{name}", days=days, limit=LISTED) for name in ("usage", "failing")
+                _path(f"/prompts/top/{name}", limit=LISTED, **period) for name in ("usage", "failing")
             )
+            yield from (_ranking(name, **period) for name in BY_PERIOD)
         categories = [each["category"] for each in self._answers["/categories"]["categories"]]
         scenes = [each["scene"] for each in self._answers["/scenes"]["scenes"]]
         for name in RANKINGS:
-            yield _ranking(name)
-            yield from (_ranking(name, category=each) for each in categories if each is not None)
-        for name in BY_DAYS:
-            yield from (_ranking(name, days=days) for days in PERIODS)
-        for name in BY_SCENE:
-            yield from (_ranking(name, scene=each) for each in scenes if each is not None)
+            period = _period(FILTERED_DAYS, today) if name in BY_PERIOD else {}
+            if not period:
+                yield _ranking(name)
+            yield from (_ranking(name, category=each, **period) for each in categories if each is not None)
+            if period:
+                yield from (_ranking(name, scene=each, **period) for each in scenes if each is not None)
 
 
 async def _get(app: ASGIApp, address: str) -> tuple[int, Any]:
@@ -211,11 +219,16 @@ async def _get(app: ASGIApp, address: str) -> tuple[int, Any]:
 def _of_prompt(key: str, today: dt.date) -> Iterator[str]:
     base = f"/prompts/{quote(str(key), safe=UNQUOTED)}"
     yield base
-    yield from (f"{base}/{name}" for name in ("stats", "errors", "times", *VALUES))
     for days in PERIODS:
+        period = _period(days, today)
+        yield from (_path(f"{base}/{name}", **period) for name in ("stats", "errors", "times", *VALUES))
         yield from (_series(f"{base}/series", days, bucket, today) for bucket in _buckets(days))
-    # One for all periods, as `heatPeriod` of `static/state.js` has it: it takes longest.
-    yield _series(f"{base}/scenes/series", PERIODS[-1], "week", today, limit=HEAT_SCENES)
+        yield _series(f"{base}/scenes/series", days, _heat_bucket(days), today, limit=HEAT_SCENES)
+
+
+def _heat_bucket(days: int) -> str:
+    """As ``heatBucket`` of ``static/state.js`` has it, of the periods of a file."""
+    return "day" if days <= 14 else "week"
 
 
 def _buckets(days: int) -> list[str]:
@@ -228,8 +241,12 @@ def _ranking(name: str, **narrowed: object) -> str:
 
 
 def _series(base: str, days: int, bucket: str, today: dt.date, **more: object) -> str:
-    first = today - (days - 1) * ONE_DAY
-    return _path(base, **{"from": first.isoformat(), "to": today.isoformat(), "bucket": bucket, **more})
+    return _path(base, **_period(days, today), bucket=bucket, **more)
+
+
+def _period(days: int, today: dt.date) -> dict[str, str]:
+    """As ``ofPeriod`` of ``static/state.js`` has it."""
+    return {"from": (today - (days - 1) * ONE_DAY).isoformat(), "to": today.isoformat()}
 
 
 def _path(base: str, **parameters: object) -> str:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 from sqlalchemy import Connection, select
 
 from pipeline.days import ONE_DAY, DayRange
@@ -82,10 +83,27 @@ class PeriodStats:
         self.period = period
         self._published = published
         self.is_as_published = True
+        self._of_all: dict[str, pl.DataFrame] = {}
+        self._kept_ids: frozenset[str] = frozenset()
+        self._kept = SCHEMA.empty_table()
+
+    def keep(self, prompt_ids: Collection[str]) -> None:
+        """Reads the partials of some prompts once, for somebody who asks for all that there is of each.
+
+        Nothing is counted from raw events then. For days of UTC.
+        """
+        ids = frozenset(prompt_ids)
+        days = _held(self._daily, self.period.days)
+        self._kept = self._daily.rows(days, pc.field("prompt_id").isin(sorted(ids)), SCHEMA.names)
+        self._kept_ids = ids
 
     def prompts(self, prompt_id: str | None = None) -> pl.DataFrame:
         """One row per prompt that was used, or only that of one, as :func:`frames.period_stats` has it."""
         return frames.period_stats(self._totals(prompt_id, "prompt", "time"))
+
+    def usage(self) -> pl.DataFrame:
+        """The same of all prompts without percentiles, which take longest."""
+        return frames.period_stats(self._totals(None, "prompt"))
 
     def values(self, prompt_id: str, dimension: str) -> pl.DataFrame:
         """One row per value of a prompt, most used first, as :func:`frames.value_stats` has it.
@@ -158,18 +176,26 @@ class PeriodStats:
 
     @property
     def is_countable(self) -> bool:
-        """Whether there are few enough days to count from the raw events."""
-        return (self.period.days.last - self.period.days.first).days < LAKE_MAX_DAYS
+        """Whether there are few enough days to count from the raw events, and somebody asks for little."""
+        return not self._kept_ids and (self.period.days.last - self.period.days.first).days < LAKE_MAX_DAYS
 
     def _totals(self, prompt_id: str | None, *dimensions: str) -> pl.DataFrame:
         parts = [self._merged(prompt_id, dimension) for dimension in dimensions]
         return pl.concat(parts)
 
     def _merged(self, prompt_id: str | None, dimension: str) -> pl.DataFrame:
-        return duckdb_engine.run("merged_partials", partials=self._partials(prompt_id, dimension))
+        if prompt_id is None and dimension in self._of_all:
+            return self._of_all[dimension]
+        rows = duckdb_engine.run("merged_partials", partials=self._partials(prompt_id, dimension))
+        if prompt_id is None:
+            self._of_all[dimension] = rows
+        return rows
 
     def _partials(self, prompt_id: str | None, dimension: str, keys: pa.Table | None = None) -> Input:
         conditions = _of(prompt_id, dimension)
+        if prompt_id in self._kept_ids:
+            of_prompt = (pc.field("prompt_id") == prompt_id) & (pc.field("dimension") == dimension)
+            return self._kept.filter(of_prompt)
         if self.period.timezone == UTC:
             scan = self._daily.scan(_held(self._daily, self.period.days)).where(*conditions)
             return scan.only(keys) if keys else scan

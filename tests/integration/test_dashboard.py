@@ -174,7 +174,7 @@ def test_the_overview_shows_what_the_api_answers(tab: Tab, api: httpx.Client) ->
         rows = [(row[0], row[1]) for row in tab.rows(f"By {kind}")]
         assert rows == [
             (each[kind] if each[kind] is not None else "none given", f"{each['usageCount']:,}")
-            for each in get(api, f"/{kind}s")[f"{kind}s"]
+            for each in get(api, f"/{kind}s", **last_days(30))[f"{kind}s"]
         ]
     tab.page.get_by_text("Data as a table").click()
     days = tab.rows("All prompts by day")
@@ -195,16 +195,17 @@ def test_the_overview_shows_what_is_raised_and_what_was(tab: Tab, api: httpx.Cli
 
 def test_the_ranking_is_the_apis_and_leads_to_prompts_and_back(tab: Tab, api: httpx.Client) -> None:
     tab.go(page_of(api, "#/prompts"))
-    ranked = get(api, "/prompts/top/usage")["prompts"]
+    ranked = get(api, "/prompts/top/usage", **last_days(30))["prompts"]
     rows = tab.rows("Most used prompts")
     assert [row[1] for row in rows] == [f"{each['name']} {each['category']}" for each in ranked]
-    stats = get(api, f"/prompts/{PORTRAIT}/stats")
+    stats = get(api, f"/prompts/{PORTRAIT}/stats", **last_days(30))
     interval = f"{stats['successRateLower']:.1f}\N{EN DASH}{stats['successRateUpper']:.1f} %"
     assert rows[0][4] == f"{percent(stats['successRate'])} {interval}"
     assert rows[2][4].endswith(", few uses")
-    counts = get(api, "/prompts/sparklines", ids=str(PORTRAIT), days=31)["prompts"][0]["usageCounts"][:30]
+    lines = get(api, "/prompts/sparklines", ids=str(PORTRAIT), **last_days(30))["prompts"]
+    counts = lines[0]["usageCounts"][:-1]
     line = tab.page.locator(".sparkline").first
-    assert line.get_attribute("aria-label").startswith(f"{sum(counts):,} in 30 days")  # type: ignore[union-attr]  # it has one
+    assert line.get_attribute("aria-label").startswith(f"{sum(counts):,} in 29 days")  # type: ignore[union-attr]  # it has one
 
     tab.page.get_by_role("link", name="Portrait").click()
     expect(tab.page.locator("h1")).to_have_text("Portrait")
@@ -219,11 +220,12 @@ def test_the_ranking_is_the_apis_and_leads_to_prompts_and_back(tab: Tab, api: ht
 
 
 def test_each_ranking_can_be_picked(tab: Tab, api: httpx.Client) -> None:
-    tab.go(page_of(api, "#/prompts?scene=cafe&over=7"))
+    tab.go(page_of(api, "#/prompts?scene=cafe&days=7"))
     for ranking in ("favored", "best", "failing", "slowest", "rising", "falling"):
         tab.picker("Ranking").select_option(ranking)
         tab.arrive(f"ranking={ranking}")
-        narrowed = {"scene": "cafe"} if ranking in {"best", "failing", "slowest"} else {}
+        has_period = ranking in {"best", "failing", "slowest"}
+        narrowed = {"scene": "cafe", **last_days(7)} if has_period else {}
         names = [each["name"] for each in get(api, f"/prompts/top/{ranking}", **narrowed)["prompts"]]
         shown = tab.page.locator("tbody a").all_inner_texts()
         assert shown == names
@@ -232,21 +234,21 @@ def test_each_ranking_can_be_picked(tab: Tab, api: httpx.Client) -> None:
 
 def test_a_prompts_page_shows_its_stats(tab: Tab, api: httpx.Client) -> None:
     tab.go(page_of(api, "#/prompts/portrait"))
-    stats = get(api, "/prompts/portrait/stats")
+    stats = get(api, "/prompts/portrait/stats", **last_days(30))
     assert tab.figure("Uses") == f"{stats['totalUsage']:,}"
     assert tab.figure("Success rate") == percent(stats["successRate"])
-    for days in (7, 30):
-        assert tab.figure(f"Last {days} whole days") == f"{stats[f'usageCount{days}d']:,}"
+    assert tab.figure("Failed") == f"{stats['failureCount']:,}"
     for share in (90, 95, 99):
         assert tab.figure(f"p{share} time") == f"{stats[f'p{share}GenerationTimeMs'] / 1000:.2f} s"
     assert f"n = {stats['totalUsage']:,}" in tab.page.locator("dl.figures").inner_text()
     [error] = tab.rows("Errors by kind")
     assert error[:3] == ["out of memory: <n> MiB", f"{stats['failureCount']:,}", "100.0 %"]
-    assert [row[0] for row in tab.rows("Beside its category")] == ["This prompt", "1 prompt of people"]
+    expect(tab.page.get_by_text("It is the only prompt of its category.")).to_be_visible()
     tab.unfold()
     heat = tab.rows("Scenes by week")
     assert {row[0] for row in heat} == {"none given", "cafe", "beach", HOSTILE}
-    [cafe] = [each for each in get(api, "/prompts/portrait/scenes")["scenes"] if each["scene"] == "cafe"]
+    scenes = get(api, "/prompts/portrait/scenes", **last_days(30))["scenes"]
+    [cafe] = [each for each in scenes if each["scene"] == "cafe"]
     [row] = [row for row in tab.rows("By scene") if row[0] == "cafe"]
     assert row[4:6] == [f"{cafe['p95GenerationTimeMs'] / 1000:.2f} s", str(cafe["uniqueUsers"])]
     timed = [int(row[2].replace(",", "")) for row in tab.rows("Generation times")]
@@ -298,6 +300,40 @@ def test_days_are_those_of_the_time_zone(tab: Tab, api: httpx.Client) -> None:
     expect(tab.page.locator("#freshness")).to_contain_text("Kiritimati")
     tab.picker("Period").select_option("365")
     expect(tab.page.get_by_text("More than 92 days are counted in days of UTC.")).to_be_visible()
+
+
+@pytest.mark.parametrize("timezone", ["UTC", "Asia/Kathmandu"])
+def test_every_panel_is_of_the_period(tab: Tab, api: httpx.Client, timezone: str) -> None:
+    first, last = (NOW.date() - dt.timedelta(days=days) for days in (9, 4))
+    tab.go(page_of(api, f"#/prompts/portrait?from={first}&to={last}&timezone={timezone}"))
+    stats = get(api, "/prompts/portrait/stats", **{"from": first, "to": last, "timezone": timezone})
+    assert 0 < stats["totalUsage"] < get(api, "/prompts/portrait/stats")["totalUsage"]
+    uses = f"{stats['totalUsage']:,}"
+    assert tab.figure("Uses") == uses
+    for kind in ("scene", "environment", "outfit"):
+        assert total(tab, f"By {kind}") == uses
+    tab.unfold()
+    assert total(tab, "This prompt by day") == uses
+    assert sum(int(row[2].replace(",", "")) for row in tab.rows("Generation times")) == stats["timedCount"]
+    assert total(tab, "Errors by kind") == tab.figure("Failed") == str(stats["failureCount"])
+
+    tab.page.get_by_role("link", name="Overview").click()
+    expect(tab.page.locator("h1")).to_have_text("Overview")
+    tab.settle()
+    whole = tab.figure("Uses")
+    for caption in ("Most used", "By scene", "By environment", "By outfit"):
+        assert total(tab, caption) == whole
+    categories = tab.rows("By category")
+    assert f"{sum(int(row[2].replace(',', '')) for row in categories):,}" == whole
+    tab.page.get_by_role("link", name="Portrait").first.click()
+    expect(tab.page.locator("h1")).to_have_text("Portrait")
+    tab.settle()
+    assert tab.figure("Uses") == uses
+
+
+def total(tab: Tab, caption: str) -> str:
+    """What the second column of a table adds up to."""
+    return f"{sum(int(row[1].replace(',', '')) for row in tab.rows(caption)):,}"
 
 
 def test_hours_are_shown_where_the_api_has_them(tab: Tab, api: httpx.Client) -> None:

@@ -7,7 +7,7 @@ import { h, table } from "dashboard/dom";
 import * as format from "dashboard/format";
 import { RATE, bar, byValue, capital, certainty, changed, columns, figures, from, named, note, periodWords, promptLink, rate, section } from "dashboard/parts";
 import { path } from "dashboard/source";
-import { UTC, bucketOf, buckets, elsewhere, periodOf } from "dashboard/state";
+import { bucketOf, buckets, elsewhere, ofPeriod, periodOf } from "dashboard/state";
 import { bucketPicker, overTime } from "dashboard/toolbar";
 
 const SHOWN = 5;
@@ -20,8 +20,7 @@ export async function overview(state, source) {
   const bucket = bucketOf(state, choices, period);
   const toolbar = [overTime(state, source, period), bucketPicker(choices, bucket)];
   if (period.wrong) return { title: "Overview", toolbar, content: [note(period.wrong)] };
-  const timezone = period.timezone === UTC ? null : period.timezone;
-  const found = await source.get(path("/overview", { from: period.from, to: period.to, bucket, timezone }));
+  const found = await source.get(path("/overview", { ...ofPeriod(period), bucket }));
   const content = found.asOf === null ? [nothingYet()] : await everything(state, source, period, bucket, found);
   return { title: "Overview", toolbar, content: [h("h1", { tabindex: "-1" }, "Overview"), content], freshness: found };
 }
@@ -34,12 +33,12 @@ async function everything(state, source, period, bucket, found) {
   const sections = await Promise.all([
     alerts(state, source, period),
     prompts(state, source, period),
-    categories(state, source),
+    categories(state, source, period),
     values("scene", source, period),
     Promise.all([values("environment", source, period), values("outfit", source, period)]).then(columns),
   ]);
   const [raised, ...others] = sections;
-  return [raised, totals(found, period), over(found, bucket, period), ...others];
+  return [raised, totals(found), over(found, bucket, period), ...others];
 }
 
 async function alerts(state, source, period) {
@@ -65,13 +64,12 @@ function alertTable(state, rows, timezone) {
   ], rows, { captionHidden: true });
 }
 
-function totals(found, period) {
+function totals(found) {
   const { usageCount, successCount, failureCount } = found;
   const [lower, upper] = format.interval(successCount, usageCount) ?? [0, 0];
   const unknown = usageCount - successCount - failureCount;
-  const days = format.counted(period.days, "day");
   return figures([
-    ["Uses", format.count(usageCount), compared(found, days)],
+    ["Uses", format.count(usageCount), compared(found)],
     ["Success rate", format.percent(found.successRate), certainty(lower, upper, usageCount)],
     ["Failed", format.count(failureCount), unknown ? `and ${format.count(unknown)} with unknown outcome` : null],
     ["Prompts used", format.count(found.promptCount), usageCount ? `${format.count(Math.round(usageCount / found.promptCount))} uses each, on average` : null],
@@ -79,11 +77,11 @@ function totals(found, period) {
 }
 
 /** A day that is not over would make its period seem smaller than the one before. */
-function compared(found, days) {
-  const { usageCount, comparedUsageCount, previousUsageCount } = found;
+function compared(found) {
+  const { comparedUsageCount, previousUsageCount } = found;
   if (!comparedUsageCount && !previousUsageCount) return null;
-  const without = comparedUsageCount === usageCount ? "" : ", whole days only";
-  return changed(comparedUsageCount, previousUsageCount, `against the ${days} before (${format.count(previousUsageCount)})${without}`);
+  const both = `whole days: ${format.count(comparedUsageCount)} against ${format.count(previousUsageCount)} in as many days before`;
+  return changed(comparedUsageCount, previousUsageCount, both);
 }
 
 function over(found, bucket, period) {
@@ -93,11 +91,9 @@ function over(found, bucket, period) {
 
 async function prompts(state, source, period) {
   const list = async (ranking, title, words) => {
-    const parameters = period.custom ? { limit: SHOWN } : { days: period.days, limit: SHOWN };
-    const shown = period.custom ? "all time" : `last ${period.days} days`;
-    const content = await from(source.get(path(`/prompts/top/${ranking}`, parameters)), (answer) => promptList(state, title, answer.prompts));
+    const content = await from(source.get(path(`/prompts/top/${ranking}`, { limit: SHOWN, ...ofPeriod(period) })), (answer) => promptList(state, title, answer.prompts));
     const all = h("a", { href: elsewhere(state, "/prompts", { ranking: ranking === "usage" ? null : ranking }) }, "All prompts");
-    return section(title, [words, ` (${shown}). `, all], content);
+    return section(title, [words, ". ", all], content);
   };
   return columns(await Promise.all([
     list("usage", "Most used", "What people use most"),
@@ -115,8 +111,8 @@ function promptList(state, title, rows) {
   ], rows, { captionHidden: true });
 }
 
-async function categories(state, source) {
-  const content = await from(source.get("/categories"), ({ categories: rows }) => {
+async function categories(state, source, period) {
+  const content = await from(source.get(path("/categories", ofPeriod(period))), ({ categories: rows }) => {
     if (!rows.length) return note("No prompts yet.");
     const largest = Math.max(...rows.map((row) => row.usageCount));
     const link = (row) => (row.category === null ? named(null)
@@ -129,10 +125,10 @@ async function categories(state, source) {
       { title: "Mean time", number: true, cell: (row) => format.duration(row.avgGenerationTimeMs) },
     ], rows, { captionHidden: true });
   });
-  return section("Categories", "Of all time.", content);
+  return section("Categories", "Of this period.", content);
 }
 
 async function values(kind, source, period) {
-  const content = await from(source.get(`/${kind}s`), (found) => byValue(kind, found[`${kind}s`], period.timezone));
-  return section(`${capital(kind)}s`, "Of all time.", content);
+  const content = await from(source.get(path(`/${kind}s`, ofPeriod(period))), (found) => byValue(kind, found[`${kind}s`], period.timezone));
+  return section(`${capital(kind)}s`, "Of this period, events without a prompt included.", content);
 }

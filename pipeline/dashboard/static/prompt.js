@@ -5,13 +5,12 @@
 import { heatMap, histogram, series } from "dashboard/charts";
 import { h, table } from "dashboard/dom";
 import * as format from "dashboard/format";
-import { RATE, bar, byValue, capital, certainty, changed, columns, day, figures, from, named, note, periodWords, rate, section } from "dashboard/parts";
+import { RATE, bar, byValue, capital, certainty, columns, day, figures, from, named, note, periodWords, rate, section } from "dashboard/parts";
 import { path } from "dashboard/source";
-import { UTC, bucketOf, buckets, elsewhere, heatPeriod, periodOf } from "dashboard/state";
+import { bucketOf, buckets, elsewhere, heatBucket, ofPeriod, periodOf } from "dashboard/state";
 import { bucketPicker, overTime, parameterPicker } from "dashboard/toolbar";
 
 const HEAT_SCENES = 15;
-const HEAT_MAX_DAYS = 366;
 
 /** @returns {Promise<import("dashboard/main").View>} */
 export async function prompt(state, source) {
@@ -21,12 +20,16 @@ export async function prompt(state, source) {
   const toolbar = [overTime(state, source, period), bucketPicker(choices, bucket)];
   const base = `/prompts/${encodeURIComponent(source.idOf(state.key))}`;
   const head = await source.get(base);
-  const stats = await source.get(`${base}/stats`);
   const name = format.valueName(head.prompt.name);
-  const content = [headOf(state, head.prompt), period.wrong ? note(period.wrong) : null];
-  if (!stats.totalUsage) content.push(note("This prompt was never used."));
-  else content.push(await everything({ state, source, period, bucket, base, head: head.prompt, stats }));
-  return { title: name, toolbar, content, freshness: stats };
+  const top = headOf(state, head.prompt);
+  if (period.wrong) return { title: name, toolbar, content: [top, note(period.wrong)], freshness: head };
+  let freshness = head;
+  const content = await from(source.get(path(`${base}/stats`, ofPeriod(period))), (stats) => {
+    freshness = stats;
+    if (!stats.totalUsage) return note(head.prompt.usageCount ? "Not used in this period." : "This prompt was never used.");
+    return everything({ state, source, period, bucket, base, head: head.prompt, stats });
+  });
+  return { title: name, toolbar, content: [top, content], freshness };
 }
 
 function headOf(state, prompt) {
@@ -48,95 +51,101 @@ function headOf(state, prompt) {
 async function everything(page) {
   const { stats, period } = page;
   const sections = await Promise.all([
-    period.wrong ? null : over(page),
-    period.wrong ? null : scenesOver(page),
+    over(page),
+    scenesOver(page),
     times(page),
     Promise.all([compared(page), errors(page)]).then(columns),
     values("scene", page),
     Promise.all([values("environment", page), values("outfit", page)]).then(columns),
   ]);
-  return [keyFigures(stats, period.timezone), ...sections];
+  return [keyFigures(stats, period), ...sections];
 }
 
-function keyFigures(stats, timezone) {
-  const window = (days, now, before) => [
-    days === 1 ? "Yesterday (UTC)" : `Last ${days} whole days`, format.count(now),
-    changed(now, before, days === 1 ? "against the day before" : `against the ${days} before`),
-  ];
-  return section("Key figures", "Of all time.", figures([
-    ["Uses", format.count(stats.totalUsage), `by ${format.counted(stats.uniqueUsers, "user")}, favourite of ${format.count(stats.favoriteCount)}`],
-    ["Success rate", format.percent(stats.successRate), certainty(stats.successRateLower, stats.successRateUpper, stats.totalUsage)],
-    window(1, stats.usageCount1d, stats.usageCountPrevious1d),
-    window(7, stats.usageCount7d, stats.usageCountPrevious7d),
-    window(30, stats.usageCount30d, stats.usageCountPrevious30d),
+function keyFigures(stats, period) {
+  const { totalUsage, successCount, failureCount } = stats;
+  const unknown = totalUsage - successCount - failureCount;
+  return section("Key figures", periodWords(period), figures([
+    ["Uses", format.count(totalUsage), stats.uniqueUsers === null ? period.days > 92 ? "users are not counted for so many days" : "users are not counted in a file" : `by ${format.counted(stats.uniqueUsers, "user")}`],
+    ["Success rate", format.percent(stats.successRate), certainty(stats.successRateLower, stats.successRateUpper, totalUsage)],
+    ["Failed", format.count(failureCount), unknown ? `and ${format.count(unknown)} with unknown outcome` : null],
     ["Median time", format.duration(stats.p50GenerationTimeMs), `mean ${format.duration(stats.avgGenerationTimeMs)}`],
     ["p90 time", format.duration(stats.p90GenerationTimeMs), "9 of 10 are faster"],
     ["p95 time", format.duration(stats.p95GenerationTimeMs), "19 of 20 are faster"],
     ["p99 time", format.duration(stats.p99GenerationTimeMs), `longest ${format.duration(stats.maxGenerationTimeMs)}`],
-    ["First used", format.dayOf(stats.firstUsedAt, timezone), format.timeOf(stats.firstUsedAt, timezone)],
-    ["Last used", format.dayOf(stats.lastUsedAt, timezone), format.timeOf(stats.lastUsedAt, timezone)],
+    ["First used", format.dayOf(stats.firstUsedAt, period.timezone), "in this period", format.timeOf(stats.firstUsedAt, period.timezone)],
+    ["Last used", format.dayOf(stats.lastUsedAt, period.timezone), "in this period", format.timeOf(stats.lastUsedAt, period.timezone)],
   ]));
 }
 
 async function over({ source, period, bucket, base }) {
-  const timezone = period.timezone === UTC ? null : period.timezone;
-  const wanted = path(`${base}/series`, { from: period.from, to: period.to, bucket, timezone });
+  const wanted = path(`${base}/series`, { ...ofPeriod(period), bucket });
   const content = await from(source.get(wanted), (found) =>
     (found.series.some((row) => row.usageCount) ? series("This prompt", found.series, bucket) : note("Not used in this period.")));
   return section("Over time", periodWords(period), content);
 }
 
 async function scenesOver({ state, source, period, base, stats }) {
-  const { from: first, to, bucket } = heatPeriod(period, source);
-  const which = `The most used scenes, ${first} to ${to} by ${bucket} (UTC). `;
-  if (period.days > HEAT_MAX_DAYS) return section("Scenes over time", null, note("A year at most: choose a shorter period."));
+  const heat = heatBucket(period);
+  const which = `The most used scenes by ${heat}. `;
   const measure = state.parameters.colour === "uses" ? "uses" : "rate";
   const picker = parameterPicker("colour", "Colour", [["rate", "Success rate"], ["uses", "Uses"]], measure, "rate");
-  const wanted = path(`${base}/scenes/series`, { from: first, to, bucket, limit: HEAT_SCENES });
+  const wanted = path(`${base}/scenes/series`, { ...ofPeriod(period), bucket: heat, limit: HEAT_SCENES });
   const content = await from(source.get(wanted), (found) =>
-    (found.series.length ? [picker, heatMap(found.series, bucket, measure, stats.successRate)] : note("Not used in this period.")));
+    (found.series.length ? [picker, heatMap(found.series, heat, measure, stats.successRate)] : note("Not used in this period.")));
   return section("Scenes over time", [which, measure === "rate" ? "Blue is better than the prompt's own rate, red is worse; faint cells have fewer than 10 uses." : null], content);
 }
 
-async function times({ source, base, stats }) {
-  if (!stats.timedCount) return section("Generation time", null, note("No use of this prompt was timed."));
+async function times({ source, base, stats, period }) {
+  if (!stats.timedCount) return section("Generation time", null, note("No use in this period was timed."));
   const marks = [50, 90, 95, 99].map((each) => [`p${each}`, stats[`p${each}GenerationTimeMs`]]);
-  const content = await from(source.get(`${base}/times`), (found) =>
+  const content = await from(source.get(path(`${base}/times`, ofPeriod(period))), (found) =>
     (found.times.some((each) => each.fromMs > 0) ? histogram(found.times, marks) : note("All uses took less than a millisecond.")));
-  return section("Generation time", `${format.counted(stats.timedCount, "timed use")}, all time. p95: 95 of 100 are at most as long. The axis is logarithmic.`, content);
+  return section("Generation time", `${format.counted(stats.timedCount, "timed use")} of this period. p95: 95 of 100 are at most as long. The axis is logarithmic.`, content);
 }
 
-async function compared({ source, head, stats }) {
+async function compared({ source, head, stats, period }) {
   if (head.category === null) return section("Beside its category", null, note("This prompt has no category."));
-  const content = await from(source.get("/categories"), ({ categories }) => {
+  if (head.deletedAt) return section("Beside its category", null, note("It is deleted, and no part of its category."));
+  const content = await from(source.get(path("/categories", ofPeriod(period))), ({ categories }) => {
     const category = categories.find((each) => each.category === head.category);
-    if (!category?.usageCount) return note("Nothing is known of its category.");
-    const rows = [
-      { ...stats, usageCount: stats.totalUsage, name: "This prompt" },
-      { ...category, name: `${format.counted(category.promptCount, "prompt")} of ${format.valueName(category.category)}` },
-    ];
-    return [h("p", {}, verdict(stats, category)), table("Beside its category", [
+    if (!category) return note("Nothing is known of its category.");
+    if (category.promptCount === 1) return note("It is the only prompt of its category.");
+    const own = { ...stats, usageCount: stats.totalUsage, name: "This prompt" };
+    const others = { ...without(category, own), name: `${format.counted(category.promptCount - 1, "other prompt")} of ${format.valueName(category.category)}` };
+    if (!others.usageCount) return note("No other prompt of its category was used in this period.");
+    return [h("p", {}, verdict(own, others)), table("Beside its category", [
       { title: "Of", cell: (row) => row.name },
-      { title: "Uses", number: true, cell: (row) => bar(row.usageCount, category.usageCount) },
+      { title: "Uses", number: true, cell: (row) => bar(row.usageCount, Math.max(own.usageCount, others.usageCount)) },
       { title: RATE, number: true, cell: rate },
       { title: "Mean time", number: true, cell: (row) => format.duration(row.avgGenerationTimeMs) },
-    ], rows, { captionHidden: true })];
+    ], [own, others], { captionHidden: true })];
   });
-  return section("Beside its category", "Of all time.", content);
+  return section("Beside its category", "Of this period; the category without this prompt.", content);
 }
 
-/** Whether the difference of two rates is more than chance, said with care: the category contains the prompt. */
-function verdict(stats, category) {
-  if (category.promptCount === 1) return "It is the only prompt of its category.";
-  const share = `It has ${format.percent((stats.totalUsage / category.usageCount) * 100)} of its category's uses. `;
-  if (stats.successRateLower > category.successRateUpper) return `${share}It succeeds more often than its category: the intervals do not overlap.`;
-  if (stats.successRateUpper < category.successRateLower) return `${share}It succeeds less often than its category: the intervals do not overlap.`;
-  return `${share}Its success rate may be that of its category: the intervals overlap.`;
+/** A category without one of its prompts. */
+function without(category, own) {
+  const [usageCount, successCount, timedCount] = ["usageCount", "successCount", "timedCount"].map((name) => category[name] - own[name]);
+  const sum = (row) => (row.avgGenerationTimeMs ?? 0) * row.timedCount;
+  const [successRateLower, successRateUpper] = format.interval(successCount, usageCount) ?? [null, null];
+  return {
+    usageCount, successCount, successRateLower, successRateUpper,
+    successRate: usageCount ? (successCount / usageCount) * 100 : null,
+    avgGenerationTimeMs: timedCount ? (sum(category) - sum(own)) / timedCount : null,
+  };
+}
+
+/** Whether the difference of two rates is more than chance, said with care. */
+function verdict(own, others) {
+  const share = `It has ${format.percent((own.usageCount / (own.usageCount + others.usageCount)) * 100)} of its category's uses. `;
+  if (own.successRateLower > others.successRateUpper) return `${share}It succeeds more often than the others: the intervals do not overlap.`;
+  if (own.successRateUpper < others.successRateLower) return `${share}It succeeds less often than the others: the intervals do not overlap.`;
+  return `${share}Its success rate may be that of the others: the intervals overlap.`;
 }
 
 async function errors({ source, base, stats, period }) {
-  const content = await from(source.get(`${base}/errors`), ({ errors: rows }) => {
-    if (!rows.length) return note(stats.failureCount ? "Its failures have no messages." : "It never failed.");
+  const content = await from(source.get(path(`${base}/errors`, ofPeriod(period))), ({ errors: rows }) => {
+    if (!rows.length) return note(stats.failureCount ? "Its failures have no messages." : "It did not fail in this period.");
     const largest = Math.max(...rows.map((row) => row.errorCount));
     return table("Errors by kind", [
       { title: "Kind", cell: (row) => h("span", { class: "message" }, named(row.errorKind)) },
@@ -145,15 +154,16 @@ async function errors({ source, base, stats, period }) {
       { title: "Last seen", cell: (row) => day(row.lastSeenAt, period.timezone) },
     ], rows, { captionHidden: true });
   });
-  return section("Errors", "Messages with numbers, ids and addresses folded. Of all time.", content);
+  return section("Errors", "Messages with numbers, ids and addresses folded. Of this period.", content);
 }
 
 async function values(kind, { source, base, period }) {
-  let countedAt = null; // what is counted once a day, where there is room for it
-  const content = await from(source.get(`${base}/${kind}s`), (found) => {
-    if (kind === "scene") countedAt = found.valueStatsAsOf;
-    return byValue(kind, found[`${kind}s`], period.timezone, Boolean(countedAt));
+  let isCounted = false; // users and percentiles, where there is room for them
+  const content = await from(source.get(path(`${base}/${kind}s`, ofPeriod(period))), (found) => {
+    const rows = found[`${kind}s`];
+    isCounted = kind === "scene" && rows.some((row) => row.uniqueUsers !== null);
+    return byValue(kind, rows, period.timezone, isCounted);
   });
-  const words = countedAt ? `Of all time; p95 and users as of ${format.moment(countedAt, period.timezone)}.` : "Of all time.";
+  const words = kind === "scene" && !isCounted ? "Of this period; users and p95 are not counted in a file, nor of more than 92 days." : "Of this period.";
   return section(`${capital(kind)}s`, words, content);
 }

@@ -4,68 +4,72 @@
 
 import { h, table } from "dashboard/dom";
 import * as format from "dashboard/format";
-import { RATE, bar, day, from, note, promptLink, rate, sparkline } from "dashboard/parts";
+import { RATE, bar, day, from, note, periodWords, promptLink, rate, sparkline } from "dashboard/parts";
 import { path } from "dashboard/source";
-import { timezoneOf } from "dashboard/state";
-import { parameterPicker } from "dashboard/toolbar";
+import { DEFAULT_DAYS, ofPeriod, periodOf } from "dashboard/state";
+import { overTime, parameterPicker } from "dashboard/toolbar";
 
 const SHOWN = 50;
-const FULL_DAYS = 30; // of a sparkline; the day of the last refresh is not over
 const ALL = "all";
 const RANKINGS = {
   usage: ["Most used", "By the number of uses."],
-  favored: ["Most favoured", "By how many users have the prompt as a favourite."],
+  favored: ["Most favoured", "By how many users have the prompt as a favourite now."],
   best: ["Best", "By the success rate that a prompt surely has: the lower end of its 95 % interval, so that 3 of 3 does not beat 950 of 1,000."],
   failing: ["Failing most", "By the failure rate that a prompt surely has: the lower end of its 95 % interval."],
   slowest: ["Slowest", "By the mean generation time."],
-  rising: ["Rising", "By how far the last 7 days are above the 7 before, in standard deviations."],
-  falling: ["Falling", "By how far the last 7 days are below the 7 before, in standard deviations."],
+  rising: ["Rising", "By how far the last 7 whole days (UTC) are above the 7 before, in standard deviations."],
+  falling: ["Falling", "By how far the last 7 whole days (UTC) are below the 7 before, in standard deviations."],
 };
-const BY_DAYS = ["usage", "best", "failing"];
-const BY_SCENE = [...BY_DAYS, "slowest"];
-const PERIODS = [7, 30, 90, 365];
+const BY_PERIOD = ["usage", "best", "failing", "slowest"]; // and by scene; the others have a time of their own
 const OFFLINE = "not in this file";
 
 /** What the parameters of the hash ask for, as far as the API can answer it. */
 function wanted({ parameters }) {
   const ranking = Object.hasOwn(RANKINGS, parameters.ranking) ? parameters.ranking : "usage";
-  const scene = BY_SCENE.includes(ranking) ? parameters.scene : undefined;
-  const over = Number(parameters.over);
-  const days = BY_DAYS.includes(ranking) && scene === undefined && PERIODS.includes(over) ? over : undefined;
-  return { ranking, scene, days, category: parameters.category };
+  const scene = BY_PERIOD.includes(ranking) ? parameters.scene : undefined;
+  return { ranking, scene, category: parameters.category };
 }
 
 /** @returns {Promise<import("dashboard/main").View>} */
 export async function ranking(state, source) {
   const asked = wanted(state);
+  const period = periodOf(filteredOffline(asked, source) ? { ...state, parameters: { days: String(DEFAULT_DAYS) } } : state, source);
   const [categories, scenes] = await Promise.all([source.get("/categories"), source.get("/scenes")]);
-  const toolbar = pickers(source, asked, categories.categories, scenes.scenes);
+  const toolbar = [overTime(state, source, period), ...pickers(source, asked, categories.categories, scenes.scenes)];
   const [title, words] = RANKINGS[asked.ranking];
-  const { category, scene, days } = asked;
+  const heading = h("h1", { tabindex: "-1" }, `${title} prompts`);
+  if (period.wrong) return { title: `${title} prompts`, toolbar, freshness: categories, content: [heading, note(period.wrong)] };
+  const { category, scene } = asked;
+  const of = BY_PERIOD.includes(asked.ranking) ? ofPeriod(period) : {};
   let found = null;
   const content = await from(
-    source.get(path(`/prompts/top/${asked.ranking}`, { limit: SHOWN, category, scene, days })),
+    source.get(path(`/prompts/top/${asked.ranking}`, { limit: SHOWN, category, scene, ...of })),
     async (answer) => {
       found = answer;
-      return answer.prompts.length ? rows(state, source, asked, answer.prompts) : none(asked);
+      return answer.prompts.length ? rows(state, source, asked, period, answer.prompts) : none(asked);
     },
   );
   return {
     title: `${title} prompts`,
     toolbar,
     freshness: found ?? categories,
-    content: [h("h1", { tabindex: "-1" }, `${title} prompts`), h("p", { class: "words" }, [words, " ", covered(asked), offlineWords(source)]), content],
+    content: [heading, h("p", { class: "words" }, [words, " ", covered(asked, period), offlineWords(asked, source)]), content],
   };
 }
 
-function covered({ ranking: chosen, scene, days }) {
-  if (scene !== undefined) return `Uses in the scene ${format.valueName(scene)}, all time.`;
-  if (days) return `Of the last ${days} days (UTC).`;
-  return ["rising", "falling"].includes(chosen) ? "Counts are of all time." : "Of all time.";
+/** A file has the rankings of each period, and by category or scene those of one. */
+const filteredOffline = ({ ranking: chosen, scene, category }, source) =>
+  source.offline && BY_PERIOD.includes(chosen) && (scene !== undefined || category !== undefined);
+
+function covered({ ranking: chosen, scene }, period) {
+  if (!BY_PERIOD.includes(chosen)) return "It has no other period; counts, rates and times are of all time.";
+  return [scene === undefined ? "" : `Uses in the scene ${format.valueName(scene)}, `, periodWords(period)];
 }
 
-function offlineWords(source) {
-  return source.offline ? ` This file has pages of the ${source.pages.length} most used prompts.` : null;
+function offlineWords(asked, source) {
+  if (!source.offline) return null;
+  const filtered = filteredOffline(asked, source) ? ` With a filter it has the last ${DEFAULT_DAYS} days only.` : "";
+  return ` This file has pages of the ${source.pages.length} most used prompts.${filtered}`;
 }
 
 function none({ ranking: chosen, category, scene }) {
@@ -75,46 +79,40 @@ function none({ ranking: chosen, category, scene }) {
   return note("No prompt was used yet.");
 }
 
-function pickers(source, { ranking: chosen, scene, days, category }, categories, scenes) {
-  const whyNoScene = BY_SCENE.includes(chosen) ? null : "not for this ranking";
-  const whyNoDays = !BY_DAYS.includes(chosen) ? "not for this ranking" : scene !== undefined ? "not by scene" : null;
+function pickers(source, { ranking: chosen, scene, category }, categories, scenes) {
+  const whyNoScene = BY_PERIOD.includes(chosen) ? null : "not for this ranking";
   const names = categories.map((each) => each.category).filter((name) => name !== null);
   const places = scenes.map((each) => each.scene).filter((name) => name !== null);
-  const offlineDays = (number) => (source.offline && (number > 90 || category !== undefined) ? OFFLINE : null);
   const offlineScene = source.offline && category !== undefined ? OFFLINE : null;
-  const offlineCategory = source.offline && (scene !== undefined || days) ? OFFLINE : null;
+  const offlineCategory = source.offline && scene !== undefined ? OFFLINE : null;
   return [
     parameterPicker("ranking", "Ranking", Object.entries(RANKINGS).map(([name, [title]]) => [name, title]), chosen, "usage"),
     parameterPicker("category", "Category",
       [[ALL, "All categories"], ...names.map((name) => [name, format.valueName(name), offlineCategory])], category ?? ALL, ALL),
     parameterPicker("scene", "Scene",
       [[ALL, "All scenes"], ...places.map((name) => [name, format.valueName(name), whyNoScene ?? offlineScene])], scene ?? ALL, ALL),
-    parameterPicker("over", "Counted over",
-      [[ALL, "All time"], ...PERIODS.map((number) => [String(number), number === 365 ? "Last year" : `Last ${number} days`, whyNoDays ?? offlineDays(number)])],
-      days ? String(days) : ALL, ALL),
   ];
 }
 
-async function rows(state, source, { ranking: chosen, days }, prompts) {
+async function rows(state, source, { ranking: chosen }, period, prompts) {
   // A file has the lines of the prompts that it has pages of.
   // Given several times, each is one: an id may have a comma.
   const ids = [...(source.offline ? source.pages : prompts.map((prompt) => prompt.promptId)), ""];
-  const lines = await source.get(path("/prompts/sparklines", { ids, days: FULL_DAYS + 1 })).catch(() => ({ prompts: [] }));
-  const uses = new Map(lines.prompts.map((line) => [line.promptId, line.usageCounts.slice(0, FULL_DAYS)]));
+  const lines = await source.get(path("/prompts/sparklines", { ids, ...ofPeriod(period) })).catch(() => ({ prompts: [] }));
+  const uses = new Map(lines.prompts.map((line) => [line.promptId, period.open ? line.usageCounts.slice(0, -1) : line.usageCounts]));
   const largest = Math.max(...prompts.map((prompt) => prompt.usageCount));
-  const timezone = timezoneOf(state, source);
+  const { timezone } = period;
   const columns = [
     { title: "Prompt", header: true, cell: (prompt) => [promptLink(state, prompt), h("small", {}, format.valueName(prompt.category))] },
     { title: "Uses", number: true, cell: (prompt) => bar(prompt.usageCount, largest) },
-    { title: `${FULL_DAYS} days to yesterday`, cell: (prompt) => sparkline(uses.get(prompt.promptId)) },
+    { title: "Whole days of the period", cell: (prompt) => sparkline(uses.get(prompt.promptId)) },
     { title: RATE, number: true, cell: rate },
-    // Times are kept by prompt and by scene, not by day.
-    ...(days ? [] : [{ title: "Mean time", number: true, cell: (prompt) => format.duration(prompt.avgGenerationTimeMs) }]),
+    { title: "Mean time", number: true, cell: (prompt) => format.duration(prompt.avgGenerationTimeMs) },
     { title: "Favourites", number: true, cell: (prompt) => format.count(prompt.favoriteCount) },
     { title: "Last used", cell: (prompt) => day(prompt.lastUsedAt, timezone) },
   ];
   const weeks = {
-    title: "7 days before → last 7 days", number: true,
+    title: "7 days before → last 7 whole days", number: true,
     cell: (prompt) => `${format.count(prompt.usageCountPrevious7d)} → ${format.count(prompt.usageCount7d)}`,
   };
   if (chosen === "rising" || chosen === "falling") columns.splice(2, 0, weeks);

@@ -117,6 +117,9 @@ function todayIn(timezone) {
   return new Intl.DateTimeFormat("en-CA", { timeZone: timezone }).format(new Date());
 }
 
+/** The period as the API's parameters have it. */
+export const ofPeriod = ({ from, to, timezone }) => ({ from, to, timezone: timezone === UTC ? null : timezone });
+
 /** The lengths that a series' bars may have, each with why it can't be chosen, or null. */
 export function buckets(period, source, { hours = false } = {}) {
   const choices = [
@@ -138,12 +141,5 @@ export function bucketOf(state, choices, period) {
   return period.days <= 120 ? "day" : period.days <= 800 ? "week" : "month";
 }
 
-/**
- * The days of a heat map, with columns few enough to be read. A file has one for all periods.
- *
- * @returns {{from: string, to: string, bucket: string}}
- */
-export function heatPeriod(period, source) {
-  const days = source.offline ? OFFLINE_PERIODS.at(-1) : period.days;
-  return { from: dayBefore(period.to, days - 1), to: period.to, bucket: days <= 14 ? "day" : days <= 120 ? "week" : "month" };
-}
+/** The bucket of a heat map, with columns few enough to be read. */
+export const heatBucket = ({ days }) => (days <= 14 ? "day" : days <= 120 ? "week" : "month");
