@@ -288,7 +288,7 @@ def test_days_are_those_of_the_time_zone(tab: Tab, api: httpx.Client) -> None:
     timezone = "Pacific/Kiritimati"
     tab.go(page_of(api, "#/prompts/portrait?days=7"))
     tab.picker("Time zone").select_option(timezone)
-    expect(tab.page.get_by_text(f"days of {timezone}")).to_be_visible()
+    expect(tab.page.get_by_text(f"days of {timezone}").first).to_be_visible()
     tab.settle()
     tab.page.get_by_text("Data as a table").first.click()
     shown = [row[1] for row in tab.rows("This prompt by day")]
@@ -299,7 +299,7 @@ def test_days_are_those_of_the_time_zone(tab: Tab, api: httpx.Client) -> None:
     ]
     expect(tab.page.locator("#freshness")).to_contain_text("Kiritimati")
     tab.picker("Period").select_option("365")
-    expect(tab.page.get_by_text("More than 92 days are counted in days of UTC.")).to_be_visible()
+    expect(tab.page.get_by_text("More than 92 days are counted in days of UTC.").first).to_be_visible()
 
 
 @pytest.mark.parametrize("timezone", ["UTC", "Asia/Kathmandu"])
@@ -575,7 +575,7 @@ def test_what_is_not_there_is_said(window: BrowserContext, api: httpx.Client) ->
         expect(tab.page.locator("h1")).to_have_text("Overview")
         # One part's failure is said in its place.
         tab.page.route(
-            "**/times", lambda route: route.fulfill(status=503, json={"detail": "The lake is away"})
+            "**/times?*", lambda route: route.fulfill(status=503, json={"detail": "The lake is away"})
         )
         tab.go(page_of(api, "#/prompts/portrait"))
         expect(tab.page.get_by_text("The lake is away")).to_be_visible()
