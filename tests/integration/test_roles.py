@@ -166,7 +166,13 @@ def test_the_reader_reads_stats_and_prompts_and_no_events(database: Database) ->
         whole = {
             name: {"SELECT"}
             for name in {
-                *STATS, "prompts", "stats_refresh", "stats_freshness", "stats_day", *ALERTS, VERSION_TABLE
+                *STATS,
+                "prompts",
+                "stats_refresh",
+                "stats_freshness",
+                "stats_day",
+                *ALERTS,
+                VERSION_TABLE,
             }
         }
         assert allowed(reader, in_part=False) == whole
