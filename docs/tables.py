@@ -1,4 +1,4 @@
-"""Prints ``docs/tables.md``: the tables of Postgres, from the comments of ``pipeline/tables.py``."""
+"""Prints ``docs/tables.md``: the tables of Postgres, from the comments of ``pipeline/database/tables.py``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from sqlalchemy import Column, Table
 from sqlalchemy.dialects import postgresql
 
-from pipeline.tables import metadata, views
+from pipeline.database.tables import metadata, views
 
 SECTIONS = {
     "The app's": r"prompts|prompt_favorites|posts",
@@ -32,7 +32,7 @@ counts as it is: in the mean, and as the shortest. Of a column of another type, 
 shortest, longest and percentiles are of whole milliseconds. NaN, infinity and what an `integer` can't hold
 are no times: the event counts without one, and `prompt-stats status` and `check` say how many there are.
 
-<!-- Made from the comments of pipeline/tables.py: python docs/tables.py > docs/tables.md -->"""
+<!-- Made from the comments of pipeline/database/tables.py: python docs/tables.py > docs/tables.md -->"""
 
 _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
 

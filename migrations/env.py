@@ -1,9 +1,9 @@
-"""Alembic's entry point: runs on the connection that ``pipeline.schema`` hands over."""
+"""Alembic's entry point: runs on the connection that ``pipeline.adoption.schema`` hands over."""
 
 from alembic import context
 
-from pipeline.schema import VERSION_TABLE
-from pipeline.tables import metadata
+from pipeline.adoption.schema import VERSION_TABLE
+from pipeline.database.tables import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

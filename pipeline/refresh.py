@@ -15,7 +15,9 @@ from enum import StrEnum
 from sqlalchemy import select, text
 
 from pipeline import repair
-from pipeline.database import Database
+from pipeline.database.connections import Database
+from pipeline.database.queries import query
+from pipeline.database.tables import stats_day
 from pipeline.days import ONE_DAY, DayRange
 from pipeline.errors import LakeError, LostDaysError
 from pipeline.lake import source
@@ -25,8 +27,6 @@ from pipeline.lake.partials import USAGE, USERS, open_partials, stale_days
 from pipeline.lake.source_table import require_source
 from pipeline.lake.usage_events import open_usage_events, sync_days
 from pipeline.publish.publish import PublishReport
-from pipeline.queries import query
-from pipeline.tables import stats_day
 
 USERS_ARE_DUE = text(query("postgres/users_are_due"))
 LARGEST_XID = 2**63 - 1

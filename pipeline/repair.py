@@ -12,13 +12,13 @@ import logging
 from collections.abc import Callable, Collection
 from typing import Any, TypeVar
 
-from pipeline.database import Database
+from pipeline.database.connections import Database
+from pipeline.database.locks import Lock
 from pipeline.errors import LakeConflictError, LakeError
 from pipeline.lake import damage, periods
 from pipeline.lake.partials import USAGE, USERS, Rollup, RollupReport, roll_up_days
 from pipeline.lake.upkeep import derived_tables
 from pipeline.lake.usage_events import open_usage_events, sync_days
-from pipeline.locks import Lock
 from pipeline.publish.publish import PublishReport, publish
 from pipeline.publish.values import ValuesReport, publish_values
 

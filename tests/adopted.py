@@ -9,8 +9,8 @@ from typing import Any
 
 import psycopg
 
-from pipeline.database import Database
-from pipeline.schema import migrate
+from pipeline.adoption.schema import migrate
+from pipeline.database.connections import Database
 from tests.conftest import NewDatabase
 
 TABLES = """

@@ -17,11 +17,11 @@ import httpx
 import psutil
 import uvicorn
 
-from pipeline.api import build_app
-from pipeline.api.server import server_config
-from pipeline.dashboard.routes import add_dashboard
-from pipeline.database import Database
+from pipeline.database.connections import Database
 from pipeline.settings import Settings
+from pipeline.web.api import build_app
+from pipeline.web.api.server import server_config
+from pipeline.web.dashboard.routes import add_dashboard
 from tests.command import environment
 
 START_SECONDS = 10.0

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import psycopg
 
-from pipeline.database import Database
-from pipeline.embedded.server import Server
-from pipeline.schema import migrate
+from pipeline.adoption.schema import migrate
+from pipeline.database.connections import Database
+from pipeline.database.embedded.server import Server
 
 
 class Cluster(Server):

@@ -81,11 +81,6 @@ def _serve() -> None:
     """Answers each task with how its process ended."""
     import adbc_driver_postgresql.dbapi  # noqa: F401
 
-    import pipeline.dashboard.report
-    import pipeline.definitions
-    import pipeline.erasure
-    import pipeline.simulation  # noqa: F401
-
     # What is shared is not looked at, nor taken apart at the end: either takes longer than most commands.
     gc.freeze()
     for line in sys.stdin:

@@ -16,10 +16,10 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from pipeline import schema
-from pipeline.database import Database
-from pipeline.embedded import client
-from pipeline.embedded.server import Server
+from pipeline.adoption import schema
+from pipeline.database.connections import Database
+from pipeline.database.embedded import client
+from pipeline.database.embedded.server import Server
 from pipeline.engines import duckdb_engine
 from pipeline.engines.engine import Engine
 

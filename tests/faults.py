@@ -37,15 +37,15 @@ import psycopg
 import pyarrow as pa
 from sqlalchemy.exc import DBAPIError
 
-from pipeline.database import Database
+from pipeline.database.connections import Database
 from pipeline.days import ONE_DAY, DayRange
-from pipeline.erasure import erase_user
 from pipeline.errors import PromptStatsError
 from pipeline.lake import source, upkeep, usage_events
 from pipeline.lake.delta_table import DailyTable
-from pipeline.reconcile import reconcile
+from pipeline.maintenance.erasure import erase_user
+from pipeline.maintenance.reconcile import reconcile
+from pipeline.maintenance.retention import retain
 from pipeline.refresh import refresh
-from pipeline.retention import retain
 from tests import sessions
 from tests.command import REPOSITORY
 from tests.conftest import FIRST_DAY

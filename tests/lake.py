@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.database import Database
+from pipeline.database.connections import Database
 from pipeline.lake.delta_table import DailyTable
 from pipeline.lake.ownership import make_own
 from pipeline.lake.usage_events import open_usage_events

@@ -7,14 +7,14 @@ from typing import Any
 
 import psycopg
 
-from pipeline.conninfo import libpq_conninfo
-from pipeline.database import Database
-from pipeline.erasure import erase_user
+from pipeline.database.connections import Database
+from pipeline.database.conninfo import libpq_conninfo
+from pipeline.database.sessions import search_path_option
+from pipeline.maintenance.erasure import erase_user
+from pipeline.maintenance.reconcile import reconcile
+from pipeline.maintenance.retention import retain
 from pipeline.names import TableNames
-from pipeline.reconcile import reconcile
 from pipeline.refresh import refresh
-from pipeline.retention import retain
-from pipeline.sessions import search_path_option
 from tests.conftest import APP_SCHEMA, FIRST_DAY
 from tests.oracle import assert_equals_recount
 

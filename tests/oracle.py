@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import tuple_row
 
-from pipeline.database import Database
+from pipeline.database.connections import Database
 
 COUNTED = """
     SELECT *, greatest(coalesce((created_at AT TIME ZONE 'UTC')::date, %(first_day)s), %(first_day)s) AS day

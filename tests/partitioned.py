@@ -9,8 +9,8 @@ from contextlib import contextmanager
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from pipeline.database import Database
-from pipeline.schema import migrate
+from pipeline.adoption.schema import migrate
+from pipeline.database.connections import Database
 from tests.conftest import NewDatabase
 
 TODAY = dt.datetime.now(dt.UTC).date()

@@ -27,10 +27,10 @@ from typing import Any, NamedTuple
 import psycopg
 import pytest
 
-from pipeline.database import Database
-from pipeline.erasure import erase_user
+from pipeline.database.connections import Database
+from pipeline.maintenance.erasure import erase_user
+from pipeline.maintenance.retention import retain
 from pipeline.refresh import refresh
-from pipeline.retention import retain
 from tests.command import REPOSITORY
 from tests.conftest import FIRST_DAY
 from tests.faults import keep_up

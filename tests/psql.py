@@ -10,8 +10,8 @@ from pathlib import Path
 
 from psycopg.pq import Conninfo
 
-from pipeline.database import Database
-from pipeline.embedded.server import binaries
+from pipeline.database.connections import Database
+from pipeline.database.embedded.server import binaries
 
 
 def libpq_environment(database: Database) -> dict[str, str]:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from pipeline.database import Database
+from pipeline.database.connections import Database
 from pipeline.refresh import refresh
 from tests.conftest import FIRST_DAY, NewDatabase
 

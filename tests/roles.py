@@ -9,7 +9,7 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from pipeline.database import Database
+from pipeline.database.connections import Database
 from tests.command import REPOSITORY
 from tests.psql import psql
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import psycopg
 
-from pipeline.database import Database
+from pipeline.database.connections import Database
 
 
 def run(database: Database, statements: str, values: tuple[Any, ...] = ()) -> None:

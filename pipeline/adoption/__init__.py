@@ -1,5 +1,7 @@
 """The app's tables, found or made: what there is, what is missing, and the quick steps that add it.
 
+``schema``
+    Brings a database to this version's schema: the migrations, and the steps beside an app.
 ``catalog``
     Reads what the database has of the four tables.
 ``ids``

@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import Connection, text
 from sqlalchemy.dialects import postgresql
 
+from pipeline.database.queries import query
 from pipeline.names import APP_TABLES, TableNames
-from pipeline.queries import query
 
 SCHEMA_OF_APP = text(query("postgres/schema_of_app"))
 APP_TABLES_SQL = text(query("postgres/app_tables"))

@@ -9,8 +9,8 @@ from sqlalchemy import BigInteger, Column, MetaData, Table, Text
 from sqlalchemy.dialects.postgresql import UUID
 from sqlalchemy.types import TypeEngine
 
-from pipeline import tables
 from pipeline.adoption.catalog import Catalog
+from pipeline.database import tables
 from pipeline.names import TableNames
 
 TEXTS = frozenset({"text", "character varying", "character"})

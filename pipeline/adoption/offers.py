@@ -10,8 +10,8 @@ from typing import NamedTuple
 from sqlalchemy import Connection, column, func, select, table, text
 
 from pipeline.adoption.catalog import Catalog, quoted
+from pipeline.database.queries import query
 from pipeline.names import TableNames
-from pipeline.queries import query
 
 IS_UNIQUE = text(query("postgres/is_unique"))
 LIVING_SLUG_INDEX = "prompts_living_slug_key"

@@ -70,7 +70,7 @@ INDEXES = {
         "USING brin ({ingest_xid}, {created_at}) WITH (autosummarize = on, pages_per_range = 32)",
     ),
 }
-"""Those of ``pipeline.tables`` that a table which is there gets: by name, the table and the rest."""
+"""Those of ``pipeline.database.tables`` that a table which is there gets: by name, the table and the rest."""
 
 MAKES_PARTITION = "makes the partition"
 """How a step begins that makes that of a month to come."""

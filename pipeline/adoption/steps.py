@@ -11,9 +11,9 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
 
 from pipeline.adoption.plan import Step
-from pipeline.database import Database, cause_of
+from pipeline.database.connections import Database, cause_of
+from pipeline.database.tables import stats_schema_change
 from pipeline.errors import DatabaseError, TableLockedError, readable
-from pipeline.tables import stats_schema_change
 
 LOCK_MILLISECONDS = 500
 """Longest wait for a lock: whoever comes after us waits as long."""

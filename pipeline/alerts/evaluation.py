@@ -33,15 +33,15 @@ from pipeline.alerts.states import (
     over_hours,
     told,
 )
-from pipeline.database import Database
+from pipeline.database.connections import Database
+from pipeline.database.locks import Lock
+from pipeline.database.tables import prompts, stats_alert_evaluation, stats_alerts
 from pipeline.days import NOTHING_KNOWN, DayRange
 from pipeline.engines import duckdb_engine
 from pipeline.errors import LakeError, NotFoundError
 from pipeline.lake import damage, source
 from pipeline.lake.usage_events import open_own_events, open_usage_events
-from pipeline.locks import Lock
 from pipeline.settings import Settings
-from pipeline.tables import prompts, stats_alert_evaluation, stats_alerts
 
 BEHIND = {State.WARNING: dt.timedelta(minutes=30), State.ALERT: dt.timedelta(hours=2)}
 """How far stats that should follow every five minutes may be behind."""

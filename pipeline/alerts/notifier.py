@@ -20,11 +20,11 @@ from urllib.parse import unquote, urlsplit
 from sqlalchemy import Connection, insert, select, update
 
 from pipeline.alerts.messages import Message
-from pipeline.database import Database
+from pipeline.database.connections import Database
+from pipeline.database.locks import Lock
+from pipeline.database.tables import stats_alert_message as outbox
 from pipeline.errors import NotificationError
-from pipeline.locks import Lock
 from pipeline.settings import Settings, WebhookFormat
-from pipeline.tables import stats_alert_message as outbox
 
 logger = logging.getLogger(__name__)
 

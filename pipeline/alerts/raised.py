@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from pipeline.queries import query
+from pipeline.database.queries import query
 
 ALERTS = query("api/alerts")
 

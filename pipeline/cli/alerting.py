@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from pipeline import formats, reading
+from pipeline import formats
+from pipeline.answers import reading
 from pipeline.cli import render
 from pipeline.cli.context import AsJson, console, open_current_database, print_json
 from pipeline.errors import SettingsError

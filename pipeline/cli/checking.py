@@ -13,8 +13,8 @@ from pipeline.settings import settings
 
 def check(*, as_json: AsJson = False) -> None:
     """Check the stats: fresh, complete, equal to a recount, and nothing waits; say what to do."""
-    from pipeline.checks.catalog import make_all
-    from pipeline.checks.report import Severity, Subject
+    from pipeline.health.checks.catalog import make_all
+    from pipeline.health.checks.report import Severity, Subject
     from pipeline.lake.source_table import require_first_day
 
     subject = Subject(open_current_database(), settings().lake, settings().start_date)
@@ -55,8 +55,8 @@ def check(*, as_json: AsJson = False) -> None:
 def doctor(*, as_json: AsJson = False) -> None:
     """Examine the set-up: environment, database, rights, lake, Dagster; say what to do. Changes nothing."""
     # Dagster takes two seconds to import.
-    from pipeline.doctor.examination import examine
-    from pipeline.doctor.findings import Status
+    from pipeline.health.doctor.examination import examine
+    from pipeline.health.doctor.findings import Status
     from pipeline.orchestration.home import examine_home
 
     with working("examining"):

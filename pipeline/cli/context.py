@@ -18,10 +18,10 @@ from typing import Annotated, Any
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TimeRemainingColumn
 
+from pipeline.adoption.schema import require_current
 from pipeline.cli.terminal import Said, Spinner, Terminal, literal
-from pipeline.database import Database
+from pipeline.database.connections import Database
 from pipeline.lake.flow import SAY_EVERY_SECONDS, Hearer, now_and_then
-from pipeline.schema import require_current
 from pipeline.settings import settings
 
 console = Terminal()

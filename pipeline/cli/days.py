@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.comparison import Asked
+from pipeline.answers.comparison import Asked
 
 DAY = ["%Y-%m-%d"]
 

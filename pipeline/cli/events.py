@@ -11,11 +11,11 @@ from typing import Annotated
 
 import typer
 
-from pipeline import rejected
 from pipeline.cli import render
 from pipeline.cli.context import AsJson, confirm, console, open_current_database, print_json, working
 from pipeline.errors import DatabaseError, InputError, NotFoundError, readable
 from pipeline.formats import count, moment
+from pipeline.maintenance import rejected
 from pipeline.settings import settings
 from pipeline.tracking import PromptTracker
 from pipeline.tracking.journal import FILE, Journal, other_owner
@@ -185,7 +185,7 @@ def track_missing(
     as_json: AsJson = False,
 ) -> None:
     """Append an event for each post that was made from a prompt and has none, once."""
-    from pipeline import coverage
+    from pipeline.maintenance import coverage
 
     database, lake, grace = open_current_database(), settings().lake, dt.timedelta(minutes=grace_minutes)
     with working("comparing posts with events"):

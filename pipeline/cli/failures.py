@@ -10,7 +10,7 @@ import psycopg
 from sqlalchemy.exc import DBAPIError
 
 from pipeline.cli.context import messages
-from pipeline.database import Fault, cause_of, fault_of
+from pipeline.database.connections import Fault, cause_of, fault_of
 from pipeline.errors import PromptStatsError, readable
 from pipeline.redaction import redacted
 
@@ -39,8 +39,8 @@ def _remedy(error: Exception) -> str:
     fault = fault_of(error)
     if fault is Fault.RIGHT:
         # The doctor's libraries take a moment to import.
-        from pipeline.doctor.rights import lacking
-        from pipeline.doctor.setup import Setup
+        from pipeline.health.doctor.rights import lacking
+        from pipeline.health.doctor.setup import Setup
 
         with suppress(PromptStatsError, DBAPIError, psycopg.Error), closing(Setup()) as setup:
             return lacking(setup, str(cause_of(error))) or fault.value

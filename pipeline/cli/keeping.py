@@ -32,7 +32,7 @@ from pipeline.settings import settings
 
 def reconcile(*, as_json: AsJson = False) -> None:
     """Compare every day of the lake with Postgres, and the stats with the lake; repair what differs."""
-    from pipeline.reconcile import reconcile
+    from pipeline.maintenance.reconcile import reconcile
 
     database = open_current_database()
     with progress_bar("comparing months") as advance:
@@ -143,7 +143,7 @@ def retain(
     as_json: AsJson = False,
 ) -> None:
     """Remove older raw events from Postgres once the lake has them; no number changes."""
-    from pipeline.retention import retain
+    from pipeline.maintenance.retention import retain
 
     database = open_current_database()
     with progress_bar("removing raw events") as advance:
@@ -165,7 +165,7 @@ def erase_user(
     as_json: AsJson = False,
 ) -> None:
     """Erase a person's events from Postgres, the lake with its old files, the journal, and the stats."""
-    from pipeline.erasure import erase_user
+    from pipeline.maintenance.erasure import erase_user
     from pipeline.orchestration.mentions import search_storage
 
     database = open_current_database()

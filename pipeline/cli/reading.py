@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from pipeline import reading
+from pipeline.answers import reading
+from pipeline.answers.comparison import UTC
 from pipeline.cli import render
 from pipeline.cli.context import AsJson, console, open_current_database, print_json
 from pipeline.cli.days import Days, First, Last, TimeZone, asked_for
 from pipeline.cli.terminal import literal
-from pipeline.comparison import UTC
 from pipeline.settings import settings
 
 
@@ -67,7 +67,7 @@ def report(
 ) -> None:
     """Write the dashboard as one file that works offline."""
     # The web libraries take a second to import.
-    from pipeline.dashboard.report import write_report
+    from pipeline.web.dashboard.report import write_report
 
     written = write_report(settings(), open_current_database(), file and file.absolute())
     if as_json:

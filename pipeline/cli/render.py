@@ -14,13 +14,13 @@ from rich.table import Table
 from pipeline.cli.terminal import literal, one_line
 from pipeline.days import NOTHING_KNOWN
 from pipeline.formats import NONE, count, moment, percent, quoted_if_blank, seconds, shown
-from pipeline.rejected import Rejections
+from pipeline.maintenance.rejected import Rejections
 
 if TYPE_CHECKING:
     # polars takes a moment to import, and most commands do without.
-    from pipeline.checks.report import Check, Report
-    from pipeline.doctor.findings import Finding
-    from pipeline.schema import MigrationPlan
+    from pipeline.adoption.schema import MigrationPlan
+    from pipeline.health.checks.report import Check, Report
+    from pipeline.health.doctor.findings import Finding
 
 COLOURS = {"OK": "green", "WARN": "yellow", "ERROR": "red"}
 DAYS_SHOWN = 14
@@ -159,7 +159,7 @@ def migration_plan(plan: MigrationPlan) -> RenderableType:
 
 
 def findings(found: Sequence[Finding]) -> RenderableType:
-    """What ``pipeline.doctor`` found, a line each, and below it what to do."""
+    """What ``pipeline.health.doctor`` found, a line each, and below it what to do."""
     table = Table.grid(padding=(0, 2))
     for each in found:
         said = literal((each.status.value, LIGHTS[each.status.value]))
@@ -185,7 +185,7 @@ def _damaged(found: Sequence[Mapping[str, Any]]) -> str:
 
 
 def rejections(found: Rejections) -> RenderableType:
-    """What ``pipeline.rejected.rejections`` found."""
+    """What ``pipeline.maintenance.rejected.rejections`` found."""
     if not found.count:
         return "No event was rejected."
     reasons = Table(title=f"{count(found.count)} rejected events", box=box.SIMPLE, title_justify="left")

@@ -20,9 +20,9 @@ def serve(
     # The web libraries take a while to import, and the other commands need none of them.
     from uvicorn.config import LOGGING_CONFIG
 
-    from pipeline.api import build_app, server
-    from pipeline.api.access import LOOPBACK
-    from pipeline.dashboard.routes import add_dashboard
+    from pipeline.web.api import build_app, server
+    from pipeline.web.api.access import LOOPBACK
+    from pipeline.web.dashboard.routes import add_dashboard
 
     if not settings().api_tokens:
         if host not in LOOPBACK:

@@ -13,17 +13,20 @@ import typer
 from psycopg.pq import Conninfo
 from sqlalchemy import text
 
-from pipeline import reading, schema, seeding, sessions
+from pipeline.adoption import schema
+from pipeline.answers import reading
 from pipeline.cli import render
 from pipeline.cli.context import console, messages, open_database
 from pipeline.cli.terminal import literal
 from pipeline.cli.writing import refresh_stale, simulate_with_progress
-from pipeline.database import Database
-from pipeline.embedded import client
-from pipeline.embedded.server import binaries
+from pipeline.database import sessions
+from pipeline.database.connections import Database
+from pipeline.database.embedded import client
+from pipeline.database.embedded.server import binaries
+from pipeline.database.queries import query
 from pipeline.errors import InputError
 from pipeline.files import given_umask
-from pipeline.queries import query
+from pipeline.samples import seeding
 from pipeline.settings import LogFormat, settings
 from pipeline.tracking import PromptTracker
 
@@ -37,7 +40,7 @@ IS_USED = text(query("postgres/is_used"))
 def demo() -> None:
     """Take the tour: a database, made-up traffic, a refresh, a table and a picture. Under a minute."""
     # The web libraries take a second to import.
-    from pipeline.dashboard.report import write_report
+    from pipeline.web.dashboard.report import write_report
 
     home = settings().home
     database = open_database()

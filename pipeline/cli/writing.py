@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline import formats, reading, schema, seeding
+from pipeline import formats
+from pipeline.adoption import schema
 from pipeline.adoption.partitions import PartitionBy
+from pipeline.answers import reading
 from pipeline.cli import render
 from pipeline.cli.context import (
     AsJson,
@@ -25,14 +27,15 @@ from pipeline.cli.context import (
     refreshing,
     working,
 )
-from pipeline.database import Database
+from pipeline.database.connections import Database
 from pipeline.days import DayRange, last_open_day
 from pipeline.errors import InputError, LakeConflictError, LakeError
 from pipeline.lake import source
+from pipeline.samples import seeding
 from pipeline.settings import settings
 
 if TYPE_CHECKING:
-    from pipeline.simulation import SimulationReport
+    from pipeline.samples.simulation import SimulationReport
 
 MaxRowsPerSecond = Annotated[
     int | None, typer.Option(min=1, help="Read no more raw events a second, to spare the database.")
@@ -124,7 +127,7 @@ def simulate(
 def simulate_with_progress(database: Database, events: int, days: int, seed: int | None) -> SimulationReport:
     """Simulates with a progress bar."""
     # Arrow and numpy take a second to import.
-    from pipeline import simulation
+    from pipeline.samples import simulation
 
     with progress_bar("appending events") as advance:
         return simulation.simulate(database, events=events, days=days, seed=seed, progress=advance)

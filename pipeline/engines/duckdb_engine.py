@@ -17,9 +17,9 @@ import duckdb
 import polars as pl
 import pyarrow as pa
 
+from pipeline.database.queries import query
 from pipeline.engines.scan import Condition, Input, Part, Scan
 from pipeline.errors import LakeError, readable
-from pipeline.queries import query
 
 MEMORY_LIMIT = "450MB"
 """What the queries of a process may hold; beyond it DuckDB writes to a temporary folder."""

@@ -19,9 +19,9 @@ import grpc
 import pyarrow as pa
 import pyarrow.dataset as ds
 
+from pipeline.database.queries import query
 from pipeline.engines.scan import Condition, Input, Part, Scan
 from pipeline.errors import EngineError, LakeError, readable
-from pipeline.queries import query
 
 
 @contextmanager

@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass
 
-from pipeline.database import Database
+from pipeline.database.connections import Database
+from pipeline.database.locks import Lock
 from pipeline.errors import InputError
 from pipeline.lake import source
 from pipeline.lake.delta_table import DailyTable
@@ -13,7 +14,6 @@ from pipeline.lake.ownership import make_own
 from pipeline.lake.partials import open_partials
 from pipeline.lake.source_table import Remembered, forget_comparison, names_of_usage, recall
 from pipeline.lake.usage_events import open_usage_events
-from pipeline.locks import Lock
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
+from pipeline.database.queries import query
 from pipeline.engines import duckdb_engine
 from pipeline.lake.delta_table import DailyTable
 from pipeline.lake.isolation import each_apart
-from pipeline.queries import query
 
 DAY_CONTENTS = text(query("postgres/day_contents"))
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import pyarrow as pa
 from deltalake.exceptions import DeltaError
 
-from pipeline.database import Database
+from pipeline.database.connections import Database
 from pipeline.errors import LakeError, readable
 from pipeline.lake import source
 from pipeline.lake.contents import NOTHING, Contents, in_lake

@@ -19,11 +19,11 @@ from enum import Enum
 from deltalake import Transaction
 from sqlalchemy import Connection, delete, func, insert, select
 
-from pipeline.database import Database
+from pipeline.database.connections import Database
+from pipeline.database.tables import stats_expired_day, stats_lake_token
 from pipeline.errors import LakeOwnerError, LostDaysError
 from pipeline.lake import damage, source
 from pipeline.lake.delta_table import WRITER, DailyTable
-from pipeline.tables import stats_expired_day, stats_lake_token
 
 logger = logging.getLogger(__name__)
 

@@ -17,7 +17,9 @@ from functools import cached_property
 import polars as pl
 import pyarrow as pa
 
-from pipeline.database import Database
+from pipeline.database.connections import Database
+from pipeline.database.locks import Lock
+from pipeline.database.queries import query
 from pipeline.days import chunks
 from pipeline.engines import rollups
 from pipeline.engines.scan import Scan
@@ -26,8 +28,6 @@ from pipeline.lake import damage
 from pipeline.lake.delta_table import DailyTable, fingerprint
 from pipeline.lake.isolation import each_apart
 from pipeline.lake.usage_events import open_own_events
-from pipeline.locks import Lock
-from pipeline.queries import query
 from pipeline.stats.errors import FOLDS, LONGEST_KIND, error_kind
 
 logger = logging.getLogger(__name__)

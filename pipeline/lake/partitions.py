@@ -2,7 +2,7 @@
 
 ``DROP`` and ``DETACH`` fire no trigger: the rows are gone as if they had never been. That is how large tables
 are kept from growing, and the numbers are to stay: a day that the lake has whole expires
-(``pipeline.retention``), unless ``PROMPT_STATS_DROPPED_PARTITIONS`` says that numbers go down.
+(``pipeline.maintenance.retention``), unless ``PROMPT_STATS_DROPPED_PARTITIONS`` says that numbers go down.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from typing import NamedTuple
 from sqlalchemy import Connection, insert, select, text
 
 from pipeline.adoption.triggers import TRIGGERS
+from pipeline.database.queries import query
+from pipeline.database.tables import stats_expired_day
 from pipeline.days import ONE_DAY
 from pipeline.lake import source
 from pipeline.lake.contents import NOTHING, Contents, in_postgres
-from pipeline.queries import query
-from pipeline.tables import stats_expired_day
 
 logger = logging.getLogger(__name__)
 

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy import Connection, select
 
+from pipeline.database.tables import stats_day
 from pipeline.days import ONE_DAY, DayRange
 from pipeline.engines import duckdb_engine
 from pipeline.engines.scan import Condition, Input, Scan
@@ -27,7 +28,6 @@ from pipeline.lake.periods import State
 from pipeline.lake.usage_events import open_usage_events
 from pipeline.stats import frames
 from pipeline.stats.percentiles import PERCENTILES, bucket_ends
-from pipeline.tables import stats_day
 
 logger = logging.getLogger(__name__)
 

@@ -18,7 +18,8 @@ from typing import NamedTuple
 import polars as pl
 import pyarrow as pa
 
-from pipeline.database import Database
+from pipeline.database.connections import Database
+from pipeline.database.locks import Lock
 from pipeline.days import ONE_DAY
 from pipeline.engines.scan import Scan
 from pipeline.lake import damage, source
@@ -26,7 +27,6 @@ from pipeline.lake.delta_table import DailyTable, fingerprint
 from pipeline.lake.merge import merge_alike, merging
 from pipeline.lake.partials import ROWS_A_GROUP, SCHEMA, DailyRollup, Rollup, made_from, open_partials
 from pipeline.lake.usage_events import open_usage_events
-from pipeline.locks import Lock
 
 logger = logging.getLogger(__name__)
 

@@ -16,12 +16,12 @@ from collections.abc import Iterable, Mapping
 import psycopg
 from sqlalchemy import Connection, text
 
-from pipeline.database import Database
+from pipeline.database.connections import Database
+from pipeline.database.locks import waiting
+from pipeline.database.queries import query
 from pipeline.errors import TableLockedError, readable
 from pipeline.lake import source
 from pipeline.lake.contents import NOTHING, in_postgres
-from pipeline.locks import waiting
-from pipeline.queries import query
 
 logger = logging.getLogger(__name__)
 

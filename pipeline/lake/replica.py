@@ -13,11 +13,11 @@ import time
 
 from sqlalchemy import Connection, RowMapping, text
 
-from pipeline.conninfo import READ_URL
-from pipeline.database import Database
+from pipeline.database.connections import Database
+from pipeline.database.conninfo import READ_URL
+from pipeline.database.queries import query
 from pipeline.errors import DatabaseError, DatabaseUnavailableError
 from pipeline.lake.source import Snapshot
-from pipeline.queries import query
 
 logger = logging.getLogger(__name__)
 

@@ -19,13 +19,13 @@ from sqlalchemy.exc import DBAPIError
 
 from pipeline.adoption.catalog import read_catalog
 from pipeline.adoption.plan import renew_watermark
-from pipeline.database import Database, bulk_error, is_transient
+from pipeline.database.connections import Database, bulk_error, is_transient
+from pipeline.database.queries import query
+from pipeline.database.tables import prompt_usage_invalidation, stats_expired_day, stats_sync, user_stats_day
 from pipeline.days import last_open_day
 from pipeline.errors import DatabaseError
 from pipeline.lake.flow import batch_bytes, paced
 from pipeline.names import TableNames
-from pipeline.queries import query
-from pipeline.tables import prompt_usage_invalidation, stats_expired_day, stats_sync, user_stats_day
 
 if TYPE_CHECKING:
     import pyarrow as pa

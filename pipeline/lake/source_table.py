@@ -21,7 +21,10 @@ from sqlalchemy.exc import DBAPIError
 
 from pipeline.adoption.catalog import read_catalog
 from pipeline.adoption.triggers import TRIGGERS, are_current
-from pipeline.database import Database, Fault, fault_of
+from pipeline.database.connections import Database, Fault, fault_of
+from pipeline.database.locks import Lock
+from pipeline.database.queries import query
+from pipeline.database.tables import prompt_usage, stats_day, stats_expired_day, stats_source
 from pipeline.errors import DatabaseError, LakeError, SettingsError
 from pipeline.lake import source
 from pipeline.lake.contents import NOTHING, differences, in_lake, in_postgres
@@ -29,10 +32,7 @@ from pipeline.lake.delta_table import DailyTable
 from pipeline.lake.ownership import Ownership, identify
 from pipeline.lake.partitions import Month, Partition, read_partitions, remembered, settle_come, settle_gone
 from pipeline.lake.range_index import raw_counts
-from pipeline.locks import Lock
 from pipeline.names import TableNames
-from pipeline.queries import query
-from pipeline.tables import prompt_usage, stats_day, stats_expired_day, stats_source
 
 logger = logging.getLogger(__name__)
 

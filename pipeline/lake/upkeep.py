@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from pyarrow import fs
 
-from pipeline.database import Database
+from pipeline.database.connections import Database
+from pipeline.database.locks import Lock
 from pipeline.lake import damage, source
 from pipeline.lake.delta_table import KEPT, DailyTable
 from pipeline.lake.isolation import each_apart
@@ -17,7 +18,6 @@ from pipeline.lake.partials import USAGE, USERS, open_partials
 from pipeline.lake.periods import QUIET_AFTER, open_periods
 from pipeline.lake.storage import file_system
 from pipeline.lake.usage_events import open_own_events, open_usage_events
-from pipeline.locks import Lock
 
 FORMER_TABLES = ("prompt_user_daily",)
 """Tables of older versions: nobody would take an erased person out of them."""

@@ -18,7 +18,8 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from pipeline.database import Database
+from pipeline.database.connections import Database
+from pipeline.database.locks import Lock
 from pipeline.days import chunks
 from pipeline.errors import LakeError
 from pipeline.lake import damage, range_index, source
@@ -30,7 +31,6 @@ from pipeline.lake.ownership import claim, forget_other_tokens, identify, make_o
 from pipeline.lake.partitions import Partition
 from pipeline.lake.replica import wait_for_replica, written_position
 from pipeline.lake.source_table import compare_source, require_partitions, require_source
-from pipeline.locks import Lock
 
 logger = logging.getLogger(__name__)
 

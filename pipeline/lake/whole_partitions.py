@@ -15,11 +15,11 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from pipeline.adoption.catalog import quoted
-from pipeline.database import Database, cause_of
+from pipeline.database.connections import Database, cause_of
+from pipeline.database.locks import waiting
+from pipeline.database.queries import query
 from pipeline.errors import TableLockedError, readable
 from pipeline.lake.partitions import Partition, read_partitions
-from pipeline.locks import waiting
-from pipeline.queries import query
 
 logger = logging.getLogger(__name__)
 

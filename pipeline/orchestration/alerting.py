@@ -7,9 +7,10 @@ import dagster as dg
 from dagster import DagsterRunStatus, RunsFilter
 from sqlalchemy.exc import DBAPIError
 
-from pipeline import formats, tables
+from pipeline import formats
 from pipeline.alerts import comparison, messages, notifier, rules
 from pipeline.alerts.evaluation import Evaluation, evaluate
+from pipeline.database import tables
 from pipeline.errors import DatabaseError
 from pipeline.lake.usage_events import TABLE
 from pipeline.orchestration.explaining import Upstream, explained

@@ -7,11 +7,11 @@ from typing import Any
 import dagster as dg
 
 from pipeline import formats
-from pipeline.checks.catalog import CHECKS, make_all
-from pipeline.checks.report import Cadence, Check, Report, Subject
+from pipeline.database.tables import STATS_TABLES, VALUE_TABLES, prompts, user_prompt_stats
+from pipeline.health.checks.catalog import CHECKS, make_all
+from pipeline.health.checks.report import Cadence, Check, Report, Subject
 from pipeline.orchestration.resources import Stores
 from pipeline.orchestration.running import NIGHTLY, REASON, TICK
-from pipeline.tables import STATS_TABLES, VALUE_TABLES, prompts, user_prompt_stats
 
 JOB = "check_stats"
 NIGHTLY_JOB = "check_stats_nightly"

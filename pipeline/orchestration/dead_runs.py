@@ -10,9 +10,9 @@ import datetime as dt
 import dagster as dg
 from dagster import DagsterRunStatus, RunsFilter
 
-from pipeline.database import Database
+from pipeline.database.connections import Database
+from pipeline.database.queries import query
 from pipeline.orchestration.resources import Stores, name_of_run
-from pipeline.queries import query
 
 CONNECTED_RUNS = query("postgres/connected_runs")
 

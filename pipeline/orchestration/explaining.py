@@ -12,12 +12,12 @@ import dagster as dg
 import pyarrow as pa
 from sqlalchemy.dialects import postgresql
 
-from pipeline import tables
+from pipeline.database import tables
+from pipeline.database.queries import query
 from pipeline.lake import usage_events
 from pipeline.lake.delta_table import fingerprint
 from pipeline.lake.partials import SCHEMA, USAGE, USERS
 from pipeline.lake.periods import PERIOD_SCHEMA
-from pipeline.queries import query
 
 OWNERS = ["team:prompt-stats"]
 

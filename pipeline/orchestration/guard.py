@@ -19,8 +19,8 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
-from pipeline.api.access import LOOPBACK
 from pipeline.errors import InputError
+from pipeline.web.api.access import LOOPBACK
 
 NAME = r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?"
 HOST = re.compile(NAME, re.IGNORECASE)

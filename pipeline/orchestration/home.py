@@ -10,11 +10,11 @@ import yaml
 from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.scheduler.instigation import InstigatorStatus
 
-from pipeline.doctor.findings import Finding, ok, warning, wrong
-from pipeline.doctor.folders import folder
-from pipeline.doctor.setup import Setup
 from pipeline.errors import readable
 from pipeline.files import require_own_home
+from pipeline.health.doctor.findings import Finding, ok, warning, wrong
+from pipeline.health.doctor.folders import folder
+from pipeline.health.doctor.setup import Setup
 
 SILENT = dt.timedelta(minutes=5)
 """The daemon of the schedules gives a sign of life every 30 seconds."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import dagster as dg
 from dagster import DagsterRunStatus, RunsFilter
 
+from pipeline.database.tables import STATS_TABLES, VALUE_TABLES, prompts, stats_alerts, user_prompt_stats
 from pipeline.days import DayRange, contiguous_ranges
 from pipeline.lake.partials import USAGE, USERS
 from pipeline.lake.usage_events import TABLE
@@ -16,7 +17,6 @@ from pipeline.orchestration.resources import Stores
 from pipeline.orchestration.running import MANUAL, NIGHTLY, REASON, TICK
 from pipeline.orchestration.stats_assets import PUBLISH, PublishConfig
 from pipeline.refresh import Plan, Reason, plan_refresh
-from pipeline.tables import STATS_TABLES, VALUE_TABLES, prompts, stats_alerts, user_prompt_stats
 
 JOB = "refresh_stats"
 SCHEDULE = "refresh_stats_schedule"

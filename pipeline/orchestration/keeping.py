@@ -5,12 +5,12 @@ from collections.abc import Iterator
 import dagster as dg
 from pydantic import Field
 
+from pipeline.adoption.schema import make_partitions
 from pipeline.lake import upkeep
+from pipeline.maintenance.reconcile import reconcile
+from pipeline.maintenance.retention import require_confirmed, retain
 from pipeline.orchestration.resources import Stores
 from pipeline.orchestration.running import NIGHTLY, REASON, WRITERS, step
-from pipeline.reconcile import reconcile
-from pipeline.retention import require_confirmed, retain
-from pipeline.schema import make_partitions
 
 RECONCILE_JOB = "reconcile_lake"
 RETAIN_JOB = "retain_events"

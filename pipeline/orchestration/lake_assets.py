@@ -11,6 +11,8 @@ from dagster import DagsterEventType
 from pydantic import PositiveInt
 
 from pipeline import repair
+from pipeline.database.queries import query
+from pipeline.database.tables import prompt_stats, prompt_usage
 from pipeline.lake import partials, periods, usage_events
 from pipeline.lake.flow import Progress, now_and_then
 from pipeline.lake.partials import USAGE, USERS, DailyRollup, Rollup
@@ -19,10 +21,8 @@ from pipeline.orchestration.explaining import Upstream, explained, purpose
 from pipeline.orchestration.resources import Stores
 from pipeline.orchestration.running import WRITERS, step
 from pipeline.orchestration.sources import observed_usage
-from pipeline.queries import query
 from pipeline.refresh import raise_failed
 from pipeline.stats.rates import TIME_SUMS
-from pipeline.tables import prompt_stats, prompt_usage
 
 EVENTS_GROUP = "events"
 PARTIALS_GROUP = "partials"

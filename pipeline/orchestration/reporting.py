@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from pipeline import formats
+from pipeline.database.tables import STATS_TABLES, prompts
 from pipeline.orchestration.resources import Stores
 from pipeline.orchestration.running import REASON, TICK
 from pipeline.orchestration.stats_assets import STATS_GROUP
-from pipeline.tables import STATS_TABLES, prompts
 
 if TYPE_CHECKING:
-    from pipeline.dashboard.report import Report
+    from pipeline.web.dashboard.report import Report
 
 REPORT_JOB = "write_report"
 LISTED = 10
@@ -28,7 +28,7 @@ def stats_report(
 ) -> dg.MaterializeResult[None]:
     """Asks the HTTP API, in this process, for all that the file shows."""
     # A fifth of what a run takes to start, every five minutes, for what is needed once an hour.
-    from pipeline.dashboard.report import write_report
+    from pipeline.web.dashboard.report import write_report
 
     with stores.database_of_run(context.run.run_id) as database:
         report = write_report(stores.settings, database)

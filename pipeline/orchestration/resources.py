@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 
-from pipeline.database import Database
+from pipeline.adoption.schema import require_own_views
+from pipeline.database.connections import Database
 from pipeline.lake.flow import Hearer
-from pipeline.schema import require_own_views
 from pipeline.settings import Settings
 
 

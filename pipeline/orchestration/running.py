@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import dagster as dg
 from dagster import AssetCheckExecutionContext, AssetExecutionContext, OpExecutionContext
 
-from pipeline.database import Database, is_transient
+from pipeline.database.connections import Database, is_transient
 from pipeline.orchestration.resources import Stores
 
 WRITERS = "prompt_stats_writers"

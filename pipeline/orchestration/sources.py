@@ -11,10 +11,10 @@ from typing import Any
 import dagster as dg
 from sqlalchemy import RowMapping, text
 
-from pipeline import tables
-from pipeline.database import Database
+from pipeline.database import tables
+from pipeline.database.connections import Database
+from pipeline.database.queries import query
 from pipeline.orchestration.explaining import OWNERS, table_metadata
-from pipeline.queries import query
 
 GROUP = "app"
 SOURCES = (tables.prompt_usage, tables.posts, tables.prompt_favorites)

@@ -7,7 +7,9 @@ from typing import Any
 
 import dagster as dg
 
-from pipeline import formats, repair, tables
+from pipeline import formats, repair
+from pipeline.database import tables
+from pipeline.database.queries import query
 from pipeline.lake.partials import USAGE, USERS
 from pipeline.lake.usage_events import TABLE
 from pipeline.orchestration import showing
@@ -19,7 +21,6 @@ from pipeline.orchestration.sources import observed_others, relations
 from pipeline.publish.basis import code_of_stats
 from pipeline.publish.publish import PublishReport
 from pipeline.publish.values import QUERIES
-from pipeline.queries import query
 from pipeline.stats import drift
 from pipeline.stats.frames import windows
 from pipeline.stats.percentiles import PERCENTILES

@@ -11,14 +11,14 @@ import polars as pl
 from sqlalchemy import Connection, select, text
 
 from pipeline import stats
+from pipeline.database.queries import query
+from pipeline.database.tables import STATS_TABLES, stats_day, user_stats_day
 from pipeline.lake import source
 from pipeline.lake.delta_table import fingerprint
 from pipeline.lake.ownership import OWNER
 from pipeline.lake.usage_events import open_usage_events
 from pipeline.publish.copy import frame_of
 from pipeline.publish.guard import require_known_lake
-from pipeline.queries import query
-from pipeline.tables import STATS_TABLES, stats_day, user_stats_day
 
 PUBLISHED_SUMS = text(query("postgres/published_sums"))
 ENGINE_QUERIES = ("engine/merged_partials", "engine/merged_values", "engine/prompt_days")

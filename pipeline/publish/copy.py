@@ -14,13 +14,13 @@ from sqlalchemy import Connection, Row, Table, Text, cast, select, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError
 
-from pipeline.database import Database, driver_of
+from pipeline.database.connections import Database, driver_of
+from pipeline.database.locks import LONGEST_WAIT_SECONDS, waiting
+from pipeline.database.queries import query
+from pipeline.database.tables import ROW_ID
 from pipeline.errors import TableLockedError
-from pipeline.locks import LONGEST_WAIT_SECONDS, waiting
 from pipeline.publish import binary
-from pipeline.queries import query
 from pipeline.stats.changes import Changes, changed_rows
-from pipeline.tables import ROW_ID
 
 INDEXES_MADE_AFTERWARDS = text(query("postgres/indexes_made_afterwards"))
 

@@ -14,13 +14,13 @@ from typing import Any
 import polars as pl
 from sqlalchemy import Connection, select, text
 
-from pipeline import tables
+from pipeline.database import tables
+from pipeline.database.queries import query
 from pipeline.errors import LakeError
 from pipeline.lake import source
 from pipeline.lake.delta_table import DailyTable
 from pipeline.lake.ownership import Ownership, identify
 from pipeline.lake.partials import COMPLETE
-from pipeline.queries import query
 
 LOST_DAYS = text(query("postgres/lost_days"))
 

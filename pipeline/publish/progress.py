@@ -10,10 +10,10 @@ from typing import Any
 import polars as pl
 from sqlalchemy import Connection, text
 
+from pipeline.database.queries import query
 from pipeline.days import NOTHING_KNOWN, ONE_DAY, DayRange
 from pipeline.lake import source
 from pipeline.publish.guard import require_progress, require_published_days
-from pipeline.queries import query
 
 PENDING_DAYS = text(query("postgres/pending_days"))
 CLEAR_INVALIDATIONS = text(query("postgres/clear_invalidations"))

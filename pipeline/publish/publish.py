@@ -23,8 +23,10 @@ from adbc_driver_manager.dbapi import Connection as AdbcConnection
 from sqlalchemy import Connection, Table, func, insert, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from pipeline import tables
-from pipeline.database import Database
+from pipeline.database import tables
+from pipeline.database.connections import Database
+from pipeline.database.locks import Lock, lock_transaction
+from pipeline.database.queries import query
 from pipeline.days import ONE_DAY, DayRange
 from pipeline.engines import rollups
 from pipeline.errors import LakeConflictError
@@ -33,14 +35,12 @@ from pipeline.lake.partials import SCHEMA, USAGE, stale_days
 from pipeline.lake.periods import State
 from pipeline.lake.source_table import require_source
 from pipeline.lake.usage_events import open_usage_events
-from pipeline.locks import Lock, lock_transaction
 from pipeline.publish.basis import Basis, read_basis, stats_version
 from pipeline.publish.copy import changes_of, of_prompts, read_table, reading, write_changes
 from pipeline.publish.guard import require_sums
 from pipeline.publish.progress import take_progress
 from pipeline.publish.users import UserStats, compute_users, write_users
 from pipeline.publish.write_back import write_back
-from pipeline.queries import query
 from pipeline.stats import frames
 from pipeline.stats.changes import changed_rows
 from pipeline.stats.drift import Drift, summary

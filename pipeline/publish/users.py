@@ -17,7 +17,9 @@ from pathlib import Path
 import polars as pl
 from sqlalchemy import Connection, select, text
 
-from pipeline.database import Database
+from pipeline.database.connections import Database
+from pipeline.database.queries import query
+from pipeline.database.tables import user_prompt_stats, user_stats_day
 from pipeline.engines import duckdb_engine, rollups
 from pipeline.engines.scan import Scan
 from pipeline.errors import LakeError
@@ -26,9 +28,7 @@ from pipeline.lake.merge import merging
 from pipeline.lake.partials import USERS
 from pipeline.lake.periods import State
 from pipeline.publish.copy import copy_frame, indexes_afterwards
-from pipeline.queries import query
 from pipeline.stats import frames
-from pipeline.tables import user_prompt_stats, user_stats_day
 
 logger = logging.getLogger(__name__)
 

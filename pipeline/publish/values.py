@@ -17,8 +17,10 @@ from dataclasses import dataclass
 import polars as pl
 from sqlalchemy import Table, Text, cast, func, select, update
 
-from pipeline import tables
-from pipeline.database import Database
+from pipeline.database import tables
+from pipeline.database.connections import Database
+from pipeline.database.locks import Lock, lock_transaction
+from pipeline.database.queries import query
 from pipeline.days import chunks
 from pipeline.engines import duckdb_engine, rollups
 from pipeline.errors import LakeError, LostDaysError
@@ -26,10 +28,8 @@ from pipeline.lake import damage, source
 from pipeline.lake.delta_table import DailyTable, fingerprint
 from pipeline.lake.partials import error_kinds
 from pipeline.lake.usage_events import open_own_events
-from pipeline.locks import Lock, lock_transaction
 from pipeline.publish.basis import stats_version
 from pipeline.publish.copy import changes_of, read_table, reading, write_changes
-from pipeline.queries import query
 from pipeline.stats import frames
 from pipeline.stats.errors import FOLDS, LONGEST_KIND
 

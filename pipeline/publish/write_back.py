@@ -11,12 +11,12 @@ import polars as pl
 from sqlalchemy import Connection, text
 
 from pipeline.adoption.catalog import quoted
+from pipeline.database.locks import waiting
+from pipeline.database.queries import query
 from pipeline.errors import DatabaseError, TableLockedError
-from pipeline.locks import waiting
 from pipeline.names import TableNames
 from pipeline.publish.copy import frame_of
 from pipeline.publish.fitting import Column, Extent, misfits
-from pipeline.queries import query
 from pipeline.stats.drift import COUNTERS, Drift, counter_drift
 
 WRITE_BACK_COLUMNS = text(query("postgres/write_back_columns"))

@@ -13,9 +13,9 @@ from psycopg.errors import UniqueViolation, UntranslatableCharacter
 from psycopg.rows import tuple_row
 from psycopg.types.json import Jsonb
 
-from pipeline import sessions
-from pipeline.prompt_keys import NAMED_PROMPTS, Named, by_key
-from pipeline.queries import query
+from pipeline.database import sessions
+from pipeline.database.prompt_keys import NAMED_PROMPTS, Named, by_key
+from pipeline.database.queries import query
 from pipeline.tracking import encodings
 from pipeline.tracking.event import Event, Record, RejectedEvent, no_prompt
 from pipeline.tracking.faults import Fault, fault_of, said_by

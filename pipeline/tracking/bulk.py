@@ -12,7 +12,7 @@ from typing import Any
 
 import psycopg
 
-from pipeline import sessions
+from pipeline.database import sessions
 from pipeline.limits import GENERATION_TIME_MAX_MS, TEXT_MAX_LENGTH
 from pipeline.tracking.batches import prompts_named
 from pipeline.tracking.call import Call

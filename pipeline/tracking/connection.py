@@ -12,11 +12,11 @@ from psycopg.abc import RV, PQGen
 from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
-from pipeline.conninfo import libpq_conninfo, names_in
+from pipeline.database.conninfo import libpq_conninfo, names_in
+from pipeline.database.sessions import Settings, settings_for
 from pipeline.environment import environment
 from pipeline.errors import SettingsError
 from pipeline.names import DEFAULT_NAMES
-from pipeline.sessions import Settings, settings_for
 
 APPLICATION_NAME = "prompt-stats-tracker"
 
@@ -66,7 +66,7 @@ def address(database_url: str | None) -> tuple[Callable[[], str], Settings]:
 def _embedded(home: Path) -> Callable[[], str]:
     # Imported here: only the whole installation has a server of its own.
     try:
-        from pipeline.embedded import client
+        from pipeline.database.embedded import client
     except ModuleNotFoundError as error:
         raise SettingsError(
             "Finding the database",

@@ -8,7 +8,7 @@ from functools import partial
 
 from psycopg_pool import ConnectionPool
 
-from pipeline import sessions
+from pipeline.database import sessions
 from pipeline.tracking.batches import (
     INSERT_REJECTED,
     encodable,

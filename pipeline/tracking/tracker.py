@@ -23,7 +23,7 @@ from typing import Literal, Self
 
 import psycopg
 
-from pipeline import sessions
+from pipeline.database import sessions
 from pipeline.environment import environment
 from pipeline.tracking.batches import keep_rejected
 from pipeline.tracking.buffer import Buffer

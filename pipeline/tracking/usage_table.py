@@ -16,8 +16,8 @@ import psycopg
 from psycopg.errors import FeatureNotSupported
 from psycopg.rows import class_row
 
-from pipeline import sessions
-from pipeline.queries import query
+from pipeline.database import sessions
+from pipeline.database.queries import query
 from pipeline.tracking.encodings import cut_mark
 from pipeline.tracking.event import CUT_MARK
 

@@ -19,8 +19,8 @@ from contextlib import contextmanager
 
 import psycopg
 
-from pipeline import schema
-from pipeline.database import Database
+from pipeline.adoption import schema
+from pipeline.database.connections import Database
 from tests.benchmarks.clock import say
 from tests.benchmarks.server import new_database, running_server
 from tests.benchmarks.tables import Table, at_most, machine

@@ -7,7 +7,7 @@ import re
 
 import psycopg
 
-from pipeline import tables
+from pipeline.database import tables
 from pipeline.lake import source
 from pipeline.lake.partials import USAGE, roll_up_days
 from pipeline.lake.periods import settle

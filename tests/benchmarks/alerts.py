@@ -2,11 +2,11 @@
 
 ``python -m tests.benchmarks.alerts --seeds 11 12 --days 45 --a-day 3000``
 
-Made-up traffic of ``pipeline.traffic``, made harder: what a prompt is used, how often it succeeds and how
-long it takes differs from day to day by more than chance, the service as a whole has better and worse hours,
-some prompts come up and others fade. One history stays as it is: whatever is raised in it is a false alarm.
-In the other a fault of a day is planted every second day. Both are looked at every quarter of an hour, as the
-job does.
+Made-up traffic of ``pipeline.samples.traffic``, made harder: what a prompt is used, how often it succeeds
+and how long it takes differs from day to day by more than chance, the service as a whole has better and
+worse hours, some prompts come up and others fade. One history stays as it is: whatever is raised in it is a
+false alarm. In the other a fault of a day is planted every second day. Both are looked at every quarter of
+an hour, as the job does.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from pipeline.alerts.comparison import DAY_HOURS, HOURS
 from pipeline.alerts.evaluation import findings
 from pipeline.alerts.rules import judge
 from pipeline.alerts.states import Alert, Rule, Series, State, advance, news, over_hours, told
+from pipeline.samples.traffic import Traffic
 from pipeline.stats.percentiles import GAMMA
-from pipeline.traffic import Traffic
 
 UNTIL = dt.datetime(2026, 10, 1, tzinfo=dt.UTC)
 PROMPTS = tuple(UUID(int=number) for number in range(1, 41))

@@ -40,7 +40,7 @@ from typing import NamedTuple
 import numpy as np
 import psycopg
 
-from pipeline.database import Database
+from pipeline.database.connections import Database
 from pipeline.refresh import refresh
 from tests.benchmarks.clock import say
 from tests.benchmarks.history import History

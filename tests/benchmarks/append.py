@@ -28,9 +28,9 @@ from typing import Any
 
 import psycopg
 
-from pipeline.database import Database
-from pipeline.embedded.server import binaries
-from pipeline.queries import query
+from pipeline.database.connections import Database
+from pipeline.database.embedded.server import binaries
+from pipeline.database.queries import query
 from pipeline.refresh import refresh
 from pipeline.tracking import PromptTracker
 from tests.benchmarks.clock import say

@@ -10,7 +10,7 @@ from functools import cached_property
 
 import psycopg
 
-from pipeline.database import Database
+from pipeline.database.connections import Database
 from pipeline.days import ONE_DAY, DayRange
 from tests.benchmarks.clock import say
 

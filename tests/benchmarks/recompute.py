@@ -13,13 +13,13 @@ from pathlib import Path
 import duckdb
 from deltalake import DeltaTable
 
-from pipeline.database import Database
+from pipeline.database.connections import Database
+from pipeline.database.queries import query
 from pipeline.lake.merge import merging
 from pipeline.lake.partials import USAGE, USERS, DailyRollup, Rollup, roll_up_days
 from pipeline.lake.periods import State, settle
 from pipeline.lake.usage_events import SCHEMA, TABLE, open_usage_events
 from pipeline.publish.values import QUERIES, publish_values
-from pipeline.queries import query
 from tests.benchmarks.clock import median_seconds, medians, repeated_seconds, seconds_of
 from tests.benchmarks.server import Place, new_lake
 from tests.benchmarks.tables import Cell, Table, at_most, size_name

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import psycopg
 
 from pipeline.days import ONE_DAY
+from pipeline.maintenance.reconcile import reconcile
 from pipeline.publish.publish import PublishReport
-from pipeline.reconcile import reconcile
 from pipeline.refresh import refresh
 from tests.benchmarks.clock import clocked, medians, say, seconds_of
 from tests.benchmarks.history import DELETED_DAYS_AGO, FRESH_EVENTS, History

@@ -40,12 +40,13 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from pipeline import schema, seeding
-from pipeline.database import Database
-from pipeline.embedded import client
-from pipeline.embedded.server import Server
+from pipeline.adoption import schema
+from pipeline.database.connections import Database
+from pipeline.database.embedded import client
+from pipeline.database.embedded.server import Server
 from pipeline.orchestration import instance
 from pipeline.orchestration.jobs import UNFINISHED
+from pipeline.samples import seeding
 from pipeline.settings import settings
 from tests.benchmarks.clock import say
 from tests.command import REPOSITORY, environment, prompt_stats

@@ -28,7 +28,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.database import Database
+from pipeline.database.connections import Database
 from pipeline.engines import rollups
 from pipeline.engines.spark_engine import SparkEngine
 from pipeline.errors import EngineError

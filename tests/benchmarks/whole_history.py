@@ -21,7 +21,7 @@ from typing import Any
 import psutil
 
 from pipeline import refresh as refresh_module
-from pipeline.database import Database
+from pipeline.database.connections import Database
 from tests.benchmarks.clock import clocked, say
 from tests.benchmarks.history import History
 from tests.benchmarks.tables import Cell, Table, at_least, at_most, size_name

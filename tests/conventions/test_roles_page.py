@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from pipeline.doctor.rights import granted
-from pipeline.schema import VERSION_TABLE
-from pipeline.tables import metadata, views
+from pipeline.adoption.schema import VERSION_TABLE
+from pipeline.database.tables import metadata, views
+from pipeline.health.doctor.rights import granted
 from tests.command import REPOSITORY
 
 PAGE = (REPOSITORY / "docs" / "roles.md").read_text(encoding="utf-8")

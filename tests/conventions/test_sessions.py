@@ -1,4 +1,4 @@
-"""Connections are opened in one place, so that each session is what ``pipeline.sessions`` says."""
+"""Connections are opened in one place, so that each session is what ``pipeline.database.sessions`` says."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ FILES = sorted(
 )
 
 OPENERS = {
-    "psycopg": {"pipeline/sessions.py"},
-    "Connection": {"pipeline/sessions.py"},
+    "psycopg": {"pipeline/database/sessions.py"},
+    "Connection": {"pipeline/database/sessions.py"},
     "AsyncConnection": set(),
     "ImpatientConnection": set(),
-    "connection_class": {"pipeline/sessions.py"},
+    "connection_class": {"pipeline/database/sessions.py"},
 }
 """Whose ``connect`` opens a connection, and where that may be called."""
 
@@ -32,7 +32,7 @@ def path_of(path: Path) -> str:
 
 
 def opened_in(tree: ast.AST, path: str) -> Iterator[str]:
-    """Each way to open a connection that does not lead through ``pipeline.sessions``."""
+    """Each way to open a connection that does not lead through ``pipeline.database.sessions``."""
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom | ast.Import):
             modules = (
@@ -58,7 +58,7 @@ def opened_in(tree: ast.AST, path: str) -> Iterator[str]:
                 yield f"{name} without configure"
 
 
-DATABASE = "pipeline/database.py"
+DATABASE = "pipeline/database/connections.py"
 
 
 @pytest.mark.parametrize("file", FILES, ids=path_of)

@@ -56,7 +56,7 @@ HEADER = re.compile(r"-- Purpose: \S.*\.\n-- Grain:   \S.*\.\n-- Time:    \S.*\.
 
 
 def name_of(file: Path) -> str:
-    """The name by which ``pipeline.queries.query`` knows a file."""
+    """The name by which ``pipeline.database.queries.query`` knows a file."""
     return file.relative_to(SQL).with_suffix("").as_posix()
 
 

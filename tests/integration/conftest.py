@@ -9,7 +9,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from pipeline.database import Database
+from pipeline.database.connections import Database
 from pipeline.lake import periods
 from pipeline.orchestration.resources import Stores
 from pipeline.settings import Settings

@@ -20,23 +20,23 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from pipeline import seeding
 from pipeline.adoption import steps
 from pipeline.adoption.plan import Lock
-from pipeline.checks.catalog import CHECKS
-from pipeline.checks.report import Subject
-from pipeline.dashboard.report import write_report
-from pipeline.database import Database
+from pipeline.adoption.schema import Hearer, migrate, plan_migration, require_current, undo
+from pipeline.database.connections import Database
+from pipeline.database.sessions import search_path_option
 from pipeline.errors import DatabaseError, LakeError
+from pipeline.health.checks.catalog import CHECKS
+from pipeline.health.checks.report import Subject
 from pipeline.lake import source
+from pipeline.maintenance.reconcile import reconcile
+from pipeline.maintenance.retention import retain
 from pipeline.names import TableNames
-from pipeline.reconcile import reconcile
 from pipeline.refresh import plan_refresh, refresh
-from pipeline.retention import retain
-from pipeline.schema import Hearer, migrate, plan_migration, require_current, undo
-from pipeline.sessions import search_path_option
+from pipeline.samples import seeding
 from pipeline.settings import Settings
 from pipeline.tracking import PromptTracker
+from pipeline.web.dashboard.report import write_report
 from tests.api import served
 from tests.command import REPOSITORY, prompt_stats
 from tests.conftest import APP_SCHEMA, FIRST_DAY, NewDatabase, databases_of, other_server

@@ -15,12 +15,12 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from pipeline import reading
 from pipeline.alerts import notifier
 from pipeline.alerts.comparison import HOURS
 from pipeline.alerts.evaluation import Evaluation, counts, evaluate, silence
 from pipeline.alerts.messages import run_failure
-from pipeline.database import Database
+from pipeline.answers import reading
+from pipeline.database.connections import Database
 from pipeline.definitions import build_definitions
 from pipeline.errors import NotFoundError, NotificationError
 from pipeline.orchestration.alerting import ALERTS_JOB, run_failures

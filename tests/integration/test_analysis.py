@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row, namedtuple_row
 
-from pipeline.database import Database
+from pipeline.database.connections import Database
 from pipeline.refresh import refresh
 from tests.command import REPOSITORY
 from tests.conftest import FIRST_DAY, NewDatabase

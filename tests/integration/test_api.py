@@ -18,11 +18,11 @@ import psycopg
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from pipeline.dashboard.report import write_report
-from pipeline.database import Database
+from pipeline.database.connections import Database
 from pipeline.errors import PromptStatsError
 from pipeline.refresh import refresh
 from pipeline.settings import Settings
+from pipeline.web.dashboard.report import write_report
 from tests.api import served
 from tests.command import REPOSITORY, environment, prompt_stats
 from tests.conftest import FIRST_DAY

@@ -13,10 +13,10 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from pipeline.api.events import LINES
-from pipeline.database import Database
+from pipeline.database.connections import Database
 from pipeline.limits import EVENTS_MAX, EVENTS_MAX_BYTES
 from pipeline.refresh import refresh
+from pipeline.web.api.events import LINES
 from tests.api import served
 from tests.conftest import FIRST_DAY
 

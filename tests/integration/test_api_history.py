@@ -14,7 +14,7 @@ import httpx
 import psycopg
 import pytest
 
-from pipeline.database import Database
+from pipeline.database.connections import Database
 from pipeline.lake.partials import USAGE
 from pipeline.lake.periods import State
 from pipeline.refresh import refresh

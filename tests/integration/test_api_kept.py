@@ -14,12 +14,12 @@ import psycopg
 import pytest
 from fastapi import Request
 
-from pipeline import schema
-from pipeline.api import reader
-from pipeline.api.kept import Answered, Kept
-from pipeline.database import Database
+from pipeline.adoption import schema
+from pipeline.database.connections import Database
 from pipeline.limits import BODY_MAX_BYTES
 from pipeline.refresh import refresh
+from pipeline.web.api import reader
+from pipeline.web.api.kept import Answered, Kept
 from tests import neighbour
 from tests.api import served
 from tests.conftest import FIRST_DAY

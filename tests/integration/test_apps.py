@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from pipeline.database import Database
+from pipeline.database.connections import Database
 from tests.command import REPOSITORY, environment
 
 DOCUMENT = (REPOSITORY / "docs" / "apps.md").read_text(encoding="utf-8")

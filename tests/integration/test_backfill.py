@@ -12,7 +12,9 @@ import polars as pl
 import psycopg
 import pytest
 
-from pipeline.database import Database
+from pipeline.database.connections import Database
+from pipeline.database.locks import Lock
+from pipeline.database.tables import STATS_TABLES, prompts, user_prompt_stats
 from pipeline.days import ONE_DAY, DayRange
 from pipeline.definitions import build_definitions
 from pipeline.lake import source
@@ -20,13 +22,11 @@ from pipeline.lake.delta_table import DailyTable
 from pipeline.lake.partials import USAGE, open_partials, roll_up_days
 from pipeline.lake.periods import open_periods
 from pipeline.lake.usage_events import open_usage_events, sync_days
-from pipeline.locks import Lock
+from pipeline.maintenance.reconcile import reconcile
 from pipeline.orchestration import running
 from pipeline.orchestration.jobs import JOB, range_tags
 from pipeline.orchestration.resources import Stores
-from pipeline.reconcile import reconcile
 from pipeline.refresh import plan_refresh, refresh
-from pipeline.tables import STATS_TABLES, prompts, user_prompt_stats
 from tests.conftest import FIRST_DAY
 from tests.lake import open_to_write
 from tests.oracle import assert_equals_recount

@@ -20,10 +20,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from pipeline import schema
-from pipeline.database import Database
-from pipeline.embedded import client
-from pipeline.embedded.server import Server
+from pipeline.adoption import schema
+from pipeline.database.connections import Database
+from pipeline.database.embedded import client
+from pipeline.database.embedded.server import Server
 from pipeline.refresh import refresh
 from pipeline.tracking import PromptTracker
 from tests.command import REPOSITORY

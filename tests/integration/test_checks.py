@@ -16,16 +16,16 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from pipeline.checks import clocks
-from pipeline.checks.catalog import CHECKS, make
-from pipeline.checks.report import Cadence, Report, Severity, Subject
-from pipeline.database import Database
+from pipeline.database.connections import Database
 from pipeline.definitions import build_definitions
+from pipeline.health.checks import clocks
+from pipeline.health.checks.catalog import CHECKS, make
+from pipeline.health.checks.report import Cadence, Report, Severity, Subject
+from pipeline.maintenance.retention import retain
 from pipeline.orchestration import checks, jobs
 from pipeline.orchestration.lake_assets import EVERY_DAY_PROCESSED
 from pipeline.orchestration.resources import Stores
 from pipeline.refresh import refresh
-from pipeline.retention import retain
 from pipeline.settings import Settings
 from tests.command import prompt_stats
 from tests.conftest import FIRST_DAY, NewDatabase

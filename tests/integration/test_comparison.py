@@ -15,12 +15,12 @@ import polars as pl
 import psycopg
 import pytest
 
-from pipeline import reading
-from pipeline.comparison import Asked
-from pipeline.database import Database
+from pipeline.answers import reading
+from pipeline.answers.comparison import Asked
+from pipeline.answers.export import Format
+from pipeline.answers.period_export import period_export
+from pipeline.database.connections import Database
 from pipeline.errors import InputError
-from pipeline.export import Format
-from pipeline.period_export import period_export
 from pipeline.refresh import refresh
 from tests.api import served
 from tests.command import answer, prompt_stats

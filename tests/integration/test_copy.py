@@ -10,7 +10,7 @@ import polars as pl
 import psycopg
 import pytest
 
-from pipeline.database import Database
+from pipeline.database.connections import Database
 from pipeline.publish.copy import copy_frame
 from pipeline.refresh import refresh
 from tests.conftest import FIRST_DAY

@@ -11,11 +11,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from pipeline.coverage import look_for_missing, track_missing
-from pipeline.database import Database
+from pipeline.database.connections import Database
 from pipeline.errors import DatabaseError
+from pipeline.maintenance.coverage import look_for_missing, track_missing
+from pipeline.maintenance.retention import retain
 from pipeline.refresh import refresh
-from pipeline.retention import retain
 from pipeline.tracking import PromptTracker
 from tests.command import answer
 from tests.conftest import FIRST_DAY

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from playwright.sync_api import Page, expect
 
-from pipeline.database import Database
+from pipeline.database.connections import Database
 from pipeline.days import ONE_DAY
 from pipeline.orchestration.jobs import RANGE_START
 from pipeline.orchestration.running import BACKFILL, REASON, WRITERS

@@ -14,23 +14,23 @@ import dagster as dg
 import psycopg
 import pytest
 
-from pipeline import reading
 from pipeline.alerts.evaluation import evaluate
-from pipeline.checks.catalog import CHECKS, make
-from pipeline.checks.report import Subject
-from pipeline.database import Database
+from pipeline.answers import reading
+from pipeline.database.connections import Database
 from pipeline.days import DayRange
 from pipeline.definitions import build_definitions
-from pipeline.erasure import erase_user
 from pipeline.errors import LakeError, LostDaysError
+from pipeline.health.checks.catalog import CHECKS, make
+from pipeline.health.checks.report import Subject
 from pipeline.lake import periods
 from pipeline.lake.partials import USAGE, USERS
 from pipeline.lake.upkeep import lake_tables
+from pipeline.maintenance.erasure import erase_user
+from pipeline.maintenance.retention import retain
 from pipeline.orchestration import jobs
 from pipeline.orchestration.resources import Stores
 from pipeline.orchestration.running import TICK
 from pipeline.refresh import plan_refresh, refresh
-from pipeline.retention import retain
 from pipeline.settings import Settings
 from tests.api import served
 from tests.command import prompt_stats

@@ -21,13 +21,13 @@ import psycopg
 import pytest
 from playwright.sync_api import BrowserContext, expect
 
-from pipeline.dashboard.report import Report, write_report
-from pipeline.database import Database
+from pipeline.database.connections import Database
 from pipeline.definitions import build_definitions
 from pipeline.orchestration.reporting import REPORT_JOB
 from pipeline.orchestration.resources import Stores
 from pipeline.refresh import refresh
 from pipeline.settings import Settings
+from pipeline.web.dashboard.report import Report, write_report
 from tests.api import served
 from tests.browser import Tab, chromium, opened, windowed
 from tests.command import REPOSITORY
@@ -692,7 +692,7 @@ def test_the_page_is_guarded_and_no_part_of_the_description(api: httpx.Client) -
     assert "script-src 'self' 'sha256-" in policy
     paths = get(api, "/openapi.json")["paths"]
     assert not [path for path in paths if path == "/" or path.startswith("/dashboard")]
-    files = [f"/dashboard/{file.name}" for file in REPOSITORY.glob("pipeline/dashboard/static/*.*s")]
+    files = [f"/dashboard/{file.name}" for file in REPOSITORY.glob("pipeline/web/dashboard/static/*.*s")]
     for path in ("/", "/dashboard/vega.js", *files):
         answer = api.get(path)
         assert (answer.status_code, answer.headers["x-content-type-options"]) == (200, "nosniff")

@@ -8,7 +8,7 @@ import dagster as dg
 import psycopg
 import pytest
 
-from pipeline.database import Database
+from pipeline.database.connections import Database
 from pipeline.definitions import build_definitions
 from pipeline.orchestration import dead_runs
 from pipeline.orchestration.jobs import JOB

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.database import Database
-from pipeline.embedded import client
+from pipeline.database.connections import Database
+from pipeline.database.embedded import client
 from tests import command
 from tests.oracle import assert_equals_recount
 

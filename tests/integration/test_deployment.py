@@ -32,15 +32,15 @@ from dagster_docker import DockerRunLauncher
 from dagster_k8s import K8sRunLauncher
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from pipeline.adoption.schema import migrate
 from pipeline.cli.main import app
-from pipeline.database import Database
+from pipeline.database.connections import Database
 from pipeline.definitions import build_definitions
 from pipeline.orchestration.forgetting import forget
 from pipeline.orchestration.instance import EVENT_SETTINGS
 from pipeline.orchestration.jobs import VALUES_JOB
 from pipeline.orchestration.resources import Stores
 from pipeline.refresh import refresh
-from pipeline.schema import migrate
 from pipeline.settings import Settings
 from tests.command import REPOSITORY
 from tests.conftest import FIRST_DAY, NewDatabase

@@ -24,15 +24,15 @@ from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatu
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._daemon.types import DaemonHeartbeat
 
-from pipeline import schema
-from pipeline.checks import clocks
-from pipeline.database import Database
-from pipeline.doctor import folders, server
-from pipeline.doctor import schema as looks
-from pipeline.doctor.examination import STEPS, Look, examine
-from pipeline.doctor.findings import Finding, Status
-from pipeline.doctor.folders import folder
-from pipeline.doctor.setup import Setup
+from pipeline.adoption import schema
+from pipeline.database.connections import Database
+from pipeline.health.checks import clocks
+from pipeline.health.doctor import folders, server
+from pipeline.health.doctor import schema as looks
+from pipeline.health.doctor.examination import STEPS, Look, examine
+from pipeline.health.doctor.findings import Finding, Status
+from pipeline.health.doctor.folders import folder
+from pipeline.health.doctor.setup import Setup
 from pipeline.orchestration import instance
 from pipeline.orchestration.home import examine_home
 from pipeline.orchestration.jobs import SCHEDULE

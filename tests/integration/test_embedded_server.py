@@ -15,16 +15,16 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from pipeline.embedded import client
-from pipeline.embedded.server import OWNER, _identities, binaries, remove_orphans
+from pipeline.database.embedded import client
+from pipeline.database.embedded.server import OWNER, _identities, binaries, remove_orphans
 from tests.command import REPOSITORY, environment, prompt_stats
 
 CLIENT = """
 import os
 import sys
 from pathlib import Path
-from pipeline.embedded import client
-from pipeline.embedded.server import OWNER, _identities, remove_orphans
+from pipeline.database.embedded import client
+from pipeline.database.embedded.server import OWNER, _identities, remove_orphans
 print(client.start(Path(sys.argv[1])), flush=True)
 if sys.stdin.readline():
     os.execvp("cat", ["cat"])

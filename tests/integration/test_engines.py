@@ -21,19 +21,19 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
-from pipeline.database import Database
-from pipeline.doctor import folders
-from pipeline.doctor.findings import Status
-from pipeline.doctor.setup import Setup
+from pipeline.database.connections import Database
 from pipeline.engines import duckdb_engine, rollups, spark_engine
 from pipeline.engines.engine import Engine
 from pipeline.engines.scan import Input, Part, Scan
 from pipeline.engines.spark_engine import SparkEngine
 from pipeline.errors import EngineError, LakeError
+from pipeline.health.doctor import folders
+from pipeline.health.doctor.findings import Status
+from pipeline.health.doctor.setup import Setup
 from pipeline.lake import partials, usage_events
 from pipeline.lake.delta_table import DailyTable
 from pipeline.lake.partials import SCHEMA, USAGE, USERS
-from pipeline.reconcile import reconcile
+from pipeline.maintenance.reconcile import reconcile
 from pipeline.refresh import refresh
 from pipeline.settings import EngineName, Settings
 from tests.command import environment, prompt_stats

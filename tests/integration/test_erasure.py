@@ -13,14 +13,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.database import Database
-from pipeline.erasure import erase_user
-from pipeline.erasure.account import Step, listed
-from pipeline.erasure.person import Person
+from pipeline.database.connections import Database
 from pipeline.errors import DatabaseError, InputError, PromptStatsError
 from pipeline.lake.upkeep import FORMER_TABLES, compact
+from pipeline.maintenance.erasure import erase_user
+from pipeline.maintenance.erasure.account import Step, listed
+from pipeline.maintenance.erasure.person import Person
+from pipeline.maintenance.retention import retain
 from pipeline.refresh import refresh
-from pipeline.retention import retain
 from tests.conftest import FIRST_DAY
 from tests.oracle import assert_equals_recount
 

@@ -25,12 +25,12 @@ from psycopg.rows import dict_row
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import UUID as UUID_TYPE
 
-from pipeline import tables
-from pipeline.api import export as api_export
-from pipeline.database import Database
+from pipeline.answers.export import BATCHES, MEDIA_TYPES, PROMPT_NAME, Format, open_export
+from pipeline.database import tables
+from pipeline.database.connections import Database
 from pipeline.errors import DatabaseError, NotFoundError
-from pipeline.export import BATCHES, MEDIA_TYPES, PROMPT_NAME, Format, open_export
 from pipeline.refresh import refresh
+from pipeline.web.api import export as api_export
 from tests.api import served
 from tests.command import environment, prompt_stats
 from tests.conftest import FIRST_DAY, NewDatabase

@@ -20,11 +20,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from pipeline import schema
-from pipeline.database import Database
+from pipeline.adoption import schema
+from pipeline.database.connections import Database
+from pipeline.database.embedded import client
 from pipeline.days import ONE_DAY
-from pipeline.embedded import client
-from pipeline.erasure import erase_user
+from pipeline.maintenance.erasure import erase_user
 from pipeline.refresh import plan_refresh, refresh
 from tests.buckets import buckets
 from tests.conftest import FIRST_DAY, NewDatabase

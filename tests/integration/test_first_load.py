@@ -13,7 +13,7 @@ import dagster as dg
 import psycopg
 import pytest
 
-from pipeline.database import Database
+from pipeline.database.connections import Database
 from pipeline.days import ONE_DAY, DayRange
 from pipeline.definitions import build_definitions
 from pipeline.lake import flow, usage_events

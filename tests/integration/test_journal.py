@@ -17,7 +17,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from pipeline.database import Database
+from pipeline.database.connections import Database
 from pipeline.tracking import PromptTracker
 from pipeline.tracking import tracker as tracker_module
 from pipeline.tracking.journal import FILE

@@ -15,16 +15,16 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from pipeline.database import Database
+from pipeline.database.connections import Database
 from pipeline.definitions import build_definitions
 from pipeline.errors import InputError
 from pipeline.lake import usage_events
 from pipeline.lake.upkeep import compact, keep_up
 from pipeline.lake.usage_events import open_usage_events
+from pipeline.maintenance.retention import retain
 from pipeline.orchestration.keeping import RECONCILE_JOB, RETAIN_JOB, retain_events_schedule
 from pipeline.orchestration.resources import Stores
 from pipeline.refresh import refresh
-from pipeline.retention import retain
 from pipeline.settings import Settings
 from tests.command import answer, environment, prompt_stats
 from tests.conftest import FIRST_DAY

@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from pipeline.database import Database
+from pipeline.database.connections import Database
 from pipeline.lake.partials import USAGE, USERS
 from pipeline.lake.periods import PERIOD_SCHEMA
 from pipeline.lake.usage_events import TABLE

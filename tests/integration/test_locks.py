@@ -12,12 +12,12 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from pipeline import locks
-from pipeline.database import Database, is_transient
+from pipeline.adoption.schema import migrate
+from pipeline.database import locks
+from pipeline.database.connections import Database, is_transient
+from pipeline.database.locks import Lock, lock_transaction, locked
 from pipeline.errors import DatabaseUnavailableError
-from pipeline.locks import Lock, lock_transaction, locked
 from pipeline.names import TableNames
-from pipeline.schema import migrate
 from tests.conftest import NewDatabase
 from tests.roles import as_role
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from pipeline.database import Database
+from pipeline.database.connections import Database
 from tests.command import environment, prompt_stats
 
 JSON = {"PROMPT_STATS_LOG_FORMAT": "json"}

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from pipeline.database import Database
-from pipeline.queries import query
+from pipeline.database.connections import Database
+from pipeline.database.queries import query
 from tests.conftest import FIRST_DAY
 
 DAYS = [FIRST_DAY + dt.timedelta(days=number) for number in range(700)]

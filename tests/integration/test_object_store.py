@@ -18,19 +18,19 @@ import pyarrow as pa
 import pytest
 from pyarrow import fs
 
-from pipeline import reading
-from pipeline.checks.catalog import CHECKS, make
-from pipeline.checks.report import Subject
-from pipeline.database import Database
-from pipeline.erasure import erase_user
+from pipeline.answers import reading
+from pipeline.database.connections import Database
 from pipeline.errors import LakeConflictError, LakeError, LakeOwnerError, LostDaysError, PromptStatsError
+from pipeline.health.checks.catalog import CHECKS, make
+from pipeline.health.checks.report import Subject
 from pipeline.lake.delta_table import DailyTable
 from pipeline.lake.partials import USAGE
 from pipeline.lake.upkeep import clean, damage_of, keep_up
 from pipeline.lake.usage_events import claim_lake, open_usage_events
-from pipeline.reconcile import reconcile
+from pipeline.maintenance.erasure import erase_user
+from pipeline.maintenance.reconcile import reconcile
+from pipeline.maintenance.retention import retain
 from pipeline.refresh import refresh
-from pipeline.retention import retain
 from tests.buckets import (
     BUSY,
     CUT,

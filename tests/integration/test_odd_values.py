@@ -11,12 +11,12 @@ import httpx
 import psycopg
 import pytest
 
-from pipeline import reading
-from pipeline.dashboard.report import write_report
-from pipeline.database import Database
-from pipeline.export import Format, open_export
+from pipeline.answers import reading
+from pipeline.answers.export import Format, open_export
+from pipeline.database.connections import Database
 from pipeline.refresh import refresh
 from pipeline.settings import Settings
+from pipeline.web.dashboard.report import write_report
 from tests.adopted import BEYOND_DOUBLES, adopted, id_of
 from tests.api import served
 from tests.conftest import FIRST_DAY, NewDatabase

@@ -25,12 +25,12 @@ from deltalake import DeltaTable
 from prometheus_client.parser import text_string_to_metric_families
 from psycopg.conninfo import make_conninfo
 
-from pipeline import seeding
-from pipeline.database import Database
-from pipeline.embedded.server import binaries
+from pipeline.adoption.schema import migrate
+from pipeline.database.connections import Database
+from pipeline.database.embedded.server import binaries
 from pipeline.errors import PromptStatsError
 from pipeline.refresh import refresh
-from pipeline.schema import migrate
+from pipeline.samples import seeding
 from pipeline.settings import settings
 from pipeline.tracking import PromptTracker
 from tests.api import served

@@ -13,7 +13,7 @@ from dagster._core.definitions.data_version import CachingStaleStatusResolver, S
 from dagster._core.loader import LoadingContextForTest
 from deltalake import DeltaTable
 
-from pipeline.database import Database
+from pipeline.database.connections import Database
 from pipeline.days import DayRange
 from pipeline.definitions import build_definitions
 from pipeline.errors import LakeError

@@ -16,9 +16,9 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from pipeline.database import Database
+from pipeline.database.connections import Database
+from pipeline.database.tables import prompt_usage
 from pipeline.refresh import refresh
-from pipeline.tables import prompt_usage
 from tests.command import REPOSITORY
 from tests.conftest import FIRST_DAY
 from tests.psql import libpq_environment, psql

@@ -10,21 +10,21 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from pipeline.adoption.schema import migrate, undo
 from pipeline.alerts.evaluation import evaluate
-from pipeline.coverage import track_missing
-from pipeline.database import Database
-from pipeline.erasure import erase_user
+from pipeline.database.connections import Database
 from pipeline.errors import LakeOwnerError
 from pipeline.lake.delta_table import WRITER, DailyTable
 from pipeline.lake.ownership import OWNER, Ownership, identify
 from pipeline.lake.upkeep import keep_up
 from pipeline.lake.usage_events import SCHEMA, claim_lake, open_usage_events, sync_days
+from pipeline.maintenance.coverage import track_missing
+from pipeline.maintenance.erasure import erase_user
+from pipeline.maintenance.reconcile import reconcile
+from pipeline.maintenance.retention import retain
 from pipeline.publish.publish import publish
 from pipeline.publish.values import publish_values
-from pipeline.reconcile import reconcile
 from pipeline.refresh import plan_refresh, refresh
-from pipeline.retention import retain
-from pipeline.schema import migrate, undo
 from pipeline.settings import Settings, settings
 from tests.cli import invoke
 from tests.clusters import Cluster, copy_of_cluster, running_cluster

@@ -15,18 +15,18 @@ from typing import Any
 import psycopg
 import pytest
 
-from pipeline import reading
 from pipeline.adoption.partitions import PartitionBy, months_from
-from pipeline.database import Database
+from pipeline.adoption.schema import make_partitions, migrate, plan_migration, undo
+from pipeline.answers import reading
+from pipeline.database.connections import Database
+from pipeline.database.queries import query
 from pipeline.errors import DatabaseError, InputError, LakeError
 from pipeline.lake import usage_events
 from pipeline.lake.partitions import days_of
 from pipeline.lake.usage_events import open_usage_events
-from pipeline.queries import query
-from pipeline.reconcile import reconcile
+from pipeline.maintenance.reconcile import reconcile
+from pipeline.maintenance.retention import retain
 from pipeline.refresh import plan_refresh, refresh
-from pipeline.retention import retain
-from pipeline.schema import make_partitions, migrate, plan_migration, undo
 from pipeline.tracking import PromptTracker
 from pipeline.tracking.batches import append_events
 from pipeline.tracking.event import Record, read_event

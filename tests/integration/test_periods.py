@@ -17,7 +17,7 @@ import psycopg
 import pytest
 
 from pipeline import repair
-from pipeline.database import Database
+from pipeline.database.connections import Database
 from pipeline.lake.usage_events import sync_days
 from pipeline.refresh import refresh
 from tests.api import served

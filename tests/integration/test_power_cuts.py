@@ -13,9 +13,9 @@ import psycopg
 import pytest
 from deltalake import DeltaTable
 
-from pipeline.database import Database
-from pipeline.erasure import erase_user
+from pipeline.database.connections import Database
 from pipeline.lake.upkeep import lake_tables
+from pipeline.maintenance.erasure import erase_user
 from pipeline.refresh import plan_refresh, refresh
 from tests.conftest import FIRST_DAY, NewDatabase
 from tests.oracle import assert_equals_recount

@@ -16,14 +16,14 @@ import httpx
 import psycopg
 import pytest
 
-from pipeline import reading
-from pipeline.dashboard.report import write_report
-from pipeline.database import Database
+from pipeline.adoption.schema import plan_migration
+from pipeline.answers import reading
+from pipeline.database.connections import Database
 from pipeline.errors import AmbiguousError, InputError, NotFoundError
 from pipeline.refresh import refresh
-from pipeline.schema import plan_migration
-from pipeline.seeding import seed_prompts
+from pipeline.samples.seeding import seed_prompts
 from pipeline.settings import Settings
+from pipeline.web.dashboard.report import write_report
 from tests.adopted import KINDS, adopted, id_of
 from tests.api import served
 from tests.command import REPOSITORY, environment

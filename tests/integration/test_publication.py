@@ -9,11 +9,11 @@ import psycopg
 import pytest
 from sqlalchemy import Table
 
-from pipeline.database import Database
-from pipeline.erasure import erase_user
+from pipeline.database.connections import Database
+from pipeline.database.tables import metadata
+from pipeline.maintenance.erasure import erase_user
+from pipeline.maintenance.retention import retain
 from pipeline.refresh import refresh
-from pipeline.retention import retain
-from pipeline.tables import metadata
 from tests.conftest import FIRST_DAY
 from tests.oracle import assert_equals_recount
 

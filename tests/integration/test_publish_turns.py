@@ -11,16 +11,16 @@ import psycopg
 import pytest
 from sqlalchemy import Connection, insert, select
 
-from pipeline.database import Database
+from pipeline.database.connections import Database
+from pipeline.database.locks import LOCK_SPACE, Lock, lock_transaction
+from pipeline.database.tables import STATS_TABLES, prompt_stats, stats_lake_token, stats_refresh
 from pipeline.errors import DatabaseUnavailableError, LakeConflictError, LakeError
 from pipeline.lake.partials import roll_up_days
 from pipeline.lake.usage_events import claim_lake, sync_days
-from pipeline.locks import LOCK_SPACE, Lock, lock_transaction
 from pipeline.publish.basis import read_basis
 from pipeline.publish.copy import read_table, reading
 from pipeline.publish.publish import ATTEMPTS, publish
 from pipeline.refresh import plan_refresh, refresh
-from pipeline.tables import STATS_TABLES, prompt_stats, stats_lake_token, stats_refresh
 from tests.conftest import FIRST_DAY
 from tests.oracle import assert_equals_recount
 

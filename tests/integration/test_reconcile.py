@@ -17,16 +17,16 @@ import pytest
 from deltalake import DeltaTable
 from sqlalchemy import BigInteger, Double, Executable, Integer, Table, Update, delete, func, text, update
 
-from pipeline.database import Database
+from pipeline.database.connections import Database
+from pipeline.database.tables import ROW_ID, STATS_TABLES, VALUE_TABLES, told, user_prompt_stats
 from pipeline.lake import range_index
 from pipeline.lake.delta_table import DailyTable
 from pipeline.lake.partials import SCHEMA, USAGE, USERS, wrong_days
 from pipeline.lake.periods import State
 from pipeline.lake.usage_events import open_usage_events
+from pipeline.maintenance.reconcile import reconcile
 from pipeline.publish.values import publish_values
-from pipeline.reconcile import reconcile
 from pipeline.refresh import refresh
-from pipeline.tables import ROW_ID, STATS_TABLES, VALUE_TABLES, told, user_prompt_stats
 from tests.conftest import FIRST_DAY
 from tests.lake_files import change_rows, delete_files, files_of, scribble_on_files, truncate_files
 from tests.oracle import assert_equals_recount

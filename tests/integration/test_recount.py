@@ -10,15 +10,15 @@ import pytest
 from sqlalchemy import DateTime, Table, Text
 from sqlalchemy.dialects.postgresql import UUID
 
-from pipeline import tables
-from pipeline.checks import recount
-from pipeline.checks.catalog import CHECKS, make
-from pipeline.checks.recount import prompts_equal_recount
-from pipeline.checks.report import Report, Subject
-from pipeline.database import Database
-from pipeline.reconcile import reconcile
+from pipeline.database import tables
+from pipeline.database.connections import Database
+from pipeline.health.checks import recount
+from pipeline.health.checks.catalog import CHECKS, make
+from pipeline.health.checks.recount import prompts_equal_recount
+from pipeline.health.checks.report import Report, Subject
+from pipeline.maintenance.reconcile import reconcile
+from pipeline.maintenance.retention import retain
 from pipeline.refresh import refresh
-from pipeline.retention import retain
 from pipeline.stats.percentiles import PERCENTILES
 from tests.conftest import FIRST_DAY, NewDatabase
 from tests.roles import as_role

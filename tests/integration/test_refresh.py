@@ -13,16 +13,16 @@ import psycopg
 import pytest
 from deltalake import DeltaTable
 
-from pipeline.database import Database
+from pipeline.database.connections import Database
 from pipeline.errors import LakeConflictError, LakeError
 from pipeline.lake import source
 from pipeline.lake.partials import USAGE, made_from, open_partials, roll_up_days
 from pipeline.lake.usage_events import open_usage_events, sync_days
+from pipeline.maintenance.reconcile import reconcile
+from pipeline.maintenance.retention import retain
 from pipeline.publish import values
 from pipeline.publish.publish import publish
-from pipeline.reconcile import reconcile
 from pipeline.refresh import plan_refresh, refresh
-from pipeline.retention import retain
 from tests.conftest import FIRST_DAY
 from tests.lake import open_to_write
 from tests.oracle import assert_equals_recount

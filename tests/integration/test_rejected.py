@@ -10,8 +10,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from pipeline import rejected
-from pipeline.database import Database
+from pipeline.database.connections import Database
+from pipeline.maintenance import rejected
 from pipeline.tracking import PromptTracker
 from tests.command import answer, prompt_stats
 

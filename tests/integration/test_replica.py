@@ -14,9 +14,9 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from pipeline.database import Database, is_transient
-from pipeline.embedded import client
-from pipeline.embedded.server import Server
+from pipeline.database.connections import Database, is_transient
+from pipeline.database.embedded import client
+from pipeline.database.embedded.server import Server
 from pipeline.errors import DatabaseError, DatabaseUnavailableError
 from pipeline.lake import replica
 from pipeline.lake.flow import Progress

@@ -12,13 +12,13 @@ import psycopg
 import pytest
 from deltalake import write_deltalake
 
-from pipeline.database import Database
-from pipeline.erasure import erase_user
+from pipeline.database.connections import Database
+from pipeline.database.tables import prompt_usage
 from pipeline.errors import LakeOwnerError, LostDaysError
 from pipeline.lake.usage_events import SCHEMA, claim_lake, open_usage_events
+from pipeline.maintenance.erasure import erase_user
+from pipeline.maintenance.retention import retain
 from pipeline.refresh import plan_refresh, refresh
-from pipeline.retention import retain
-from pipeline.tables import prompt_usage
 from tests.conftest import FIRST_DAY
 from tests.oracle import assert_equals_recount
 from tests.triggers import OFF, ON

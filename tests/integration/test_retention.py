@@ -14,15 +14,15 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
-from pipeline import reading
-from pipeline.database import Database
-from pipeline.erasure import erase_user
+from pipeline.answers import reading
+from pipeline.database.connections import Database
 from pipeline.errors import DatabaseError, InputError, LakeError, LostDaysError
 from pipeline.lake.usage_events import claim_lake, open_usage_events
+from pipeline.maintenance.erasure import erase_user
+from pipeline.maintenance.reconcile import reconcile
+from pipeline.maintenance.retention import retain
 from pipeline.publish.values import publish_values
-from pipeline.reconcile import reconcile
 from pipeline.refresh import plan_refresh, refresh
-from pipeline.retention import retain
 from tests.conftest import FIRST_DAY
 from tests.lake import open_to_write
 from tests.statements import run

@@ -17,32 +17,34 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.errors import InsufficientPrivilege
 from psycopg.rows import dict_row, scalar_row, tuple_row
 
-from pipeline import reading, rejected, tables
-from pipeline.api.operation import OPERATION
-from pipeline.checks.clocks import stats_are_fresh
-from pipeline.checks.report import Subject
+from pipeline.adoption.schema import VERSION_TABLE, migrate, require_current
+from pipeline.answers import reading
+from pipeline.answers.comparison import Asked
+from pipeline.answers.export import TABLES as TABLES_TO_EXPORT
+from pipeline.answers.export import Format, open_export
 from pipeline.cli.main import app
-from pipeline.comparison import Asked
-from pipeline.coverage import track_missing
-from pipeline.database import Database
-from pipeline.doctor.findings import Status
-from pipeline.doctor.rights import NEEDED, rights
-from pipeline.doctor.setup import Setup
-from pipeline.erasure import erase_user
+from pipeline.database import tables
+from pipeline.database.connections import Database
 from pipeline.errors import DatabaseError
-from pipeline.export import TABLES as TABLES_TO_EXPORT
-from pipeline.export import Format, open_export
+from pipeline.health.checks.clocks import stats_are_fresh
+from pipeline.health.checks.report import Subject
+from pipeline.health.doctor.findings import Status
+from pipeline.health.doctor.rights import NEEDED, rights
+from pipeline.health.doctor.setup import Setup
 from pipeline.lake.acceptance import accept_settings
 from pipeline.lake.upkeep import keep_up
+from pipeline.maintenance import rejected
+from pipeline.maintenance.coverage import track_missing
+from pipeline.maintenance.erasure import erase_user
+from pipeline.maintenance.reconcile import reconcile
+from pipeline.maintenance.retention import retain
 from pipeline.orchestration.instance import EVENT_SETTINGS
-from pipeline.reconcile import reconcile
 from pipeline.refresh import plan_refresh, refresh
-from pipeline.retention import retain
-from pipeline.schema import VERSION_TABLE, migrate, require_current
-from pipeline.seeding import seed_prompts
+from pipeline.samples.seeding import seed_prompts
+from pipeline.samples.simulation import simulate
 from pipeline.settings import settings
-from pipeline.simulation import simulate
 from pipeline.tracking import PromptTracker
+from pipeline.web.api.operation import OPERATION
 from tests.api import served
 from tests.cli import invoke
 from tests.command import prompt_stats

@@ -17,11 +17,11 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Table, text
 from sqlalchemy.dialects import postgresql
 
-from pipeline.database import Database
+from pipeline.adoption.schema import VERSION_TABLE, migrate, plan_migration, require_current, undo
+from pipeline.database.connections import Database
+from pipeline.database.tables import metadata, views
 from pipeline.errors import DatabaseError
 from pipeline.names import TableNames
-from pipeline.schema import VERSION_TABLE, migrate, plan_migration, require_current, undo
-from pipeline.tables import metadata, views
 
 FIRST, SECOND, THIRD = (dt.date(2026, 1, number) for number in (1, 2, 3))
 

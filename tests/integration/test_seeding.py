@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from pipeline.database import Database
+from pipeline.database.connections import Database
 from pipeline.errors import InputError
-from pipeline.seeding import SHIPPED_FILE, SeedReport, read_prompts, seed_prompts
+from pipeline.samples.seeding import SHIPPED_FILE, SeedReport, read_prompts, seed_prompts
 from tests.adopted import adopted
 from tests.conftest import NewDatabase
 

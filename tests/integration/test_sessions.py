@@ -14,14 +14,16 @@ from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from pipeline import reading, schema, sessions
-from pipeline.checks import report
-from pipeline.database import Database, Fault, fault_of, is_transient
+from pipeline.adoption import schema
+from pipeline.answers import reading
+from pipeline.database import sessions
+from pipeline.database.connections import Database, Fault, fault_of, is_transient
+from pipeline.database.locks import Lock
+from pipeline.database.sessions import OF_TCP
 from pipeline.errors import DatabaseError, DatabaseUnavailableError
+from pipeline.health.checks import report
 from pipeline.lake.usage_events import sync_days
-from pipeline.locks import Lock
 from pipeline.refresh import refresh
-from pipeline.sessions import OF_TCP
 from pipeline.tracking import PromptTracker
 from tests.api import served
 from tests.conftest import FIRST_DAY, NewDatabase

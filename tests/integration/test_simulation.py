@@ -12,11 +12,11 @@ import pyarrow as pa
 import pytest
 from sqlalchemy import text
 
-from pipeline.database import Database
+from pipeline.database.connections import Database
 from pipeline.errors import DatabaseError, InputError
-from pipeline.seeding import seed_prompts
-from pipeline.simulation import simulate
-from pipeline.traffic import EVENT_SCHEMA, EVENTS_AT_ONCE, Traffic
+from pipeline.samples.seeding import seed_prompts
+from pipeline.samples.simulation import simulate
+from pipeline.samples.traffic import EVENT_SCHEMA, EVENTS_AT_ONCE, Traffic
 
 UNTIL = dt.datetime(2025, 6, 1, 12, 30, tzinfo=dt.UTC)
 

@@ -17,20 +17,20 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 
-from pipeline import reading
-from pipeline.coverage import track_missing
-from pipeline.database import Database, Fault, fault_of
-from pipeline.embedded.server import Server
-from pipeline.erasure import erase_user
+from pipeline.adoption.schema import migrate, plan_migration
+from pipeline.answers import reading
+from pipeline.database.connections import Database, Fault, fault_of
+from pipeline.database.embedded.server import Server
 from pipeline.errors import DatabaseError, InputError, LakeError, PromptStatsError, SettingsError
 from pipeline.lake.acceptance import accept_settings
 from pipeline.lake.usage_events import open_usage_events, sync_days
+from pipeline.maintenance.coverage import track_missing
+from pipeline.maintenance.erasure import erase_user
+from pipeline.maintenance.reconcile import reconcile
+from pipeline.maintenance.retention import retain
 from pipeline.names import TableNames
 from pipeline.publish.publish import publish
-from pipeline.reconcile import reconcile
 from pipeline.refresh import plan_refresh, refresh
-from pipeline.retention import retain
-from pipeline.schema import migrate, plan_migration
 from pipeline.settings import settings
 from tests.cli import invoke
 from tests.conftest import FIRST_DAY

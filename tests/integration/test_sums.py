@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 from sqlalchemy import text
 
-from pipeline.database import Database
+from pipeline.database.connections import Database
 from pipeline.engines import duckdb_engine
 from pipeline.errors import LakeError
 from pipeline.lake import merge, partials, source

@@ -11,22 +11,24 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from pipeline import export as exporting
-from pipeline import reading, schema, tables
-from pipeline.checks.catalog import make_all
-from pipeline.checks.report import Subject
-from pipeline.checks.sums import stats_add_up
-from pipeline.coverage import look_for_missing
-from pipeline.database import Database, is_transient
-from pipeline.erasure import erase_user
+from pipeline.adoption import schema
+from pipeline.answers import export as exporting
+from pipeline.answers import reading
+from pipeline.answers.export import Format, open_export
+from pipeline.database import tables
+from pipeline.database.connections import Database, is_transient
 from pipeline.errors import TableLockedError
-from pipeline.export import Format, open_export
+from pipeline.health.checks.catalog import make_all
+from pipeline.health.checks.report import Subject
+from pipeline.health.checks.sums import stats_add_up
+from pipeline.maintenance.coverage import look_for_missing
+from pipeline.maintenance.erasure import erase_user
+from pipeline.maintenance.reconcile import reconcile
+from pipeline.maintenance.rejected import discard
+from pipeline.maintenance.retention import retain
 from pipeline.publish import copy
 from pipeline.publish.values import publish_values
-from pipeline.reconcile import reconcile
 from pipeline.refresh import refresh
-from pipeline.rejected import discard
-from pipeline.retention import retain
 from tests.conftest import FIRST_DAY, NewDatabase
 from tests.oracle import assert_equals_recount
 

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
-from pipeline.database import Database
+from pipeline.database.connections import Database
 from pipeline.days import ONE_DAY
 from pipeline.engines import rollups
 from pipeline.errors import LakeError

@@ -24,7 +24,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import DictRow, dict_row
 
-from pipeline.database import Database
+from pipeline.database.connections import Database
 from pipeline.errors import DatabaseError
 from pipeline.tracking import PromptTracker
 from pipeline.tracking.buffer import EVENT_BYTES
@@ -584,9 +584,9 @@ def test_the_end_of_the_process_writes_what_waits(postgres: Postgres) -> None:
 def test_without_an_address_the_embedded_server_is_started_with_the_first_event(tmp_path: Path) -> None:
     program = """
         from pathlib import Path
-        from pipeline import schema
-        from pipeline.database import Database
-        from pipeline.embedded import client
+        from pipeline.adoption import schema
+        from pipeline.database.connections import Database
+        from pipeline.database.embedded import client
         from pipeline.tracking import PromptTracker
 
         tracker = PromptTracker()

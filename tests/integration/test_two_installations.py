@@ -8,13 +8,13 @@ from dataclasses import replace
 import psycopg
 import pytest
 
-from pipeline.database import Database
+from pipeline.adoption.schema import migrate, plan_migration, require_current, undo
+from pipeline.database.connections import Database
 from pipeline.errors import DatabaseError
+from pipeline.maintenance.retention import retain
 from pipeline.names import TableNames
 from pipeline.orchestration.resources import Stores
 from pipeline.refresh import refresh
-from pipeline.retention import retain
-from pipeline.schema import migrate, plan_migration, require_current, undo
 from pipeline.settings import Settings
 from tests.conftest import FIRST_DAY
 from tests.neighbour import NAMES, contents, make_tables, named

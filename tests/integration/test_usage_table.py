@@ -14,13 +14,13 @@ import pytest
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import dict_row
 
-from pipeline.database import Database
-from pipeline.doctor import schema as examined
-from pipeline.doctor.setup import Setup
+from pipeline.adoption.schema import migrate, plan_migration, undo
+from pipeline.database.connections import Database
+from pipeline.database.sessions import search_path_option
+from pipeline.health.doctor import schema as examined
+from pipeline.health.doctor.setup import Setup
 from pipeline.names import TableNames
 from pipeline.refresh import refresh
-from pipeline.schema import migrate, plan_migration, undo
-from pipeline.sessions import search_path_option
 from pipeline.tracking import PromptTracker
 from tests.api import served
 from tests.conftest import APP_SCHEMA, FIRST_DAY, NewDatabase

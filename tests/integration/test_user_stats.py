@@ -8,7 +8,7 @@ import psycopg
 import pyarrow as pa
 import pytest
 
-from pipeline.database import Database
+from pipeline.database.connections import Database
 from pipeline.engines.scan import Scan
 from pipeline.lake import delta_table, periods
 from pipeline.lake.merge import merging

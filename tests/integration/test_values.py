@@ -10,18 +10,18 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
-from pipeline.checks.events import values_are_usable
-from pipeline.checks.recount import prompts_equal_recount
-from pipeline.checks.report import Subject
-from pipeline.database import Database
+from pipeline.adoption.schema import migrate
+from pipeline.answers.reading import status
+from pipeline.database.connections import Database
+from pipeline.health.checks.events import values_are_usable
+from pipeline.health.checks.recount import prompts_equal_recount
+from pipeline.health.checks.report import Subject
 from pipeline.lake import partials, usage_events
 from pipeline.lake.periods import PERIOD_SCHEMA
 from pipeline.lake.usage_events import unusable_values
-from pipeline.reading import status
-from pipeline.reconcile import reconcile
+from pipeline.maintenance.reconcile import reconcile
+from pipeline.maintenance.retention import retain
 from pipeline.refresh import plan_refresh, refresh
-from pipeline.retention import retain
-from pipeline.schema import migrate
 from tests.conftest import FIRST_DAY
 
 TABLES = """

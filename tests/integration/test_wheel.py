@@ -16,7 +16,7 @@ import psycopg
 import pytest
 from packaging.requirements import Requirement
 
-from pipeline.database import Database
+from pipeline.database.connections import Database
 from tests.command import REPOSITORY, environment
 
 RUN_ENTRY_POINT = """
@@ -97,8 +97,8 @@ def test_wheel_holds_every_file_that_the_code_reads(wheel: Path) -> None:
     assert {
         "pipeline/sql/engine/prompt_usage_daily.sql",
         "pipeline/migrations/env.py",
-        "pipeline/data/prompts.yaml",
-        "pipeline/dashboard/static/page.html",
+        "pipeline/samples/data/prompts.yaml",
+        "pipeline/web/dashboard/static/page.html",
         "pipeline/orchestration/dagster.yaml",
     } <= wanted
     assert wanted <= held

@@ -15,12 +15,14 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from pipeline import reading, tables
-from pipeline.checks.report import Subject
-from pipeline.checks.sums import stats_add_up
-from pipeline.database import Database
+from pipeline.adoption.schema import migrate
+from pipeline.answers import reading
+from pipeline.database import tables
+from pipeline.database.connections import Database
 from pipeline.definitions import build_definitions
 from pipeline.errors import DatabaseError, DatabaseUnavailableError
+from pipeline.health.checks.report import Subject
+from pipeline.health.checks.sums import stats_add_up
 from pipeline.names import TableNames
 from pipeline.orchestration.instance import run_refresh
 from pipeline.orchestration.jobs import stale_ranges
@@ -28,7 +30,6 @@ from pipeline.orchestration.resources import Stores
 from pipeline.publish import copy, write_back
 from pipeline.publish.publish import publish
 from pipeline.refresh import plan_refresh, refresh
-from pipeline.schema import migrate
 from pipeline.settings import Settings
 from tests.api import served
 from tests.command import answer, prompt_stats

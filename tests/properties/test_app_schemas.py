@@ -25,16 +25,16 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from pipeline.checks.recount import prompts_equal_recount
-from pipeline.checks.report import Subject
-from pipeline.database import Database
-from pipeline.erasure import erase_user
+from pipeline.adoption.schema import migrate
+from pipeline.answers.export import Format, open_export
+from pipeline.database.connections import Database
 from pipeline.errors import DatabaseError, InputError
-from pipeline.export import Format, open_export
-from pipeline.reconcile import reconcile
+from pipeline.health.checks.recount import prompts_equal_recount
+from pipeline.health.checks.report import Subject
+from pipeline.maintenance.erasure import erase_user
+from pipeline.maintenance.reconcile import reconcile
 from pipeline.refresh import plan_refresh, refresh
-from pipeline.schema import migrate
-from pipeline.seeding import seed_prompts
+from pipeline.samples.seeding import seed_prompts
 from pipeline.settings import settings as environment
 from pipeline.tracking import PromptTracker
 from tests.api import served

@@ -30,19 +30,19 @@ from hypothesis.stateful import (
 )
 from psycopg.conninfo import conninfo_to_dict
 
-from pipeline.database import Database
+from pipeline.adoption.schema import migrate
+from pipeline.database.connections import Database
 from pipeline.engines import rollups
 from pipeline.engines.engine import Engine
-from pipeline.erasure import erase_user
 from pipeline.errors import DatabaseError, SettingsError
 from pipeline.lake import partials, periods
 from pipeline.lake.acceptance import accept_settings
 from pipeline.lake.upkeep import keep_up, lake_tables
 from pipeline.lake.usage_events import TABLE
-from pipeline.reconcile import reconcile
+from pipeline.maintenance.erasure import erase_user
+from pipeline.maintenance.reconcile import reconcile
+from pipeline.maintenance.retention import retain
 from pipeline.refresh import plan_refresh, refresh
-from pipeline.retention import retain
-from pipeline.schema import migrate
 from tests.buckets import buckets
 from tests.conftest import FIRST_DAY, NewDatabase
 from tests.lake import open_to_write

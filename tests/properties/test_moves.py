@@ -26,12 +26,12 @@ from hypothesis.stateful import (
 )
 from psycopg.conninfo import make_conninfo
 
-from pipeline.database import Database
+from pipeline.database.connections import Database
 from pipeline.errors import LakeOwnerError
 from pipeline.lake.usage_events import claim_lake
-from pipeline.reconcile import reconcile
+from pipeline.maintenance.reconcile import reconcile
+from pipeline.maintenance.retention import retain
 from pipeline.refresh import refresh
-from pipeline.retention import retain
 from tests.clusters import copy_of_cluster, running_cluster
 from tests.conftest import FIRST_DAY
 from tests.oracle import assert_equals_recount

@@ -10,8 +10,8 @@ import httpx
 import psycopg
 import pytest
 
-from pipeline.api.access import PUBLIC
-from pipeline.database import Database
+from pipeline.database.connections import Database
+from pipeline.web.api.access import PUBLIC
 from tests.api import served
 from tests.conftest import NewDatabase
 

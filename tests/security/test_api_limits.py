@@ -20,14 +20,14 @@ import psycopg
 import pytest
 
 from pipeline import limits
-from pipeline.api import server
-from pipeline.api.connections import READERS, WRITERS
-from pipeline.api.events import LINES
-from pipeline.dashboard.report import write_report
-from pipeline.database import Database
+from pipeline.database.connections import Database
 from pipeline.limits import ANSWER_SECONDS, BODY_MAX_BYTES, EVENT_MAX_BYTES, EVENTS_MAX, HEAD_MAX_BYTES, MIB
 from pipeline.refresh import refresh
 from pipeline.settings import Settings
+from pipeline.web.api import server
+from pipeline.web.api.connections import READERS, WRITERS
+from pipeline.web.api.events import LINES
+from pipeline.web.dashboard.report import write_report
 from tests.api import Serve, serve, served
 from tests.conftest import FIRST_DAY, NewDatabase
 

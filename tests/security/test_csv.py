@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.database import Database
-from pipeline.export import Format, _without_formulas, open_export
+from pipeline.answers.export import Format, _without_formulas, open_export
+from pipeline.database.connections import Database
 from tests.api import served
 from tests.command import prompt_stats
 from tests.conftest import NewDatabase

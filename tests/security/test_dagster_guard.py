@@ -27,7 +27,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Origin, Subprotocol
 
-from pipeline.database import Database
+from pipeline.database.connections import Database
 from pipeline.errors import InputError
 from tests.browser import chromium
 from tests.cli import invoke

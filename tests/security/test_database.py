@@ -16,15 +16,15 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.errors import InsufficientPrivilege
 
 from pipeline.adoption.partitions import PartitionBy
+from pipeline.adoption.schema import migrate
 from pipeline.adoption.triggers import FUNCTIONS
-from pipeline.database import Database
-from pipeline.doctor.findings import Finding, Status
-from pipeline.doctor.rights import open_relations
-from pipeline.doctor.setup import Setup
+from pipeline.database.connections import Database
+from pipeline.database.tables import metadata
+from pipeline.health.doctor.findings import Finding, Status
+from pipeline.health.doctor.rights import open_relations
+from pipeline.health.doctor.setup import Setup
 from pipeline.refresh import refresh
-from pipeline.schema import migrate
 from pipeline.settings import settings
-from pipeline.tables import metadata
 from tests.conftest import FIRST_DAY, NewDatabase
 from tests.oracle import assert_equals_recount
 from tests.roles import as_role

@@ -18,14 +18,14 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
-from pipeline.database import Database
-from pipeline.erasure import erase_user, removal
-from pipeline.erasure.person import read_person
+from pipeline.adoption.schema import migrate
+from pipeline.database.connections import Database
 from pipeline.errors import InputError
+from pipeline.maintenance.erasure import erase_user, removal
+from pipeline.maintenance.erasure.person import read_person
+from pipeline.maintenance.retention import retain
 from pipeline.orchestration.mentions import search_storage
 from pipeline.refresh import refresh
-from pipeline.retention import retain
-from pipeline.schema import migrate
 from pipeline.tracking import PromptTracker
 from pipeline.tracking.event import payload_of
 from pipeline.tracking.journal import FILE, LOCK, Journal

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import pytest
 
-from pipeline.doctor.findings import Status
-from pipeline.doctor.folders import folder
 from pipeline.files import private_folder, replaced
+from pipeline.health.doctor.findings import Status
+from pipeline.health.doctor.folders import folder
 from pipeline.tracking import PromptTracker
 from tests.command import environment
 

@@ -21,10 +21,10 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from pipeline.database import Database
-from pipeline.erasure.person import read_person
-from pipeline.erasure.removal import delete_waiting
+from pipeline.database.connections import Database
 from pipeline.files import private_file
+from pipeline.maintenance.erasure.person import read_person
+from pipeline.maintenance.erasure.removal import delete_waiting
 from pipeline.tracking import PromptTracker
 from pipeline.tracking.event import Event, RejectedEvent
 from pipeline.tracking.journal import ENTRY_BYTES, FILE, LOCK, Journal, _read

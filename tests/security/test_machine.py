@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.embedded.server import UNREACHABLE_FALLBACK, Server
+from pipeline.database.embedded.server import UNREACHABLE_FALLBACK, Server
 from pipeline.errors import EmbeddedServerError, SettingsError
 from pipeline.files import own_folder, private_folder, require_own_home
 from pipeline.orchestration.instance import prepare_environment
@@ -34,7 +34,7 @@ START = """
 import sys
 from pathlib import Path
 import psycopg
-from pipeline.embedded import client
+from pipeline.database.embedded import client
 url = client.start(Path(sys.argv[1]))
 psycopg.connect(url).close()
 print(url)

@@ -23,9 +23,9 @@ from pipeline import formats
 from pipeline.alerts import notifier
 from pipeline.alerts.messages import digest, run_failure, subject
 from pipeline.alerts.states import News
-from pipeline.api.operation import BY_KEY, GAUGES, Measure, Metrics, _Published
 from pipeline.logs import json_formatter
 from pipeline.settings import Settings
+from pipeline.web.api.operation import BY_KEY, GAUGES, Measure, Metrics, _Published
 from tests.receivers import MailServer, Webhook, mail_server, webhook
 from tests.security.texts import HOSTILE
 from tests.unit.test_alert_messages import AT, ROW

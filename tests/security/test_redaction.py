@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.conninfo import libpq_conninfo
+from pipeline.database.conninfo import libpq_conninfo
 from pipeline.errors import DatabaseError, LakeError, readable
 from pipeline.logs import json_formatter
 from pipeline.redaction import redacted

@@ -23,7 +23,7 @@ from rich.table import Table
 
 from pipeline.cli import context
 from pipeline.cli.terminal import LogLines, Terminal
-from pipeline.database import Database
+from pipeline.database.connections import Database
 from pipeline.formats import JOINERS, visible
 from pipeline.refresh import refresh
 from tests.command import prompt_stats

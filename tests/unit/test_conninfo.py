@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from pipeline.conninfo import libpq_conninfo, names_in
+from pipeline.database.conninfo import libpq_conninfo, names_in
+from pipeline.database.url_parameters import say_ignored
 from pipeline.errors import DatabaseError
 from pipeline.names import DEFAULT_NAMES, TableNames
-from pipeline.url_parameters import say_ignored
 
 
 @pytest.mark.parametrize(

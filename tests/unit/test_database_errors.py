@@ -8,7 +8,7 @@ import pytest
 from psycopg import errors
 from sqlalchemy.exc import DBAPIError
 
-from pipeline.database import Fault, bulk_error, fault_of, is_transient
+from pipeline.database.connections import Fault, bulk_error, fault_of, is_transient
 from pipeline.errors import DatabaseError, DatabaseUnavailableError
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.erasure.account import AGAIN, Account, Step, listed
 from pipeline.errors import DatabaseError, LakeError
+from pipeline.maintenance.erasure.account import AGAIN, Account, Step, listed
 
 STEPS = list(Step)
 

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from dagster._core.definitions.metadata.source_code import CodeReferencesMetadataSet
 
-from pipeline import tables
+from pipeline.database import tables
 from pipeline.definitions import build_definitions
 from pipeline.lake.usage_events import SCHEMA
 from pipeline.orchestration import showing

@@ -11,7 +11,7 @@ from typing import Any, get_args
 import pytest
 
 from pipeline.errors import InputError
-from pipeline.seeding import PROBLEMS_SHOWN, SHIPPED_FILE, Category, SeedPrompt, read_prompts
+from pipeline.samples.seeding import PROBLEMS_SHOWN, SHIPPED_FILE, Category, SeedPrompt, read_prompts
 
 GOOD: dict[str, Any] = {
     "slug": "a-good-one",

@@ -10,8 +10,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from pipeline.stats.errors import error_kind
-from pipeline.traffic import (
+from pipeline.samples.traffic import (
     ENVIRONMENTS,
     ERROR_KINDS,
     EVENT_SCHEMA,
@@ -21,6 +20,7 @@ from pipeline.traffic import (
     ErrorKind,
     Traffic,
 )
+from pipeline.stats.errors import error_kind
 
 UNTIL = dt.datetime(2026, 3, 2, tzinfo=dt.UTC)
 FOUR_WEEKS = Traffic(tuple(UUID(int=number) for number in range(1, 25)), 200_000, 28, 7, UNTIL)

@@ -34,7 +34,7 @@ import psycopg
 import pyarrow.parquet as pq
 from adbc_driver_postgresql.dbapi import connect
 
-from pipeline.database import Database
+from pipeline.database.connections import Database
 from pipeline.days import ONE_DAY
 from tests.benchmarks.clock import say
 from tests.benchmarks.history import FRESH_EVENTS, IN_ORDER, ZIPF, History

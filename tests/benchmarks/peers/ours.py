@@ -10,7 +10,7 @@ import polars as pl
 import psycopg
 import pyarrow.dataset as ds
 
-from pipeline.database import Database
+from pipeline.database.connections import Database
 from pipeline.days import DayRange
 from pipeline.lake.partials import open_partials
 from pipeline.refresh import refresh

@@ -1,0 +1,76 @@
+"""A stats table as a file, with the numbers of some days instead of those of all time.
+
+Counted from the lake when somebody asks, and written as ``pipeline.answers.export`` writes what is published.
+There are fewer columns: windows that end with today, users and favourites are not of the days asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Text, cast, select
+
+from pipeline.answers.comparison import Asked
+from pipeline.answers.export import PROMPT_NAME, TIMES, Chunk, Export, Format, writer_of
+from pipeline.answers.reading import stats_asked_for
+from pipeline.database.connections import Database
+from pipeline.database.tables import prompts
+from pipeline.errors import InputError
+from pipeline.lake import source
+
+if TYPE_CHECKING:
+    # polars takes a moment to import.
+    import polars as pl
+
+TABLES = ("prompt_stats", "scene_stats", "environment_stats", "outfit_stats")
+"""Those that can be counted for some days."""
+
+
+def period_export(
+    database: Database, lake: str, name: str, kind: Format, asked: Asked, *, raw: bool = False
+) -> Export:
+    """The table of that name, of the days asked for; Parquet's metadata says which they are.
+
+    :raises InputError: it is kept for all time alone, or there are no such days, or too many.
+    :raises LakeError: the lake can't be read.
+    """
+    if name not in TABLES:
+        raise InputError(
+            f"Exporting {name} of some days",
+            "it can't be counted for them",
+            f"Leave the days out, or choose among {', '.join(TABLES)}",
+        )
+    with database.engine.connect() as connection:
+        latest = source.latest_refresh(connection) or {}
+        said, stats = stats_asked_for(connection, lake, latest, asked)
+        if name == "prompt_stats":
+            names = select(cast(prompts.c.id, Text).label("id"), cast(prompts.c.name, Text).label("name"))
+            named = {row.id: row.name for row in connection.execute(names)}
+            rows = _with_names(stats.prompts(), named)
+        else:
+            rows = stats.overall(name.removesuffix("_stats"))
+    about = {"table": name, "as_of": str(latest.get("as_of") or "")}
+    about |= {key: str(value) for key, value in said.items()}
+    chunks = _chunks(rows, kind, about, raw=raw)
+    return Export(latest.get("as_of"), latest.get("lag_seconds"), rows.height, chunks)
+
+
+def _with_names(rows: pl.DataFrame, names: dict[str, str | None]) -> pl.DataFrame:
+    import polars as pl
+
+    known = {"prompt_id": [*names], PROMPT_NAME: [*names.values()]}
+    frame = pl.DataFrame(known, schema={"prompt_id": pl.String, PROMPT_NAME: pl.String})
+    return rows.join(frame, on="prompt_id", how="left").sort("prompt_id")
+
+
+def _chunks(rows: pl.DataFrame, kind: Format, about: dict[str, str], *, raw: bool) -> Iterator[Chunk]:
+    import polars as pl
+    import pyarrow as pa
+
+    if kind is Format.JSON:
+        texts = rows.with_columns(pl.col(pl.Datetime).dt.strftime(TIMES)).write_ndjson()
+        content = pa.table({"row": [line for line in texts.split("\n") if line]})
+    else:
+        content = rows.to_arrow()
+    yield from writer_of(kind, raw=raw)(content.schema.with_metadata(about), iter(content.to_batches()))

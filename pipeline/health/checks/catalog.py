@@ -1,0 +1,211 @@
+"""All checks, and how they are made. ``docs/checks.md`` is this list as a page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import psycopg
+from sqlalchemy.exc import DBAPIError
+
+from pipeline.database.connections import cause_of, fault_of
+from pipeline.database.tables import prompt_daily_stats, prompt_stats
+from pipeline.errors import PromptStatsError, TableLockedError, readable
+from pipeline.health.checks import clocks, days, events, files, recount, source_schema, sums
+from pipeline.health.checks.report import Cadence, Check, Report, Severity, Subject
+from pipeline.lake.source_table import require_first_day
+from pipeline.lake.usage_events import TABLE
+
+CHECKS = (
+    Check(
+        "stats_are_fresh",
+        prompt_stats.name,
+        Severity.ERROR,
+        Cadence.HOURLY,
+        "Compares `as_of` with the database's clock: the stats may be 30 minutes old, those of users 3 hours,"
+        " those by value 36 hours.",
+        "If a transaction is named that writes for long, end it: nothing later can be counted before it ends."
+        " Else see whether the schedules run and why runs fail, or run `prompt-stats refresh`.",
+        clocks.stats_are_fresh,
+    ),
+    Check(
+        "stats_add_up",
+        prompt_daily_stats.name,
+        Severity.ERROR,
+        Cadence.HOURLY,
+        "Compares the sums by day, scene, environment and outfit with the totals, of each prompt and of all."
+        " Where counters are written back, how many in `prompts` differ: only reported if the last refresh"
+        " wrote them, since an app may go on counting for itself.",
+        "A stats table was changed by hand, or there is a fault of ours. `prompt-stats reconcile` compares"
+        " everything and repairs; please report it if nobody changed the table. Of `prompts`, the next"
+        " refresh writes what the app held; if it says that a trigger is in the way, `prompt-stats doctor`"
+        " names it.",
+        sums.stats_add_up,
+    ),
+    Check(
+        "lake_equals_postgres",
+        TABLE,
+        Severity.ERROR,
+        Cadence.HOURLY,
+        "Compares count and largest transaction id of the last 7 days with the raw rows, and those of older"
+        " days with what was published, or noted when their raw rows expired.",
+        "Run `prompt-stats backfill --from DAY --to DAY` for the days named, or `prompt-stats reconcile` for"
+        " all. Days of which Postgres has no raw rows any more can only be restored from the lake's backup.",
+        days.lake_equals_postgres,
+    ),
+    Check(
+        "lake_is_whole",
+        TABLE,
+        Severity.ERROR,
+        Cadence.HOURLY,
+        "Looks whether each file of the lake is there, as long as it was written, and ends as it should; and"
+        " whether the lake has as many events of expired days as it had.",
+        "Run `prompt-stats reconcile`, which makes anew what Postgres still has the raw rows of. Restore the"
+        " other days named from the lake's backup, then run `prompt-stats refresh`.",
+        files.lake_is_whole,
+    ),
+    Check(
+        "source_fits",
+        TABLE,
+        Severity.ERROR,
+        Cadence.HOURLY,
+        "Compares columns, types, the default of `ingest_xid` and the triggers of the app's tables with what"
+        " the pipeline needs. Columns of the app's own are only named.",
+        "A migration of the app changed a table. Take that back, then run `prompt-stats reconcile`: rows"
+        " that were written or changed meanwhile may not be counted.",
+        source_schema.source_fits,
+    ),
+    Check(
+        "prompts_exist",
+        prompt_stats.name,
+        Severity.WARN,
+        Cadence.HOURLY,
+        "Looks for prompts that were used on the day of `as_of` and are not in `prompts`.",
+        "If the prompt was deleted today there is nothing to do: its events still count, and the warning ends"
+        " tomorrow. Else an app sends wrong ids.",
+        events.prompts_exist,
+    ),
+    Check(
+        "no_events_rejected",
+        TABLE,
+        Severity.WARN,
+        Cadence.HOURLY,
+        "Counts the events that could not be taken; they are in no statistic.",
+        "See why with `prompt-stats rejected list`, mend the cause, then `prompt-stats rejected replay --all`"
+        " or `prompt-stats rejected discard --all`.",
+        events.no_events_rejected,
+    ),
+    Check(
+        "no_events_held_back",
+        TABLE,
+        Severity.WARN,
+        Cadence.HOURLY,
+        "Counts the events dated more than one day ahead; they are not counted until their day comes.",
+        "Find the producer with the wrong clock. Give its rows of `prompt_usage` the right `created_at`, or"
+        " delete them: the stats follow.",
+        events.no_events_held_back,
+    ),
+    Check(
+        "clocks_agree",
+        TABLE,
+        Severity.WARN,
+        Cadence.HOURLY,
+        "Compares the database's clock with this machine's, and `created_at` of the events of the last two"
+        " hours with the moment at which they were there.",
+        "Set the clocks by the network (NTP). Events of a clock that is ahead may count on the wrong day.",
+        clocks.clocks_agree,
+    ),
+    Check(
+        "prompts_equal_recount",
+        prompt_stats.name,
+        Severity.ERROR,
+        Cadence.NIGHTLY,
+        "Recounts the 10 most used prompts, and 40 others each night, from the raw events, and compares each"
+        " day, the total, scenes, environments, outfits and users exactly, percentiles within their bounds;"
+        " and the stats of all prompts with what those of each add up to.",
+        "Run `prompt-stats reconcile`, which compares everything and repairs; please report it if nobody"
+        " changed the stats or the lake.",
+        recount.prompts_equal_recount,
+    ),
+    Check(
+        "lake_can_be_read",
+        TABLE,
+        Severity.ERROR,
+        Cadence.NIGHTLY,
+        "Reads every file of the lake to its end.",
+        "Run `prompt-stats reconcile`, which makes anew what Postgres still has the raw rows of. Restore the"
+        " other days named from the lake's backup, then run `prompt-stats refresh`.",
+        files.lake_can_be_read,
+    ),
+    Check(
+        "values_are_usable",
+        TABLE,
+        Severity.WARN,
+        Cadence.NIGHTLY,
+        "Counts the events with a generation time that is none: NaN, infinity, or more than an integer holds."
+        " They count, without a time.",
+        "Find what writes them, by the events named. Give these rows of `prompt_usage` a time, or NULL: the"
+        " stats follow.",
+        events.values_are_usable,
+    ),
+    Check(
+        "posts_have_events",
+        TABLE,
+        Severity.WARN,
+        Cadence.NIGHTLY,
+        "Compares the posts that were made from a prompt, and are an hour old, with the events.",
+        "A code path of the app does not track. `prompt-stats track-missing` appends what is missing.",
+        events.posts_have_events,
+    ),
+    Check(
+        "usage_is_usual",
+        prompt_daily_stats.name,
+        Severity.WARN,
+        Cadence.NIGHTLY,
+        "Compares the events of the last finished day with the median of the same weekday in the 8 weeks"
+        " before; with fewer than 4 such weeks it passes.",
+        "Ask whether there was an outage, a launch or a holiday. Fewer events than usual may mean that an app"
+        " does not track any more, more that it tracks twice.",
+        days.usage_is_usual,
+    ),
+)
+
+
+FAULTS = (PromptStatsError, DBAPIError, psycopg.Error)
+
+
+def make_all(subject: Subject, checks: Iterable[Check] = CHECKS) -> Iterator[tuple[Check, Report]]:
+    """What the checks find, in turn; one that can't be made has failed.
+
+    Once a table was waited for in vain the rest can't be made either, without another wait for each.
+    """
+    locked: TableLockedError | None = None
+    for check in checks:
+        if locked is None:
+            try:
+                yield check, _make(check, subject)
+            except TableLockedError as error:
+                locked = error
+            except FAULTS as error:
+                yield check, _not_made(error)
+        if locked is not None:
+            yield check, _not_made(locked)
+
+
+def make(check: Check, subject: Subject) -> Report:
+    """What one check finds."""
+    [(_, report)] = make_all(subject, [check])
+    return report
+
+
+def _make(check: Check, subject: Subject) -> Report:
+    with subject.database.engine.connect() as connection:
+        require_first_day(connection, subject.first_day)
+    return check.make(subject)
+
+
+def _not_made(error: Exception) -> Report:
+    if isinstance(error, PromptStatsError):
+        why = str(error).rstrip(".")
+    else:
+        why = f"{readable(cause_of(error))}. {fault_of(error).value}"
+    return Report(passed=False, summary=f"The check can't be made: {why}")

@@ -1,0 +1,36 @@
+"""The files of the lake: they are there, whole, and can be read."""
+
+from __future__ import annotations
+
+from pipeline.health.checks.report import WORST, Report, Subject, plural
+from pipeline.lake import damage, source
+from pipeline.lake.upkeep import damage_of
+
+
+def lake_is_whole(subject: Subject) -> Report:
+    """Each file that the lake's tables name is there, as long as it was, and ends as it should."""
+    return _looked(subject, damage.ends_of_files)
+
+
+def lake_can_be_read(subject: Subject) -> Report:
+    """Each file that the lake's tables name can be read to its end."""
+    return _looked(subject, damage.whole_files)
+
+
+def _looked(subject: Subject, look: damage.Look) -> Report:
+    with subject.database.engine.connect() as connection:
+        expired = source.expired_days(connection)
+    found = damage_of(subject.lake, expired, look)
+    restored = [each for each in found if each.remedy == damage.RESTORE]
+    said = [f"{each.table} of {each.day}" for each in found[:WORST]]
+    return Report(
+        passed=not found,
+        summary=f"{plural(len(found), 'day')} can't be read: {', '.join(said)}"
+        if found
+        else "The lake's files are whole",
+        figures={"days_damaged": len(found), "days_to_be_restored": len(restored)},
+        worst=[
+            {"table": each.table, "day": each.day, "file": each.why, "what helps": each.remedy}
+            for each in found[:WORST]
+        ],
+    )

@@ -1,0 +1,329 @@
+"""Usage over time: of a prompt, of all, by scene."""
+
+from __future__ import annotations
+
+import datetime as dt
+from enum import StrEnum
+from functools import partial
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import Field
+
+from pipeline.database.queries import query
+from pipeline.days import ONE_DAY, DayRange
+from pipeline.lake import series
+from pipeline.lake.period_stats import UTC, Period, PeriodStats
+from pipeline.web.api.addresses import Key, Keys, asked_keys
+from pipeline.web.api.answers import Answer, StatsAnswer
+from pipeline.web.api.periods import (
+    Asked,
+    AskedPeriod,
+    PeriodAnswer,
+    count_period,
+    last_day,
+    period_fields,
+    period_of,
+    zone_named,
+)
+from pipeline.web.api.problems import Problem
+from pipeline.web.api.prompts import PromptAnswer, prompt_named
+from pipeline.web.api.reader import Id, Rows, Stats, answer
+
+PROMPT_SERIES = query("api/prompt_series")
+OVERVIEW = query("api/overview")
+OVERVIEW_SERIES = query("api/overview_series")
+SPARKLINES = query("api/sparklines")
+
+SERIES_MAX_DAYS = 1_830
+"""Of a series that is published."""
+
+DAYS_OF_HOURS = 7
+SPARKLINES_MAX = 100
+
+router = APIRouter(tags=["history"])
+
+
+class Bucket(StrEnum):
+    """The length of a series' periods."""
+
+    HOUR = "hour"
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+
+
+class DayBucket(StrEnum):
+    """The length of periods that are made of days."""
+
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+
+
+class SeriesPeriod(Answer):
+    """What happened in an hour, day, week or month."""
+
+    period: str = Field(description="Its first day, or its hour in UTC.", examples=["2026-01-31"])
+    usage_count: int
+    success_count: int
+    failure_count: int
+    success_rate: float | None
+
+
+class SeriesAnswer(StatsAnswer):
+    """Usage over time, periods without use included."""
+
+    bucket: Bucket
+    timezone: str
+    first: dt.date = Field(alias="from", description="The first day.")
+    last: dt.date = Field(alias="to", description="The last day; it is counted.")
+    series: list[SeriesPeriod]
+
+
+class OverviewAnswer(SeriesAnswer):
+    """Usage of all prompts, in sum and over time, periods without use included."""
+
+    usage_count: int
+    success_count: int
+    failure_count: int
+    success_rate: float | None = Field(description="Percent; null without use.", examples=[91.5])
+    compared_usage_count: int = Field(
+        description="Events of its whole days: without those of the day of `asOf`."
+    )
+    previous_usage_count: int = Field(description="Events of as many days, of the period before.")
+    prompt_count: int = Field(description="Prompts that were used.")
+
+
+class Sparkline(Answer):
+    """A prompt's use day by day."""
+
+    prompt_id: Id
+    usage_counts: list[int] = Field(description="One a day, zeros included.", examples=[[3, 0, 7]])
+
+
+class SparklinesAnswer(PeriodAnswer):
+    """Use day by day of several prompts, in the order asked for."""
+
+    prompts: list[Sparkline]
+
+
+class ScenePeriod(Answer):
+    """What happened in a scene in a day, week or month."""
+
+    scene: str | None = Field(description="Null is that of events without one.", examples=["cafe"])
+    period: dt.date = Field(description="Its first day.", examples=["2026-01-31"])
+    usage_count: int
+    success_count: int
+    failure_count: int
+    success_rate: float
+
+
+class SceneSeriesAnswer(PeriodAnswer):
+    """Usage by scene over time; periods without use are left out."""
+
+    bucket: DayBucket
+    series: list[ScenePeriod]
+
+
+class ErrorPeriod(Answer):
+    """How often something went wrong in a day, week or month."""
+
+    error_kind: str = Field(description="The message with numbers, ids and addresses folded.")
+    period: dt.date = Field(description="Its first day.", examples=["2026-01-31"])
+    error_count: int
+
+
+class ErrorSeriesAnswer(PeriodAnswer):
+    """Errors by kind over time; periods without any are left out."""
+
+    bucket: DayBucket
+    series: list[ErrorPeriod]
+
+
+@router.get("/overview", summary="All prompts over time", response_model=OverviewAnswer)
+async def overview(
+    request: Request, stats: Stats, asked: AskedPeriod, bucket: Bucket = Bucket.DAY
+) -> Response:
+    """What all prompts add up to, in sum and over time, as `/prompts/{key}/series` has it of one.
+
+    Those that are deleted or not active too. An event without a prompt is in no prompt's stats, and so in no
+    number here; `/scenes` counts it.
+    """
+    period = await _period(stats, asked, bucket)
+    days = period.days
+    compared = _compared(days, await last_day(stats, zone_named(period.timezone)))
+    may_be_kept = True
+    if _is_published(bucket, period):
+        values = {
+            "bucket": bucket.value,
+            "from_day": days.first,
+            "to_day": days.last,
+            **compared._asdict(),
+        }
+        found = await stats.read((OVERVIEW, values), (OVERVIEW_SERIES, values))
+        totals, rows = found[0][0], found[1]
+    else:
+        read = series.period_read(days, compared, period.timezone)
+        count = partial(series.overview, bucket=bucket.value, days=days, compared=compared)
+        found, (totals, counted), may_be_kept = await count_period(request, stats, read, count)
+        rows = counted.to_dicts()
+    body = {"bucket": bucket, **period_fields(period), **totals, "series": _with_periods(rows, bucket)}
+    return answer(request, found, body, may_be_kept=may_be_kept)
+
+
+@router.get(
+    "/prompts/sparklines", summary="Prompts day by day", response_model=SparklinesAnswer | PromptAnswer
+)
+async def sparklines(request: Request, stats: Stats, asked: AskedPeriod, ids: Keys = None) -> Response:
+    """How often each of several prompts, 100 at most, was used on each day of a period.
+
+    Without `ids`: the prompt with the slug `sparklines`, as `GET /prompts/{key}` has it.
+    """
+    if ids is None:
+        return await prompt_named(request, stats, "sparklines")
+    prompt_ids = [str(each) for each in await stats.prompt_ids(asked_keys(ids, SPARKLINES_MAX))]
+    period = await period_of(stats, asked)
+    days = period.days
+    may_be_kept = True
+    if period.timezone == UTC:
+        values = {"prompt_ids": prompt_ids, "from_day": days.first, "to_day": days.last}
+        found = await stats.read((SPARKLINES, values))
+        rows = found[0]
+    else:
+        found, used, may_be_kept = await count_period(
+            request, stats, period, lambda each: each.days(prompt_ids)
+        )
+        counts = {(prompt_id, day): count for prompt_id, day, count in used.iter_rows()}
+        rows = [
+            {
+                "prompt_id": prompt_id,
+                "usage_counts": [counts.get((prompt_id, day), 0) for day in days.days()],
+            }
+            for prompt_id in prompt_ids
+        ]
+    body = {**period_fields(period), "prompts": rows}
+    return answer(request, found, body, may_be_kept=may_be_kept)
+
+
+@router.get("/prompts/{key:segment}/series", summary="A prompt over time", response_model=SeriesAnswer)
+async def prompt_series(
+    request: Request, stats: Stats, key: Key, asked: AskedPeriod, bucket: Bucket = Bucket.DAY
+) -> Response:
+    """Usage by hour, day, week (from Monday) or month, both ends included.
+
+    By days of UTC from the published stats. Hours (of UTC, a week at most) and the days of other time zones
+    (a quarter at most) are counted from the raw events in the lake, as of the same publish. Undated events
+    are in no hour, and in no day of another time zone.
+    """
+    period = await _period(stats, asked, bucket)
+    days = period.days
+    prompt_id = await stats.prompt_id(key)
+    may_be_kept = True
+    if _is_published(bucket, period):
+        values = {"prompt_id": prompt_id, "bucket": bucket.value, "from_day": days.first, "to_day": days.last}
+        found = await stats.read((PROMPT_SERIES, values))
+        rows = found[0]
+    else:
+        count = partial(series.prompt_series, prompt_id=str(prompt_id), bucket=bucket.value, days=days)
+        found, counted, may_be_kept = await count_period(request, stats, period, count)
+        rows = counted.to_dicts()
+    body = {"bucket": bucket, **period_fields(period), "series": _with_periods(rows, bucket)}
+    return answer(request, found, body, may_be_kept=may_be_kept)
+
+
+@router.get(
+    "/prompts/{key:segment}/scenes/series",
+    summary="A prompt by scene over time",
+    response_model=SceneSeriesAnswer,
+)
+async def scene_series(
+    request: Request,
+    stats: Stats,
+    key: Key,
+    asked: AskedPeriod,
+    bucket: DayBucket = DayBucket.DAY,
+    limit: Annotated[
+        int, Query(ge=1, le=200, description="Of how many scenes, at most: the most used.")
+    ] = 200,
+) -> Response:
+    """Usage of each scene by day, week (from Monday) or month, only where there was any.
+
+    In order of time, then the most used first.
+    """
+    prompt_id = str(await stats.prompt_id(key))
+    period = await period_of(stats, asked)
+
+    def count(each: PeriodStats) -> Rows:
+        return each.series(prompt_id, "scene", bucket.value, limit).rename({"value": "scene"}).to_dicts()
+
+    found, rows, may_be_kept = await count_period(request, stats, period, count)
+    body = {"bucket": bucket, **period_fields(period), "series": rows}
+    return answer(request, found, body, may_be_kept=may_be_kept)
+
+
+# A prompt's errors by value are at /prompts/{key}/errors/{by}.
+@router.get(
+    "/prompts/{key:segment}/errors/series",
+    summary="A prompt's errors over time",
+    response_model=ErrorSeriesAnswer,
+)
+async def error_series(
+    request: Request,
+    stats: Stats,
+    key: Key,
+    asked: AskedPeriod,
+    bucket: DayBucket = DayBucket.DAY,
+    limit: Annotated[
+        int, Query(ge=1, le=200, description="Of how many kinds, at most: the most frequent.")
+    ] = 50,
+) -> Response:
+    """Errors of each kind by day, week (from Monday) or month, only where there was any.
+
+    In order of time, then the most frequent first.
+    """
+    prompt_id = str(await stats.prompt_id(key))
+    period = await period_of(stats, asked)
+
+    def count(each: PeriodStats) -> Rows:
+        rows = each.series(prompt_id, "error", bucket.value, limit)
+        return rows.select("period", error_kind="value", error_count="usage_count").to_dicts()
+
+    found, rows, may_be_kept = await count_period(request, stats, period, count)
+    body = {"bucket": bucket, **period_fields(period), "series": rows}
+    return answer(request, found, body, may_be_kept=may_be_kept)
+
+
+def _is_published(bucket: Bucket, period: Period) -> bool:
+    """Whether the stats have it; the lake has what they have not."""
+    return bucket is not Bucket.HOUR and period.timezone == UTC
+
+
+async def _period(stats: Stats, asked: Asked, bucket: Bucket) -> Period:
+    """The days of a series, by default the last 30, or 7 by hour.
+
+    :raises Problem: 422, there are too many, or hours of another time zone than UTC.
+    """
+    if bucket is not Bucket.HOUR:
+        return await period_of(stats, asked, longest=SERIES_MAX_DAYS)
+    if asked.timezone != UTC:
+        raise Problem(422, "Hours are those of UTC: leave timezone out")
+    return await period_of(stats, asked, usual=DAYS_OF_HOURS, longest=DAYS_OF_HOURS)
+
+
+def _compared(days: DayRange, today: dt.date) -> series.Compared:
+    """What of a period can be compared with the one before: an unfinished day would make it seem smaller."""
+    length = (days.last - days.first).days + 1
+    # Before the year 1 there is nothing to count.
+    before = dt.date.fromordinal(max(days.first.toordinal() - length, dt.date.min.toordinal() + 1))
+    end = max(min(days.last + ONE_DAY, today), days.first)
+    return series.Compared(before, before + (end - days.first), end)
+
+
+def _with_periods(rows: Rows, bucket: Bucket) -> list[dict[str, Any]]:
+    """The rows with their periods as text: a day, or the moment at which an hour begins."""
+    for row in rows:
+        period = row["period"]
+        is_moment = isinstance(period, dt.datetime)
+        row["period"] = (period if bucket is Bucket.HOUR or not is_moment else period.date()).isoformat()
+    return rows
