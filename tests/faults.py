@@ -109,7 +109,7 @@ FIRST_LOAD = "first load"
 
 def first_load(database: Database, lake: str) -> None:
     """See :data:`FIRST_LOAD`."""
-    usage_events.EVENTS_AT_ONCE = 1
+    usage_events.EVENTS_PER_BATCH = 1
     refresh(database, lake, FIRST_DAY)
 
 

@@ -21,7 +21,7 @@ from pipeline.adoption.ids import Ids
 from pipeline.adoption.offers import Offer, offers
 from pipeline.adoption.partitions import PartitionBy
 from pipeline.adoption.plan import MAKES_PARTITION, Plan, Problem, Step, plan_adoption, views_problem
-from pipeline.adoption.steps import Hear, silent
+from pipeline.adoption.steps import OnText, silent
 from pipeline.database.connections import Database, driver_of
 from pipeline.database.locks import Lock
 from pipeline.database.queries import query, shipped
@@ -53,15 +53,15 @@ CONVERT = "Dump it, and restore it into one made by: CREATE DATABASE name ENCODI
 
 
 @dataclass(frozen=True)
-class Hearer:
+class Callbacks:
     """Is told what is done next, what was done, and, once a step, for which lock is waited."""
 
-    next: Hear = silent
-    did: Hear = silent
-    waits: Hear = silent
+    next: OnText = silent
+    did: OnText = silent
+    waits: OnText = silent
 
 
-SILENT = Hearer()
+SILENT = Callbacks()
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def plan_migration(database: Database, partition_by: PartitionBy | None = None) 
 
 
 def migrate(
-    database: Database, hearer: Hearer = SILENT, partition_by: PartitionBy | None = None
+    database: Database, notify: Callbacks = SILENT, partition_by: PartitionBy | None = None
 ) -> MigrationReport:
     """Brings the schema to this version's: ours in one transaction, then the app's tables, step by step.
 
@@ -133,21 +133,21 @@ def migrate(
     """
     with database.locked(Lock.SCHEMA):
         plan = _plan(database, partition_by)
-        before, after = _migrate(database, "head", plan.ids, hearer)
+        before, after = _migrate(database, "head", plan.ids, notify)
         done = _revisions(before, after)
         for revision in done:
-            hearer.did(revision)
+            notify.did(revision)
         warnings = [f"{what}. {remedy}" for what, remedy in plan.warnings]
         for step in plan.steps:
-            hearer.next(step.what)
+            notify.next(step.what)
             try:
-                steps.take(database, step, hearer.waits)
+                steps.take(database, step, notify.waits)
             except DatabaseError as error:
                 if not step.what.startswith(MAKES_PARTITION):
                     raise
                 warnings.append(_no_partition(error))
                 continue
-            hearer.did(step.what)
+            notify.did(step.what)
             done.append(step.what)
     return MigrationReport(before, after, done, warnings)
 
@@ -182,7 +182,7 @@ def make_partitions(database: Database) -> list[str]:
     return made
 
 
-def undo(database: Database, hearer: Hearer = SILENT) -> MigrationReport:
+def undo(database: Database, notify: Callbacks = SILENT) -> MigrationReport:
     """Takes back all that :func:`migrate` added, and nothing else. Tables with rows of the app stay.
 
     :raises DatabaseError: a step can't be taken back; it goes on from there.
@@ -194,16 +194,16 @@ def undo(database: Database, hearer: Hearer = SILENT) -> MigrationReport:
         if before is None:
             return MigrationReport(None, None, [])
         done = []
-        for what in steps.take_back(database, hearer.waits):
-            hearer.did(what)
+        for what in steps.take_back(database, notify.waits):
+            notify.did(what)
             done.append(what)
         # Without its table of notes the trigger would fail the app, whoever made it.
         for statement in triggers.removal(catalog):
-            steps.run_alone(database, statement, waits=hearer.waits)
-        _migrate(database, "base", {}, hearer)
-        steps.run_alone(database, f"DROP TABLE {quoted(catalog.schema, VERSION_TABLE)}", waits=hearer.waits)
+            steps.run_alone(database, statement, waits=notify.waits)
+        _migrate(database, "base", {}, notify)
+        steps.run_alone(database, f"DROP TABLE {quoted(catalog.schema, VERSION_TABLE)}", waits=notify.waits)
         for revision in _revisions(None, before)[::-1]:
-            hearer.did(revision)
+            notify.did(revision)
             done.append(revision)
     return MigrationReport(before, None, done)
 
@@ -287,7 +287,7 @@ def _plan(database: Database, partition_by: PartitionBy | None = None) -> Plan:
     return plan
 
 
-def _migrate(database: Database, target: str, ids: Ids, hearer: Hearer) -> tuple[str | None, str | None]:
+def _migrate(database: Database, target: str, ids: Ids, notify: Callbacks) -> tuple[str | None, str | None]:
     """Has Alembic bring our tables to a revision; returns that before and after."""
     from alembic import command
     from alembic.util import CommandError
@@ -303,7 +303,7 @@ def _migrate(database: Database, target: str, ids: Ids, hearer: Hearer) -> tuple
         config.attributes["connection"] = connection
         before = _revision(connection)
         for revision in _revisions(before, _head()) if target == "head" else ():
-            hearer.next(revision)
+            notify.next(revision)
         try:
             (command.upgrade if target == "head" else command.downgrade)(config, target)
         except CommandError as error:

@@ -25,7 +25,7 @@ PATIENCE_SECONDS = 120.0
 """After it a step is given up."""
 
 
-Hear = Callable[[str], None]
+OnText = Callable[[str], None]
 """Is told of something when it happens."""
 
 
@@ -33,7 +33,7 @@ def silent(_: str) -> None:
     """Tells nobody."""
 
 
-def take(database: Database, step: Step, waits: Hear = silent) -> None:
+def take(database: Database, step: Step, waits: OnText = silent) -> None:
     """Takes a step and records how it is taken back. A lock that others hold is tried for, again and again;
     ``waits`` is told once.
 
@@ -55,7 +55,7 @@ def take(database: Database, step: Step, waits: Hear = silent) -> None:
                     _record(connection, step)
 
 
-def take_back(database: Database, waits: Hear = silent) -> Iterator[str]:
+def take_back(database: Database, waits: OnText = silent) -> Iterator[str]:
     """Takes back all recorded steps, the last one first; says which, one after the other. ``waits`` is told
     once of each lock that others hold.
 
@@ -75,7 +75,7 @@ def take_back(database: Database, waits: Hear = silent) -> Iterator[str]:
         yield change.what
 
 
-def _attempts(what: str, waits: Hear) -> tenacity.Retrying:
+def _attempts(what: str, waits: OnText) -> tenacity.Retrying:
     def hear(state: tenacity.RetryCallState) -> None:
         if state.attempt_number == 1:
             waits(f"waits for a lock that another transaction holds: {what}")
@@ -89,7 +89,7 @@ def _attempts(what: str, waits: Hear) -> tenacity.Retrying:
     )
 
 
-def run_alone(database: Database, statement: str, what: str = "", waits: Hear = silent) -> None:
+def run_alone(database: Database, statement: str, what: str = "", waits: OnText = silent) -> None:
     """Runs a statement in no transaction. What is done ``CONCURRENTLY`` waits as long as it takes: it waits
     for others, and nobody for it.
     """

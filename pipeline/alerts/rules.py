@@ -26,7 +26,7 @@ from pipeline.alerts.comparison import (
 from pipeline.alerts.states import Rule, Series
 
 FALSE_DISCOVERY_RATE = 0.01
-"""Of what is found in one evaluation, at most this share is chance. Small, as there are 96 a day."""
+"""Of what is found in one evaluation, at most this share is chance. Small, as there are 96 per day."""
 
 FEWEST = {Rule.SUCCESS_RATE: 15, Rule.GENERATION_TIME: 15, Rule.USAGE: 10}
 """The sample below which a window is not tested: uses, timed uses, uses that were to be expected."""

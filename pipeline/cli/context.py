@@ -21,7 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from pipeline.adoption.schema import require_current
 from pipeline.cli.terminal import Said, Spinner, Terminal, literal
 from pipeline.database.connections import Database
-from pipeline.lake.flow import SAY_EVERY_SECONDS, Hearer, now_and_then
+from pipeline.lake.flow import SAY_EVERY_SECONDS, OnProgress, now_and_then
 from pipeline.settings import settings
 
 console = Terminal()
@@ -104,7 +104,7 @@ def working(what: str) -> Iterator[Spinner]:
 
 
 @contextmanager
-def refreshing(what: str) -> Iterator[Hearer]:
+def refreshing(what: str) -> Iterator[OnProgress]:
     """A bar of the events that are read; what the package's loggers say afterwards stands beside it.
 
     Hand the progress to what it gives. On no terminal a line is printed now and then, unless the log is

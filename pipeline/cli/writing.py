@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from pipeline.samples.simulation import SimulationReport
 
 MaxRowsPerSecond = Annotated[
-    int | None, typer.Option(min=1, help="Read no more raw events a second, to spare the database.")
+    int | None, typer.Option(min=1, help="Read no more raw events per second, to spare the database.")
 ]
 
 
@@ -86,8 +86,8 @@ def migrate(
         def waits(text: str) -> None:
             messages.print(text, soft_wrap=True)
 
-        hearer = schema.Hearer(spinner.update, did, waits)
-        report = schema.undo(database, hearer) if undo else schema.migrate(database, hearer, partition_by)
+        notify = schema.Callbacks(spinner.update, did, waits)
+        report = schema.undo(database, notify) if undo else schema.migrate(database, notify, partition_by)
     for warning in report.warnings:
         messages.print(f"warning: {warning}.", soft_wrap=True)
     if as_json:

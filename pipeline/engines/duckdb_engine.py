@@ -24,7 +24,7 @@ from pipeline.errors import LakeError, readable
 MEMORY_LIMIT = "450MB"
 """What the queries of a process may hold; beyond it DuckDB writes to a temporary folder."""
 
-ROWS_AT_ONCE = 2**16
+ROWS_PER_BATCH = 2**16
 """Rows of a stream that are in memory as Arrow at a time."""
 
 Relation = duckdb.DuckDBPyRelation
@@ -57,7 +57,7 @@ def stream(name: str, order: Collection[str], /, **inputs: Input) -> Iterator[pa
     :raises LakeError: as :func:`run`, also while it is read.
     """
     with _translated(name), _result(name, None, inputs) as result:
-        yield (result.order(", ".join(order)) if order else result).to_arrow_reader(ROWS_AT_ONCE)
+        yield (result.order(", ".join(order)) if order else result).to_arrow_reader(ROWS_PER_BATCH)
 
 
 @contextmanager

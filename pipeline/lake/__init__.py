@@ -23,7 +23,7 @@
 ``contents``
     Compares what the lake's files hold with what Postgres holds.
 ``upkeep``
-    Few files a day, none that nobody reads, a short log.
+    Few files per day, none that nobody reads, a short log.
 ``series``
     Usage over time, of one prompt or all, counted when somebody asks.
 ``period_stats``

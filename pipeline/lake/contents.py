@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 from pipeline.database.queries import query
 from pipeline.engines import duckdb_engine
 from pipeline.lake.delta_table import DailyTable
-from pipeline.lake.isolation import each_apart
+from pipeline.lake.isolation import run_isolated
 
 DAY_CONTENTS = text(query("postgres/day_contents"))
 
@@ -54,7 +54,7 @@ def in_lake(
         found.update({day: Contents(*contents) for day, *contents in result.iter_rows()})
 
     held = sorted(set(days) & set(events.days()["day"]))
-    unreadable = each_apart([held] if held else [], read)
+    unreadable = run_isolated([held] if held else [], read)
     return found, unreadable
 
 

@@ -73,7 +73,7 @@ class DailyTable:
     """One state of a Delta table partitioned by ``day``; writing moves it to the next state.
 
     ``schema`` must have the columns ``day`` (date32), ``ingest_xid`` and ``synced_high`` (int64). Readers
-    of sorted rows skip what they don't want in pieces of ``rows_a_group``. ``sign`` makes what a commit
+    of sorted rows skip what they don't want in pieces of ``rows_per_group``. ``sign`` makes what a commit
     carries: at least an application transaction ``prompt-stats`` of a new version.
     """
 
@@ -82,7 +82,7 @@ class DailyTable:
         lake: str,
         name: str,
         schema: pa.Schema,
-        rows_a_group: int = 2**20,
+        rows_per_group: int = 2**20,
         *,
         is_derived: bool = False,
     ) -> None:
@@ -100,7 +100,7 @@ class DailyTable:
         self._properties = WriterProperties(
             compression="ZSTD",
             compression_level=1,
-            max_row_group_size=rows_a_group,
+            max_row_group_size=rows_per_group,
             column_properties=NO_DICTIONARY,
         )
         uri = f"{lake.rstrip('/')}/{name}"

@@ -28,14 +28,14 @@ class Progress:
             return said
         per_second = self.done / self.seconds
         left = dt.timedelta(seconds=round((self.total - self.done) / per_second))
-        return f"{said}, {per_second:,.0f} a second, {left} left"
+        return f"{said}, {per_second:,.0f} per second, {left} left"
 
 
-Hearer = Callable[[Progress], None]
+OnProgress = Callable[[Progress], None]
 """What is told how far a read is."""
 
 
-def now_and_then(say: Hearer, every_seconds: float = SAY_EVERY_SECONDS) -> Hearer:
+def now_and_then(say: OnProgress, every_seconds: float = SAY_EVERY_SECONDS) -> OnProgress:
     """Passes progress on every so often: not of a read that is over sooner."""
     said = 0.0
 
@@ -48,19 +48,19 @@ def now_and_then(say: Hearer, every_seconds: float = SAY_EVERY_SECONDS) -> Heare
     return hear
 
 
-BYTES_A_BATCH = 16 * 2**20
+BYTES_PER_BATCH = 16 * 2**20
 """As large as the driver makes it by itself."""
-BYTES_A_ROW = 100
+BYTES_PER_ROW = 100
 """Fewer than an event takes, so that a batch is less than a second's worth."""
 
 
 def batch_bytes(rows_per_second: int) -> int:
     """How large a batch may be, so that rows come one by one rather than in gusts."""
-    return min(BYTES_A_BATCH, rows_per_second * BYTES_A_ROW)
+    return min(BYTES_PER_BATCH, rows_per_second * BYTES_PER_ROW)
 
 
 def paced(batches: Iterable[pa.RecordBatch], rows_per_second: int | None) -> Iterator[pa.RecordBatch]:
-    """The same batches, no more rows a second than so many; without a limit, as they come.
+    """The same batches, no more rows per second than so many; without a limit, as they come.
 
     Whoever sends waits meanwhile, once the buffers in between are full: a few megabytes.
     """

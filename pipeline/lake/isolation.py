@@ -12,7 +12,7 @@ from pipeline.lake.storage import is_unreachable
 logger = logging.getLogger(__name__)
 
 
-def each_apart(parts: Iterable[list[dt.date]], work: Callable[[list[dt.date]], None]) -> dict[dt.date, str]:
+def run_isolated(parts: Iterable[list[dt.date]], work: Callable[[list[dt.date]], None]) -> dict[dt.date, str]:
     """Calls ``work`` for each list of days, and where that fails, for each of its days alone.
 
     Returns the days that failed alone, and why. Conflicts, commits that can't be flushed, faults of an object
@@ -28,7 +28,7 @@ def each_apart(parts: Iterable[list[dt.date]], work: Callable[[list[dt.date]], N
             if is_unreachable(error):
                 raise
             if len(days) > 1:
-                failed |= each_apart([[day] for day in days], work)
+                failed |= run_isolated([[day] for day in days], work)
             else:
                 failed[days[0]] = f"{error.attempted}: {error.wrong}"
                 logger.info("%s failed: %s", days[0], failed[days[0]], exc_info=True)

@@ -13,7 +13,7 @@ from pipeline.engines import rollups
 from pipeline.engines.scan import Scan
 from pipeline.errors import LakeError
 
-PARTIALS_AT_ONCE = 500_000
+PARTIALS_PER_BATCH = 500_000
 """Partials merged at once, about: bounds the memory, and to group few at a time takes a third less time. A
 prompt is never split."""
 
@@ -72,6 +72,6 @@ def _parts(partials: Scan, sizes: Sizes) -> Iterator[Scan]:
     if None in sizes:
         yield partials.where(("prompt_id", "is null", None))
     rows = {prompt: rows for prompt, (rows, _) in sizes.items() if prompt is not None}
-    for prompts in chunks(rows, PARTIALS_AT_ONCE):
+    for prompts in chunks(rows, PARTIALS_PER_BATCH):
         # A range, for which a reader skips row groups by their statistics.
         yield partials.where(("prompt_id", ">=", prompts[0]), ("prompt_id", "<=", prompts[-1]))

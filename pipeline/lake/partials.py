@@ -26,16 +26,16 @@ from pipeline.engines.scan import Scan
 from pipeline.errors import LakeError
 from pipeline.lake import damage
 from pipeline.lake.delta_table import DailyTable, fingerprint
-from pipeline.lake.isolation import each_apart
+from pipeline.lake.isolation import run_isolated
 from pipeline.lake.usage_events import open_own_events
 from pipeline.stats.errors import FOLDS, LONGEST_KIND, error_kind
 
 logger = logging.getLogger(__name__)
 
-EVENTS_AT_ONCE = 500_000
+EVENTS_PER_BATCH = 500_000
 """Raw events of one rollup query, about: bounds the memory of a long range. A day is never split."""
 
-ROWS_A_GROUP = 2**14
+ROWS_PER_GROUP = 2**14
 """Partials are sorted; a reader wants one dimension, or some prompts, of many."""
 
 SCHEMA = pa.schema(
@@ -107,7 +107,7 @@ USERS = Rollup(query="user_events", monthly="prompt_user_monthly", total="prompt
 
 def open_partials(lake: str) -> DailyTable:
     """The table by day, at its latest state."""
-    return DailyTable(lake, USAGE.daily, SCHEMA, ROWS_A_GROUP, is_derived=True)
+    return DailyTable(lake, USAGE.daily, SCHEMA, ROWS_PER_GROUP, is_derived=True)
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ def roll_up_days(database: Database, lake: str, days: Collection[dt.date] | None
             logger.info("%s: %d days up to %s recomputed", USAGE.daily, len(chunk), chunk[-1])
 
         ready = {day: sizes.get(day, 0) for day in stale if day not in lost}
-        failed = lost | each_apart(chunks(ready, EVENTS_AT_ONCE), recompute)
+        failed = lost | run_isolated(chunks(ready, EVENTS_PER_BATCH), recompute)
         done = [day for day in stale if day not in failed]
         repaired = {day: why for day, why in broken.items() if day in done}
         count = sum(sizes.get(day, 0) for day in done)

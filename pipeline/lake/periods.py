@@ -25,7 +25,7 @@ from pipeline.engines.scan import Scan
 from pipeline.lake import damage, source
 from pipeline.lake.delta_table import DailyTable, fingerprint
 from pipeline.lake.merge import merge_alike, merging
-from pipeline.lake.partials import ROWS_A_GROUP, SCHEMA, DailyRollup, Rollup, made_from, open_partials
+from pipeline.lake.partials import ROWS_PER_GROUP, SCHEMA, DailyRollup, Rollup, made_from, open_partials
 from pipeline.lake.usage_events import open_usage_events
 
 logger = logging.getLogger(__name__)
@@ -66,8 +66,8 @@ class _Covered(NamedTuple):
 def open_periods(lake: str, rollup: Rollup) -> tuple[DailyTable, DailyTable]:
     """The tables by month and in total, at their latest state."""
     return (
-        DailyTable(lake, rollup.monthly, PERIOD_SCHEMA, ROWS_A_GROUP, is_derived=True),
-        DailyTable(lake, rollup.total, PERIOD_SCHEMA, ROWS_A_GROUP, is_derived=True),
+        DailyTable(lake, rollup.monthly, PERIOD_SCHEMA, ROWS_PER_GROUP, is_derived=True),
+        DailyTable(lake, rollup.total, PERIOD_SCHEMA, ROWS_PER_GROUP, is_derived=True),
     )
 
 

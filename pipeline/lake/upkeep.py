@@ -1,4 +1,4 @@
-"""Keeps the lake small: few files a day, none that nobody reads, a short log."""
+"""Keeps the lake small: few files per day, none that nobody reads, a short log."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipeline.database.connections import Database
 from pipeline.database.locks import Lock
 from pipeline.lake import damage, source
 from pipeline.lake.delta_table import KEPT, DailyTable
-from pipeline.lake.isolation import each_apart
+from pipeline.lake.isolation import run_isolated
 from pipeline.lake.ownership import make_own
 from pipeline.lake.partials import USAGE, USERS, open_partials
 from pipeline.lake.periods import QUIET_AFTER, open_periods
@@ -77,7 +77,7 @@ def compact(database: Database, lake: str) -> int:
             nonlocal joined
             joined += table.compact(part)
 
-        damage.note_unreadable(database, table.damaged_days(each_apart([days], join)))
+        damage.note_unreadable(database, table.damaged_days(run_isolated([days], join)))
         return joined
 
 

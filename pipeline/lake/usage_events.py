@@ -25,8 +25,8 @@ from pipeline.errors import LakeError
 from pipeline.lake import damage, range_index, source
 from pipeline.lake.contents import checksums
 from pipeline.lake.delta_table import DailyTable
-from pipeline.lake.flow import Hearer, Progress, now_and_then
-from pipeline.lake.isolation import each_apart
+from pipeline.lake.flow import OnProgress, Progress, now_and_then
+from pipeline.lake.isolation import run_isolated
 from pipeline.lake.ownership import claim, forget_other_tokens, identify, make_own
 from pipeline.lake.partitions import Partition
 from pipeline.lake.replica import wait_for_replica, written_position
@@ -34,17 +34,17 @@ from pipeline.lake.source_table import compare_source, require_partitions, requi
 
 logger = logging.getLogger(__name__)
 
-EVENTS_AT_ONCE = 500_000
+EVENTS_PER_BATCH = 500_000
 """Rows of one commit, about: bounds the memory of a long range. A day is never split."""
-MOST_EVENTS_AT_ONCE = 2_000_000
+MOST_EVENTS_PER_BATCH = 2_000_000
 STATEMENTS = 20
 """Commits of a longer range, about, each of more rows, up to that. Where rows do not lie in the order of
 their days, or no index says which do, each statement reads the whole table."""
-SECONDS_AT_ONCE = 20
-"""How long a statement takes, about, where rows a second are limited. While it does, dead rows can't be
+SECONDS_PER_STATEMENT = 20
+"""How long a statement takes, about, where rows per second are limited. While it does, dead rows can't be
 removed from any table; a replica breaks off what stands in its way for 30 seconds, unless told otherwise."""
 
-FILES_A_DAY = 24
+FILES_PER_DAY = 24
 """Appends of a day that are left lying before they are joined: two hours of a refresh every five minutes."""
 
 EXAMPLES = 5
@@ -147,7 +147,7 @@ def sync_days(
     days: Collection[dt.date],
     *,
     replace: bool = False,
-    progress: Hearer = lambda _progress: None,
+    progress: OnProgress = lambda _progress: None,
     max_rows_per_second: int | None = None,
 ) -> SyncReport:
     """Brings some days of the lake up to date with Postgres.
@@ -247,14 +247,14 @@ def sync_days(
                 )
 
             sizes = {day: unread.get(day, 0) for day in part}
-            report.failed |= each_apart(chunks(sizes, at_once), transfer)
+            report.failed |= run_isolated(chunks(sizes, at_once), transfer)
         if report.rows:
             _log(how_far(report.rows))
         _read_short_days_again(database, report, {d: n for d, n in unread.items() if d not in expired})
         files = dict(table.days().select("day", "files").iter_rows())
-        crowded = [day for day in report.appended if files.get(day, 0) > FILES_A_DAY]
+        crowded = [day for day in report.appended if files.get(day, 0) > FILES_PER_DAY]
         # What can't be read is named, and mended, by the rollup of these days.
-        each_apart([crowded], lambda days: _compact(table, days))
+        run_isolated([crowded], lambda days: _compact(table, days))
         report.failed |= damage.note_unreadable(database, table.damaged_days(report.failed))
         report.failed |= damage.note_lost_days(database, table)
         report.failed |= doubtful
@@ -270,8 +270,8 @@ def _compact(table: DailyTable, days: list[dt.date]) -> None:
 
 def rows_at_once(total: int, max_rows_per_second: int | None) -> int:
     """How many of ``total`` rows are read by one statement and committed together, about."""
-    rows = min(max(EVENTS_AT_ONCE, total // STATEMENTS), MOST_EVENTS_AT_ONCE)
-    return min(rows, max_rows_per_second * SECONDS_AT_ONCE) if max_rows_per_second else rows
+    rows = min(max(EVENTS_PER_BATCH, total // STATEMENTS), MOST_EVENTS_PER_BATCH)
+    return min(rows, max_rows_per_second * SECONDS_PER_STATEMENT) if max_rows_per_second else rows
 
 
 def _log(progress: Progress) -> None:

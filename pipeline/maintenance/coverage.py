@@ -34,7 +34,7 @@ UNTRACKED_POSTS = query("postgres/untracked_posts")
 GRACE = dt.timedelta(hours=1)
 """How old a post is before its event is missed: a tracker may have it in its buffer."""
 
-POSTS_AT_ONCE = 5_000
+POSTS_PER_BATCH = 5_000
 
 NAMESPACE = uuid.UUID("6f6a5c0e-1d0b-5b1e-9c53-7c2f3ad0b9d4")
 """Of the event ids made from post ids: the same post is the same event, however often it is tracked."""
@@ -94,9 +94,9 @@ def _go_through(database: Database, lake: str, grace: dt.timedelta, *, tracks: b
     times: list[dt.datetime] = []
     rejected = 0
     with database.connect(row_factory=dict_row) as connection:
-        for start in range(0, len(missing), POSTS_AT_ONCE):
+        for start in range(0, len(missing), POSTS_PER_BATCH):
             given = {
-                "post_ids": missing[start : start + POSTS_AT_ONCE],
+                "post_ids": missing[start : start + POSTS_PER_BATCH],
                 "high": latest["high"],
                 "open_until": latest["open_until"],
             }

@@ -22,10 +22,10 @@ from pipeline.errors import LakeError
 from pipeline.lake import damage, range_index, source
 from pipeline.lake.contents import NOTHING, differences, in_lake, in_postgres
 from pipeline.lake.delta_table import DailyTable
-from pipeline.lake.isolation import each_apart
+from pipeline.lake.isolation import run_isolated
 from pipeline.lake.ownership import Ownership, identify
 from pipeline.lake.partials import (
-    EVENTS_AT_ONCE,
+    EVENTS_PER_BATCH,
     USAGE,
     USERS,
     Rollup,
@@ -216,8 +216,8 @@ def _compare_partials(
         unsure = bad.keys() | report.repaired.keys() | report.lost.keys()
         ready = set(days) & sizes.keys() - unsure - set(stale_days(daily, events))
         wrong = set[dt.date]()
-        each_apart(
-            chunks({day: sizes[day] for day in ready}, EVENTS_AT_ONCE),
+        run_isolated(
+            chunks({day: sizes[day] for day in ready}, EVENTS_PER_BATCH),
             lambda part: wrong.update(wrong_days(daily, events, part)),
         )
         _empty(daily, bad.keys() | wrong, report)

@@ -20,7 +20,7 @@ from pipeline.tracking.given_json import UNREADABLE, decode
 REJECTED_EVENTS = text(query("postgres/rejected_events"))
 TAKE_REJECTED_EVENTS = query("postgres/take_rejected_events")
 
-EVENTS_AT_ONCE = 5_000
+EVENTS_PER_BATCH = 5_000
 
 REASON_SHOWN_LENGTH = 1_000
 PAYLOAD_SHOWN_LENGTH = 20_000
@@ -112,7 +112,7 @@ def _parts(connection: psycopg.Connection[TupleRow], ids: Sequence[int] | None) 
     (last,) = connection.execute("SELECT coalesce(max(id), 0) FROM prompt_usage_rejected").fetchone() or (0,)
     after = 0
     while after < last:
-        given = {"after": after, "last": last, "ids": ids and list(ids), "limit": EVENTS_AT_ONCE}
+        given = {"after": after, "last": last, "ids": ids and list(ids), "limit": EVENTS_PER_BATCH}
         rows = connection.execute(TAKE_REJECTED_EVENTS, given).fetchall()
         if not rows:
             break

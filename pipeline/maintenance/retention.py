@@ -42,7 +42,7 @@ DELETE_EXPIRED_ROWS = text(query("postgres/delete_expired_rows"))
 CLEAR_OWN_INVALIDATIONS = text(query("postgres/clear_own_invalidations"))
 KEEP_WRITERS_OUT = text(query("postgres/keep_writers_out"))
 
-ROWS_AT_ONCE = 10_000
+ROWS_PER_BATCH = 10_000
 """Rows of one delete: a transaction of some ten milliseconds."""
 
 
@@ -209,7 +209,7 @@ def _remove(
         held, unknown = _held(database, events, day, window)
         if unknown:
             logger.warning("%s: %d raw rows stay, since the lake does not have them", day, unknown)
-        for part in held.iter_slices(ROWS_AT_ONCE):
+        for part in held.iter_slices(ROWS_PER_BATCH):
             with database.engine.begin() as connection:
                 if connection.execute(STILL_EXPIRED, {"day": day}).first() is None:
                     break

@@ -1,4 +1,4 @@
-"""The nightly job ``forget_runs``: Dagster keeps every run for ever, 300 a day, and has no setting for it."""
+"""The nightly job ``forget_runs``: Dagster keeps every run, 300 per day, and has no setting for it."""
 
 import datetime as dt
 

@@ -7,7 +7,7 @@ from functools import cached_property
 
 from pipeline.adoption.schema import require_own_views
 from pipeline.database.connections import Database
-from pipeline.lake.flow import Hearer
+from pipeline.lake.flow import OnProgress
 from pipeline.settings import Settings
 
 
@@ -25,7 +25,7 @@ class Stores:
         self.days_per_run = settings.days_per_run
         self.write_back: bool = (database or settings).write_back
         self.settings = settings
-        self.progress: Hearer = lambda _progress: None
+        self.progress: OnProgress = lambda _progress: None
         """Told how far a read of raw events is; for who runs a job in this process, and watches."""
         self.repaired: dict[dt.date, str] = {}
         """Days whose files were damaged, how, and that were made anew; for the same."""

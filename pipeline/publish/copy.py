@@ -24,7 +24,7 @@ from pipeline.stats.changes import Changes, changed_rows
 
 INDEXES_MADE_AFTERWARDS = text(query("postgres/indexes_made_afterwards"))
 
-ROWS_AT_ONCE = 50_000
+ROWS_PER_BATCH = 50_000
 
 READER_WAITS = "1s"
 """As long as a lock is waited for by a connection that reads beside another."""
@@ -171,7 +171,7 @@ def copy_frame(connection: Connection, table: str, rows: pl.DataFrame) -> int:
         statement = psycopg.sql.SQL("COPY {} ({}) FROM STDIN (FORMAT {})").format(name, columns, form)
         with cursor.copy(statement) as copy:
             copy.write(binary.HEADER if is_binary else b"")
-            for part in rows.iter_slices(ROWS_AT_ONCE):
+            for part in rows.iter_slices(ROWS_PER_BATCH):
                 copy.write(binary.encoded(part, oids) if is_binary else _csv(part))
             copy.write(binary.TRAILER if is_binary else b"")
     return rows.height

@@ -35,7 +35,7 @@ from pipeline.stats.errors import FOLDS, LONGEST_KIND
 
 logger = logging.getLogger(__name__)
 
-EVENTS_AT_ONCE = 5_000_000
+EVENTS_PER_BATCH = 5_000_000
 """Raw events of the prompts that are counted at once, about: bounds the memory. A prompt is never split."""
 
 QUERIES = ("prompt_value_counts", "prompt_value_errors")
@@ -119,7 +119,7 @@ def _version(events: DailyTable, sizes: Mapping[str, int], today: dt.date) -> in
 def _counted(table: DailyTable, sizes: dict[str, int], today: dt.date) -> Iterator[dict[Table, pl.DataFrame]]:
     """What each table shall hold of some prompts, until all have come."""
     events = table.scan()
-    for prompts in list(chunks(sizes, EVENTS_AT_ONCE)) or [[]]:
+    for prompts in list(chunks(sizes, EVENTS_PER_BATCH)) or [[]]:
         part = table.scan([])
         if prompts:
             # A range, not a list of a hundred thousand.

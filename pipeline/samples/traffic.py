@@ -16,10 +16,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-EVENTS_AT_ONCE = 50_000
+EVENTS_PER_BATCH = 50_000
 MINIMUM_USERS = 2_500
-EVENTS_A_USER = 200
-CHARACTERS_A_USER = 3
+EVENTS_PER_USER = 200
+CHARACTERS_PER_USER = 3
 MOST_FAVORITES = 500
 
 UNDATED_SHARE = 0.002
@@ -143,7 +143,7 @@ class Traffic:
     @property
     def user_count(self) -> int:
         """Users that may appear; in short runs the least active don't."""
-        return max(MINIMUM_USERS, self.event_count // EVENTS_A_USER)
+        return max(MINIMUM_USERS, self.event_count // EVENTS_PER_USER)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """The events in the order of their arrival, with the columns of :data:`EVENT_SCHEMA`.
@@ -152,8 +152,8 @@ class Traffic:
         """
         rng = self._generator("events")
         hours = self._events_by_hour(rng)
-        for first in range(0, self.event_count, EVENTS_AT_ONCE):
-            positions = np.arange(first, min(first + EVENTS_AT_ONCE, self.event_count))
+        for first in range(0, self.event_count, EVENTS_PER_BATCH):
+            positions = np.arange(first, min(first + EVENTS_PER_BATCH, self.event_count))
             yield self._events(rng, self._arrivals_us(rng, hours, positions))
 
     def favorites(self) -> list[dict[str, Any]]:
@@ -207,7 +207,7 @@ class Traffic:
 
         prompt = _pick(rng, world.prompt_shares, size)
         user = _pick(rng, world.user_shares, size)
-        character = np.minimum(rng.geometric(0.6, size), CHARACTERS_A_USER) - 1
+        character = np.minimum(rng.geometric(0.6, size), CHARACTERS_PER_USER) - 1
         scene = _pick_each(rng, world.scene_shares, prompt)
         scene_name = np.where(_chance(rng, EMPTY_SCENE_SHARE, size), len(SCENE_SUCCESS_RATES), scene)
         environment = _pick_each(rng, world.environment_shares, prompt)
@@ -272,8 +272,8 @@ class _World:
 
         def people() -> Ids:
             # User by user, so that with more of them the first ones stay who they are.
-            ids = _random_ids(rng, user_count * (1 + CHARACTERS_A_USER))
-            return ids.reshape(user_count, 1 + CHARACTERS_A_USER, 16)
+            ids = _random_ids(rng, user_count * (1 + CHARACTERS_PER_USER))
+            return ids.reshape(user_count, 1 + CHARACTERS_PER_USER, 16)
 
         rates = np.array(list(SCENE_SUCCESS_RATES.values()))
         difficulty = rng.normal(0, 0.35, (prompt_count, 1))

@@ -38,7 +38,7 @@ WINDOWS = (1, 7, 30)
 def prompt_stats(
     totals: pl.DataFrame, days: pl.DataFrame, prompts: pl.DataFrame, today: dt.date
 ) -> pl.DataFrame:
-    """One row a prompt that exists, was used, or is a favourite; all but the unique users.
+    """One row per prompt that exists, was used, or is a favourite; all but the unique users.
 
     ``days``: ``day``, ``prompt_id``, ``usage_count``. ``prompts``: ``prompt_id``, ``favorite_count``.
     The windows of 1, 7 and 30 whole days end before ``today``; as long ones before them are the previous.
@@ -74,7 +74,7 @@ def period_stats(totals: pl.DataFrame) -> pl.DataFrame:
 
 
 def value_stats(totals: pl.DataFrame, dimension: str) -> pl.DataFrame:
-    """One row a prompt and value of ``dimension`` (scene, environment, outfit), null being a value."""
+    """One row per prompt and value of ``dimension`` (scene, environment, outfit), null being a value."""
     return _dimension(totals, dimension).select(
         "prompt_id", pl.col("value").alias(dimension), *MEASURES, *DETAILS
     )
@@ -102,7 +102,7 @@ def prompt_value_stats(counts: pl.DataFrame) -> pl.DataFrame:
 
 
 def overall_stats(totals: pl.DataFrame, dimension: str) -> pl.DataFrame:
-    """One row a value of ``dimension`` (scene, environment, outfit), over all prompts."""
+    """One row per value of ``dimension`` (scene, environment, outfit), over all prompts."""
     counts = ("usage_count", "success_count", "failure_count", "timed_count", *TIME_SUMS)
     summed = (
         totals.filter(pl.col("dimension") == dimension)
@@ -117,18 +117,18 @@ def overall_stats(totals: pl.DataFrame, dimension: str) -> pl.DataFrame:
 
 
 def prompt_daily_stats(daily: pl.DataFrame) -> pl.DataFrame:
-    """One row a day and prompt."""
+    """One row per day and prompt."""
     return _dimension(daily, "prompt").select("day", "prompt_id", *MEASURES)
 
 
 def user_prompt_stats(totals: pl.DataFrame) -> pl.DataFrame:
-    """One row a user and prompt that the user used; all but whether it is a favourite."""
+    """One row per user and prompt that the user used; all but whether it is a favourite."""
     used = _dimension(totals, "user").filter(pl.col("value").is_not_null())
     return used.select(pl.col("value").alias("user_id"), "prompt_id", *MEASURES)
 
 
 def prompt_error_stats(totals: pl.DataFrame) -> pl.DataFrame:
-    """One row a prompt and kind of error."""
+    """One row per prompt and kind of error."""
     return _dimension(totals, "error").select(
         "prompt_id", error_kind="value", error_count="usage_count", last_seen_at="last_used_at"
     )

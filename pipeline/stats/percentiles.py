@@ -21,7 +21,7 @@ PERCENTILES = {f"p{percent}_generation_time_ms": percent for percent in (50, 90,
 
 
 def percentiles(buckets: pl.DataFrame, group: Sequence[str] = ("prompt_id",)) -> pl.DataFrame:
-    """One row a group with the columns of :data:`PERCENTILES`, in milliseconds.
+    """One row per group with the columns of :data:`PERCENTILES`, in milliseconds.
 
     ``buckets`` has the columns of ``group``, ``time_bucket`` (int) and ``usage_count``. What is estimated
     is the smallest time that so many per cent do not exceed, as ``percentile_disc`` of SQL has it.

@@ -151,12 +151,12 @@ def main() -> None:
         with psycopg.connect(database.conninfo) as app:
             app.execute(APP_SCHEMA.read_bytes())
             app.execute(FILL.format(events=options.events).encode())
-        writers, hearer = Writers(database, options.writers), schema.Hearer(did=say, waits=say)
+        writers, notify = Writers(database, options.writers), schema.Callbacks(did=say, waits=say)
         try:
             measure(writers, table, "before", lambda: time.sleep(10))
             with reader_for_a_while(database):
-                measure(writers, table, "migrate", lambda: schema.migrate(database, hearer))
-            measure(writers, table, "migrate --undo", lambda: schema.undo(database, hearer))
+                measure(writers, table, "migrate", lambda: schema.migrate(database, notify))
+            measure(writers, table, "migrate --undo", lambda: schema.undo(database, notify))
         finally:
             writers.end()
     if writers.errors:

@@ -14,7 +14,7 @@ from pipeline.lake.periods import settle
 from pipeline.lake.usage_events import SCHEMA, open_usage_events
 from pipeline.publish.publish import publish
 from tests.benchmarks.clock import median_seconds, medians, repeated_seconds, say, seconds_of
-from tests.benchmarks.history import EVENTS_A_DAY, History
+from tests.benchmarks.history import EVENTS_PER_DAY, History
 from tests.benchmarks.recompute import files_of, forget_partials
 from tests.benchmarks.scheduled import WHOLE, Scheduled
 from tests.benchmarks.server import Place, new_lake
@@ -169,7 +169,7 @@ def _by_duckdb(lake: str) -> dict[str, float]:
 def measure_extraction(history: History, place: Place) -> Table:
     """Events of some days read as the pipeline does, and by COPY: dropped as they come, or into a lake."""
     full_days = history.days[:-1] or history.days
-    days = full_days[-max(EXTRACTED_EVENTS // EVENTS_A_DAY, 1) :]
+    days = full_days[-max(EXTRACTED_EVENTS // EVENTS_PER_DAY, 1) :]
     marks = dict.fromkeys(days, source.WHOLE_DAY)
     with history.database.engine.connect() as connection:
         snapshot = source.take_snapshot(connection)

@@ -311,7 +311,7 @@ def main() -> None:
     others = os.sched_getaffinity(0) - {API_CORE}
     columns = ["events", "request", "beside", "p50 ms", "p99 ms", "longest ms", "reached a second", "aim"]
     paced = Table(
-        f"(a) {PACE} requests a second, {CLIENTS} connections, {PROMPTS:,} prompts, one core",
+        f"(a) {PACE} requests per second, {CLIENTS} connections, {PROMPTS:,} prompts, one core",
         f"99 of 100 within {AIM_P99_MS:g} ms, however long the history",
         columns,
         notes=["By wrk; a connection waits between two requests, so a slow answer lowers the pace."],
@@ -323,7 +323,7 @@ def main() -> None:
         notes=["The live query has all cores and no HTTP; prompts are drawn as they are used."],
     )
     lists = Table(
-        f"(c) {LISTS_PACE} requests a second, {CLIENTS} connections, {PROMPTS:,} prompts, one core",
+        f"(c) {LISTS_PACE} requests per second, {CLIENTS} connections, {PROMPTS:,} prompts, one core",
         f"99 of 100 within {AIM_LISTS_P99_MS:g} ms",
         columns,
     )

@@ -44,7 +44,7 @@ CLIENTS = (1, 4, 16, 64)
 RUNS = 3
 SKEWED, ON_ONE = "skewed", "all on one"
 AIMS = {(SKEWED, 16): 5.0, (SKEWED, 64): 10.0, (ON_ONE, 16): 20.0}
-AIM_EVENTS_A_SECOND = 80_000
+AIM_EVENTS_PER_SECOND = 80_000
 AIM_P99_MICROSECONDS = 40
 AIM_COST = 0.10
 PACE = 1_000
@@ -222,12 +222,14 @@ def measure_buffered(ours: Database) -> Table:
     """(c)."""
     table = Table(
         f"(c) {BUFFERED_EVENTS:,} events from one process, in batches, without a journal",
-        f"{AIM_EVENTS_A_SECOND:,} events a second to the last row; at 5,000 a second, p99 of a call below"
-        f" {AIM_P99_MICROSECONDS} µs",
-        ["pace", "events a second", "aim", "median µs", "p99 µs", "p99.9 µs", "aim "],
-        notes=["From the first call to the last row. The second row is an app with pauses: 5,000 a second."],
+        f"{AIM_EVENTS_PER_SECOND:,} events per second to the last row; at 5,000 per second, p99 of a call"
+        f" below {AIM_P99_MICROSECONDS} µs",
+        ["pace", "events per second", "aim", "median µs", "p99 µs", "p99.9 µs", "aim "],
+        notes=[
+            "From the first call to the last row. The second row is an app that pauses: 5,000 per second."
+        ],
     )
-    for name, pace in (("as fast as it goes", None), ("5,000 a second", 5_000)):
+    for name, pace in (("as fast as it goes", None), ("5,000 per second", 5_000)):
         events = _events(BUFFERED_EVENTS if pace is None else 50_000)
         with PromptTracker(ours.conninfo) as tracker:
             tracker.track_post_creation(**events[0])
@@ -250,7 +252,7 @@ def measure_buffered(ours: Database) -> Table:
         say(f"buffered, {name}: {rate:,.0f} events/s, p99 {p99:.1f} µs")
         table.rows.append(
             [
-                *(name, rate, at_least(AIM_EVENTS_A_SECOND, rate) if pace is None else None),
+                *(name, rate, at_least(AIM_EVENTS_PER_SECOND, rate) if pace is None else None),
                 *(_percentile_microseconds(taken, share) for share in (0.5, 0.99, 0.999)),
                 None if pace is None else at_most(AIM_P99_MICROSECONDS, p99),
             ]
@@ -263,7 +265,7 @@ def measure_journaled(ours: Database, folder: Path) -> Table:
     table = Table(
         f"(d) {JOURNALED_EVENTS:,} events with a journal, each on disk before its call returns",
         "none; the disk decides",
-        ["threads", "events a second", "median ms", "p99 ms"],
+        ["threads", "events per second", "median ms", "p99 ms"],
         notes=["One thread: a commit an event. More: a commit for all that wait."],
     )
     for threads in (1, 4, 16, 64):
@@ -290,8 +292,8 @@ def measure_beside_a_refresh(ours: Database, lake: str, seconds: int) -> Table:
     refresh(ours, lake, START_DATE)
     table = Table(
         "(e) 16 clients, alone and while a scheduled refresh runs",
-        f"at most {AIM_COST:.0%} fewer events a second",
-        ["", "events a second", "ms an event", "fewer", "aim"],
+        f"at most {AIM_COST:.0%} fewer events per second",
+        ["", "events per second", "ms an event", "fewer", "aim"],
         notes=[
             f"Medians of {RUNS} runs of {seconds} s, each with one refresh in it; all share the machine.",
             "At a pace, what an event waits for its turn is part of its time.",

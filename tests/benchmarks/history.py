@@ -14,8 +14,8 @@ from pipeline.database.connections import Database
 from pipeline.days import ONE_DAY, DayRange
 from tests.benchmarks.clock import say
 
-EVENTS_A_DAY = 137_000
-TRANSACTIONS_A_DAY = 24
+EVENTS_PER_DAY = 137_000
+TRANSACTIONS_PER_DAY = 24
 WRITERS = 2
 PROMPTS = 1_000
 USERS = 100_000
@@ -123,7 +123,7 @@ class History:
     def days(self) -> list[dt.date]:
         """The days of the history, the last one always."""
         last = self.until.date()
-        length = max(math.ceil(self.event_count / EVENTS_A_DAY), 1)
+        length = max(math.ceil(self.event_count / EVENTS_PER_DAY), 1)
         return list(DayRange(last - (length - 1) * ONE_DAY, last).days())
 
     @property
@@ -140,8 +140,8 @@ class History:
         """Appends prompts and events, nearly in order of time, some thousand a transaction."""
         self.add_prompts()
         # The first day has what is left over.
-        first = self.event_count - (len(self.days) - 1) * EVENTS_A_DAY
-        counts = [first, *[EVENTS_A_DAY] * (len(self.days) - 1)]
+        first = self.event_count - (len(self.days) - 1) * EVENTS_PER_DAY
+        counts = [first, *[EVENTS_PER_DAY] * (len(self.days) - 1)]
         with ThreadPoolExecutor(WRITERS) as writers:
             for number, _ in enumerate(writers.map(self._add_day, self.days, counts)):
                 if number % 10 == 0:
@@ -188,11 +188,11 @@ class History:
 
     def _add_day(self, day: dt.date, events: int) -> None:
         start, length = self._span(day)
-        part = length / TRANSACTIONS_A_DAY
+        part = length / TRANSACTIONS_PER_DAY
         done = 0
         with self._connected() as connection:
-            for number in range(TRANSACTIONS_A_DAY):
-                count = events * (number + 1) // TRANSACTIONS_A_DAY - done
+            for number in range(TRANSACTIONS_PER_DAY):
+                count = events * (number + 1) // TRANSACTIONS_PER_DAY - done
                 self.add(connection, ZIPF, IN_ORDER, count, start + number * part, part)
                 done += count
 

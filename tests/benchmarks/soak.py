@@ -52,7 +52,7 @@ from tests.benchmarks.clock import say
 from tests.command import REPOSITORY, environment, prompt_stats
 from tests.oracle import assert_equals_recount
 
-EVENTS_A_SECOND = 50
+EVENTS_PER_SECOND = 50
 TICK_SECONDS = 300
 MEASURE_EVERY_SECONDS = 10
 CALM_SECONDS = 2 * TICK_SECONDS + 120
@@ -95,7 +95,7 @@ class Installation:
             "code server": [str(folder / "dagster"), "api", "grpc", *names, *address],
             "daemon": [str(folder / "dagster-daemon"), "run", "-w", str(file)],
             "UI": [str(folder / "prompt-stats"), "ui", "--port", ui, "--workspace", str(file)],
-            "app": [sys.executable, "-c", APP, url, str(home / "journal"), str(EVENTS_A_SECOND)],
+            "app": [sys.executable, "-c", APP, url, str(home / "journal"), str(EVENTS_PER_SECOND)],
         }
         self.environment = {
             **environment(home, DATABASE_URL=url),

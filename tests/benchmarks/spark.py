@@ -46,7 +46,7 @@ PORT = 15449
 EXECUTOR = "CoarseGrainedExecutorBackend"
 START_SECONDS = 180
 LOOK_EVERY_SECONDS = 0.2
-ROWS_OF_A_FILE = 1_000_000
+ROWS_OF_PER_FILE = 1_000_000
 MIB = 2**20
 
 
@@ -152,7 +152,7 @@ def compute(database: Database, lake: str, kept: Path) -> None:
     settle(database, lake, USERS)
     say("settled")
     for table in (open_partials(lake), *open_periods(lake, USAGE), *open_periods(lake, USERS)):
-        for number, batch in enumerate(table.read().to_batches(batch_size=ROWS_OF_A_FILE)):
+        for number, batch in enumerate(table.read().to_batches(batch_size=ROWS_OF_PER_FILE)):
             folder = kept / table.name
             folder.mkdir(parents=True, exist_ok=True)
             pl.DataFrame(batch).write_parquet(folder / f"{number}.parquet")

@@ -26,9 +26,9 @@ from rich.table import Table
 from pipeline.lake.delta_table import DailyTable
 from pipeline.lake.partials import open_partials
 from pipeline.lake.periods import QUIET_AFTER
-from pipeline.lake.usage_events import FILES_A_DAY, open_usage_events
+from pipeline.lake.usage_events import FILES_PER_DAY, open_usage_events
 
-TICKS_A_DAY = 288
+TICKS_PER_DAY = 288
 EVENTS_A_TICK = 30
 FIRST_DAY = dt.date(2025, 1, 1)
 REPORT_EVERY = 30
@@ -89,13 +89,13 @@ def main() -> None:
             day = FIRST_DAY + dt.timedelta(days=number)
             started = time.perf_counter()
             events, partials = open_usage_events(str(lake)), open_partials(str(lake))
-            for _ in range(TICKS_A_DAY):
+            for _ in range(TICKS_PER_DAY):
                 tick += 1
                 events.append(rows(events.schema, day, tick))
                 held = dict(events.days().select("day", "files").iter_rows())
-                events.compact([day] if held[day] > FILES_A_DAY else [])
+                events.compact([day] if held[day] > FILES_PER_DAY else [])
                 partials.replace([day], rows(partials.schema, day, tick))
-            commit_ms = (time.perf_counter() - started) / TICKS_A_DAY / 2 * 1000
+            commit_ms = (time.perf_counter() - started) / TICKS_PER_DAY / 2 * 1000
             files = events.days().select("day", "files").iter_rows()
             events.compact([quiet for quiet, count in files if count > 1 and quiet <= day - QUIET_AFTER])
             if number % 7 != 6:

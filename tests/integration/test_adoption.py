@@ -22,7 +22,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from pipeline.adoption import steps
 from pipeline.adoption.plan import Lock
-from pipeline.adoption.schema import Hearer, migrate, plan_migration, require_current, undo
+from pipeline.adoption.schema import Callbacks, migrate, plan_migration, require_current, undo
 from pipeline.database.connections import Database
 from pipeline.database.sessions import search_path_option
 from pipeline.errors import DatabaseError, LakeError
@@ -267,7 +267,7 @@ def test_the_plan_says_each_lock_and_changes_nothing(field: Database, tmp_path: 
     statements = [" ".join(each.split()) for step in plan.steps for each in step.statements]
     assert [line.strip() for line in printed if line.endswith(";")] == [f"{each};" for each in statements]
     heard = list[str]()
-    done = migrate(field, Hearer(did=heard.append)).steps
+    done = migrate(field, Callbacks(did=heard.append)).steps
     assert heard == done
     assert done == [*plan.revisions, *(step.what for step in plan.steps)]
     assert plan_migration(field).steps == []
@@ -598,7 +598,7 @@ def test_a_lock_that_others_hold_is_given_up_in_time(
     with psycopg.connect(field.conninfo) as slow:
         slow.execute("SELECT FROM prompts LIMIT 1")
         with pytest.raises(DatabaseError, match=r"adds the column public\.prompts\.slug.*prompts.* is held "):
-            migrate(field, Hearer(waits=heard.append))
+            migrate(field, Callbacks(waits=heard.append))
     step = "adds the column public.prompts.slug"
     assert heard == [f"waits for a lock that another transaction holds: {step}"]
     assert migrate(field).steps[0] == step

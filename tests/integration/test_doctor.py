@@ -466,9 +466,9 @@ def test_a_home_that_can_not_be_written(
     assert "can't be written: not a directory" in home.summary
     assert (never_ran.name, never_ran.status) == ("Dagster", WARNING)
 
-    monkeypatch.setattr(folders, "LITTLE", 2**80)
+    monkeypatch.setattr(folders, "LOW_FREE_BYTES", 2**80)
     assert folder("home", tmp_path).status is WARNING
-    monkeypatch.setattr(folders, "TOO_LITTLE", 2**80)
+    monkeypatch.setattr(folders, "MIN_FREE_BYTES", 2**80)
     full = folder("home", tmp_path / "to be made")
     assert (full.status, full.remedy) == (WRONG, "Make room, then prompt-stats keep-up")
 

@@ -30,7 +30,7 @@ from tests.oracle import assert_equals_recount
 from tests.triggers import OFF, ON
 
 TODAY = dt.datetime.now(dt.UTC).date()
-EVENTS_A_DAY = 100
+EVENTS_PER_DAY = 100
 DAYS = [TODAY - number * ONE_DAY for number in range(5, -1, -1)]
 
 
@@ -42,7 +42,7 @@ def add_history(database: Database) -> None:
             "INSERT INTO prompt_usage (prompt_id, user_id, success, created_at, ingest_xid)"
             " SELECT md5('prompt')::uuid, gen_random_uuid(), true, day, NULL"
             " FROM unnest(%s::date[]) AS day, generate_series(1, %s)",
-            (DAYS, EVENTS_A_DAY),
+            (DAYS, EVENTS_PER_DAY),
         )
         app.execute(ON)
 
@@ -85,8 +85,8 @@ def test_what_is_in_the_lake_is_not_read_again_after_a_kill(
     assert plan.is_first
     seen: list[Progress] = []
     report = sync_days(database, str(lake), FIRST_DAY, plan.days, progress=seen.append)
-    assert report.appended == dict.fromkeys(DAYS[4:], EVENTS_A_DAY)
-    assert (seen[-1].done, seen[-1].total) == (2 * EVENTS_A_DAY, 2 * EVENTS_A_DAY)
+    assert report.appended == dict.fromkeys(DAYS[4:], EVENTS_PER_DAY)
+    assert (seen[-1].done, seen[-1].total) == (2 * EVENTS_PER_DAY, 2 * EVENTS_PER_DAY)
     refresh(database, str(lake), FIRST_DAY)
     assert_equals_recount(database, FIRST_DAY)
 
@@ -94,7 +94,7 @@ def test_what_is_in_the_lake_is_not_read_again_after_a_kill(
 def test_a_run_says_how_far_it_is_and_can_be_broken_off(
     instance: dg.DagsterInstance, stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(usage_events, "EVENTS_AT_ONCE", 2 * EVENTS_A_DAY)
+    monkeypatch.setattr(usage_events, "EVENTS_PER_BATCH", 2 * EVENTS_PER_DAY)
     monkeypatch.setattr(flow.now_and_then, "__defaults__", (0.0,))
     stores.progress = lambda _: signal.raise_signal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):

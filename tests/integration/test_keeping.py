@@ -191,7 +191,7 @@ def test_a_confirmation_holds_no_password(database: Database) -> None:
 def test_small_files_of_a_day_are_joined(
     database: Database, lake: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(usage_events, "FILES_A_DAY", 4)
+    monkeypatch.setattr(usage_events, "FILES_PER_DAY", 4)
     counts = set()
     for _ in range(6):
         append(database, 0, 9)

@@ -209,7 +209,7 @@ def test_a_whole_history_takes_as_long_as_it_takes(
 def test_what_is_counted_by_value_follows_every_night(
     instance: dg.DagsterInstance, stores: Stores, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(values, "EVENTS_AT_ONCE", 1)
+    monkeypatch.setattr(values, "EVENTS_PER_BATCH", 1)
     definitions = build_definitions(stores)
     with pytest.raises(LakeError, match="prompt-stats refresh first"):
         values.publish_values(database, stores.lake)

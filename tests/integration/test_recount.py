@@ -126,7 +126,7 @@ def test_a_row_that_is_lost_is_found_and_comes_back(subject: Subject, table: Tab
 def test_users_are_compared_by_sample_where_there_are_many(
     subject: Subject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recount, "USERS_AT_ONCE", 6)
+    monkeypatch.setattr(recount, "USERS_PER_BATCH", 6)
     assert prompts_equal_recount(subject).passed
     # Of those that are not of the sample, too: the sums differ.
     plant(subject.database, "UPDATE user_prompt_stats SET failure_count = failure_count + 1")

@@ -92,7 +92,7 @@ def test_what_was_of_no_use_is_of_no_use_when_replayed(database: Database) -> No
 
 
 def test_a_replay_in_parts_takes_each_event_once(refused: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rejected, "EVENTS_AT_ONCE", 5)
+    monkeypatch.setattr(rejected, "EVENTS_PER_BATCH", 5)
     assert rejected.replay(refused) == rejected.ReplayReport(taken=0, rejected=EVENTS + 1)
     add_prompt(refused)
     assert rejected.replay(refused) == rejected.ReplayReport(taken=EVENTS, rejected=1)

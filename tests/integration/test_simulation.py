@@ -16,7 +16,7 @@ from pipeline.database.connections import Database
 from pipeline.errors import DatabaseError, InputError
 from pipeline.samples.seeding import seed_prompts
 from pipeline.samples.simulation import simulate
-from pipeline.samples.traffic import EVENT_SCHEMA, EVENTS_AT_ONCE, Traffic
+from pipeline.samples.traffic import EVENT_SCHEMA, EVENTS_PER_BATCH, Traffic
 
 UNTIL = dt.datetime(2025, 6, 1, 12, 30, tzinfo=dt.UTC)
 
@@ -62,7 +62,7 @@ def traffic_of(database: Database, events: int, days: int, seed: int) -> Traffic
     return Traffic(ids, events, days, seed, UNTIL)
 
 
-@pytest.mark.parametrize("events", [1, EVENTS_AT_ONCE + 1])
+@pytest.mark.parametrize("events", [1, EVENTS_PER_BATCH + 1])
 def test_exactly_the_made_up_events_are_appended(seeded: Database, events: int) -> None:
     report = simulate(seeded, events=events, days=30, seed=1, until=UNTIL)
 
@@ -78,7 +78,7 @@ def test_exactly_the_made_up_events_are_appended(seeded: Database, events: int) 
 
 
 def test_events_tell_the_transaction_that_appended_them(seeded: Database) -> None:
-    simulate(seeded, events=EVENTS_AT_ONCE + 1, days=2, seed=1)
+    simulate(seeded, events=EVENTS_PER_BATCH + 1, days=2, seed=1)
 
     assert scalar(seeded, "SELECT count(DISTINCT ingest_xid) FROM prompt_usage") == 1
     assert scalar(seeded, "SELECT bool_and(ingest_xid::text = xmin::text) FROM prompt_usage")
@@ -115,7 +115,7 @@ def test_favorites_that_are_there_already_are_not_counted_again(seeded: Database
 
 
 def test_a_refusal_near_the_end_takes_everything_back(seeded: Database) -> None:
-    events = EVENTS_AT_ONCE + 10
+    events = EVENTS_PER_BATCH + 10
     *_, last = traffic_of(seeded, events, 5, 2).batches()
     taken = last.column("id")[-1].as_py()
     execute(seeded, "INSERT INTO prompt_usage (id, prompt_id) VALUES (:id, :id)", id=taken)
@@ -138,22 +138,22 @@ def test_what_else_the_database_refuses_is_told(seeded: Database) -> None:
 
 def test_an_interrupt_takes_everything_back(seeded: Database) -> None:
     def interrupt(done: int, _total: int) -> None:
-        if done > EVENTS_AT_ONCE:
+        if done > EVENTS_PER_BATCH:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        simulate(seeded, events=3 * EVENTS_AT_ONCE, days=5, progress=interrupt)
+        simulate(seeded, events=3 * EVENTS_PER_BATCH, days=5, progress=interrupt)
 
     assert event_count(seeded) == favorite_count(seeded) == 0
 
 
 def test_progress_is_told_up_to_the_end(seeded: Database) -> None:
     told: list[tuple[int, int]] = []
-    events = 2 * EVENTS_AT_ONCE + 7
+    events = 2 * EVENTS_PER_BATCH + 7
 
     simulate(seeded, events=events, days=5, progress=lambda done, total: told.append((done, total)))
 
-    assert told == [(EVENTS_AT_ONCE, events), (2 * EVENTS_AT_ONCE, events), (events, events)]
+    assert told == [(EVENTS_PER_BATCH, events), (2 * EVENTS_PER_BATCH, events), (events, events)]
 
 
 def test_only_living_prompts_are_used(seeded: Database) -> None:

@@ -148,7 +148,7 @@ def test_partials_are_compared_in_parts(
     sync_days(database, lake, FIRST_DAY, DAYS)
     roll_up_days(database, lake)
     partials = open_partials(lake)
-    monkeypatch.setattr(merge, "PARTIALS_AT_ONCE", at_once)
+    monkeypatch.setattr(merge, "PARTIALS_PER_BATCH", at_once)
     rows = pl.DataFrame(pa.Table.from_batches(merging(partials.scan(), "dimension", "prompt_id")))
     once, twice = partials.scan(), partials.scan() + partials.scan()
     assert merge_alike(once, once)

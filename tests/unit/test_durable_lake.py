@@ -13,7 +13,7 @@ from deltalake import DeltaTable
 from pipeline.errors import LakeError, LakeFlushError
 from pipeline.lake import durable
 from pipeline.lake.delta_table import DailyTable
-from pipeline.lake.isolation import each_apart
+from pipeline.lake.isolation import run_isolated
 
 SCHEMA = pa.schema(
     [
@@ -171,7 +171,7 @@ def test_a_commit_that_cannot_be_flushed_is_not_repeated(folder: Path) -> None:
         table.append(rows(2))
 
     with pytest.raises(LakeFlushError, match="Is a directory"):
-        each_apart([[DAY, DAY]], work)
+        run_isolated([[DAY, DAY]], work)
     assert len(tried) == 1
     note.rmdir()
     assert count(str(folder.parent)) == 9

@@ -15,12 +15,12 @@ from pipeline.lake.flow import Progress, batch_bytes, now_and_then, paced
 from pipeline.lake.usage_events import rows_at_once
 
 HALF = Progress(2_500_000, 5_000_000, 10)
-HALF_SAID = "2,500,000 of 5,000,000 events, 250,000 a second, 0:00:10 left"
+HALF_SAID = "2,500,000 of 5,000,000 events, 250,000 per second, 0:00:10 left"
 
 
 def test_progress_says_what_is_left() -> None:
     assert str(HALF) == HALF_SAID
-    assert str(Progress(1, 10**8, 1)) == "1 of 100,000,000 events, 1 a second, 1157 days, 9:46:39 left"
+    assert str(Progress(1, 10**8, 1)) == "1 of 100,000,000 events, 1 per second, 1157 days, 9:46:39 left"
     assert str(Progress(0, 10, 5)) == "0 of 10 events"
 
 

@@ -14,7 +14,7 @@ from pipeline.samples.traffic import (
     ENVIRONMENTS,
     ERROR_KINDS,
     EVENT_SCHEMA,
-    EVENTS_AT_ONCE,
+    EVENTS_PER_BATCH,
     OUTFITS,
     SCENE_SUCCESS_RATES,
     ErrorKind,
@@ -40,13 +40,13 @@ def share(flags: pl.Series) -> float:
     return float(flags.sum()) / len(flags)
 
 
-@pytest.mark.parametrize("count", [1, 2, EVENTS_AT_ONCE - 1, EVENTS_AT_ONCE, EVENTS_AT_ONCE + 1])
+@pytest.mark.parametrize("count", [1, 2, EVENTS_PER_BATCH - 1, EVENTS_PER_BATCH, EVENTS_PER_BATCH + 1])
 def test_there_are_as_many_events_as_asked_for(count: int) -> None:
     assert sum(batch.num_rows for batch in replace(FOUR_WEEKS, event_count=count).batches()) == count
 
 
 def test_the_same_seed_and_until_are_the_same_events() -> None:
-    traffic = replace(FOUR_WEEKS, event_count=EVENTS_AT_ONCE + 1000)
+    traffic = replace(FOUR_WEEKS, event_count=EVENTS_PER_BATCH + 1000)
 
     assert table(traffic).equals(table(replace(traffic)))
     assert traffic.favorites() == replace(traffic).favorites()

@@ -38,7 +38,7 @@ OTHERS = 40
 """Prompts of a sample: those used most, whose errors most people see; and some by the refresh's id, so that
 each night takes others."""
 
-USERS_AT_ONCE = 50_000
+USERS_PER_BATCH = 50_000
 """Pairs of prompt and user that are compared one by one, about; of the others the sums are."""
 
 RAW_SCHEMA: dict[str, Any] = {
@@ -81,7 +81,7 @@ def _read(subject: Subject) -> State | None:
             return None
         sample = connection.execute(RECOUNT_SAMPLE, {"most_used": MOST_USED, "others": OTHERS}).all()
         prompts = [row.prompt_id for row in sample]
-        one_of = max(sum(row.unique_users for row in sample) // USERS_AT_ONCE, 1)
+        one_of = max(sum(row.unique_users for row in sample) // USERS_PER_BATCH, 1)
         given = {"prompts": prompts, "one_of": one_of, "first_day": subject.first_day}
         found = frame_of(connection.execute(PROMPT_RECOUNT, given), RAW_SCHEMA)
         published = _published(connection, prompts)

@@ -28,8 +28,8 @@ from pipeline.lake.usage_events import SCHEMA, TABLE, open_usage_events
 from pipeline.settings import EngineName
 
 GIB = 2**30
-LITTLE = 5 * GIB
-TOO_LITTLE = GIB // 2
+LOW_FREE_BYTES = 5 * GIB
+MIN_FREE_BYTES = GIB // 2
 """Free space of a disk. What writes needs the more, the larger a day is: it writes before it deletes."""
 
 
@@ -54,8 +54,8 @@ def folder(name: str, path: Path) -> Finding:
             "Give the user of the services the right to, or name another folder in the environment",
         )
     room = f"{free / GIB:,.1f} GiB are free"
-    if free < LITTLE:
-        judged = wrong if free < TOO_LITTLE else warning
+    if free < LOW_FREE_BYTES:
+        judged = wrong if free < MIN_FREE_BYTES else warning
         return judged(name, f"{path}: only {room}", "Make room, then prompt-stats keep-up")
     if there == path and is_wide(path):
         mode = stat.S_IMODE(path.stat().st_mode)

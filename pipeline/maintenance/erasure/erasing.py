@@ -24,7 +24,7 @@ from pipeline.database.locks import Lock
 from pipeline.errors import LakeError, LostDaysError
 from pipeline.lake import damage, source
 from pipeline.lake.contents import checksums
-from pipeline.lake.isolation import each_apart
+from pipeline.lake.isolation import run_isolated
 from pipeline.lake.ownership import make_own
 from pipeline.lake.source_table import require_source
 from pipeline.lake.upkeep import clean
@@ -171,7 +171,7 @@ def _days_of(lake: str, person: Person) -> tuple[dict[dt.date, int], dict[dt.dat
         found.update(rows.group_by("day").agg(pl.len()).iter_rows())
 
     held = table.days()["day"].to_list()
-    return found, each_apart([held] if held else [], count)
+    return found, run_isolated([held] if held else [], count)
 
 
 def _remove_expired(database: Database, lake: str, days: dict[dt.date, int], person: Person) -> set[dt.date]:

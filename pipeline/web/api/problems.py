@@ -84,7 +84,7 @@ def answer_with_problems(app: FastAPI) -> None:
         app.exception_handler(error)(_of_id)
     app.exception_handler(psycopg.Error)(_of_database)
     app.exception_handler(DBAPIError)(_of_database)
-    app.exception_handler(Exception)(_of_anything)
+    app.exception_handler(Exception)(_unexpected)
 
 
 def problem(status: int, detail: str, headers: Mapping[str, str] | None = None, **more: Any) -> JSONResponse:
@@ -133,7 +133,7 @@ async def _of_id(_request: Request, error: psycopg.Error) -> JSONResponse:
 async def _of_database(request: Request, error: psycopg.Error | DBAPIError) -> JSONResponse:
     fault = fault_of(error)
     if fault is Fault.PROGRAM:
-        return await _of_anything(request, error)
+        return await _unexpected(request, error)
     if fault is Fault.TEXT:
         return problem(422, f"{readable(cause_of(error))}. {fault.value}")
     logger.error("The database did not answer: %s", error)
@@ -145,6 +145,6 @@ async def _of_database(request: Request, error: psycopg.Error | DBAPIError) -> J
     return problem(503, detail, {"Retry-After": str(RETRY_SECONDS)})
 
 
-async def _of_anything(_request: Request, error: Exception) -> JSONResponse:
+async def _unexpected(_request: Request, error: Exception) -> JSONResponse:
     logger.error("An answer failed", exc_info=error)
     return problem(500, "This is a fault of prompt-stats; the log says more")
