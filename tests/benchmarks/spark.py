@@ -210,6 +210,8 @@ def main() -> None:
             figures = [getattr(each, what) for each in taken.values()]
             table.add_row(what, *(f"{value:,.1f}" for value in figures), f"{figures[1] / figures[0]:.1f}")
         Console().print(table)
+        if dt.datetime.now(dt.UTC).date() != history.until.date():
+            say("Midnight (UTC) passed meanwhile: the partials of this month may cover another day")
         found = differences(ours, theirs)
         print(f"rows, and rows that differ, by table: {found}")
         sys.exit(any(differing for _, differing in found.values()))
