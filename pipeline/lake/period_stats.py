@@ -1,14 +1,17 @@
 """What the events of some days come to, in days of any time zone, counted when somebody asks.
 
-Days of UTC are merged from the daily partials. Those of another time zone are rolled up from the raw events
-by the query that makes the partials, with the day that an event has there; undated events are in none of
-them. Both are read in the state that the last publish counted, so an answer agrees with the published stats.
+Days of UTC are merged from the daily partials. A day of another time zone begins and ends within one of UTC:
+sums over a period take the days of UTC within it from the partials, and roll up the raw events of those at
+its ends, by the query that makes the partials. Day by day, all raw events of the period are rolled up, with
+the day that an event has there. Undated events are in no day of another time zone. Both are read in the state
+that the last publish counted, so an answer agrees with the published stats.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import logging
+import zoneinfo
 from collections.abc import Collection, Mapping
 from functools import cached_property
 from typing import NamedTuple
@@ -57,6 +60,14 @@ class Period(NamedTuple):
         if self.timezone == UTC:
             return self.days
         return DayRange(self.days.first - ONE_DAY, self.days.last + ONE_DAY)
+
+    def contains(self, day: dt.date) -> bool:
+        """Whether all of a day of UTC lies in it."""
+        zone = zoneinfo.ZoneInfo(self.timezone)
+        first, last = self.days
+        start, end = (dt.datetime.combine(each, dt.time(), zone) for each in (first, last + ONE_DAY))
+        midnight = dt.datetime.combine(day, dt.time(), dt.UTC)
+        return start <= midnight and midnight + ONE_DAY <= end
 
 
 def published_days(connection: Connection, days: DayRange) -> Versions:
@@ -186,10 +197,25 @@ class PeriodStats:
     def _merged(self, prompt_id: str | None, dimension: str) -> pl.DataFrame:
         if prompt_id is None and dimension in self._of_all:
             return self._of_all[dimension]
-        rows = duckdb_engine.run("merged_partials", partials=self._partials(prompt_id, dimension))
+        rows = duckdb_engine.run("merged_partials", partials=self._summands(prompt_id, dimension))
         if prompt_id is None:
             self._of_all[dimension] = rows
         return rows
+
+    def _summands(self, prompt_id: str | None, dimension: str) -> Input:
+        """Partials that add up to the period: of another time zone, raw events are read of its ends alone."""
+        if self.period.timezone == UTC or prompt_id in self._kept_ids:
+            return self._partials(prompt_id, dimension)
+        touched = _held(self._daily, self.period.touched)
+        # Undated events are in the lake's first day, and in no day of another time zone.
+        first = self._daily.days()["day"].min()
+        whole = [day for day in touched if self.period.contains(day) and day != first]
+        scan = self._daily.scan(whole).where(*_of(prompt_id, dimension))
+        merged = duckdb_engine.table("merged_partials", partials=scan)
+        cut = tuple(day for day in touched if day not in whole)
+        ends = self._rolled_up(prompt_id, cut)
+        ends = ends.filter(pc.field("dimension") == dimension).select(merged.column_names)
+        return pa.concat_tables([merged, ends.cast(merged.schema)])
 
     def _partials(self, prompt_id: str | None, dimension: str, keys: pa.Table | None = None) -> Input:
         conditions = _of(prompt_id, dimension)
@@ -204,26 +230,29 @@ class PeriodStats:
             rows = rows.join(pl.DataFrame(keys), on="prompt_id", how="semi")
         return rows.to_arrow().cast(SCHEMA)
 
-    def _rolled_up(self, prompt_id: str | None) -> pa.Table:
-        if prompt_id not in self._local:
-            events = self.events(prompt_id)
+    def _rolled_up(self, prompt_id: str | None, days_read: tuple[dt.date, ...] | None = None) -> pa.Table:
+        if (prompt_id, days_read) not in self._local:
+            events = self.events(prompt_id, days_read)
             days = pa.array(self.period.days.days(), pa.date32())
             same = {name: pa.array([0] * len(days), pa.int64()) for name in _OF_LEDGER}
-            self._local[prompt_id] = duckdb_engine.table(
+            self._local[prompt_id, days_read] = duckdb_engine.table(
                 USAGE.query,
                 usage_events=events,
                 error_kinds=_error_kinds(events),
                 ledger=pa.table({"day": days, **same}),
             ).select(SCHEMA.names)
-        return self._local[prompt_id]
+        return self._local[prompt_id, days_read]
 
     @cached_property
-    def _local(self) -> dict[str | None, pa.Table]:
+    def _local(self) -> dict[tuple[str | None, tuple[dt.date, ...] | None], pa.Table]:
         return {}
 
-    def events(self, prompt_id: str | None) -> Scan:
-        """The raw events of the period, of one prompt or all; ``day`` is that of its time zone."""
-        scan = self._raw.scan(_held(self._raw, self.period.touched))
+    def events(self, prompt_id: str | None, days_read: Collection[dt.date] | None = None) -> Scan:
+        """The raw events of the period, of one prompt or all; ``day`` is that of its time zone.
+
+        ``days_read``: those within some days of UTC.
+        """
+        scan = self._raw.scan(_held(self._raw, self.period.touched) if days_read is None else days_read)
         if self.period.timezone != UTC:
             first, last = self.period.days
             scan = scan.in_days_of(self.period.timezone).where(("day", ">=", first), ("day", "<=", last))
