@@ -2,7 +2,8 @@
 -- Grain:   one row per prompt that is active and not deleted; the highest score first.
 -- Time:    all of it; or that of :measured, if given: a JSON array of what was counted of a period.
 -- Best and failing go by the lower end of the 95 %% Wilson interval of the rate, so that 3 of 3 does not beat
--- 950 of 1,000. Rising and falling compare the last 7 days with the 7 before: (a - b) / sqrt(a + b), which is
+-- 950 of 1,000; worse by how far that of the failures is above the rate of all of these
+-- prompts together. Who fails less often than these is in no list of those that fail. Rising and falling compare the last 7 days with the 7 before: (a - b) / sqrt(a + b), which is
 -- how many standard deviations apart two equal Poisson rates would be.
 WITH measured AS (
     SELECT
@@ -45,13 +46,25 @@ WITH measured AS (
     INNER JOIN prompts AS prompt ON prompt.id::text = counted.prompt_id
 ),
 
+average AS (
+    SELECT
+        sum(measured.failure_count) AS failure_count,
+        sum(measured.usage_count)   AS usage_count
+    FROM measured
+    INNER JOIN prompts AS prompt ON prompt.id = measured.prompt_id
+    WHERE prompt.is_active IS NOT FALSE AND prompt.deleted_at IS NULL
+),
+
 scored AS (
     SELECT
         measured.*,
+        average.failure_count / nullif(average.usage_count, 0) * 100 AS average_failure_rate,
         CASE CAST(%(ranking)s AS text)
             WHEN 'usage' THEN measured.usage_count
             WHEN 'favored' THEN stats.favorite_count
             WHEN 'slowest' THEN measured.avg_generation_time_ms
+            WHEN 'failures' THEN measured.failure_count
+            WHEN 'worse' THEN rate.lower_bound - average.failure_count / nullif(average.usage_count, 0) * 100
             WHEN 'rising' THEN
                 (stats.usage_count_7d - stats.usage_count_previous_7d)
                 / sqrt(nullif(stats.usage_count_7d + stats.usage_count_previous_7d, 0))
@@ -64,12 +77,15 @@ scored AS (
         stats.usage_count_7d,
         stats.usage_count_previous_7d
     FROM measured
+    CROSS JOIN average
     INNER JOIN prompt_stats AS stats ON stats.prompt_id = measured.prompt_id
     CROSS JOIN LATERAL (
         SELECT
             measured.usage_count::double precision AS n,
             CASE CAST(%(ranking)s AS text)
-                WHEN 'failing' THEN measured.failure_count ELSE measured.success_count
+                WHEN 'failing' THEN measured.failure_count
+                WHEN 'worse' THEN measured.failure_count
+                ELSE measured.success_count
             END / nullif(measured.usage_count, 0)::double precision AS p
     ) AS sample
     CROSS JOIN LATERAL (
@@ -82,7 +98,12 @@ scored AS (
                 ) / (1 + 3.841458820694124 / sample.n) * 100
             ) AS lower_bound
     ) AS rate
-    WHERE measured.usage_count >= greatest(1, %(min_usage)s)
+    WHERE
+        measured.usage_count >= greatest(1, %(min_usage)s)
+        AND (
+            CAST(%(ranking)s AS text) NOT IN ('failures', 'failing', 'worse')
+            OR measured.failure_count * average.usage_count >= average.failure_count * measured.usage_count
+        )
 )
 
 SELECT
@@ -99,7 +120,8 @@ SELECT
     scored.last_used_at,
     scored.favorite_count,
     scored.usage_count_7d,
-    scored.usage_count_previous_7d
+    scored.usage_count_previous_7d,
+    scored.average_failure_rate::double precision                        AS average_failure_rate
 FROM scored
 INNER JOIN prompts AS prompt ON prompt.id = scored.prompt_id
 WHERE

@@ -158,6 +158,9 @@ def test_the_most_used_are_the_active_ones_as_the_app_has_them(client: httpx.Cli
         # 3 of 3 beat 4 of 5 only just: 43.9 against 37.6.
         ("best", {}, ["Street", "Portrait"]),
         ("failing", {}, ["Portrait"]),
+        ("failures", {}, ["Portrait"]),
+        # It surely fails in 3.6 % of its uses at least, all together in 12.5 %.
+        ("worse", {}, []),
         ("slowest", {}, ["Street", "Portrait"]),
         ("rising", {}, ["Portrait"]),
         ("falling", {}, ["Street"]),

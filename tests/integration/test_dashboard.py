@@ -221,10 +221,10 @@ def test_the_ranking_is_the_apis_and_leads_to_prompts_and_back(tab: Tab, api: ht
 
 def test_each_ranking_can_be_picked(tab: Tab, api: httpx.Client) -> None:
     tab.go(page_of(api, "#/prompts?scene=cafe&days=7"))
-    for ranking in ("favored", "best", "failing", "slowest", "rising", "falling"):
+    for ranking in ("favored", "best", "failures", "failing", "worse", "slowest", "rising", "falling"):
         tab.picker("Ranking").select_option(ranking)
         tab.arrive(f"ranking={ranking}")
-        has_period = ranking in {"best", "failing", "slowest"}
+        has_period = ranking in {"best", "failures", "failing", "worse", "slowest"}
         narrowed = {"scene": "cafe", **last_days(7)} if has_period else {}
         names = [each["name"] for each in get(api, f"/prompts/top/{ranking}", **narrowed)["prompts"]]
         shown = tab.page.locator("tbody a").all_inner_texts()

@@ -286,7 +286,7 @@ def test_rankings_are_of_the_period_and_the_scene(
     client: httpx.Client, asked: Asked, narrowed: dict[str, str]
 ) -> None:
     events = [event for event in asked.events() if event.scene == narrowed.get("scene", event.scene)]
-    for ranking in ("usage", "best", "failing", "slowest"):
+    for ranking in ("usage", "best", "failures", "failing", "worse", "slowest"):
         found = get(client, f"/prompts/top/{ranking}", asked, **narrowed)["prompts"]
         scores = [row["score"] for row in found]
         assert scores == sorted(scores, reverse=True)
@@ -296,6 +296,18 @@ def test_rankings_are_of_the_period_and_the_scene(
                 name: expected[name] for name in counts([])
             }
             assert row["avgGenerationTimeMs"] == expected["avgGenerationTimeMs"]
+    bad = get(client, "/prompts/top/failures", asked, **narrowed)
+    counted = {slug: measures(of(slug, events)) for slug in PROMPTS if of(slug, events)}
+    failures = {slug: each["failureCount"] for slug, each in counted.items()}
+    uses = sum(each["usageCount"] for each in counted.values())
+    average = sum(failures.values()) / uses if uses else 0
+    worse = {
+        slug
+        for slug, each in counted.items()
+        if failures[slug] and failures[slug] >= average * each["usageCount"]
+    }
+    assert {row["slug"] for row in bad["prompts"]} == worse
+    assert bad["averageFailureRate"] == (pytest.approx(average * 100) if worse else None)
     used = get(client, "/prompts/top/usage", asked, **narrowed)["prompts"]
     assert {row["slug"] for row in used} == {slug for slug in PROMPTS if of(slug, events)}
 

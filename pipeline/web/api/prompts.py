@@ -67,7 +67,9 @@ class Ranking(StrEnum):
     USAGE = "usage"
     FAVORED = "favored"
     BEST = "best"
+    FAILURES = "failures"
     FAILING = "failing"
+    WORSE = "worse"
     SLOWEST = "slowest"
     RISING = "rising"
     FALLING = "falling"
@@ -187,8 +189,8 @@ class RankedPrompt(Answer):
     name: str
     category: str | None
     score: float = Field(
-        description="What it is ranked by: events (usage), users (favored), percent (best, failing),"
-        " milliseconds (slowest), standard deviations (rising, falling)."
+        description="What it is ranked by: events (usage, failures), users (favored), percent (best,"
+        " failing), percentage points (worse), milliseconds (slowest), standard deviations (rising, falling)."
     )
     usage_count: int
     success_count: int
@@ -206,6 +208,9 @@ class RankedPrompt(Answer):
 class RankingAnswer(PeriodAnswer):
     """Prompts by falling score."""
 
+    average_failure_rate: float | None = Field(
+        description="Percent: of all active prompts together, of period and scene; null if none is ranked."
+    )
     prompts: list[RankedPrompt]
 
 
@@ -435,8 +440,10 @@ async def top(
     """Active prompts by falling score; what has none (never timed, not rising) is left out.
 
     `best` and `failing` go by the lower end of the 95 % Wilson interval of the success or failure rate;
-    `slowest` by the mean time; `rising` and `falling` by how far the last 7 whole days are from the 7 before,
-    in standard deviations. A scene, a period or both narrow `usage`, `best`, `failing` and `slowest`.
+    `failures` by their number; `worse` by how far the lower end of the failure rate is above
+    `averageFailureRate`. These three leave out prompts that fail less often than the average. `slowest` goes
+    by the mean time; `rising` and `falling` by how far the last 7 whole days are from the 7 before, in
+    standard deviations. A scene, a period or both narrow all but favourites, rise and fall.
     """
     if (scene is not None or asked.is_given) and ranking in OF_ALL_EVENTS:
         raise Problem(422, f"The ranking {ranking} is of all events: leave scene and the period out")
@@ -451,7 +458,7 @@ async def top(
     }
     if not asked.is_given:
         found = await stats.read((RANKED_PROMPTS, values))
-        return answer(request, found, {"prompts": found[0]}, may_be_kept=True)
+        return answer(request, found, _ranked(found[0]), may_be_kept=True)
     period = await period_of(stats, asked)
 
     def count(each: PeriodStats) -> str:
@@ -460,7 +467,13 @@ async def top(
 
     found, measured, may_be_kept = await count_period(request, stats, period, count)
     ranked = await stats.read((RANKED_PROMPTS, {**values, "measured": measured}))
-    return answer(request, found, {**period_fields(period), "prompts": ranked[0]}, may_be_kept=may_be_kept)
+    return answer(request, found, {**period_fields(period), **_ranked(ranked[0])}, may_be_kept=may_be_kept)
+
+
+def _ranked(rows: Rows) -> dict[str, object]:
+    """The rows, and what is the same in each of them."""
+    average = [row.pop("average_failure_rate") for row in rows]
+    return {"average_failure_rate": average[0] if average else None, "prompts": rows}
 
 
 def _stats_of(stats: PeriodStats, prompt_id: str) -> dict[str, Any]:

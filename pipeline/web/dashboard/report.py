@@ -44,8 +44,8 @@ FILTERED_DAYS = 30
 """The period of rankings by category or scene: `DEFAULT_DAYS` of `static/state.js`."""
 
 HEAT_SCENES = 15
-RANKINGS = ("usage", "favored", "best", "failing", "slowest", "rising", "falling")
-BY_PERIOD = ("usage", "best", "failing", "slowest")
+RANKINGS = ("usage", "favored", "best", "failures", "failing", "worse", "slowest", "rising", "falling")
+BY_PERIOD = ("usage", "best", "failures", "failing", "worse", "slowest")
 VALUES = ("scenes", "environments", "outfits")
 
 UNQUOTED = "!'()*~"

@@ -97,7 +97,7 @@ async function prompts(state, source, period) {
   };
   return columns(await Promise.all([
     list("usage", "Most used", "What people use most"),
-    list("failing", "Failing most", "By the failure rate that they surely have"),
+    list("failing", "Highest failure rate", "By the lower end of its 95 % interval; those better than the average are left out"),
   ]));
 }
 

@@ -15,12 +15,15 @@ const RANKINGS = {
   usage: ["Most used", "By the number of uses."],
   favored: ["Most favoured", "By how many users have the prompt as a favourite now."],
   best: ["Best", "By the success rate that a prompt surely has: the lower end of its 95 % interval, so that 3 of 3 does not beat 950 of 1,000."],
-  failing: ["Failing most", "By the failure rate that a prompt surely has: the lower end of its 95 % interval."],
+  failures: ["Most failures", "By the number of failures, of prompts that fail at least as often as the average."],
+  failing: ["Highest failure rate", "By the lower end of the 95 % interval of the failure rate, of prompts that fail at least as often as the average."],
+  worse: ["Worse than average", "By how far the lower end of the failure rate's 95 % interval is above the average."],
   slowest: ["Slowest", "By the mean generation time."],
   rising: ["Rising", "By how far the last 7 whole days (UTC) are above the 7 before, in standard deviations."],
   falling: ["Falling", "By how far the last 7 whole days (UTC) are below the 7 before, in standard deviations."],
 };
-const BY_PERIOD = ["usage", "best", "failing", "slowest"]; // and by scene; the others have a time of their own
+const BY_PERIOD = ["usage", "best", "failures", "failing", "worse", "slowest"]; // and by scene; the others have a time of their own
+const BAD = ["failures", "failing", "worse"];
 const OFFLINE = "not in this file";
 
 /** What the parameters of the hash ask for, as far as the API can answer it. */
@@ -53,13 +56,18 @@ export async function ranking(state, source) {
     title: `${title} prompts`,
     toolbar,
     freshness: found ?? categories,
-    content: [heading, h("p", { class: "words" }, [words, " ", covered(asked, period), offlineWords(asked, source)]), content],
+    content: [heading, h("p", { class: "words" }, [words, average(asked, found), " ", covered(asked, period), offlineWords(asked, source)]), content],
   };
 }
 
 /** A file has the rankings of each period, and by category or scene those of one. */
 const filteredOffline = ({ ranking: chosen, scene, category }, source) =>
   source.offline && BY_PERIOD.includes(chosen) && (scene !== undefined || category !== undefined);
+
+function average({ ranking: chosen }, found) {
+  if (!BAD.includes(chosen) || !found?.prompts.length) return null;
+  return ` All active prompts together fail in ${format.percent(found.averageFailureRate)} of their uses.`;
+}
 
 function covered({ ranking: chosen, scene }, period) {
   if (!BY_PERIOD.includes(chosen)) return "It has no other period; counts, rates and times are of all time.";
@@ -116,6 +124,8 @@ async function rows(state, source, { ranking: chosen }, period, prompts) {
     cell: (prompt) => `${format.count(prompt.usageCountPrevious7d)} → ${format.count(prompt.usageCount7d)}`,
   };
   if (chosen === "rising" || chosen === "falling") columns.splice(2, 0, weeks);
+  const failed = { title: "Failures", number: true, cell: (prompt) => format.count(prompt.failureCount) };
+  if (BAD.includes(chosen)) columns.splice(1, 0, failed);
   const place = { title: "#", number: true, cell: (prompt) => String(prompts.indexOf(prompt) + 1) };
   return h("div", { class: "card" }, table(`${RANKINGS[chosen][0]} prompts`, [place, ...columns], prompts, { captionHidden: true }));
 }
