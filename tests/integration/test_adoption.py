@@ -41,6 +41,7 @@ from tests.api import served
 from tests.command import REPOSITORY, prompt_stats
 from tests.conftest import APP_SCHEMA, FIRST_DAY, NewDatabase, databases_of, other_server
 from tests.oracle import assert_equals_recount
+from tests.psql import interpolated
 
 App = psycopg.Connection[tuple[Any, ...]]
 Rows = dict[str, list[tuple[Any, ...]]]
@@ -539,7 +540,7 @@ def test_every_question_about_an_adopted_database_is_answered(published: Publish
         "key": ids(kind, 1),
         "ids": f"{ids(kind, 1)},{ids(kind, 2)}",
         **dict.fromkeys(("user_id", "userId"), ids(kind, 1001)),
-        **dict.fromkeys(("from", "to"), today),
+        **dict.fromkeys(("from", "to", "before"), today),
         "category": "portrait",
         "rating": "sfw",
         "tag": "selfie",
@@ -571,7 +572,7 @@ def test_the_report_and_the_queries_of_people_on_an_adopted_database(
     with connect(published.database) as people:
         for folder in ("analysis", "operations"):
             for file in sorted((REPOSITORY / "sql" / folder).glob("*.sql")):
-                people.execute(file.read_text().replace(":'prompt'", "'1'").encode())
+                people.execute(interpolated(file).replace(":'prompt'", "'1'").encode())
 
 
 def test_a_step_that_was_interrupted_is_taken_again(field: Database) -> None:

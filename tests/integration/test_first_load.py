@@ -127,6 +127,6 @@ def test_no_more_rows_a_second_are_read_than_asked(
     finally:
         settings.cache_clear()
     assert done.exit_code == 0, done.output
-    (rate,) = re.findall(r"usage_events: 600 of 600 events, (\d+) a second", caplog.text)
+    (rate,) = re.findall(r"usage_events: 600 of 600 events, (\d+) per second", caplog.text)
     assert 200 < int(rate) <= 400
     assert_equals_recount(database, FIRST_DAY)
