@@ -21,6 +21,7 @@ Message = dict[str, Any]
 LISTED = 20
 """Alerts whose sentences are in the text; all are in the list."""
 
+PLAIN_WORDS = re.compile(r"\w[\w-]*( \w[\w.-]*)?", re.ASCII)
 TERMINAL_CODE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 """Colours and the like, which libraries put into their errors."""
 
@@ -90,6 +91,9 @@ def _next_step(why: News, row: Row) -> str:
     if why is News.RECOVERED:
         return "Next: nothing; prompt-stats alerts --days 1 shows what recovered"
     about = {"prompt": f"show {row['prompt_id']}", "stats": "status"}.get(row["scope"], "alerts")
+    # It will be pasted into a shell, and an app's id may be any text.
+    if not PLAIN_WORDS.fullmatch(about):
+        about = "alerts"
     return f"Next: prompt-stats {about}; to mute it for a day: prompt-stats alerts --silence {row['id']}"
 
 

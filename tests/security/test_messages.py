@@ -44,14 +44,14 @@ def receivers() -> Iterator[tuple[Webhook, MailServer]]:
 
 def told(name: str) -> Any:
     """A message of two alerts, of a prompt and a scene of that name."""
-    prompt = {**ROW, "prompt_name": name}
+    prompt = {**ROW, "prompt_name": name, "prompt_id": name}
     scene = {**ROW, "scope": "scene", "scene": name}
     return digest([(News.RAISED, prompt), (News.RAISED, scene)], AT)
 
 
 MESSAGES = [
-    pytest.param(told(NAME), 2, id="alerts"),
-    pytest.param(run_failure(f"job{NAME}", "run", NAME, NAME), 1, id="run failure"),
+    pytest.param(told(NAME), 3, id="alerts"),
+    pytest.param(run_failure(f"job{NAME}", "run", NAME, NAME), 2, id="run failure"),
 ]
 
 
@@ -60,7 +60,9 @@ MESSAGES = [
 def test_an_alert_is_a_line_whatever_is_in_a_name(separator: str, before: str, after: str) -> None:
     name = f"{before}{separator}{after}"
     message = told(name)
-    assert len(message["text"].splitlines()) == 2
+    *alerts, next_step = message["text"].splitlines()
+    assert len(alerts) == 2
+    assert next_step == "Next: prompt-stats alerts; to mute it for a day: prompt-stats alerts --silence 1"
     assert [alert["promptName"] for alert in message["alerts"]] == [name, "Casual selfie"]
     assert [alert["scene"] for alert in message["alerts"]] == [None, name]
     assert (
