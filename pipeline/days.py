@@ -6,10 +6,18 @@ Pure date arithmetic; what a day means in SQL is in ``sql/postgres``, and says t
 from __future__ import annotations
 
 import datetime as dt
+import zoneinfo
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from typing import NamedTuple, TypeVar
 
 ONE_DAY = dt.timedelta(days=1)
+
+UTC = "UTC"
+"""Whose days are meant where no time zone is named."""
+
+USUAL_DAYS = 30
+"""Of a period of which the length is not given."""
 
 NOTHING_KNOWN = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 """The ``as_of`` of stats of which nothing is known to be complete."""
@@ -27,6 +35,13 @@ class DayRange(NamedTuple):
         while day <= self.last:
             yield day
             day += ONE_DAY
+
+
+@cache
+def timezones() -> frozenset[str]:
+    """The names of the IANA database that a time zone may have; to look for them takes a moment."""
+    # That of this machine is no name of the IANA database, and not the asker's.
+    return frozenset(zoneinfo.available_timezones() - {"localtime"})
 
 
 def last_open_day(now: dt.datetime) -> dt.date:

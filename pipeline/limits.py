@@ -48,6 +48,12 @@ STALLED_SECONDS = 60.0
 ANSWER_SECONDS = 5.0
 """How long the database may take for an answer, waiting for a connection included."""
 
+PARTIALS_MAX_DAYS = 366
+"""Of a period that is merged from daily partials."""
+
+LAKE_MAX_DAYS = 92
+"""Of a period that is counted from the raw events."""
+
 KEPT_SECONDS = 1.0
 """How often, at most, the API asks the database whether its kept answers still hold."""
 

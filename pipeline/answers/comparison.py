@@ -10,13 +10,13 @@ import datetime as dt
 import zoneinfo
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.database.queries import query
-from pipeline.days import ONE_DAY, DayRange
+from pipeline.days import ONE_DAY, USUAL_DAYS, UTC, DayRange, timezones
 from pipeline.errors import InputError
-from pipeline.stats.comparison import Sample, differences, wilson
+from pipeline.limits import LAKE_MAX_DAYS
+from pipeline.stats.comparison import Z_95, Sample, differences, wilson
 
 if TYPE_CHECKING:
     # polars takes a moment to import.
@@ -26,14 +26,10 @@ COMPARED_USES = query("api/compared_uses")
 """Its rows hold the counts of a window; its parameters are those of :meth:`Window.parameters`."""
 
 PROMPTS_MAX = 4
-USUAL_DAYS = 30
 AROUND_MAX_DAYS = 28
 """Of each side of a date, unless more are asked for: the longer, the more else has changed."""
 
 PUBLISHED_MAX_DAYS = 1_830
-LAKE_MAX_DAYS = 92
-UTC = "UTC"
-Z_95 = 1.959963984540054
 
 
 class Window(NamedTuple):
@@ -64,7 +60,7 @@ def today_of(as_of: dt.datetime | None, timezone: str) -> dt.date:
 
     :raises InputError: there is no such time zone.
     """
-    if timezone not in _timezones():
+    if timezone not in timezones():
         raise InputError(
             f"Counting in days of {timezone!r}",
             "it is no name of the IANA database",
@@ -195,9 +191,3 @@ def _require_few(days: DayRange, timezone: str, longest: int = PUBLISHED_MAX_DAY
             + ("" if timezone == UTC else ", which is the most in another time zone than UTC"),
             "Choose others",
         )
-
-
-@cache
-def _timezones() -> frozenset[str]:
-    # That of this machine is no name of the IANA database, and not the asker's.
-    return frozenset(zoneinfo.available_timezones() - {"localtime"})

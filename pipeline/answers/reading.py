@@ -17,7 +17,6 @@ from pipeline.alerts.messages import sentence
 from pipeline.alerts.raised import alert_rows
 from pipeline.answers.comparison import (
     COMPARED_USES,
-    UTC,
     Asked,
     compared_answer,
     period,
@@ -28,9 +27,10 @@ from pipeline.answers.comparison import (
 from pipeline.database.connections import Database
 from pipeline.database.prompt_keys import named_by, only_id
 from pipeline.database.queries import query
-from pipeline.days import ONE_DAY, DayRange
+from pipeline.days import ONE_DAY, UTC, DayRange
 from pipeline.errors import InputError, LakeError, NotFoundError
 from pipeline.lake import source
+from pipeline.limits import PARTIALS_MAX_DAYS
 
 if TYPE_CHECKING:
     from pipeline.lake.period_stats import PeriodStats
@@ -319,8 +319,6 @@ def stats_asked_for(
     connection: Connection, lake: str, latest: Mapping[str, Any] | None, asked: Asked
 ) -> tuple[Answer, PeriodStats]:
     """What an answer says of its days, and the stats of them."""
-    from pipeline.lake.period_stats import PARTIALS_MAX_DAYS
-
     days = period(asked, today_of((latest or {}).get("as_of"), asked.timezone), PARTIALS_MAX_DAYS)
     said = {"from": days.first, "to": days.last, "timezone": asked.timezone}
     return said, _stats_of(connection, lake, days, asked.timezone)

@@ -8,10 +8,11 @@ from typing import Annotated
 import typer
 
 from pipeline.answers import reading
-from pipeline.answers.comparison import UTC, Asked
+from pipeline.answers.comparison import Asked
 from pipeline.cli import render
 from pipeline.cli.context import AsJson, console, open_current_database, print_json
 from pipeline.cli.days import Days, First, Last, TimeZone, day_of
+from pipeline.days import UTC
 from pipeline.settings import settings
 
 

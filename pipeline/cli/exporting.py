@@ -10,12 +10,13 @@ from typing import Annotated, BinaryIO
 
 import typer
 
-from pipeline.answers.comparison import UTC, Asked
+from pipeline.answers.comparison import Asked
 from pipeline.answers.export import TABLES, Export, Format, open_export
 from pipeline.answers.period_export import period_export
 from pipeline.cli import render
 from pipeline.cli.context import messages, open_current_database, progress_bar
 from pipeline.cli.days import Days, First, Last, TimeZone, asked_for
+from pipeline.days import UTC
 from pipeline.errors import InputError
 from pipeline.files import replaced
 from pipeline.formats import count

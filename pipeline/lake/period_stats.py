@@ -12,35 +12,26 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import zoneinfo
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
 from typing import NamedTuple
 
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
-from sqlalchemy import Connection, select
 
-from pipeline.database.tables import stats_day
-from pipeline.days import ONE_DAY, DayRange
+from pipeline.days import ONE_DAY, UTC, DayRange
 from pipeline.engines import duckdb_engine
 from pipeline.engines.scan import Condition, Input, Scan
 from pipeline.lake.delta_table import DailyTable
 from pipeline.lake.partials import SCHEMA, USAGE, kinds_of, made_from, open_partials
 from pipeline.lake.periods import State
 from pipeline.lake.usage_events import open_usage_events
+from pipeline.limits import LAKE_MAX_DAYS
 from pipeline.stats import frames
 from pipeline.stats.percentiles import PERCENTILES, bucket_ends
 
 logger = logging.getLogger(__name__)
-
-UTC = "UTC"
-
-PARTIALS_MAX_DAYS = 366
-"""Of a period that is merged from daily partials."""
-
-LAKE_MAX_DAYS = 92
-"""Of a period that is counted from the raw events."""
 
 LOOK_BACK = 30
 """Commits after which the state that was published is not looked for."""
@@ -61,21 +52,13 @@ class Period(NamedTuple):
             return self.days
         return DayRange(self.days.first - ONE_DAY, self.days.last + ONE_DAY)
 
-    def contains(self, day: dt.date) -> bool:
-        """Whether all of a day of UTC lies in it."""
+    def whole(self, days: Iterable[dt.date]) -> list[dt.date]:
+        """Those of some days of UTC that lie in it from their beginning to their end."""
         zone = zoneinfo.ZoneInfo(self.timezone)
         first, last = self.days
         start, end = (dt.datetime.combine(each, dt.time(), zone) for each in (first, last + ONE_DAY))
-        midnight = dt.datetime.combine(day, dt.time(), dt.UTC)
-        return start <= midnight and midnight + ONE_DAY <= end
-
-
-def published_days(connection: Connection, days: DayRange) -> Versions:
-    """From which state of each day (UTC) the published stats were made: what :class:`PeriodStats` wants."""
-    wanted = stats_day.c.day.between(*days)
-    return dict(
-        connection.execute(select(stats_day.c.day, stats_day.c.events_version).where(wanted)).tuples()
-    )
+        begins = {day: dt.datetime.combine(day, dt.time(), dt.UTC) for day in days}
+        return [day for day, begin in begins.items() if start <= begin and begin + ONE_DAY <= end]
 
 
 class PeriodStats:
@@ -89,7 +72,7 @@ class PeriodStats:
     """
 
     def __init__(self, lake: str, period: Period, published: Versions) -> None:
-        """``published``: what :func:`published_days` has of ``period.touched``."""
+        """``published``: what ``sql/api/published_days.sql`` has of ``period.touched``."""
         self._lake = lake
         self.period = period
         self._published = published
@@ -209,7 +192,7 @@ class PeriodStats:
         touched = _held(self._daily, self.period.touched)
         # Undated events are in the lake's first day, and in no day of another time zone.
         first = self._daily.days()["day"].min()
-        whole = [day for day in touched if self.period.contains(day) and day != first]
+        whole = [day for day in self.period.whole(touched) if day != first]
         scan = self._daily.scan(whole).where(*_of(prompt_id, dimension))
         merged = duckdb_engine.table("merged_partials", partials=scan)
         cut = tuple(day for day in touched if day not in whole)

@@ -10,6 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
+Z_95 = 1.959963984540054
+"""The 97.5 % quantile of the standard normal distribution: a two-sided 95 % interval."""
+
 CONFIDENCE = 95.0
 """Percent: how sure all differences of one answer are together."""
 

@@ -1,15 +1,10 @@
-"""Success rates, means, a rate's confidence interval, and that of the difference of two rates."""
+"""Success rates, means, and a rate's confidence interval, as polars expressions."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import polars as pl
 
-from pipeline.stats.comparison import newcombe
-
-Z_95 = 1.959963984540054
-"""The 97.5 % quantile of the standard normal distribution: a two-sided 95 % interval."""
+from pipeline.stats.comparison import Z_95
 
 
 def success_rate() -> pl.Expr:
@@ -50,24 +45,3 @@ def success_rate_interval() -> tuple[pl.Expr, pl.Expr]:
         for end in (center - margin, center + margin)
     )
     return lower.alias("success_rate_lower"), upper.alias("success_rate_upper")
-
-
-class Difference(NamedTuple):
-    """How far a success rate is above another, in percentage points, and the ends of the 95 % interval."""
-
-    points: float
-    lower: float
-    upper: float
-
-    @property
-    def is_shown(self) -> bool:
-        """Whether it is more than chance: the interval does not hold 0."""
-        return self.lower > 0 or self.upper < 0
-
-
-def rate_difference(rate: tuple[int, int], other: tuple[int, int]) -> Difference | None:
-    """How far the rate of the first, given as successes and events, is above that of the other.
-
-    None if either has no events.
-    """
-    return Difference(*newcombe(rate, other, Z_95)) if rate[1] and other[1] else None

@@ -48,8 +48,9 @@ WITH measured AS (
 
 average AS (
     SELECT
-        sum(measured.failure_count) AS failure_count,
-        sum(measured.usage_count)   AS usage_count
+        sum(measured.failure_count)                                              AS failure_count,
+        sum(measured.usage_count)                                                AS usage_count,
+        sum(measured.failure_count) / nullif(sum(measured.usage_count), 0) * 100 AS failure_rate
     FROM measured
     INNER JOIN prompts AS prompt ON prompt.id = measured.prompt_id
     WHERE prompt.is_active IS NOT FALSE AND prompt.deleted_at IS NULL
@@ -58,13 +59,13 @@ average AS (
 scored AS (
     SELECT
         measured.*,
-        average.failure_count / nullif(average.usage_count, 0) * 100 AS average_failure_rate,
+        average.failure_rate AS average_failure_rate,
         CASE CAST(%(ranking)s AS text)
             WHEN 'usage' THEN measured.usage_count
             WHEN 'favored' THEN stats.favorite_count
             WHEN 'slowest' THEN measured.avg_generation_time_ms
             WHEN 'failures' THEN measured.failure_count
-            WHEN 'worse' THEN rate.lower_bound - average.failure_count / nullif(average.usage_count, 0) * 100
+            WHEN 'worse' THEN rate.lower_bound - average.failure_rate
             WHEN 'rising' THEN
                 (stats.usage_count_7d - stats.usage_count_previous_7d)
                 / sqrt(nullif(stats.usage_count_7d + stats.usage_count_previous_7d, 0))

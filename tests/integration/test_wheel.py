@@ -67,16 +67,23 @@ def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return python
 
 
-def run(python: Path, elsewhere: Path, code: str, *arguments: str) -> str:
-    """What a program prints that runs in ``elsewhere``, with a home of its own there."""
-    done = subprocess.run(
+def end_of(
+    python: Path, elsewhere: Path, code: str, *arguments: str, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """How a program ends that runs in ``elsewhere``, with a home of its own there."""
+    return subprocess.run(
         [python, "-c", code, *arguments],
         cwd=elsewhere,
-        env=environment(elsewhere / "home", PYTHONPATH=""),
+        env=environment(elsewhere / "home", PYTHONPATH="", **variables),
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def run(python: Path, elsewhere: Path, code: str, *arguments: str) -> str:
+    """What such a program prints; it has to succeed."""
+    done = end_of(python, elsewhere, code, *arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -159,16 +166,9 @@ def test_an_app_can_install_the_tracker_alone(
     tracker_alone: Path, tmp_path: Path, database: Database
 ) -> None:
     prompt_id = str(uuid.uuid4())
-    variables = environment(tmp_path / "home", PYTHONPATH="", DATABASE_URL=database.conninfo)
-    done = subprocess.run(
-        [tracker_alone, "-c", TRACK, prompt_id],
-        cwd=tmp_path,
-        env=variables,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    done = end_of(tracker_alone, tmp_path, TRACK, prompt_id, DATABASE_URL=database.conninfo)
 
+    assert done.returncode == 0, done.stderr
     assert not {"dagster", "duckdb", "polars", "pyarrow", "pydantic", "sqlalchemy"} & {*done.stdout.split()}
     assert not done.stderr
     with psycopg.connect(database.conninfo) as connection:
@@ -192,14 +192,7 @@ def test_the_tracker_alone_is_small(tracker_alone: Path) -> None:
 def test_what_the_tracker_alone_lacks_is_named(
     code: str, arguments: list[str], said: str, tracker_alone: Path, tmp_path: Path
 ) -> None:
-    done = subprocess.run(
-        [tracker_alone, "-c", code, *arguments],
-        cwd=tmp_path,
-        env=environment(tmp_path / "home", PYTHONPATH=""),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = end_of(tracker_alone, tmp_path, code, *arguments)
 
     assert done.returncode == 1
     assert said in done.stderr

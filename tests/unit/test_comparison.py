@@ -10,15 +10,29 @@ from pipeline.stats.comparison import Sample, difference, differences
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "lower", "upper"),
-    [((56, 70), (48, 80), 5.24, 33.39), ((9, 10), (3, 10), 17.05, 80.90), ((10, 10), (0, 20), 67.91, 100)],
+    ("one", "other", "expected"),
+    [
+        # The examples of Newcombe (1998), table II, method 10.
+        ((56, 70), (48, 80), (0.2000, 0.0524, 0.3339)),
+        ((9, 10), (3, 10), (0.6000, 0.1705, 0.8090)),
+        ((5, 56), (0, 29), (0.0893, -0.0381, 0.1926)),
+        ((0, 10), (0, 20), (0.0000, -0.1611, 0.2775)),
+        ((10, 10), (0, 20), (1.0000, 0.6791, 1.0000)),
+    ],
 )
 def test_the_interval_is_newcombes(
-    one: tuple[int, int], other: tuple[int, int], lower: float, upper: float
+    one: tuple[int, int], other: tuple[int, int], expected: tuple[float, float, float]
 ) -> None:
     found = difference(Sample("A", one[1], one[0]), Sample("B", other[1], other[0]))
-    # Table II of the paper, method 10.
-    assert (found.lower, found.upper) == pytest.approx((lower, upper), abs=0.01)
+    assert (found.points, found.lower, found.upper) == pytest.approx(
+        [each * 100 for each in expected], abs=0.006
+    )
+    assert found.verdict.startswith("no difference") == (expected[1] <= 0 <= expected[2])
+
+
+def test_without_events_there_is_no_difference() -> None:
+    found = difference(Sample("A", 2, 1), Sample("B", 0, 0))
+    assert (found.points, found.lower, found.upper) == (None, None, None)
 
 
 def test_the_interval_holds_the_truth_in_95_of_100_samples() -> None:

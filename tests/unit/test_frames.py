@@ -9,7 +9,7 @@ from itertools import pairwise
 import polars as pl
 
 from pipeline.stats import frames
-from pipeline.stats.rates import Z_95
+from pipeline.stats.comparison import Z_95
 
 SAMPLES = [(successes, events) for events in range(1, 12) for successes in range(events + 1)]
 AT = dt.datetime(2026, 1, 31, 12, tzinfo=dt.UTC)

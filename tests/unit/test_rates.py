@@ -9,12 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.stats.rates import (
-    avg_generation_time_ms,
-    rate_difference,
-    success_rate,
-    success_rate_interval,
-)
+from pipeline.stats.rates import avg_generation_time_ms, success_rate, success_rate_interval
 
 
 def value(expression: pl.Expr, **counts: int) -> float | None:
@@ -103,27 +98,3 @@ def test_more_evidence_of_the_same_rate_raises_the_bound(uses: int, factor: int)
     assert few is not None
     assert many is not None
     assert few <= many
-
-
-@pytest.mark.parametrize(
-    ("rate", "other", "expected"),
-    [
-        # The examples of Newcombe (1998), table II, method 10.
-        ((56, 70), (48, 80), (0.2000, 0.0524, 0.3339)),
-        ((9, 10), (3, 10), (0.6000, 0.1705, 0.8090)),
-        ((5, 56), (0, 29), (0.0893, -0.0381, 0.1926)),
-        ((0, 10), (0, 20), (0.0000, -0.1611, 0.2775)),
-        ((10, 10), (0, 20), (1.0000, 0.6791, 1.0000)),
-    ],
-)
-def test_the_interval_of_a_difference_is_newcombes(
-    rate: tuple[int, int], other: tuple[int, int], expected: tuple[float, float, float]
-) -> None:
-    found = rate_difference(rate, other)
-    assert found is not None
-    assert found == pytest.approx([each * 100 for each in expected], abs=0.006)
-    assert found.is_shown == (not expected[1] <= 0 <= expected[2])
-
-
-def test_without_events_there_is_no_difference() -> None:
-    assert rate_difference((1, 2), (0, 0)) is None

@@ -12,7 +12,6 @@ from pydantic import Field
 from pipeline.answers.comparison import (
     COMPARED_USES,
     PROMPTS_MAX,
-    UTC,
     Asked,
     Window,
     compared_answer,
@@ -20,6 +19,7 @@ from pipeline.answers.comparison import (
     uses_in_lake,
     windows,
 )
+from pipeline.days import UTC
 from pipeline.errors import InputError, NotFoundError
 from pipeline.lake.period_stats import Period
 from pipeline.web.api.addresses import Keys, asked_keys

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from enum import StrEnum
 from functools import partial
 from typing import Annotated, Any
 
+import polars as pl
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
 from pipeline.database.queries import query
-from pipeline.days import ONE_DAY, DayRange
+from pipeline.days import ONE_DAY, UTC, DayRange
 from pipeline.lake import series
-from pipeline.lake.period_stats import UTC, Period, PeriodStats
+from pipeline.lake.period_stats import Period, PeriodStats
 from pipeline.web.api.addresses import Key, Keys, asked_keys
 from pipeline.web.api.answers import Answer, StatsAnswer
 from pipeline.web.api.periods import (
@@ -28,7 +30,7 @@ from pipeline.web.api.periods import (
 )
 from pipeline.web.api.problems import Problem
 from pipeline.web.api.prompts import PromptAnswer, prompt_named
-from pipeline.web.api.reader import Id, Rows, Stats, answer
+from pipeline.web.api.reader import Id, Reader, Rows, Stats, answer
 
 PROMPT_SERIES = query("api/prompt_series")
 OVERVIEW = query("api/overview")
@@ -251,15 +253,11 @@ async def scene_series(
 
     In order of time, then the most used first.
     """
-    prompt_id = str(await stats.prompt_id(key))
-    period = await period_of(stats, asked)
 
-    def count(each: PeriodStats) -> Rows:
-        return each.series(prompt_id, "scene", bucket.value, limit).rename({"value": "scene"}).to_dicts()
+    def count(each: PeriodStats, prompt_id: str) -> pl.DataFrame:
+        return each.series(prompt_id, "scene", bucket.value, limit).rename({"value": "scene"})
 
-    found, rows, may_be_kept = await count_period(request, stats, period, count)
-    body = {"bucket": bucket, **period_fields(period), "series": rows}
-    return answer(request, found, body, may_be_kept=may_be_kept)
+    return await _value_series(request, stats, key, asked, bucket, count)
 
 
 # A prompt's errors by value are at /prompts/{key}/errors/{by}.
@@ -282,15 +280,27 @@ async def error_series(
 
     In order of time, then the most frequent first.
     """
+
+    def count(each: PeriodStats, prompt_id: str) -> pl.DataFrame:
+        rows = each.series(prompt_id, "error", bucket.value, limit)
+        return rows.select("period", error_kind="value", error_count="usage_count")
+
+    return await _value_series(request, stats, key, asked, bucket, count)
+
+
+async def _value_series(
+    request: Request,
+    stats: Reader,
+    key: str,
+    asked: Asked,
+    bucket: DayBucket,
+    count: Callable[[PeriodStats, str], pl.DataFrame],
+) -> Response:
+    """What ``count`` finds of a prompt over time; its second argument is the prompt's id."""
     prompt_id = str(await stats.prompt_id(key))
     period = await period_of(stats, asked)
-
-    def count(each: PeriodStats) -> Rows:
-        rows = each.series(prompt_id, "error", bucket.value, limit)
-        return rows.select("period", error_kind="value", error_count="usage_count").to_dicts()
-
-    found, rows, may_be_kept = await count_period(request, stats, period, count)
-    body = {"bucket": bucket, **period_fields(period), "series": rows}
+    found, rows, may_be_kept = await count_period(request, stats, period, lambda each: count(each, prompt_id))
+    body = {"bucket": bucket, **period_fields(period), "series": rows.to_dicts()}
     return answer(request, found, body, may_be_kept=may_be_kept)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import zoneinfo
 from collections.abc import Callable
-from functools import cache
 from typing import Annotated, Any, NamedTuple, TypeVar
 
 import msgspec
@@ -15,15 +14,14 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import Field
 
 from pipeline.database.queries import query
-from pipeline.days import ONE_DAY, DayRange
-from pipeline.lake.period_stats import LAKE_MAX_DAYS, PARTIALS_MAX_DAYS, UTC, Period, PeriodStats
+from pipeline.days import ONE_DAY, USUAL_DAYS, UTC, DayRange, timezones
+from pipeline.lake.period_stats import Period, PeriodStats
+from pipeline.limits import LAKE_MAX_DAYS, PARTIALS_MAX_DAYS
 from pipeline.web.api.answers import StatsAnswer
 from pipeline.web.api.problems import Problem
 from pipeline.web.api.reader import Found, Reader
 
 PUBLISHED_DAYS = query("api/published_days")
-
-USUAL_DAYS = 30
 
 Result = TypeVar("Result")
 
@@ -75,19 +73,12 @@ class PeriodAnswer(StatsAnswer):
     timezone: str | None = Field(default=None, description="Whose days.")
 
 
-@cache
-def _timezones() -> frozenset[str]:
-    """The names that there are; to look for them takes longer than most answers."""
-    # That of this machine is no name of the IANA database, and not the asker's.
-    return frozenset(zoneinfo.available_timezones() - {"localtime"})
-
-
 def zone_named(name: str) -> zoneinfo.ZoneInfo:
     """The time zone.
 
     :raises Problem: 422, there is none of this name.
     """
-    if name not in _timezones():
+    if name not in timezones():
         raise Problem(422, f"timezone: {name!r} is no name of the IANA database, such as Europe/Berlin")
     return zoneinfo.ZoneInfo(name)
 

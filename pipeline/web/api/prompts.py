@@ -13,7 +13,8 @@ from pydantic import Field
 from pipeline.database import tables
 from pipeline.database.queries import query
 from pipeline.errors import NotFoundError
-from pipeline.lake.period_stats import LAKE_MAX_DAYS, PeriodStats, generation_times
+from pipeline.lake.period_stats import PeriodStats, generation_times
+from pipeline.limits import LAKE_MAX_DAYS
 from pipeline.stats import frames
 from pipeline.web.api.addresses import STORABLE, Key, Keys, asked_keys
 from pipeline.web.api.answers import Answer, StatsAnswer, model_of
@@ -376,7 +377,7 @@ async def prompt_value_errors(
 ) -> Response:
     """What went wrong in which scene, environment or outfit, by kind, the most frequent first.
 
-    Counted once a day, as of `valueStatsAsOf`; of a period, a quarter at most, when somebody asks.
+    Counted daily, as of `valueStatsAsOf`; for a period, which may be a quarter at most, counted when you ask.
     """
     prompt_id = await stats.prompt_id(key)
     dimension = by.removesuffix("s")
