@@ -34,9 +34,9 @@ The folders, in the order in which the data passes through them:
     The command line, ``prompt-stats``.
 
 Beside them: ``definitions`` (what Dagster loads), ``refresh`` (the steps in order, without Dagster),
-``repair`` (the steps again, after what can't be read was made anew), ``settings`` (the environment),
-``environment`` (what a tracker reads of it), ``errors`` (the error tree), ``days`` (which day an event
-belongs to), ``names`` (what the app calls its tables), ``files`` (who may read what we write), ``formats``
-(values as people read them), ``redaction`` (texts without secrets), ``logs`` (the log as JSON), ``limits``
-(how much of anything is taken).
+``repair`` (the steps again, after what can't be read was made anew), ``installation`` (the database and the
+lake that every step works on), ``settings`` (the environment), ``environment`` (what a tracker reads of it),
+``errors`` (the error tree), ``days`` (which day an event belongs to), ``names`` (what the app calls its
+tables), ``files`` (who may read what we write), ``formats`` (values as people read them), ``redaction``
+(texts without secrets), ``logs`` (the log as JSON), ``limits`` (how much of anything is taken).
 """

@@ -47,7 +47,7 @@ def build_definitions(stores: Stores) -> dg.Definitions:
         # backfill_policy is marked beta; a range as one run is what makes a year's backfill bearable.
         warnings.simplefilter("ignore", dg.BetaWarning)
         assets = build_assets(
-            stores.first_day,
+            stores.settings.start_date,
             stats_report,
             stats_alerts,
             days_per_run=stores.days_per_run,

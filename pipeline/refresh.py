@@ -15,11 +15,11 @@ from enum import StrEnum
 from sqlalchemy import select, text
 
 from pipeline import repair
-from pipeline.database.connections import Database
 from pipeline.database.queries import query
 from pipeline.database.tables import stats_day
 from pipeline.days import ONE_DAY, DayRange
 from pipeline.errors import LakeError, LostDaysError
+from pipeline.installation import Installation
 from pipeline.lake import source
 from pipeline.lake.damage import is_lost
 from pipeline.lake.ownership import Ownership, identify
@@ -67,7 +67,7 @@ class Plan:
         return list(self.reasons)
 
 
-def plan_refresh(database: Database, lake: str, first_day: dt.date) -> Plan:
+def plan_refresh(installation: Installation) -> Plan:
     """The days that are stale: in Postgres, since the last publish, or within the lake.
 
     New rows since the published watermark, updated and deleted rows, days that opened since, published
@@ -79,7 +79,8 @@ def plan_refresh(database: Database, lake: str, first_day: dt.date) -> Plan:
     :raises DatabaseError: the raw table is not seen whole.
     :raises SettingsError: a setting is another one than the stats were made with.
     """
-    events, partials = open_usage_events(lake), open_partials(lake)
+    database, first_day = installation.database, installation.first_day
+    events, partials = open_usage_events(installation.lake), open_partials(installation.lake)
     held = set(events.days()["day"])
     with database.engine.connect() as connection:
         is_unknown = identify(connection, events) is Ownership.UNKNOWN
@@ -121,9 +122,7 @@ def plan_refresh(database: Database, lake: str, first_day: dt.date) -> Plan:
 
 
 def refresh(
-    database: Database,
-    lake: str,
-    first_day: dt.date,
+    installation: Installation,
     days: Collection[dt.date] | None = None,
     *,
     replace: bool = False,
@@ -140,16 +139,16 @@ def refresh(
     :raises DatabaseError: the raw table is not seen whole; the published stats stay.
     :raises SettingsError: a setting is another one than the stats were made with; the published stats stay.
     """
-    wanted = plan_refresh(database, lake, first_day).days if days is None else days
-    synced = sync_days(database, lake, first_day, wanted, replace=replace)
-    failed = synced.failed | repair.roll_up(database, lake, first_day, {*wanted, *synced.found}).failed
-    repair.settled(database, lake, first_day, USAGE)
+    wanted = plan_refresh(installation).days if days is None else days
+    synced = sync_days(installation, wanted, replace=replace)
+    failed = synced.failed | repair.roll_up(installation, {*wanted, *synced.found}).failed
+    repair.settled(installation, USAGE)
     if users:
-        repair.settled(database, lake, first_day, USERS)
-    report = repair.published(database, lake, first_day, users=users)
+        repair.settled(installation, USERS)
+    report = repair.published(installation, users=users)
     raise_failed(failed)
     if values:
-        repair.values_published(database, lake, first_day)
+        repair.values_published(installation)
     return report
 
 

@@ -12,9 +12,9 @@ import logging
 from collections.abc import Callable, Collection
 from typing import Any, TypeVar
 
-from pipeline.database.connections import Database
 from pipeline.database.locks import Lock
 from pipeline.errors import LakeConflictError, LakeError
+from pipeline.installation import Installation
 from pipeline.lake import damage, periods
 from pipeline.lake.partials import USAGE, USERS, Rollup, RollupReport, roll_up_days
 from pipeline.lake.upkeep import derived_tables
@@ -28,18 +28,16 @@ T = TypeVar("T")
 
 
 def roll_up(
-    database: Database,
-    lake: str,
-    first_day: dt.date,
+    installation: Installation,
     days: Collection[dt.date] | None = None,
 ) -> RollupReport:
     """As ``roll_up_days``; a day whose raw events can't be read is read again from Postgres first."""
-    report = roll_up_days(database, lake, days)
+    report = roll_up_days(installation, days)
     failed = {day: why for day, why in report.failed.items() if not damage.is_lost(why)}
     if not failed:
         return report
-    noted = read_again(database, lake, first_day, failed)
-    again = roll_up_days(database, lake, failed)
+    noted = read_again(installation, failed)
+    again = roll_up_days(installation, failed)
     still = {day: noted.get(day, why) for day, why in again.failed.items()}
     return RollupReport(
         sorted({*report.days, *again.days}),
@@ -51,42 +49,36 @@ def roll_up(
     )
 
 
-def settled(database: Database, lake: str, first_day: dt.date, rollup: Rollup) -> list[dt.date]:
+def settled(installation: Installation, rollup: Rollup) -> list[dt.date]:
     """As ``settle``."""
-    return _repaired(database, lake, first_day, lambda: periods.settle(database, lake, rollup))
+    return _repaired(installation, lambda: periods.settle(installation, rollup))
 
 
-def published(
-    database: Database, lake: str, first_day: dt.date, run_id: str | None = None, *, users: bool = True
-) -> PublishReport:
+def published(installation: Installation, run_id: str | None = None, *, users: bool = True) -> PublishReport:
     """As ``publish``."""
-    return _repaired(
-        database, lake, first_day, lambda: publish(database, lake, first_day, run_id, users=users)
-    )
+    return _repaired(installation, lambda: publish(installation, run_id, users=users))
 
 
-def values_published(database: Database, lake: str, first_day: dt.date) -> ValuesReport:
+def values_published(installation: Installation) -> ValuesReport:
     """As ``publish_values``."""
-    return _repaired(database, lake, first_day, lambda: publish_values(database, lake))
+    return _repaired(installation, lambda: publish_values(installation))
 
 
-def read_again(
-    database: Database, lake: str, first_day: dt.date, days: Collection[dt.date] | None = None
-) -> dict[dt.date, str]:
+def read_again(installation: Installation, days: Collection[dt.date] | None = None) -> dict[dt.date, str]:
     """Reads those raw events of some days, or of all, that the lake can't give again from Postgres.
 
     Returns what was wrong with which day; whether that helped is for the next reader to see.
     """
-    with database.locked(Lock.LAKE):
-        unreadable = open_usage_events(lake).damaged_days(days)
-    noted = damage.note_unreadable(database, unreadable)
+    with installation.database.locked(Lock.LAKE):
+        unreadable = open_usage_events(installation.lake).damaged_days(days)
+    noted = damage.note_unreadable(installation.database, unreadable)
     wanted = [day for day, why in noted.items() if not damage.is_lost(why)]
     if wanted:
-        sync_days(database, lake, first_day, wanted, replace=True)
+        sync_days(installation, wanted, replace=True)
     return noted
 
 
-def _repaired(database: Database, lake: str, first_day: dt.date, work: Callable[[], T]) -> T:
+def _repaired(installation: Installation, work: Callable[[], T]) -> T:
     """Does the work; where it fails for want of a file, once more when that was made anew.
 
     :raises LakeError: nothing could be made anew, or that did not help.
@@ -96,7 +88,7 @@ def _repaired(database: Database, lake: str, first_day: dt.date, work: Callable[
     except LakeConflictError:
         raise
     except LakeError:
-        lost = _make_anew(database, lake, first_day)
+        lost = _make_anew(installation)
         if lost is None:
             raise
     try:
@@ -109,12 +101,12 @@ def _repaired(database: Database, lake: str, first_day: dt.date, work: Callable[
         raise LakeError(error.attempted, wrong, "The published stats stay as they were") from error
 
 
-def _make_anew(database: Database, lake: str, first_day: dt.date) -> dict[dt.date, str] | None:
+def _make_anew(installation: Installation) -> dict[dt.date, str] | None:
     """Makes anew all that can't be read; returns the days that are lost; None: everything can be read."""
-    noted = read_again(database, lake, first_day)
+    noted = read_again(installation)
     found: dict[str, Any] = {}
-    with database.locked(Lock.LAKE):
-        for table in derived_tables(lake):
+    with installation.database.locked(Lock.LAKE):
+        for table in derived_tables(installation.lake):
             if broken := table.damaged_days():
                 for why in broken.values():
                     logger.warning("%s; it is made anew", why)
@@ -122,7 +114,7 @@ def _make_anew(database: Database, lake: str, first_day: dt.date) -> dict[dt.dat
                 found[table.name] = broken
     if not (noted or found):
         return None
-    roll_up_days(database, lake)
+    roll_up_days(installation)
     for rollup in (USAGE, USERS):
-        periods.settle(database, lake, rollup)
+        periods.settle(installation, rollup)
     return {day: why for day, why in noted.items() if damage.is_lost(why)}

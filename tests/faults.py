@@ -47,6 +47,7 @@ from pipeline.maintenance.reconcile import reconcile
 from pipeline.maintenance.retention import retain
 from pipeline.refresh import refresh
 from tests import sessions
+from tests.app import at
 from tests.command import REPOSITORY
 from tests.conftest import FIRST_DAY
 
@@ -71,23 +72,23 @@ def backfill(database: Database, lake: str) -> None:
         *DayRange(FIRST_DAY, FIRST_DAY + 365 * ONE_DAY).days(),
         *DayRange(today - 30 * ONE_DAY, today + ONE_DAY).days(),
     }
-    refresh(database, lake, FIRST_DAY, days, replace=True)
+    refresh(at(database, lake), days, replace=True)
 
 
 def keep_up(database: Database, lake: str) -> None:
     """Joins small files and deletes all that were replaced, however young."""
-    upkeep.compact(database, lake)
-    upkeep.clean(database, lake, dt.timedelta(0))
+    upkeep.compact(at(database, lake))
+    upkeep.clean(at(database, lake), dt.timedelta(0))
 
 
 REFRESH, RETENTION, ERASURE = "refresh", "retention", "erasure"
 SCENARIOS: dict[str, Callable[[Database, str], object]] = {
-    REFRESH: lambda database, lake: refresh(database, lake, FIRST_DAY),
+    REFRESH: lambda database, lake: refresh(at(database, lake)),
     "backfill": backfill,
-    "reconcile": lambda database, lake: reconcile(database, lake, FIRST_DAY),
+    "reconcile": lambda database, lake: reconcile(at(database, lake)),
     "upkeep": keep_up,
-    RETENTION: lambda database, lake: retain(database, lake, FIRST_DAY, days=2),
-    ERASURE: lambda database, lake: erase_user(database, lake, FIRST_DAY, str(LEAVER)),
+    RETENTION: lambda database, lake: retain(at(database, lake), days=2),
+    ERASURE: lambda database, lake: erase_user(at(database, lake), str(LEAVER)),
 }
 """What may be interrupted anywhere."""
 
@@ -110,7 +111,7 @@ FIRST_LOAD = "first load"
 def first_load(database: Database, lake: str) -> None:
     """See :data:`FIRST_LOAD`."""
     usage_events.EVENTS_PER_BATCH = 1
-    refresh(database, lake, FIRST_DAY)
+    refresh(at(database, lake))
 
 
 # What happens to them -------------------------------------------------------------------------------

@@ -10,11 +10,13 @@ import psycopg
 from pipeline.database.connections import Database
 from pipeline.database.conninfo import libpq_conninfo
 from pipeline.database.sessions import search_path_option
+from pipeline.installation import Installation
 from pipeline.maintenance.erasure import erase_user
 from pipeline.maintenance.reconcile import reconcile
 from pipeline.maintenance.retention import retain
 from pipeline.names import TableNames
 from pipeline.refresh import refresh
+from tests.app import at
 from tests.conftest import APP_SCHEMA, FIRST_DAY
 from tests.oracle import assert_equals_recount
 
@@ -87,29 +89,34 @@ class Neighbour:
         self.app.cursor().executemany(insert_prompt, [(prompt,) for prompt in prompts])
         self.app.execute(REMOVED.encode())
 
+    @property
+    def installation(self) -> Installation:
+        """What the steps work on."""
+        return at(self.database, self.lake)
+
     def append(self, events: Iterable[Mapping[str, Any]]) -> None:
         """Uses of its prompts."""
         self.app.cursor().executemany(INSERT, events)
 
     def refresh(self) -> None:
         """Brings its stats up to date."""
-        refresh(self.database, self.lake, FIRST_DAY, values=True)
+        refresh(self.installation, values=True)
 
     def reconcile(self) -> None:
         """Looks at everything."""
-        reconcile(self.database, self.lake, FIRST_DAY)
+        reconcile(self.installation)
 
     def retain(self) -> None:
         """Leaves rows older than two days to the lake."""
         self.refresh()
         self.app.execute(KEEP.encode())
-        retain(self.database, self.lake, FIRST_DAY, 2)
+        retain(self.installation, 2)
         self.app.execute(FORGET_WHAT_STAYED.encode())
 
     def erase(self, user: object) -> None:
         """Forgets a person, who may use the other app too."""
         self.app.execute("DELETE FROM oracle.removed WHERE user_id = %s", [user])
-        assert erase_user(self.database, self.lake, FIRST_DAY, str(user)).found == {}
+        assert erase_user(self.installation, str(user)).found == {}
 
     def look(self) -> None:
         """Its stats equal the recount of its rows."""

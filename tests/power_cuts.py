@@ -31,8 +31,8 @@ from pipeline.database.connections import Database
 from pipeline.maintenance.erasure import erase_user
 from pipeline.maintenance.retention import retain
 from pipeline.refresh import refresh
+from tests.app import at
 from tests.command import REPOSITORY
-from tests.conftest import FIRST_DAY
 from tests.faults import keep_up
 from tests.triggers import OFF, ON
 
@@ -82,19 +82,19 @@ def work(database: Database, lake: str, mark: Callable[[str], None]) -> None:
 
     app(f"CREATE TABLE {EVERYTHING} (LIKE prompt_usage)", LIVE)
     mark("first load")
-    refresh(database, lake, FIRST_DAY)
+    refresh(at(database, lake))
     app(LIVE, CHANGE)
     mark("refresh")
-    refresh(database, lake, FIRST_DAY)
+    refresh(at(database, lake))
     mark("retention")
-    retain(database, lake, FIRST_DAY, days=2)
+    retain(at(database, lake), days=2)
     app(LIVE)
     mark("refresh with late events of expired days")
-    refresh(database, lake, FIRST_DAY)
+    refresh(at(database, lake))
     mark("upkeep")
     keep_up(database, lake)
     mark("erasure")
-    erase_user(database, lake, FIRST_DAY, str(LEAVER))
+    erase_user(at(database, lake), str(LEAVER))
 
 
 def save(connection: psycopg.Connection) -> Tables:

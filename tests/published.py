@@ -13,7 +13,8 @@ from psycopg.conninfo import conninfo_to_dict
 
 from pipeline.database.connections import Database
 from pipeline.refresh import refresh
-from tests.conftest import FIRST_DAY, NewDatabase
+from tests.app import at
+from tests.conftest import NewDatabase
 
 # A copy is refused.
 IS_NO_COPY = """
@@ -53,7 +54,7 @@ def publish(
     with new_database(template) as database:
         with psycopg.connect(database.conninfo) as app:
             live(app)
-        refresh(database, str(lake), FIRST_DAY)
+        refresh(at(database, str(lake)))
         # A database is not copied while somebody is in it.
         database.close()
         yield Published(new_database, str(conninfo_to_dict(database.conninfo)["dbname"]), lake)

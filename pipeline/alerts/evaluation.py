@@ -39,6 +39,7 @@ from pipeline.database.tables import prompts, stats_alert_evaluation, stats_aler
 from pipeline.days import NOTHING_KNOWN, DayRange
 from pipeline.engines import duckdb_engine
 from pipeline.errors import LakeError, NotFoundError
+from pipeline.installation import Installation
 from pipeline.lake import damage, source
 from pipeline.lake.usage_events import open_own_events, open_usage_events
 from pipeline.settings import Settings
@@ -92,7 +93,7 @@ def evaluate(database: Database, settings: Settings) -> Evaluation:
         as_of, now = latest["as_of"], dt.datetime.now(dt.UTC)
         over, raised = over_hours(known, as_of), [alert for alert in known if not alert.recovered_at]
         without = {"retired": [str(prompt) for prompt in retired], "over": over}
-        judged, left_out = _judged(database, settings.lake, as_of, without)
+        judged, left_out = _judged(Installation.of(settings, database), as_of, without)
         found = findings(judged) | {FRESHNESS: freshness(now - as_of)}
         alerts = advance(raised, found, as_of, now)
         with database.engine.begin() as connection:
@@ -127,20 +128,21 @@ def _days(lake: str, as_of: dt.datetime) -> set[dt.date]:
 
 
 def _judged(
-    database: Database, lake: str, as_of: dt.datetime, without: Mapping[str, Any]
+    installation: Installation, as_of: dt.datetime, without: Mapping[str, Any]
 ) -> tuple[pl.DataFrame, dict[dt.date, str]]:
     """What the rules say, and the days that it is without since they can't be read.
 
     ``without``: what ``rules.judge`` leaves out. Uses of the last day are not missed while it can't be read.
     """
-    open_own_events(database, lake)
+    lake = installation.lake
+    open_own_events(installation)
     try:
         return judge(*counts(lake, as_of), **without), {}
     except LakeError:
         unreadable = open_usage_events(lake).damaged_days(_days(lake, as_of))
         if not unreadable:
             raise
-    noted = damage.note_unreadable(database, unreadable)
+    noted = damage.note_unreadable(installation.database, unreadable)
     judged = judge(*counts(lake, as_of, unreadable), **without)
     if max(unreadable) >= (as_of - dt.timedelta(hours=DAY_HOURS)).date():
         judged = judged.filter(pl.col("rule") != Rule.USAGE)

@@ -14,9 +14,9 @@ from sqlalchemy import Text, cast, select
 from pipeline.answers.comparison import Asked
 from pipeline.answers.export import PROMPT_NAME, TIMES, Chunk, Export, Format, writer_of
 from pipeline.answers.reading import stats_asked_for
-from pipeline.database.connections import Database
 from pipeline.database.tables import prompts
 from pipeline.errors import InputError
+from pipeline.installation import Installation
 from pipeline.lake import source
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ TABLES = ("prompt_stats", "scene_stats", "environment_stats", "outfit_stats")
 
 
 def period_export(
-    database: Database, lake: str, name: str, kind: Format, asked: Asked, *, raw: bool = False
+    installation: Installation, name: str, kind: Format, asked: Asked, *, raw: bool = False
 ) -> Export:
     """The table of that name, of the days asked for; Parquet's metadata says which they are.
 
@@ -41,9 +41,9 @@ def period_export(
             "it can't be counted for them",
             f"Leave the days out, or choose among {', '.join(TABLES)}",
         )
-    with database.engine.connect() as connection:
+    with installation.database.engine.connect() as connection:
         latest = source.latest_refresh(connection) or {}
-        said, stats = stats_asked_for(connection, lake, latest, asked)
+        said, stats = stats_asked_for(connection, installation.lake, latest, asked)
         if name == "prompt_stats":
             names = select(cast(prompts.c.id, Text).label("id"), cast(prompts.c.name, Text).label("name"))
             named = {row.id: row.name for row in connection.execute(names)}

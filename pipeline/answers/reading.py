@@ -29,6 +29,7 @@ from pipeline.database.prompt_keys import named_by, only_id
 from pipeline.database.queries import query
 from pipeline.days import ONE_DAY, UTC, DayRange
 from pipeline.errors import InputError, LakeError, NotFoundError
+from pipeline.installation import Installation
 from pipeline.lake import source
 from pipeline.limits import PARTIALS_MAX_DAYS
 
@@ -78,7 +79,7 @@ DAYS_SHOWN = 14
 Answer = dict[str, Any]
 
 
-def status(database: Database, lake: str, first_day: dt.date) -> Answer:
+def status(installation: Installation) -> Answer:
     """How fresh and how complete the stats are.
 
     ``usage_count``: events counted. ``stale_days``: days that the next refresh will look at.
@@ -97,21 +98,22 @@ def status(database: Database, lake: str, first_day: dt.date) -> Answer:
     back, the transaction that has written something and is open for longest; its ``open_seconds`` are None
     where the role may not see them.
     """
+    database = installation.database
     # The lake's libraries take a second to import; the other questions need only Postgres.
     from pipeline.lake.partials import USAGE
     from pipeline.lake.upkeep import damage_of
     from pipeline.lake.usage_events import TABLE, unusable_values
     from pipeline.refresh import plan_refresh
 
-    plan = plan_refresh(database, lake, first_day)
+    plan = plan_refresh(installation)
     with database.engine.connect() as connection:
-        damage = damage_of(lake, source.expired_days(connection))
+        damage = damage_of(installation.lake, source.expired_days(connection))
         latest = source.latest_refresh(connection) or {}
         waiting = connection.execute(WAITING_COUNTS).mappings().one()
         held_back = source.held_back_count(connection, plan.snapshot)
         writer = connection.execute(OPEN_TRANSACTIONS).mappings().first()
     try:
-        unusable_count, unusable_examples = unusable_values(lake)
+        unusable_count, unusable_examples = unusable_values(installation.lake)
     except LakeError:
         # Which file it is says the check; the other answers stand.
         unusable_count, unusable_examples = None, []
@@ -137,7 +139,7 @@ def status(database: Database, lake: str, first_day: dt.date) -> Answer:
     }
 
 
-def top_prompts(database: Database, limit: int, lake: str = "", asked: Asked | None = None) -> Answer:
+def top_prompts(installation: Installation, limit: int, asked: Asked | None = None) -> Answer:
     """The most used active prompts, in ``prompts``; one that is younger comes with the next refresh.
 
     Of some days, if these are ``asked`` for; then ``from``, ``to`` and ``timezone`` say which, and a prompt
@@ -149,10 +151,10 @@ def top_prompts(database: Database, limit: int, lake: str = "", asked: Asked | N
         raise InputError(
             "Ranking the prompts", f"the limit is {limit}", f"Choose one from 1 to {LONGEST_RANKING}"
         )
-    with database.engine.connect() as connection:
+    with installation.database.engine.connect() as connection:
         latest = source.latest_refresh(connection)
         if asked:
-            days, stats = stats_asked_for(connection, lake, latest, asked)
+            days, stats = stats_asked_for(connection, installation.lake, latest, asked)
             used = {row["prompt_id"]: row for row in stats.prompts().iter_rows(named=True)}
             named = _rows(connection, ACTIVE_PROMPTS, {"prompts": list(used)})
             found = [{**each, **{name: used[each["id"]][name] for name in OF_PERIOD}} for each in named]
@@ -161,7 +163,7 @@ def top_prompts(database: Database, limit: int, lake: str = "", asked: Asked | N
         return {**_freshness(latest), "prompts": _rows(connection, TOP_PROMPTS, {"limit": limit})}
 
 
-def prompt(database: Database, key: str, lake: str = "", asked: Asked | None = None) -> Answer:
+def prompt(installation: Installation, key: str, asked: Asked | None = None) -> Answer:
     """One prompt by id, slug or unique name: its stats, ``scenes``, and the last 14 ``days``.
 
     Of some days, if these are ``asked`` for: then all numbers but ``favorite_count`` are theirs, and
@@ -170,12 +172,12 @@ def prompt(database: Database, key: str, lake: str = "", asked: Asked | None = N
     :raises NotFoundError: there is no such prompt; the text suggests one that is spelt alike.
     :raises AmbiguousError: it is the slug or the name of several; the text lists their ids.
     """
-    with database.engine.connect() as connection:
+    with installation.database.engine.connect() as connection:
         latest = source.latest_refresh(connection)
         prompt_id = _id_of(connection, key)
         found = connection.execute(PROMPT, {"prompt_id": prompt_id}).mappings().one()
         if asked:
-            days, stats = stats_asked_for(connection, lake, latest, asked)
+            days, stats = stats_asked_for(connection, installation.lake, latest, asked)
             return {**_freshness(latest), **days, **_of_period(dict(found), stats, str(prompt_id))}
         return {
             **_freshness(latest),
@@ -185,7 +187,7 @@ def prompt(database: Database, key: str, lake: str = "", asked: Asked | None = N
         }
 
 
-def compare(database: Database, lake: str, keys: Sequence[str], asked: Asked) -> Answer:
+def compare(installation: Installation, keys: Sequence[str], asked: Asked) -> Answer:
     """Whether prompts differ in their success rate, or one of them before and after a date.
 
     ``prompts``: each with its days, counts and rate; ``differences``: those after the first from the first,
@@ -194,7 +196,7 @@ def compare(database: Database, lake: str, keys: Sequence[str], asked: Asked) ->
     :raises NotFoundError: there is no such prompt; the text suggests one that is spelt alike.
     :raises InputError: there are too few or too many prompts or days.
     """
-    with database.engine.connect() as connection:
+    with installation.database.engine.connect() as connection:
         latest = source.latest_refresh(connection) or {}
         prompt_ids = [_id_of(connection, key) for key in keys]
         compared = windows(prompt_ids, asked, today_of(latest.get("as_of"), asked.timezone))
@@ -204,7 +206,7 @@ def compare(database: Database, lake: str, keys: Sequence[str], asked: Asked) ->
         ]
         if asked.timezone != UTC:
             for row, each in zip(rows, compared, strict=True):
-                stats = _stats_of(connection, lake, each.days, asked.timezone)
+                stats = _stats_of(connection, installation.lake, each.days, asked.timezone)
                 row.update(uses_in_lake(stats, each.prompt_id))
     return {**_freshness(latest), **compared_answer(compared, rows, asked.timezone)}
 

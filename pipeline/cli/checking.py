@@ -5,24 +5,29 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from pipeline.cli import render
-from pipeline.cli.context import AsJson, console, open_current_database, print_json, working
+from pipeline.cli.context import (
+    AsJson,
+    console,
+    open_installation,
+    print_json,
+    working,
+)
 from pipeline.cli.terminal import literal
 from pipeline.errors import PromptStatsError
-from pipeline.settings import settings
 
 
 def check(*, as_json: AsJson = False) -> None:
     """Check the stats: fresh, complete, equal to a recount, and nothing waits; say what to do."""
     from pipeline.health.checks.catalog import make_all
-    from pipeline.health.checks.report import Severity, Subject
+    from pipeline.health.checks.report import Severity
     from pipeline.lake.source_table import require_first_day
 
-    subject = Subject(open_current_database(), settings().lake, settings().start_date)
-    with subject.database.engine.connect() as connection:
-        require_first_day(connection, subject.first_day)
+    installation = open_installation()
+    with installation.database.engine.connect() as connection:
+        require_first_day(connection, installation.first_day)
     with working("checking") as spinner:
         made = []
-        for each, report in make_all(subject):
+        for each, report in make_all(installation):
             spinner.update(literal("checked ", (each.name, "dim")))
             made.append((each, report))
     if as_json:

@@ -10,10 +10,9 @@ import typer
 from pipeline.answers import reading
 from pipeline.answers.comparison import Asked
 from pipeline.cli import render
-from pipeline.cli.context import AsJson, console, open_current_database, print_json
+from pipeline.cli.context import AsJson, console, open_installation, print_json
 from pipeline.cli.days import Days, First, Last, TimeZone, day_of
 from pipeline.days import UTC
-from pipeline.settings import settings
 
 
 def compare(
@@ -34,5 +33,5 @@ def compare(
 ) -> None:
     """Say whether one prompt is better than another, or than it was before a date."""
     asked = Asked(day_of(first), day_of(last), days, timezone, day_of(before))
-    answer = reading.compare(open_current_database(), settings().lake, prompts, asked)
+    answer = reading.compare(open_installation(), prompts, asked)
     print_json(answer) if as_json else console.print(render.comparison(answer))

@@ -21,6 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from pipeline.adoption.schema import require_current
 from pipeline.cli.terminal import Said, Spinner, Terminal, literal
 from pipeline.database.connections import Database
+from pipeline.installation import Installation
 from pipeline.lake.flow import SAY_EVERY_SECONDS, OnProgress, now_and_then
 from pipeline.settings import settings
 
@@ -53,6 +54,14 @@ def open_current_database() -> Database:
     database = open_database()
     require_current(database)
     return database
+
+
+def open_installation() -> Installation:
+    """The installation that the environment names, with the schema of this version.
+
+    :raises DatabaseError: the schema is missing or of another version.
+    """
+    return Installation.of(settings(), open_current_database())
 
 
 def confirm(question: str, *, yes: bool) -> None:

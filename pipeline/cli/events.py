@@ -12,7 +12,15 @@ from typing import Annotated
 import typer
 
 from pipeline.cli import render
-from pipeline.cli.context import AsJson, confirm, console, open_current_database, print_json, working
+from pipeline.cli.context import (
+    AsJson,
+    confirm,
+    console,
+    open_current_database,
+    open_installation,
+    print_json,
+    working,
+)
 from pipeline.errors import DatabaseError, InputError, NotFoundError, readable
 from pipeline.formats import count, moment
 from pipeline.maintenance import rejected
@@ -187,13 +195,9 @@ def track_missing(
     """Append an event for each post that was made from a prompt and has none, once."""
     from pipeline.maintenance import coverage
 
-    database, lake, grace = open_current_database(), settings().lake, dt.timedelta(minutes=grace_minutes)
+    look = coverage.look_for_missing if dry_run else coverage.track_missing
     with working("comparing posts with events"):
-        report = (
-            coverage.look_for_missing(database, lake, grace)
-            if dry_run
-            else coverage.track_missing(database, lake, settings().start_date, grace)
-        )
+        report = look(open_installation(), dt.timedelta(minutes=grace_minutes))
     if as_json:
         print_json(asdict(report))
         return

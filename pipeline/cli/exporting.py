@@ -14,13 +14,12 @@ from pipeline.answers.comparison import Asked
 from pipeline.answers.export import TABLES, Export, Format, open_export
 from pipeline.answers.period_export import period_export
 from pipeline.cli import render
-from pipeline.cli.context import messages, open_current_database, progress_bar
+from pipeline.cli.context import messages, open_installation, progress_bar
 from pipeline.cli.days import Days, First, Last, TimeZone, asked_for
 from pipeline.days import UTC
 from pipeline.errors import InputError
 from pipeline.files import replaced
 from pipeline.formats import count
-from pipeline.settings import settings
 
 
 def export(
@@ -69,11 +68,11 @@ def export(
 
 @contextmanager
 def _opened(table: str, kind: Format, asked: Asked | None, *, raw: bool) -> Iterator[Export]:
-    database = open_current_database()
+    installation = open_installation()
     if asked:
-        yield period_export(database, settings().lake, table, kind, asked, raw=raw)
+        yield period_export(installation, table, kind, asked, raw=raw)
     else:
-        with open_export(database, table, kind, raw=raw) as found:
+        with open_export(installation.database, table, kind, raw=raw) as found:
             yield found
 
 

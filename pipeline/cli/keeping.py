@@ -20,7 +20,7 @@ from pipeline.cli.context import (
     confirm,
     console,
     messages,
-    open_current_database,
+    open_installation,
     print_json,
     progress_bar,
     working,
@@ -34,9 +34,9 @@ def reconcile(*, as_json: AsJson = False) -> None:
     """Compare every day of the lake with Postgres, and the stats with the lake; repair what differs."""
     from pipeline.maintenance.reconcile import reconcile
 
-    database = open_current_database()
+    installation = open_installation()
     with progress_bar("comparing months") as advance:
-        report = reconcile(database, settings().lake, settings().start_date, advance)
+        report = reconcile(installation, advance)
     if as_json:
         print_json(
             {
@@ -78,14 +78,14 @@ def accept_settings(
     """Count with another PROMPT_STATS_START_DATE or PROMPT_STATS_TABLES from now on: those of this shell."""
     from pipeline.lake.acceptance import accept_settings, compare_settings
 
-    database = open_current_database()
-    report = compare_settings(database, settings().start_date)
+    installation = open_installation()
+    report = compare_settings(installation.database, installation.first_day)
     is_other = report.before not in {None, report.after}
     if report.before and is_other:
         for name, before in asdict(report.before).items():
             messages.print(literal(f"{name}: {before} → {asdict(report.after)[name]}"))
         confirm("Every service needs the new settings, too.", yes=yes)
-    report = accept_settings(database, settings().lake, settings().start_date)
+    report = accept_settings(installation)
     if as_json:
         print_json(asdict(report))
     elif is_other:
@@ -98,9 +98,9 @@ def keep_up(*, as_json: AsJson = False) -> None:
     """Join the lake's small files and delete those that were replaced more than a week ago."""
     from pipeline.lake import upkeep
 
-    database = open_current_database()
+    installation = open_installation()
     with working("tidying the lake"):
-        report = upkeep.keep_up(database, settings().lake)
+        report = upkeep.keep_up(installation)
     if as_json:
         print_json(asdict(report))
     else:
@@ -122,11 +122,11 @@ def claim_lake(
     """Make this database the owner of the lake; the next refresh reads all but expired days anew."""
     from pipeline.lake.usage_events import claim_lake
 
-    database = open_current_database()
+    installation = open_installation()
     if discard:
-        confirm(f"This gives up, for good, what {settings().lake} holds of another database.", yes=yes)
+        confirm(f"This gives up, for good, what {installation.lake} holds of another database.", yes=yes)
     with working("claiming the lake"):
-        is_new = claim_lake(database, settings().lake, discard=discard)
+        is_new = claim_lake(installation, discard=discard)
     if as_json:
         print_json({"is_new_owner": is_new})
     elif is_new:
@@ -145,9 +145,9 @@ def retain(
     """Remove older raw events from Postgres once the lake has them; no number changes."""
     from pipeline.maintenance.retention import retain
 
-    database = open_current_database()
+    installation = open_installation()
     with progress_bar("removing raw events") as advance:
-        report = retain(database, settings().lake, settings().start_date, days, advance)
+        report = retain(installation, days, advance)
     if as_json:
         print_json({**asdict(report), "kept": _by_day(report.kept)})
     else:
@@ -168,13 +168,11 @@ def erase_user(
     from pipeline.maintenance.erasure import erase_user
     from pipeline.orchestration.mentions import search_storage
 
-    database = open_current_database()
+    installation = open_installation()
     confirm(f"This erases all events of the user {user}, for good.", yes=yes)
     with working("erasing"):
         report = erase_user(
-            database,
-            settings().lake,
-            settings().start_date,
+            installation,
             user,
             home=settings().home,
             journal_dir=settings().journal_dir,

@@ -9,7 +9,7 @@ import typer
 
 from pipeline.answers import reading
 from pipeline.cli import render
-from pipeline.cli.context import AsJson, console, open_current_database, print_json
+from pipeline.cli.context import AsJson, console, open_current_database, open_installation, print_json
 from pipeline.cli.days import Days, First, Last, TimeZone, asked_for
 from pipeline.cli.terminal import literal
 from pipeline.days import UTC
@@ -18,7 +18,7 @@ from pipeline.settings import settings
 
 def status(*, as_json: AsJson = False) -> None:
     """Show how fresh and how complete the stats are."""
-    answer = reading.status(open_current_database(), settings().lake, settings().start_date)
+    answer = reading.status(open_installation())
     print_json(answer) if as_json else console.print(render.status(answer))
 
 
@@ -33,7 +33,7 @@ def top(
 ) -> None:
     """Show the most used prompts, of all time or of some days."""
     asked = asked_for(first, last, days, timezone)
-    answer = reading.top_prompts(open_current_database(), limit, settings().lake, asked)
+    answer = reading.top_prompts(open_installation(), limit, asked)
     print_json(answer) if as_json else console.print(render.top(answer))
 
 
@@ -48,7 +48,7 @@ def show(
 ) -> None:
     """Show one prompt: counters, rate, times, scenes, days; of all time or of some days."""
     asked = asked_for(first, last, days, timezone)
-    answer = reading.prompt(open_current_database(), prompt, settings().lake, asked)
+    answer = reading.prompt(open_installation(), prompt, asked)
     print_json(answer) if as_json else console.print(render.prompt(answer))
 
 

@@ -26,6 +26,7 @@ from pipeline.database.embedded.server import binaries
 from pipeline.database.queries import query
 from pipeline.errors import InputError
 from pipeline.files import given_umask
+from pipeline.installation import Installation
 from pipeline.samples import seeding
 from pipeline.settings import LogFormat, settings
 from pipeline.tracking import PromptTracker
@@ -54,7 +55,7 @@ def demo() -> None:
     _step("Refresh", "raw events → lake → daily partials → stats, in one Dagster run a range")
     _use_a_prompt(database)
     console.print()
-    console.print(render.top(reading.top_prompts(database, 10)))
+    console.print(render.top(reading.top_prompts(Installation.of(settings(), database), 10)))
     written = write_report(settings(), database)
     console.print()
     console.print(literal("The same with charts: ", (written.file.as_uri(), "bold")), soft_wrap=True)
@@ -167,8 +168,8 @@ def _append_traffic(database: Database) -> None:
 
 def _use_a_prompt(database: Database) -> None:
     """Tracks a few uses as an app does, and shows that a refresh counts them."""
-    slug = "portrait-selfie-casual"
-    before = reading.prompt(database, slug)["usage_count"]
+    slug, installation = "portrait-selfie-casual", Installation.of(settings(), database)
+    before = reading.prompt(installation, slug)["usage_count"]
     with PromptTracker() as tracker:
         for milliseconds in (4_200, 5_100, 3_900):
             tracker.track_post_creation(
@@ -176,7 +177,7 @@ def _use_a_prompt(database: Database) -> None:
             )
         tracker.track_post_creation(prompt_id=slug, success=False, error_message="timeout after 30 s")
     refresh_stale(database)
-    after = reading.prompt(database, slug)["usage_count"]
+    after = reading.prompt(installation, slug)["usage_count"]
     _step("Tracker", f"4 uses of {slug} appended and counted: {before:,} → {after:,}")
 
 

@@ -30,6 +30,7 @@ from pipeline.cli.context import (
 from pipeline.database.connections import Database
 from pipeline.days import DayRange, last_open_day
 from pipeline.errors import InputError, LakeConflictError, LakeError
+from pipeline.installation import Installation
 from pipeline.lake import source
 from pipeline.samples import seeding
 from pipeline.settings import settings
@@ -163,14 +164,15 @@ def refresh_stale(database: Database, max_rows_per_second: int | None = None) ->
     from pipeline.lake.source_table import compare_now
     from pipeline.lake.usage_events import open_usage_events
 
-    lake, first_day = settings().lake, settings().start_date
-    plan = steps.plan_refresh(database, lake, first_day)
-    if not plan.is_first and compare_now(database, open_usage_events(lake), first_day):
-        plan = steps.plan_refresh(database, lake, first_day)
+    installation = Installation.of(settings(), database)
+    plan = steps.plan_refresh(installation)
+    events = open_usage_events(installation.lake)
+    if not plan.is_first and compare_now(database, events, installation.first_day):
+        plan = steps.plan_refresh(installation)
     if plan.is_quiet:
         # Dagster takes as long again to import, and a run longer than the work.
         with working("publishing"):
-            steps.refresh(database, lake, first_day, plan.days, values=True)
+            steps.refresh(installation, plan.days, values=True)
         return []
     from pipeline.orchestration.jobs import stale_ranges
     from pipeline.orchestration.resources import Stores
@@ -237,7 +239,7 @@ def _check_range(days: DayRange) -> None:
 
 def _report(database: Database, ranges: Sequence[DayRange], since: int, *, as_json: bool) -> None:
     """Says how the stats are, and what counters of the app were taken over after the refresh ``since``."""
-    answer = reading.status(database, settings().lake, settings().start_date)
+    answer = reading.status(Installation.of(settings(), database))
     drift = reading.taken_over(database, since)
     if as_json:
         print_json({"ranges": [days._asdict() for days in ranges], **answer, "drift": drift})

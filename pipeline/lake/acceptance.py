@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pipeline.database.connections import Database
 from pipeline.database.locks import Lock
 from pipeline.errors import InputError
+from pipeline.installation import Installation
 from pipeline.lake import source
 from pipeline.lake.delta_table import DailyTable
 from pipeline.lake.ownership import make_own
@@ -38,7 +39,7 @@ def compare_settings(database: Database, first_day: dt.date) -> AcceptanceReport
         return _report(database, recall(connection), first_day)
 
 
-def accept_settings(database: Database, lake: str, first_day: dt.date) -> AcceptanceReport:
+def accept_settings(installation: Installation) -> AcceptanceReport:
     """Has everything counted with these settings from now on; until the next refresh the stats stay.
 
     May be repeated after a crash. Until it is done the settings before are in force.
@@ -47,6 +48,7 @@ def accept_settings(database: Database, lake: str, first_day: dt.date) -> Accept
     :raises InputError: the lake alone has days that would have to be divided or joined.
     :raises LakeError: the lake can't be written.
     """
+    database, first_day = installation.database, installation.first_day
     # Nobody publishes or syncs meanwhile, with whichever settings.
     with database.locked(Lock.PUBLISH), database.locked(Lock.LAKE):
         with database.engine.connect() as connection:
@@ -63,9 +65,9 @@ def accept_settings(database: Database, lake: str, first_day: dt.date) -> Accept
                 f" {in_the_way[0]}, and the lake has them by the days of before",
                 f"Keep PROMPT_STATS_START_DATE={report.before.first_day}",
             )
-        events = open_usage_events(lake)
+        events = open_usage_events(installation.lake)
         make_own(database, events)
-        for table in (events, open_partials(lake)):
+        for table in (events, open_partials(installation.lake)):
             _empty_before(table, first_day)
         with database.engine.begin() as connection:
             forget_comparison(connection, first_day, database.names)

@@ -17,13 +17,13 @@ from functools import cached_property
 import polars as pl
 import pyarrow as pa
 
-from pipeline.database.connections import Database
 from pipeline.database.locks import Lock
 from pipeline.database.queries import query
 from pipeline.days import chunks
 from pipeline.engines import rollups
 from pipeline.engines.scan import Scan
 from pipeline.errors import LakeError
+from pipeline.installation import Installation
 from pipeline.lake import damage
 from pipeline.lake.delta_table import DailyTable, fingerprint
 from pipeline.lake.isolation import run_isolated
@@ -138,24 +138,24 @@ def stale_days(partials: DailyTable, events: DailyTable) -> list[dt.date]:
     return sorted(day for day in wanted.keys() | held.keys() if wanted.get(day) != held.get(day))
 
 
-def roll_up_days(database: Database, lake: str, days: Collection[dt.date] | None = None) -> RollupReport:
+def roll_up_days(installation: Installation, days: Collection[dt.date] | None = None) -> RollupReport:
     """Recomputes the partials of those of the given days that are stale; without ``days``, of all.
 
     Stale are also those of which a file is missing or was cut off.
 
     :raises LakeConflictError: somebody wrote to the lake meanwhile; what was committed is complete.
     """
-    with database.locked(Lock.LAKE):
+    with installation.database.locked(Lock.LAKE):
         # The target first: whoever changes a day after this either conflicts, or is read here.
-        target = open_partials(lake)
-        events = open_own_events(database, lake)
+        target = open_partials(installation.lake)
+        events = open_own_events(installation)
         sizes = dict(events.days().select("day", "usage_count").iter_rows())
         broken = target.faults()
         stale = sorted({*stale_days(target, events), *broken})
         if days is not None:
             stale = sorted(set(stale) & set(days))
         # Their partials are the last that is left of them.
-        lost = damage.note_lost_days(database, events, stale)
+        lost = damage.note_lost_days(installation.database, events, stale)
         rows = 0
 
         def recompute(chunk: list[dt.date]) -> None:

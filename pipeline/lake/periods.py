@@ -18,10 +18,10 @@ from typing import NamedTuple
 import polars as pl
 import pyarrow as pa
 
-from pipeline.database.connections import Database
 from pipeline.database.locks import Lock
 from pipeline.days import ONE_DAY
 from pipeline.engines.scan import Scan
+from pipeline.installation import Installation
 from pipeline.lake import damage, source
 from pipeline.lake.delta_table import DailyTable, fingerprint
 from pipeline.lake.merge import merge_alike, merging
@@ -165,7 +165,7 @@ class State:
         )
 
 
-def settle(database: Database, lake: str, rollup: Rollup, today: dt.date | None = None) -> list[dt.date]:
+def settle(installation: Installation, rollup: Rollup, today: dt.date | None = None) -> list[dt.date]:
     """Brings the longer periods up to date with the days that are quiet; returns the months recomputed.
 
     A month that only grew is merged with its new days; one with changed days is merged from all of them.
@@ -175,9 +175,10 @@ def settle(database: Database, lake: str, rollup: Rollup, today: dt.date | None 
 
     :raises LakeConflictError: somebody wrote to the lake meanwhile; what was committed is complete.
     """
+    database = installation.database
     quiet_until = (today or dt.datetime.now(dt.UTC).date()) - QUIET_AFTER
     with database.locked(Lock.LAKE):
-        state = State(lake, rollup)
+        state = State(installation.lake, rollup)
         quiet = {day for day in state.days if day <= quiet_until}
         lost = set[dt.date]()
         if state.view:
@@ -201,7 +202,7 @@ def settle(database: Database, lake: str, rollup: Rollup, today: dt.date | None 
             logger.info("%s: %s is covered up to %s", rollup.monthly, month, until)
         # What is not used may hold a person who was erased.
         _empty(state.monthly, _covered(state.monthly).keys() - set(recomputed) - state.months.keys())
-        _settle_total(State(lake, rollup) if recomputed else state, quiet_until)
+        _settle_total(State(installation.lake, rollup) if recomputed else state, quiet_until)
     return recomputed
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from pyarrow import fs
 
-from pipeline.database.connections import Database
 from pipeline.database.locks import Lock
+from pipeline.installation import Installation
 from pipeline.lake import damage, source
 from pipeline.lake.delta_table import KEPT, DailyTable
 from pipeline.lake.isolation import run_isolated
@@ -54,7 +54,7 @@ def damage_of(
     return damage.find_damage(open_usage_events(lake), derived_tables(lake), expired, look)
 
 
-def compact(database: Database, lake: str) -> int:
+def compact(installation: Installation) -> int:
     """Makes one file of the appends of each day that is quiet; returns how many files went.
 
     The compacted days count as changed and are rolled up again by the next refresh. Those that can't be read
@@ -62,8 +62,9 @@ def compact(database: Database, lake: str) -> int:
 
     :raises LakeConflictError: somebody wrote to the lake meanwhile; nothing was written.
     """
+    database = installation.database
     with database.locked(Lock.LAKE):
-        table = open_usage_events(lake)
+        table = open_usage_events(installation.lake)
         make_own(database, table)
         quiet_until = dt.datetime.now(dt.UTC).date() - QUIET_AFTER
         days = [
@@ -81,14 +82,16 @@ def compact(database: Database, lake: str) -> int:
         return joined
 
 
-def clean(database: Database, lake: str, kept: dt.timedelta = KEPT) -> int:
+def clean(installation: Installation, kept: dt.timedelta = KEPT) -> int:
     """Deletes what no state of the last ``kept`` names, and former tables; returns the number of files.
 
     Nobody writes or publishes meanwhile. Readers of states older than ``kept`` find files missing.
     """
-    with database.locked(Lock.STATS), database.locked(Lock.LAKE):
-        open_own_events(database, lake)
-        return sum(table.clean(kept) for table in lake_tables(lake)) + _forget_former_tables(lake)
+    with installation.database.locked(Lock.STATS), installation.database.locked(Lock.LAKE):
+        open_own_events(installation)
+        return sum(table.clean(kept) for table in lake_tables(installation.lake)) + _forget_former_tables(
+            installation.lake
+        )
 
 
 def _forget_former_tables(lake: str) -> int:
@@ -103,6 +106,6 @@ def _forget_former_tables(lake: str) -> int:
     return files
 
 
-def keep_up(database: Database, lake: str) -> UpkeepReport:
+def keep_up(installation: Installation) -> UpkeepReport:
     """Compacts and cleans."""
-    return UpkeepReport(compact(database, lake), clean(database, lake))
+    return UpkeepReport(compact(installation), clean(installation))

@@ -22,6 +22,7 @@ from pipeline.database.connections import Database
 from pipeline.database.locks import Lock
 from pipeline.days import chunks
 from pipeline.errors import LakeError
+from pipeline.installation import Installation
 from pipeline.lake import damage, range_index, source
 from pipeline.lake.contents import checksums
 from pipeline.lake.delta_table import DailyTable
@@ -99,21 +100,21 @@ def unusable_values(lake: str) -> tuple[int, list[str]]:
         return found.count_rows(), found.head(EXAMPLES, columns=["id"])["id"].to_pylist()
 
 
-def open_own_events(database: Database, lake: str) -> DailyTable:
+def open_own_events(installation: Installation) -> DailyTable:
     """The table, at its latest state, of a lake that is this database's, or nobody's yet.
 
     :raises LakeOwnerError: it is another's.
     """
-    table = open_usage_events(lake)
-    with database.engine.connect() as connection:
+    table = open_usage_events(installation.lake)
+    with installation.database.engine.connect() as connection:
         identify(connection, table)
     return table
 
 
-def claim_lake(database: Database, lake: str, *, discard: bool = False) -> bool:
+def claim_lake(installation: Installation, *, discard: bool = False) -> bool:
     """:func:`pipeline.lake.ownership.claim` of the table."""
-    with database.locked(Lock.LAKE):
-        return claim(database, open_usage_events(lake), discard=discard)
+    with installation.database.locked(Lock.LAKE):
+        return claim(installation.database, open_usage_events(installation.lake), discard=discard)
 
 
 @dataclass
@@ -141,9 +142,7 @@ class SyncReport:
 
 
 def sync_days(
-    database: Database,
-    lake: str,
-    first_day: dt.date,
+    installation: Installation,
     days: Collection[dt.date],
     *,
     replace: bool = False,
@@ -167,10 +166,11 @@ def sync_days(
     :raises DatabaseError: the raw table is not seen whole; nothing was written.
     :raises SettingsError: a setting is another one than the stats were made with; nothing was written.
     """
+    database, first_day = installation.database, installation.first_day
     with database.engine.connect() as connection:
         require_source(connection, database.names, first_day)
     with database.locked(Lock.LAKE):
-        table = open_usage_events(lake)
+        table = open_usage_events(installation.lake)
         make_own(database, table)
         found, doubtful, partitions = compare_source(database, table, first_day)
         held = dict(table.days().select("day", "mark").iter_rows())

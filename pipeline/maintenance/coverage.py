@@ -16,10 +16,10 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 from psycopg.rows import dict_row
 
-from pipeline.database.connections import Database
 from pipeline.database.queries import query
 from pipeline.engines import duckdb_engine
 from pipeline.errors import DatabaseError
+from pipeline.installation import Installation
 from pipeline.lake import source
 from pipeline.lake.usage_events import open_own_events
 from pipeline.refresh import refresh
@@ -57,18 +57,16 @@ class CoverageReport:
     rejected: int = 0
 
 
-def look_for_missing(database: Database, lake: str, grace: dt.timedelta = GRACE) -> CoverageReport:
+def look_for_missing(installation: Installation, grace: dt.timedelta = GRACE) -> CoverageReport:
     """Counts the posts with a prompt that have no event, as far as the last refresh looked.
 
     :raises LakeError: the lake can't be read.
     :raises DatabaseError: nothing was published yet, or the posts can't be read.
     """
-    return _go_through(database, lake, grace, tracks=False)
+    return _go_through(installation, grace, tracks=False)
 
 
-def track_missing(
-    database: Database, lake: str, first_day: dt.date, grace: dt.timedelta = GRACE
-) -> CoverageReport:
+def track_missing(installation: Installation, grace: dt.timedelta = GRACE) -> CoverageReport:
     """Appends an event for each post with a prompt that has none, and brings the stats up to date.
 
     An event has the post's time, and an id that follows from the post's, so that no post is counted twice.
@@ -76,24 +74,24 @@ def track_missing(
 
     :raises LakeError: the lake can't be read, or lacks days; then no post is taken for one without an event.
     """
-    refresh(database, lake, first_day)
-    report = _go_through(database, lake, grace, tracks=True)
+    refresh(installation)
+    report = _go_through(installation, grace, tracks=True)
     if report.tracked:
-        refresh(database, lake, first_day)
+        refresh(installation)
     return report
 
 
-def _go_through(database: Database, lake: str, grace: dt.timedelta, *, tracks: bool) -> CoverageReport:
-    with database.engine.connect() as connection:
+def _go_through(installation: Installation, grace: dt.timedelta, *, tracks: bool) -> CoverageReport:
+    with installation.database.engine.connect() as connection:
         latest = source.latest_refresh(connection)
     if latest is None:
         raise DatabaseError(
             "Looking for posts without an event", "nothing was published yet", "Run prompt-stats refresh"
         )
-    post_count, missing = _not_in_the_lake(database, lake, grace)
+    post_count, missing = _not_in_the_lake(installation, grace)
     times: list[dt.datetime] = []
     rejected = 0
-    with database.connect(row_factory=dict_row) as connection:
+    with installation.database.connect(row_factory=dict_row) as connection:
         for start in range(0, len(missing), POSTS_PER_BATCH):
             given = {
                 "post_ids": missing[start : start + POSTS_PER_BATCH],
@@ -113,14 +111,17 @@ def _go_through(database: Database, lake: str, grace: dt.timedelta, *, tracks: b
     )
 
 
-def _not_in_the_lake(database: Database, lake: str, grace: dt.timedelta) -> tuple[int, list[str]]:
+def _not_in_the_lake(installation: Installation, grace: dt.timedelta) -> tuple[int, list[str]]:
     """How many posts there are, and the ids of those that the lake has no event of."""
     until = dt.datetime.now(dt.UTC) - grace
-    with database.adbc("Looking for posts without an event") as connection, connection.cursor() as cursor:
+    with (
+        installation.database.adbc("Looking for posts without an event") as connection,
+        connection.cursor() as cursor,
+    ):
         cursor.execute(POSTS_WITH_PROMPT, (until,))
         posts: pa.Table = cursor.fetch_arrow_table()
     found = duckdb_engine.run(
-        "missing_posts", posts=ds.dataset(posts), usage_events=open_own_events(database, lake).scan()
+        "missing_posts", posts=ds.dataset(posts), usage_events=open_own_events(installation).scan()
     )
     return posts.num_rows, found["post_id"].to_list()
 

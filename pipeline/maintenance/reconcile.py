@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import select, update
 
-from pipeline.database.connections import Database
 from pipeline.database.locks import Lock
 from pipeline.database.tables import stats_day, user_stats_day
 from pipeline.days import chunks
 from pipeline.errors import LakeError
+from pipeline.installation import Installation
 from pipeline.lake import damage, range_index, source
 from pipeline.lake.contents import NOTHING, differences, in_lake, in_postgres
 from pipeline.lake.delta_table import DailyTable
@@ -67,9 +67,7 @@ class ReconcileReport:
 
 
 def reconcile(
-    database: Database,
-    lake: str,
-    first_day: dt.date,
+    installation: Installation,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> ReconcileReport:
     """Compares, repairs, and publishes. ``progress`` is called with the months compared and their number.
@@ -81,6 +79,7 @@ def reconcile(
     :raises DatabaseError: the raw table is not seen whole; nothing was changed.
     :raises SettingsError: a setting is another one than the stats were made with; nothing was changed.
     """
+    database, lake, first_day = installation.database, installation.lake, installation.first_day
     report = ReconcileReport()
     with database.engine.connect() as connection:
         is_known = identify(connection, open_usage_events(lake)) is not Ownership.UNKNOWN
@@ -102,8 +101,8 @@ def reconcile(
     for number, month in enumerate(months):
         if published:
             days = {day for day in known if month_of(day) == month}
-            _compare_raw(database, lake, first_day, days, published["high"], in_raw, report)
-        _compare_partials(database, lake, {day for day in made if month_of(day) == month}, report)
+            _compare_raw(installation, days, published["high"], in_raw, report)
+        _compare_partials(installation, {day for day in made if month_of(day) == month}, report)
         progress(number + 1, len(months))
     if published:
         with database.engine.begin() as connection:
@@ -111,22 +110,22 @@ def reconcile(
             if left := in_raw.keys() & source.expired_days(connection).keys():
                 source.read_again(connection, left)
     for rollup in (USAGE, USERS):
-        _compare_periods(database, lake, rollup, report)
+        _compare_periods(installation, rollup, report)
     if report.hidden:
         range_index.rebuild(database)
     if report.repaired:
         with database.engine.begin() as connection:
             # Whatever made them differ, they are read without the index.
             range_index.note(connection, report.repaired)
-        sync_days(database, lake, first_day, report.repaired, replace=True)
+        sync_days(installation, report.repaired, replace=True)
     with database.engine.begin() as connection:
         # So that the publish compares each day, and each user, with what is published.
         connection.execute(update(stats_day).values(events_version=-1))
         connection.execute(user_stats_day.delete())
     try:
-        rows_written = refresh(database, lake, first_day).rows_written
+        rows_written = refresh(installation).rows_written
         if latest and latest["value_stats_as_of"]:
-            counted = publish_values(database, lake, again=True)
+            counted = publish_values(installation, again=True)
             if counted.is_same:
                 rows_written |= counted.rows_written
     except LakeError:
@@ -146,9 +145,7 @@ def reconcile(
 
 
 def _compare_raw(
-    database: Database,
-    lake: str,
-    first_day: dt.date,
+    installation: Installation,
     days: Collection[dt.date],
     high: int,
     counts: Mapping[dt.date, int],
@@ -158,6 +155,7 @@ def _compare_raw(
 
     ``counts``: the rows of each day, counted without an index.
     """
+    database, first_day = installation.database, installation.first_day
     with database.locked(Lock.LAKE):
         with database.engine.connect() as connection:
             expired = source.expired_days(connection)
@@ -166,7 +164,7 @@ def _compare_raw(
             known = days if None in changed else changed.keys()
             kept = [day for day in days if day not in expired and day not in known]
             there = in_postgres(connection, kept, high, first_day) if kept else {}
-        events = open_usage_events(lake)
+        events = open_usage_events(installation.lake)
         here, unreadable = in_lake(events, kept, high)
         lacking = {
             day: counts[day]
@@ -204,12 +202,10 @@ def _compare_raw(
     report.repaired |= found
 
 
-def _compare_partials(
-    database: Database, lake: str, days: Collection[dt.date], report: ReconcileReport
-) -> None:
+def _compare_partials(installation: Installation, days: Collection[dt.date], report: ReconcileReport) -> None:
     """Empties the partials of a month that can't be read or are not what the raw events come to."""
-    with database.locked(Lock.LAKE):
-        daily, events = open_partials(lake), open_usage_events(lake)
+    with installation.database.locked(Lock.LAKE):
+        daily, events = open_partials(installation.lake), open_usage_events(installation.lake)
         bad = daily.damaged_days(days)
         sizes = dict(events.days().select("day", "usage_count").iter_rows())
         # Raw events that are wrong, or can't be read, say nothing about what was made from them before.
@@ -223,10 +219,10 @@ def _compare_partials(
         _empty(daily, bad.keys() | wrong, report)
 
 
-def _compare_periods(database: Database, lake: str, rollup: Rollup, report: ReconcileReport) -> None:
+def _compare_periods(installation: Installation, rollup: Rollup, report: ReconcileReport) -> None:
     """Empties the longer periods that can't be read or are not what the days come to."""
-    with database.locked(Lock.LAKE):
-        state = State(lake, rollup)
+    with installation.database.locked(Lock.LAKE):
+        state = State(installation.lake, rollup)
         # A day that is made anew has the version that it had, by which its month would be used again.
         months = {month_of(day) for day in report.rebuilt.get(state.daily.name, [])}
         bad = months & set(state.monthly.days()["day"]) | state.monthly.damaged_days().keys()

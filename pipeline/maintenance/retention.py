@@ -25,6 +25,7 @@ from pipeline.database.queries import query
 from pipeline.database.tables import stats_day, stats_expired_day
 from pipeline.days import ONE_DAY, last_open_day
 from pipeline.errors import InputError
+from pipeline.installation import Installation
 from pipeline.lake import damage, source
 from pipeline.lake.contents import Contents, differences, in_lake, in_postgres
 from pipeline.lake.delta_table import DailyTable
@@ -91,9 +92,7 @@ def require_confirmed(days: int, address: str, *, configured_days: int | None, a
 
 
 def retain(
-    database: Database,
-    lake: str,
-    first_day: dt.date,
+    installation: Installation,
     days: int,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> RetentionReport:
@@ -109,39 +108,40 @@ def retain(
     """
     if days < 1:
         raise InputError("Removing old raw rows", f"{days} days are to be kept", "Keep one day or more")
-    refresh(database, lake, first_day)
+    refresh(installation)
     today = last_open_day(dt.datetime.now(dt.UTC)) - ONE_DAY
     cutoff = today - (days - 1) * ONE_DAY
-    with database.engine.connect() as connection:
+    with installation.database.engine.connect() as connection:
         published = set(connection.scalars(select(stats_day.c.day).where(stats_day.c.day < cutoff)))
         waiting = sorted(published - source.expired_days(connection).keys())
     expired: list[dt.date] = []
     kept: dict[dt.date, str] = {}
     for month in sorted({month_of(day) for day in waiting}):
         part = [day for day in waiting if month_of(day) == month]
-        reasons = _expire(database, lake, first_day, part)
+        reasons = _expire(installation, part)
         kept |= reasons
         expired += [day for day in part if day not in reasons]
-    rows, rows_kept, dropped = _remove(database, lake, first_day, cutoff, progress)
+    rows, rows_kept, dropped = _remove(installation, cutoff, progress)
     return RetentionReport(expired, kept, rows, rows_kept, dropped)
 
 
-def _expire(database: Database, lake: str, first_day: dt.date, days: list[dt.date]) -> dict[dt.date, str]:
+def _expire(installation: Installation, days: list[dt.date]) -> dict[dt.date, str]:
     """Makes those of the days expire of which the lake holds all; returns the others, and why not."""
+    database = installation.database
     with database.locked(Lock.LAKE):
         with database.engine.connect() as connection:
             snapshot = source.take_snapshot(connection)
-            there = in_postgres(connection, days, snapshot.high, first_day)
-        events = open_own_events(database, lake)
+            there = in_postgres(connection, days, snapshot.high, installation.first_day)
+        events = open_own_events(installation)
         here, reasons = in_lake(events, days, snapshot.high)
         reasons |= differences(there, here, [day for day in days if day not in reasons])
-        partials = open_partials(lake)
+        partials = open_partials(installation.lake)
         made = dict(partials.days().select("day", "events_version").iter_rows())
         unmade = set(stale_days(partials, events))
         with database.engine.begin() as connection:
             _keep_writers_out(connection)
             # What was changed since it was compared is noted by now, and can't change any more.
-            noted = source.invalidated_days(connection, first_day)
+            noted = source.invalidated_days(connection, installation.first_day)
             rows = connection.execute(select(stats_day.c.day, stats_day.c.events_version))
             published = {row.day: row.events_version for row in rows}
             for day in days:
@@ -172,19 +172,18 @@ def _record(connection: Connection, contents: Iterable[tuple[dt.date, Contents]]
 
 
 def _remove(
-    database: Database,
-    lake: str,
-    first_day: dt.date,
+    installation: Installation,
     cutoff: dt.date,
     progress: Callable[[int, int], None],
 ) -> tuple[int, int, list[str]]:
     """Removes the raw rows of expired days in small transactions, or with whole partitions; returns their
     number, that of the rows that stay since the lake does not have them, and the partitions.
     """
+    database, first_day = installation.database, installation.first_day
     with database.engine.connect() as connection:
         expired = source.expired_days(connection)
         raw = connection.execute(RAW_DAYS_BEFORE, {"cutoff": cutoff, "first_day": first_day}).all()
-    events = open_own_events(database, lake)
+    events = open_own_events(installation)
     total = sum(row.usage_count for row in raw if row.day in expired)
     days = [row.day for row in raw if row.day in expired]
 

@@ -49,8 +49,8 @@ def stats_alerts(
     context: dg.AssetExecutionContext, stores: dg.ResourceParam[Stores]
 ) -> dg.MaterializeResult[None]:
     """Compares the last hours with the past, raises and ends alerts, sends messages."""
-    with step(context, stores) as database:
-        done = evaluate(database, stores.settings)
+    with step(context, stores) as installation:
+        done = evaluate(installation.database, stores.settings)
     for channel, failure in done.failures.items():
         # No failure of the run: it would be told by the channel that does not work.
         context.log.warning(f"{channel}: {failure}")
@@ -122,8 +122,8 @@ def run_failures(context: dg.RunFailureSensorContext, stores: dg.ResourceParam[S
         return
     message = messages.run_failure(run.job_name, run.run_id, _error(context), backfill)
     try:
-        with stores.database_of_run(run.run_id) as database:
-            notifier.notify(database, stores.settings, message)
+        with stores.installation_of_run(run.run_id) as installation:
+            notifier.notify(installation.database, stores.settings, message)
     except (DatabaseError, DBAPIError):
         # Nothing can be kept; this may be why the run failed.
         notifier.send_now(stores.settings, message)

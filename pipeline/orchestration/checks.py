@@ -9,7 +9,7 @@ import dagster as dg
 from pipeline import formats
 from pipeline.database.tables import STATS_TABLES, VALUE_TABLES, prompts, user_prompt_stats
 from pipeline.health.checks.catalog import CHECKS, make_all
-from pipeline.health.checks.report import Cadence, Check, Report, Subject
+from pipeline.health.checks.report import Cadence, Check, Report
 from pipeline.orchestration.resources import Stores
 from pipeline.orchestration.running import NIGHTLY, REASON, TICK
 
@@ -70,10 +70,9 @@ def stats_checks(
     context: dg.AssetCheckExecutionContext, stores: dg.ResourceParam[Stores]
 ) -> Iterator[dg.AssetCheckResult]:
     """Makes those of the checks that are selected."""
-    with stores.database_of_run(context.run.run_id) as database:
-        subject = Subject(database, stores.lake, stores.first_day)
+    with stores.installation_of_run(context.run.run_id) as installation:
         selected = [check for check in CHECKS if _key(check) in context.selected_asset_check_keys]
-        for check, report in make_all(subject, selected):
+        for check, report in make_all(installation, selected):
             yield _result(check, report)
 
 

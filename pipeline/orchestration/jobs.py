@@ -100,7 +100,7 @@ def stale_ranges(plan: Plan, stores: Stores) -> list[DayRange]:
     With nothing new a refresh still has something to say: as of when. And favourites, new prompts and
     the windows of 7 and 30 days change without events.
     """
-    today = max(plan.snapshot.taken_at.date(), stores.first_day)
+    today = max(plan.snapshot.taken_at.date(), stores.settings.start_date)
     days = set(plan.days)
     # In one run: nothing is published while a published day is missing, nor a first part of the history.
     together = [day for day, reason in plan.reasons.items() if plan.is_first or reason is Reason.REPAIR]
@@ -151,7 +151,7 @@ def refresh_stats_schedule(
     if any(context.instance.get_runs(each, limit=1) for each in under_way):
         yield dg.SkipReason("A refresh is still under way; the next tick takes what it leaves.")
         return
-    plan = plan_refresh(stores.database, stores.lake, stores.first_day)
+    plan = plan_refresh(stores.installation)
     ranges = stale_ranges(plan, stores)
     for days in ranges:
         reason = reason_of(plan, days)

@@ -29,11 +29,9 @@ class RetainConfig(dg.Config):
 @dg.op(name="reconcile", out=dg.Out(dg.Nothing), pool=WRITERS)
 def reconcile_op(context: dg.OpExecutionContext, stores: dg.ResourceParam[Stores]) -> None:
     """Compares the lake with Postgres and the stats with the lake, and repairs what differs."""
-    with step(context, stores) as database:
+    with step(context, stores) as installation:
         report = reconcile(
-            database,
-            stores.lake,
-            stores.first_day,
+            installation,
             lambda done, total: context.log.info(f"{done} of {total} months are compared"),
         )
     context.add_output_metadata(
@@ -53,9 +51,9 @@ def reconcile_op(context: dg.OpExecutionContext, stores: dg.ResourceParam[Stores
 @dg.op(name="keep_up", ins={"start": dg.In(dg.Nothing)}, pool=WRITERS)
 def keep_up_op(context: dg.OpExecutionContext, stores: dg.ResourceParam[Stores]) -> None:
     """Joins small files and deletes those that were replaced more than a week ago; makes partitions ahead."""
-    with step(context, stores) as database:
-        report = upkeep.keep_up(database, stores.lake)
-        made = make_partitions(database)
+    with step(context, stores) as installation:
+        report = upkeep.keep_up(installation)
+        made = make_partitions(installation.database)
     context.add_output_metadata(
         {"files_joined": report.files_joined, "files_deleted": report.files_deleted, "partitions_made": made}
     )
@@ -64,18 +62,16 @@ def keep_up_op(context: dg.OpExecutionContext, stores: dg.ResourceParam[Stores])
 @dg.op(name="retain", pool=WRITERS)
 def retain_op(context: dg.OpExecutionContext, config: RetainConfig, stores: dg.ResourceParam[Stores]) -> None:
     """Removes old raw events from Postgres once the lake has them."""
-    with step(context, stores) as database:
+    with step(context, stores) as installation:
         # A launch may be a page's, a copy's of this Dagster, or one of last year that is executed again.
         require_confirmed(
             config.days,
             config.database,
             configured_days=stores.retain_days,
-            actual_address=database.address(),
+            actual_address=installation.database.address(),
         )
         report = retain(
-            database,
-            stores.lake,
-            stores.first_day,
+            installation,
             config.days,
             lambda done, total: context.log.info(f"{done:,} of {total:,} raw events are removed"),
         )

@@ -99,11 +99,9 @@ def lake_assets(first_day: dt.date, days_per_run: int | None) -> list[dg.AssetsD
             stores.progress(progress)
             say(progress)
 
-        with step(context, stores) as database:
+        with step(context, stores) as installation:
             report = usage_events.sync_days(
-                database,
-                stores.lake,
-                stores.first_day,
+                installation,
                 days,
                 replace=config.replace,
                 progress=hear,
@@ -117,7 +115,7 @@ def lake_assets(first_day: dt.date, days_per_run: int | None) -> list[dg.AssetsD
             }
             usage = {"rows_in_lake": int(held["usage_count"].sum()), "rows_read": report.rows, **watermark}
             if report.rows:
-                context.log_event(observed_usage(database, usage, report.snapshot.taken_at))
+                context.log_event(observed_usage(installation.database, usage, report.snapshot.taken_at))
         closed = [day for day in days if day > report.snapshot.open_until]
         if closed:
             context.log.warning(
@@ -164,8 +162,8 @@ def lake_assets(first_day: dt.date, days_per_run: int | None) -> list[dg.AssetsD
     ) -> Iterator[dg.MaterializeResult[None]]:
         days = _days(context)
         started = time.perf_counter()
-        with step(context, stores) as database:
-            report = repair.roll_up(database, stores.lake, stores.first_day, days)
+        with step(context, stores) as installation:
+            report = repair.roll_up(installation, days)
         _add_days(context, days, report.held, {})
         yield dg.MaterializeResult(
             metadata=_rolled_up(context, stores, report, started),
@@ -177,16 +175,16 @@ def lake_assets(first_day: dt.date, days_per_run: int | None) -> list[dg.AssetsD
     def usage_periods(
         context: dg.AssetExecutionContext, stores: dg.ResourceParam[Stores]
     ) -> Iterator[dg.MaterializeResult[None]]:
-        with step(context, stores) as database:
-            months = repair.settled(database, stores.lake, stores.first_day, USAGE)
+        with step(context, stores) as installation:
+            months = repair.settled(installation, USAGE)
         yield from _settled(stores, USAGE, months)
 
     @dg.multi_asset(name="settle_users", specs=_period_specs(USERS, USERS_GROUP, HOURLY), pool=WRITERS)
     def user_periods(
         context: dg.AssetExecutionContext, stores: dg.ResourceParam[Stores]
     ) -> Iterator[dg.MaterializeResult[None]]:
-        with step(context, stores) as database:
-            months = repair.settled(database, stores.lake, stores.first_day, USERS)
+        with step(context, stores) as installation:
+            months = repair.settled(installation, USERS)
         yield from _settled(stores, USERS, months)
 
     return [usage_events_asset, prompt_usage_daily_asset, usage_periods, user_periods]

@@ -30,8 +30,8 @@ def stats_report(
     # A fifth of what a run takes to start, every five minutes, for what is needed once an hour.
     from pipeline.web.dashboard.report import write_report
 
-    with stores.database_of_run(context.run.run_id) as database:
-        report = write_report(stores.settings, database)
+    with stores.installation_of_run(context.run.run_id) as installation:
+        report = write_report(stores.settings, installation.database)
     return dg.MaterializeResult(
         metadata={
             "file": dg.MetadataValue.path(report.file),

@@ -7,6 +7,7 @@ from functools import cached_property
 
 from pipeline.adoption.schema import require_own_views
 from pipeline.database.connections import Database
+from pipeline.installation import Installation
 from pipeline.lake.flow import OnProgress
 from pipeline.settings import Settings
 
@@ -20,7 +21,6 @@ class Stores:
     def __init__(self, settings: Settings, database: Database | None = None) -> None:
         """Takes what the settings name, and ``database`` in place of theirs where it is given."""
         self.lake = settings.lake
-        self.first_day: dt.date = settings.start_date
         self.retain_days = settings.retain_days
         self.days_per_run = settings.days_per_run
         self.write_back: bool = (database or settings).write_back
@@ -41,12 +41,20 @@ class Stores:
         require_own_views(database)
         return database
 
+    @property
+    def installation(self) -> Installation:
+        """What every step works on.
+
+        :raises DatabaseError: the database can't be used.
+        """
+        return Installation.of(self.settings, self.database)
+
     @contextmanager
-    def database_of_run(self, run_id: str) -> Iterator[Database]:
-        """The database, with connections that carry the run's id, so that a slow query names its run."""
+    def installation_of_run(self, run_id: str) -> Iterator[Installation]:
+        """The same, over connections that carry the run's id, so that a slow query names its run."""
         database = self.database.named(name_of_run(run_id))
         try:
-            yield database
+            yield Installation.of(self.settings, database)
         finally:
             database.close()
 

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 import dagster as dg
 from dagster import AssetCheckExecutionContext, AssetExecutionContext, OpExecutionContext
 
-from pipeline.database.connections import Database, is_transient
+from pipeline.database.connections import is_transient
+from pipeline.installation import Installation
 from pipeline.orchestration.resources import Stores
 
 WRITERS = "prompt_stats_writers"
@@ -32,8 +33,8 @@ FIRST_WAIT_SECONDS = 5
 @contextmanager
 def step(
     context: AssetExecutionContext | AssetCheckExecutionContext | OpExecutionContext, stores: Stores
-) -> Iterator[Database]:
-    """The database for one step, with connections that carry the run's id.
+) -> Iterator[Installation]:
+    """The installation for one step, with connections that carry the run's id.
 
     A transient fault asks Dagster to run the step again, later each time; any other, and the last, fails it
     at once, as it is. Steps can be repeated at will.
@@ -43,8 +44,8 @@ def step(
         why = BACKFILL if BACKFILL_ID in context.run.tags else MANUAL
         context.instance.add_run_tags(context.run.run_id, {REASON: why})
     try:
-        with stores.database_of_run(context.run.run_id) as database:
-            yield database
+        with stores.installation_of_run(context.run.run_id) as installation:
+            yield installation
     except Exception as error:
         if not is_transient(error) or context.retry_number >= MAX_RETRIES:
             raise

@@ -125,13 +125,13 @@ def stats_assets(*, write_back: bool) -> list[dg.AssetsDefinition]:
     def publish_assets(
         context: dg.AssetExecutionContext, config: PublishConfig, stores: dg.ResourceParam[Stores]
     ) -> Iterator[dg.MaterializeResult[None]]:
-        with step(context, stores) as database:
-            report = repair.published(
-                database, stores.lake, stores.first_day, context.run.run_id, users=config.users
-            )
-            sizes = relations(database, list(report.rows_written))
+        with step(context, stores) as installation:
+            report = repair.published(installation, context.run.run_id, users=config.users)
+            sizes = relations(installation.database, list(report.rows_written))
             if config.users:
-                for observation in observed_others(context.instance, database, dt.datetime.now(dt.UTC)):
+                for observation in observed_others(
+                    context.instance, installation.database, dt.datetime.now(dt.UTC)
+                ):
                     context.log_event(observation)
         if tables.prompts.name not in report.rows_written:
             context.log_event(_left_alone(report, "waiting" if stores.write_back else "off"))
@@ -176,9 +176,9 @@ def stats_assets(*, write_back: bool) -> list[dg.AssetsDefinition]:
     def value_assets(
         context: dg.AssetExecutionContext, stores: dg.ResourceParam[Stores]
     ) -> Iterator[dg.MaterializeResult[None]]:
-        with step(context, stores) as database:
-            report = repair.values_published(database, stores.lake, stores.first_day)
-            sizes = relations(database, list(report.rows_written))
+        with step(context, stores) as installation:
+            report = repair.values_published(installation)
+            sizes = relations(installation.database, list(report.rows_written))
         for name, rows in report.rows_written.items():
             yield dg.MaterializeResult(
                 asset_key=name,

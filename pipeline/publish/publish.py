@@ -30,6 +30,7 @@ from pipeline.database.queries import query
 from pipeline.days import ONE_DAY, DayRange
 from pipeline.engines import rollups
 from pipeline.errors import LakeConflictError
+from pipeline.installation import Installation
 from pipeline.lake import source
 from pipeline.lake.partials import SCHEMA, USAGE, stale_days
 from pipeline.lake.periods import State
@@ -83,9 +84,7 @@ class PublishReport:
 
 
 def publish(
-    database: Database,
-    lake: str,
-    first_day: dt.date,
+    installation: Installation,
     run_id: str | None = None,
     *,
     users: bool = True,
@@ -102,6 +101,7 @@ def publish(
     :raises LakeError: the lake can't be read, or does not hold what it should (``pipeline.publish.guard``);
         the published stats stay.
     """
+    database, lake = installation.database, installation.lake
     seconds: dict[str, float] = {}
     with ExitStack() as turn:
         with _timed(seconds, "wait"):
@@ -110,12 +110,12 @@ def publish(
             with TemporaryDirectory(prefix="prompt-stats-") as spool:
                 with database.engine.connect() as connection:
                     basis = read_basis(connection, lake)
-                computed = _compute(database, basis, lake, Path(spool), seconds, users=users)
+                computed = _compute(installation, basis, Path(spool), seconds, users=users)
                 with database.engine.begin() as connection:
                     with _timed(seconds, "wait"):
                         lock_transaction(connection, Lock.PUBLISH)
                     if read_basis(connection, lake).equals(basis):
-                        report = _write_all(connection, database, computed, first_day, run_id, seconds)
+                        report = _write_all(connection, installation, computed, run_id, seconds)
                         break
             logger.info("what is published changed meanwhile: computing anew")
         else:
@@ -190,8 +190,9 @@ class _Computed:
 
 
 def _compute(
-    database: Database, basis: Basis, lake: str, spool: Path, seconds: dict[str, float], *, users: bool
+    installation: Installation, basis: Basis, spool: Path, seconds: dict[str, float], *, users: bool
 ) -> _Computed:
+    database, lake = installation.database, installation.lake
     with _timed(seconds, "merge"):
         state = State(lake, USAGE)
         events = open_usage_events(lake)
@@ -215,7 +216,7 @@ def _compute(
             computed = computed.merged(_touched_prompts(database, basis, days, changed))
     if users:
         with _timed(seconds, "users"):
-            computed = replace(computed, users=compute_users(database, lake, basis.user_days, spool))
+            computed = replace(computed, users=compute_users(installation, basis.user_days, spool))
     return computed
 
 
@@ -235,13 +236,13 @@ def _touched_prompts(
 
 def _write_all(
     connection: Connection,
-    database: Database,
+    installation: Installation,
     computed: _Computed,
-    first_day: dt.date,
     run_id: str | None,
     seconds: dict[str, float],
 ) -> PublishReport:
     """Compares with what is published, and writes; the watermark and the guard are of this transaction."""
+    database, first_day = installation.database, installation.first_day
     with _timed(seconds, "progress"):
         raw_table = require_source(connection, database.names, first_day)
         snapshot = source.take_snapshot(connection)

@@ -17,12 +17,12 @@ from pathlib import Path
 import polars as pl
 from sqlalchemy import Connection, select, text
 
-from pipeline.database.connections import Database
 from pipeline.database.queries import query
 from pipeline.database.tables import user_prompt_stats, user_stats_day
 from pipeline.engines import duckdb_engine, rollups
 from pipeline.engines.scan import Scan
 from pipeline.errors import LakeError
+from pipeline.installation import Installation
 from pipeline.lake import damage
 from pipeline.lake.merge import merging
 from pipeline.lake.partials import USERS
@@ -78,18 +78,18 @@ class UsersReport:
     as_of: dt.datetime | None
 
 
-def compute_users(database: Database, lake: str, published: pl.DataFrame, spool: Path) -> UserStats | None:
+def compute_users(installation: Installation, published: pl.DataFrame, spool: Path) -> UserStats | None:
     """What changes in ``user_prompt_stats``; None: that would take raw events of a day that is lost.
 
     ``published``: the rows of ``user_stats_day``. ``spool``: a folder for what should not be in memory.
 
     :raises LakeError: the lake can't be read.
     """
-    state = State(lake, USERS)
+    state = State(installation.lake, USERS)
     held = _held(state.ledger)
     if published.select(LEDGER).sort("day").equals(held.sort("day")):
         return UserStats(state.ledger)
-    if lost := state.lacks(damage.note_lost_days(database, state.daily)):
+    if lost := state.lacks(damage.note_lost_days(installation.database, state.daily)):
         logger.warning("the stats of users stay as they are: the events of %s are lost", min(lost))
         return None
     pairs = None

@@ -24,6 +24,7 @@ from pipeline.database.queries import query
 from pipeline.days import chunks
 from pipeline.engines import duckdb_engine, rollups
 from pipeline.errors import LakeError, LostDaysError
+from pipeline.installation import Installation
 from pipeline.lake import damage, source
 from pipeline.lake.delta_table import DailyTable, fingerprint
 from pipeline.lake.partials import error_kinds
@@ -56,7 +57,7 @@ class ValuesReport:
     is_same: bool
 
 
-def publish_values(database: Database, lake: str, *, again: bool = False) -> ValuesReport:
+def publish_values(installation: Installation, *, again: bool = False) -> ValuesReport:
     """Counts from the raw events, and brings the stats by value up to date.
 
     They are not counted again from the events that they were counted from, unless ``again`` says so.
@@ -67,6 +68,7 @@ def publish_values(database: Database, lake: str, *, again: bool = False) -> Val
     :raises LakeError: nothing was published yet, or the lake can't be read.
     :raises LostDaysError: it does not hold expired days as they were.
     """
+    database = installation.database
     started = time.perf_counter()
     # One at a time: an older count would else come after a newer one, and bring an erased person back.
     with database.locked(Lock.VALUES):
@@ -83,7 +85,7 @@ def publish_values(database: Database, lake: str, *, again: bool = False) -> Val
                 "Run prompt-stats refresh first",
             )
         as_of: dt.datetime = latest["as_of"]
-        events = open_own_events(database, lake)
+        events = open_own_events(installation)
         if lost := damage.note_lost_days(database, events):
             raise LostDaysError(
                 COUNTING,

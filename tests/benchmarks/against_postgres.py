@@ -13,6 +13,7 @@ from pipeline.lake.partials import USAGE, roll_up_days
 from pipeline.lake.periods import settle
 from pipeline.lake.usage_events import SCHEMA, open_usage_events
 from pipeline.publish.publish import publish
+from tests.app import at
 from tests.benchmarks.clock import median_seconds, medians, repeated_seconds, say, seconds_of
 from tests.benchmarks.history import EVENTS_PER_DAY, History
 from tests.benchmarks.recompute import files_of, forget_partials
@@ -143,14 +144,14 @@ def _from_the_lake(history: History, lake: str) -> dict[str, float]:
 
     def work() -> None:
         run = {
-            "roll up": seconds_of(lambda: roll_up_days(database, lake)),
-            "settle": seconds_of(lambda: settle(database, lake, USAGE)),
-            "publish of everything": seconds_of(lambda: publish(database, lake, first_day, users=False)),
+            "roll up": seconds_of(lambda: roll_up_days(at(database, lake))),
+            "settle": seconds_of(lambda: settle(at(database, lake), USAGE)),
+            "publish of everything": seconds_of(lambda: publish(at(database, lake, first_day), users=False)),
         }
         runs.append({"all": sum(run.values()), **run})
 
     repeated_seconds("all anew from the lake", work, prepare)
-    unchanged = seconds_of(lambda: publish(database, lake, first_day, users=False))
+    unchanged = seconds_of(lambda: publish(at(database, lake, first_day), users=False))
     say(f"publish without changes: {unchanged:.2f} s")
     return {**medians(runs), "(for comparison: publish without changes)": unchanged}
 

@@ -42,6 +42,7 @@ import psycopg
 
 from pipeline.database.connections import Database
 from pipeline.refresh import refresh
+from tests.app import at
 from tests.benchmarks.clock import say
 from tests.benchmarks.history import History
 from tests.benchmarks.server import Place, new_database, new_lake, running_server
@@ -209,7 +210,7 @@ def fresh_refresh(database: Database, lake: str, events: int) -> None:
     """A refresh with new events."""
     history = History(database, events, datetime.now(UTC), PROMPTS)
     history.add_fresh()
-    refresh(database, lake, history.first_day, users=False)
+    refresh(at(database, lake, history.first_day), users=False)
 
 
 def by_query(database: Database, path: str) -> Ask:
@@ -252,7 +253,7 @@ def measure_size(place: Place, events: int, seconds: float, parts: Mapping[str, 
         with psycopg.connect(database.conninfo) as connection:
             connection.execute("CREATE INDEX ON prompt_usage (prompt_id)")
         say("first refresh")
-        refresh(database, lake, history.first_day, users=False)
+        refresh(at(database, lake, history.first_day), users=False)
         history.settle_down()
         prompts = used_prompts(database)
         asked = {STATS: [STATS.format(id=each) for each in prompts], TOP: [TOP]}

@@ -33,6 +33,7 @@ from pipeline.database.embedded.server import binaries
 from pipeline.database.queries import query
 from pipeline.refresh import refresh
 from pipeline.tracking import PromptTracker
+from tests.app import at
 from tests.benchmarks.clock import say
 from tests.benchmarks.history import START_DATE
 from tests.benchmarks.server import new_database, new_lake, running_server
@@ -289,7 +290,7 @@ def measure_journaled(ours: Database, folder: Path) -> Table:
 
 def measure_beside_a_refresh(ours: Database, lake: str, seconds: int) -> Table:
     """(e)."""
-    refresh(ours, lake, START_DATE)
+    refresh(at(ours, lake, START_DATE))
     table = Table(
         "(e) 16 clients, alone and while a scheduled refresh runs",
         f"at most {AIM_COST:.0%} fewer events per second",

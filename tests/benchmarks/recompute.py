@@ -20,6 +20,7 @@ from pipeline.lake.partials import USAGE, USERS, DailyRollup, Rollup, roll_up_da
 from pipeline.lake.periods import State, settle
 from pipeline.lake.usage_events import SCHEMA, TABLE, open_usage_events
 from pipeline.publish.values import QUERIES, publish_values
+from tests.app import at
 from tests.benchmarks.clock import median_seconds, medians, repeated_seconds, seconds_of
 from tests.benchmarks.server import Place, new_lake
 from tests.benchmarks.tables import Cell, Table, at_most, size_name
@@ -85,15 +86,15 @@ def _measure_values(database: Database, lake: str) -> Recompute:
     name = "stats by value"
     parquet = median_seconds(f"{name}, columns through Parquet", lambda: _read_parquet(lake, columns))
     arrow = median_seconds(f"{name}, columns through Arrow", lambda: _read_arrow(lake, columns))
-    counting = median_seconds(name, lambda: publish_values(database, lake, again=True))
+    counting = median_seconds(name, lambda: publish_values(at(database, lake), again=True))
     return Recompute({"merge": counting}, parquet, arrow)
 
 
 def _recompute(database: Database, lake: str, rollup: Rollup) -> dict[str, float]:
     is_by_day = isinstance(rollup, DailyRollup)
     return {
-        "roll up": seconds_of(lambda: roll_up_days(database, lake)) if is_by_day else 0.0,
-        "settle": seconds_of(lambda: settle(database, lake, rollup)),
+        "roll up": seconds_of(lambda: roll_up_days(at(database, lake))) if is_by_day else 0.0,
+        "settle": seconds_of(lambda: settle(at(database, lake), rollup)),
         "merge": seconds_of(lambda: _merge(lake, rollup)),
     }
 

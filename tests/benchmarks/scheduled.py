@@ -12,6 +12,7 @@ from pipeline.days import ONE_DAY
 from pipeline.maintenance.reconcile import reconcile
 from pipeline.publish.publish import PublishReport
 from pipeline.refresh import refresh
+from tests.app import at
 from tests.benchmarks.clock import clocked, medians, say, seconds_of
 from tests.benchmarks.history import DELETED_DAYS_AGO, FRESH_EVENTS, History
 from tests.benchmarks.server import Place, new_database, new_lake
@@ -46,7 +47,7 @@ def one_refresh(history: History, lake: str, *, users: bool) -> tuple[PublishRep
     reports: list[PublishReport] = []
     with clocked() as steps:
         whole = seconds_of(
-            lambda: reports.append(refresh(history.database, lake, history.first_day, users=users))
+            lambda: reports.append(refresh(at(history.database, lake, history.first_day), users=users))
         )
     publish = {f"publish: {name}": seconds for name, seconds in reports[0].seconds.items()}
     return reports[0], {WHOLE: whole, **steps, ELSE: whole - sum(steps.values()), **publish}
@@ -78,7 +79,7 @@ def check_published(history: History, lake: str, report: PublishReport) -> None:
     with psycopg.connect(history.database.conninfo) as connection:
         (there,) = connection.execute("SELECT count(*) FROM prompt_usage").fetchone() or (0,)
     if report.usage_count != there or report.pending_days:
-        found = reconcile(history.database, lake, history.first_day)
+        found = reconcile(at(history.database, lake, history.first_day))
         raise RuntimeError(f"{report.usage_count} of {there} events are published; {report=}; {found=}")
 
 
@@ -139,7 +140,7 @@ def measure_publish(
         for age in (2, 1, 0):
             history.add_one_each(today - age * ONE_DAY)
         history.settle_down()
-        refresh(database, lake, history.first_day, users=False)
+        refresh(at(database, lake, history.first_day), users=False)
         measured = {}
         for kind, is_changed in (("all changed", True), ("none changed", False)):
             steps = []

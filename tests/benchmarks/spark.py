@@ -36,6 +36,7 @@ from pipeline.lake import periods
 from pipeline.lake.partials import USAGE, USERS, open_partials, roll_up_days
 from pipeline.lake.periods import State, open_periods, settle
 from pipeline.refresh import refresh
+from tests.app import at
 from tests.benchmarks.clock import say
 from tests.benchmarks.history import History
 from tests.benchmarks.recompute import forget_partials
@@ -144,12 +145,12 @@ def kill_an_executor(server: psutil.Process, after_seconds: float) -> None:
 def compute(database: Database, lake: str, kept: Path) -> None:
     """All partials, from the raw events alone, and what they come to: files below ``kept``, by table."""
     forget_partials(lake)
-    report = roll_up_days(database, lake)
+    report = roll_up_days(at(database, lake))
     if report.failed:
         raise RuntimeError(f"days failed: {report.failed}")
     say("rolled up")
-    settle(database, lake, USAGE)
-    settle(database, lake, USERS)
+    settle(at(database, lake), USAGE)
+    settle(at(database, lake), USERS)
     say("settled")
     for table in (open_partials(lake), *open_periods(lake, USAGE), *open_periods(lake, USERS)):
         for number, batch in enumerate(table.read().to_batches(batch_size=ROWS_OF_PER_FILE)):
@@ -194,7 +195,7 @@ def main() -> None:
     ):
         history = History(database, arguments.events, dt.datetime.now(dt.UTC))
         history.make()
-        refresh(database, lake, history.first_day)
+        refresh(at(database, lake, history.first_day))
         say("made and refreshed")
         ours, theirs = place.folder / "made" / "duckdb", place.folder / "made" / "spark"
         taken: dict[str, Taken] = {}

@@ -22,6 +22,7 @@ import psutil
 
 from pipeline import refresh as refresh_module
 from pipeline.database.connections import Database
+from tests.app import at
 from tests.benchmarks.clock import clocked, say
 from tests.benchmarks.history import History
 from tests.benchmarks.tables import Cell, Table, at_least, at_most, size_name
@@ -156,9 +157,7 @@ def main() -> None:
     peaks: dict[str, int] = {}
     with clocked(lambda step: peaks.update({step: peak_bytes()})) as steps:
         report = refresh_module.refresh(
-            database,
-            request["lake"],
-            dt.date.fromisoformat(request["first_day"]),
+            at(database, request["lake"], dt.date.fromisoformat(request["first_day"])),
             days,
             replace=request["replace"],
         )

@@ -27,7 +27,7 @@ from pipeline.database.connections import Database
 from pipeline.database.sessions import search_path_option
 from pipeline.errors import DatabaseError, LakeError
 from pipeline.health.checks.catalog import CHECKS
-from pipeline.health.checks.report import Subject
+from pipeline.installation import Installation
 from pipeline.lake import source
 from pipeline.maintenance.reconcile import reconcile
 from pipeline.maintenance.retention import retain
@@ -38,6 +38,7 @@ from pipeline.settings import Settings
 from pipeline.tracking import PromptTracker
 from pipeline.web.dashboard.report import write_report
 from tests.api import served
+from tests.app import at
 from tests.command import REPOSITORY, prompt_stats
 from tests.conftest import APP_SCHEMA, FIRST_DAY, NewDatabase, databases_of, other_server
 from tests.oracle import assert_equals_recount
@@ -193,7 +194,7 @@ def rows(database: Database, columns: list[tuple[str, str]]) -> Rows:
 
 def assert_true(database: Database, lake: str) -> None:
     """After a refresh the stats equal the recount."""
-    refresh(database, lake, FIRST_DAY, values=True)
+    refresh(at(database, lake), values=True)
     with connect(database) as app:
         app.execute(RAW)
     assert_equals_recount(database, FIRST_DAY, "oracle.raw")
@@ -213,7 +214,7 @@ def test_an_apps_database_is_adopted_counted_and_given_back(field: Database, lak
     assert migrate(field).steps == []
     assert_true(field, lake)
     assert rows(field, kept) == kept_rows
-    failed = {check.name for check in CHECKS if not check.make(Subject(field, lake, FIRST_DAY)).passed}
+    failed = {check.name for check in CHECKS if not check.make(Installation(field, lake, FIRST_DAY)).passed}
     assert failed == set()
 
     undo(field)
@@ -226,7 +227,7 @@ def test_an_apps_database_is_adopted_counted_and_given_back(field: Database, lak
 
 def test_the_lake_of_an_earlier_adoption_is_not_taken_for_this_ones(field: Database, lake: str) -> None:
     migrate(field)
-    refresh(field, lake, FIRST_DAY)
+    refresh(at(field, lake))
     undo(field)
     with connect(field) as app:
         for number in range(20, 25):
@@ -237,11 +238,11 @@ def test_the_lake_of_an_earlier_adoption_is_not_taken_for_this_ones(field: Datab
         before = app.execute("SELECT * FROM prompts ORDER BY id").fetchall()
 
     with pytest.raises(LakeError, match="before migrate --undo"):
-        plan_refresh(field, lake, FIRST_DAY)
+        plan_refresh(at(field, lake))
     with pytest.raises(LakeError, match="before migrate --undo"):
-        refresh(field, lake, FIRST_DAY, [])
+        refresh(at(field, lake), [])
     with pytest.raises(LakeError, match="before migrate --undo"):
-        reconcile(field, lake, FIRST_DAY)
+        reconcile(at(field, lake))
 
     with connect(field) as app:
         assert app.execute("SELECT * FROM prompts ORDER BY id").fetchall() == before
@@ -404,7 +405,7 @@ def test_another_schema_and_other_names_work_the_same(
         with connect(database) as app:
             app.execute('DELETE FROM shop."Uses" WHERE success IS NULL')
         assert_true(database, lake)
-        assert reconcile(database, lake, FIRST_DAY).repaired == {}
+        assert reconcile(at(database, lake)).repaired == {}
         with connect(database) as app:
             app.execute("DROP SCHEMA oracle CASCADE")
             app.execute('UPDATE shop."Uses" SET ingest_xid = 1000000000000')
@@ -412,9 +413,9 @@ def test_another_schema_and_other_names_work_the_same(
             source.renumber(connection, source.take_snapshot(connection), database.names)
         assert migrate(database).steps == []
         assert_true(database, lake)
-        counted = refresh(database, lake, FIRST_DAY).usage_count
-        assert retain(database, lake, FIRST_DAY, 2).rows > 0
-        assert refresh(database, lake, FIRST_DAY).usage_count == counted
+        counted = refresh(at(database, lake)).usage_count
+        assert retain(at(database, lake), 2).rows > 0
+        assert refresh(at(database, lake)).usage_count == counted
 
         with connect(database) as app:
             app.execute("DROP SCHEMA oracle CASCADE")
@@ -504,7 +505,7 @@ def published(
                 [ids(kind, 2)],
             )
         migrate(database)
-        refresh(database, lake, FIRST_DAY, values=True)
+        refresh(at(database, lake), values=True)
         with served(database, PROMPT_STATS_LAKE_URI=lake) as client:
             yield Published(kind, database, lake, client)
 
@@ -644,7 +645,7 @@ def test_writers_go_on_while_it_migrates(field: Database, lake: str) -> None:
     try:
         migrate(field)
         for _ in range(3):
-            refresh(field, lake, FIRST_DAY)
+            refresh(at(field, lake))
     finally:
         ended.set()
         for writer in writers:

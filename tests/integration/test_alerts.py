@@ -28,6 +28,7 @@ from pipeline.orchestration.resources import Stores
 from pipeline.refresh import refresh
 from pipeline.settings import Settings
 from tests.api import served
+from tests.app import at
 from tests.command import answer, prompt_stats
 from tests.conftest import FIRST_DAY, NewDatabase
 from tests.published import be_no_copy
@@ -82,7 +83,7 @@ def counted(new_database: NewDatabase, migrated_template: str, lake: str) -> Ite
             values = {"prompts": PROMPTS, "failing": FAILING, "slow": SLOW, "gone": [GONE, RETIRED]}
             app.execute(TRAFFIC, values)
             app.execute("INSERT INTO prompt_usage (prompt_id, created_at) VALUES (%s, NULL)", [FINE])
-        refresh(database, lake, FIRST_DAY)
+        refresh(at(database, lake))
         name = psycopg.conninfo.conninfo_to_dict(database.conninfo)["dbname"]
         database.close()
         yield str(name)
@@ -311,14 +312,14 @@ def test_an_alert_recovers_when_the_events_are_fine_again(
     database: Database, settings: Settings, receivers: tuple[Webhook, MailServer], tmp_path: Path
 ) -> None:
     own = settings.model_copy(update={"lake_uri": str(tmp_path)})
-    refresh(database, own.lake, FIRST_DAY)
+    refresh(at(database, own.lake))
     evaluate(database, own)
     execute(
         database,
         f"UPDATE prompt_usage SET success = true WHERE prompt_id = '{FAILING}'"
         " AND created_at > now() - interval '1 day'",
     )
-    refresh(database, own.lake, FIRST_DAY)
+    refresh(at(database, own.lake))
     assert raised(evaluate(database, own)) == EXPECTED
     assert len(receivers[0].posted) == 1
     execute(database, "UPDATE stats_alerts SET fine_since = fine_since - interval '1 hour'")

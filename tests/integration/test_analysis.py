@@ -16,8 +16,9 @@ from psycopg.rows import dict_row, namedtuple_row
 
 from pipeline.database.connections import Database
 from pipeline.refresh import refresh
+from tests.app import at
 from tests.command import REPOSITORY
-from tests.conftest import FIRST_DAY, NewDatabase
+from tests.conftest import NewDatabase
 from tests.psql import interpolated, psql
 from tests.roles import as_role
 
@@ -105,7 +106,7 @@ def published(
                 "INSERT INTO prompt_favorites (user_id, prompt_id) VALUES (%s, %s)",
                 [(ANN, id_of(SELFIE)), (ANN, id_of("unused")), (BEN, id_of("runway"))],
             )
-        refresh(database, str(tmp_path_factory.mktemp("lake")), FIRST_DAY)
+        refresh(at(database, str(tmp_path_factory.mktemp("lake"))))
         yield database
 
 

@@ -24,8 +24,8 @@ from pipeline.refresh import refresh
 from pipeline.settings import Settings
 from pipeline.web.dashboard.report import write_report
 from tests.api import served
+from tests.app import at
 from tests.command import REPOSITORY, environment, prompt_stats
-from tests.conftest import FIRST_DAY
 from tests.roles import as_role
 
 NOW = dt.datetime.now(dt.UTC)
@@ -71,7 +71,7 @@ def client(new_database: Any, migrated_template: str, tmp_path_factory: pytest.T
         with psycopg.connect(database.conninfo) as app:
             app.cursor().executemany(INSERT_PROMPT, PROMPTS)
             app.cursor().executemany(INSERT_EVENT, list(events()))
-        refresh(database, lake, FIRST_DAY, values=True)
+        refresh(at(database, lake), values=True)
         with served(database, PROMPT_STATS_LAKE_URI=lake) as client:
             yield client
 
@@ -347,7 +347,7 @@ def test_an_answer_changes_with_the_refresh_and_with_the_app(
     with served(database) as client:
         for change in (
             lambda: None,
-            lambda: refresh(database, lake, FIRST_DAY),
+            lambda: refresh(at(database, lake)),
             lambda: app_connection.execute("UPDATE prompts SET name = 'New' WHERE slug = 'portrait'"),
         ):
             change()

@@ -18,7 +18,7 @@ from pipeline.limits import EVENTS_MAX, EVENTS_MAX_BYTES
 from pipeline.refresh import refresh
 from pipeline.web.api.events import LINES
 from tests.api import served
-from tests.conftest import FIRST_DAY
+from tests.app import at
 
 PROMPT = uuid.UUID(int=1)
 SLUG = "portrait"
@@ -97,7 +97,7 @@ def test_a_repeated_request_counts_once(
             (3, events[2]["eventId"])
         ]
     assert (count(app, "prompt_usage"), count(app, "prompt_usage_rejected")) == (2, 1)
-    assert refresh(database, lake, FIRST_DAY).usage_count == 2
+    assert refresh(at(database, lake)).usage_count == 2
 
 
 def test_each_event_of_an_id_that_comes_twice_has_its_own_answer(

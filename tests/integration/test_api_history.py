@@ -19,6 +19,7 @@ from pipeline.lake.partials import USAGE
 from pipeline.lake.periods import State
 from pipeline.refresh import refresh
 from tests.api import served
+from tests.app import at
 from tests.conftest import FIRST_DAY, NewDatabase
 
 NOW = dt.datetime.now(dt.UTC)
@@ -100,7 +101,7 @@ def client(new_database: NewDatabase, migrated_template: str, lake: str) -> Iter
                 " VALUES (%s, %s, %s, %s, %s)",
                 EVERY,
             )
-        refresh(database, lake, FIRST_DAY)
+        refresh(at(database, lake))
         with served(database, PROMPT_STATS_LAKE_URI=lake) as client:
             yield client
 

@@ -22,7 +22,7 @@ from pipeline.web.api import reader
 from pipeline.web.api.kept import Answered, Kept
 from tests import neighbour
 from tests.api import served
-from tests.conftest import FIRST_DAY
+from tests.app import at
 
 PROMPT = uuid.UUID("0198c2a6-0000-7000-8000-000000000001")
 READER = {"Authorization": "Bearer reader"}
@@ -39,7 +39,7 @@ def app(database: Database, lake: str) -> Iterator[Connection]:
     """The app, on a database with one refresh."""
     with psycopg.connect(database.conninfo, autocommit=True) as connection:
         connection.execute(INSERT.format(prompts="prompts").encode(), [PROMPT])
-        refresh(database, lake, FIRST_DAY)
+        refresh(at(database, lake))
         yield connection
 
 
@@ -114,12 +114,12 @@ def test_other_requests_to_its_address_are_not_answered_with_it(database: Databa
 
 def publish(app: Connection, database: Database, lake: str) -> None:
     app.execute("INSERT INTO prompt_usage (prompt_id, success) VALUES (%s, true)", [PROMPT])
-    refresh(database, lake, FIRST_DAY)
+    refresh(at(database, lake))
 
 
 def publish_without_prompt(app: Connection, database: Database, lake: str) -> None:
     app.execute("INSERT INTO prompt_usage (prompt_id, scene) VALUES (gen_random_uuid(), 'cafe')")
-    refresh(database, lake, FIRST_DAY)
+    refresh(at(database, lake))
 
 
 def is_used(text: str) -> bool:
@@ -201,7 +201,7 @@ def test_an_installation_with_other_names_has_answers_of_its_own(
     other = neighbour.named(database.conninfo)
     schema.migrate(other)
     app.execute(INSERT.format(prompts="shop.templates").encode(), [PROMPT])
-    refresh(other, f"{lake}-of-shop", FIRST_DAY)
+    refresh(at(other, f"{lake}-of-shop"))
     with served(database, A_MINUTE) as client, served(other, A_MOMENT) as shop:
         assert "Before" in client.get("/prompts/one").text
         assert "Before" in shop.get("/prompts/one").text

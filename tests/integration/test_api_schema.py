@@ -22,7 +22,8 @@ from schemathesis.specs.openapi.checks import (
 from pipeline.refresh import refresh
 from pipeline.tracking.event import READERS
 from tests.api import served
-from tests.conftest import FIRST_DAY, NewDatabase
+from tests.app import at
+from tests.conftest import NewDatabase
 
 PROMPT = uuid.UUID(int=1)
 TOKEN = "both"  # noqa: S105  # a test's
@@ -63,7 +64,7 @@ def client(
                 (PROMPT,),
             )
             app.execute("INSERT INTO prompt_usage (prompt_id, success) VALUES (%s, true)", (PROMPT,))
-        refresh(database, lake, FIRST_DAY)
+        refresh(at(database, lake))
         with served(database, PROMPT_STATS_LAKE_URI=lake, PROMPT_STATS_API_TOKEN=TOKEN) as client:
             yield client
 

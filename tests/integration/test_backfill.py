@@ -83,11 +83,11 @@ def set_back(stores: Stores) -> None:
     table = open_usage_events(stores.lake)
     before = table.read([DAYS[-1]]).to_table()
     append(stores.database, DAYS[-1])
-    refresh(stores.database, stores.lake, FIRST_DAY)
+    refresh(stores.installation)
     append(stores.database, DAYS[-2])
-    refresh(stores.database, stores.lake, FIRST_DAY)
+    refresh(stores.installation)
     open_to_write(stores.database, stores.lake).replace([DAYS[-1]], before)
-    roll_up_days(stores.database, stores.lake)
+    roll_up_days(stores.installation)
 
 
 def twice(table: DailyTable, day: dt.date) -> None:
@@ -99,8 +99,8 @@ def twice(table: DailyTable, day: dt.date) -> None:
 def count_a_day_twice(stores: Stores) -> None:
     """The partials of a day, not yet published, do not count its raw events."""
     append(stores.database, DAYS[-1])
-    sync_days(stores.database, stores.lake, FIRST_DAY, [DAYS[-1]])
-    roll_up_days(stores.database, stores.lake)
+    sync_days(stores.installation, [DAYS[-1]])
+    roll_up_days(stores.installation)
     twice(open_partials(stores.lake), DAYS[-1])
 
 
@@ -108,9 +108,9 @@ def count_months_twice(stores: Stores) -> None:
     """The merged months are not the sum of their days; one day has a new event."""
     with psycopg.connect(stores.database.conninfo) as app:
         app.execute("INSERT INTO prompt_usage (prompt_id) SELECT prompt_id FROM prompt_usage LIMIT 1")
-    days = plan_refresh(stores.database, stores.lake, FIRST_DAY).days
-    sync_days(stores.database, stores.lake, FIRST_DAY, days)
-    roll_up_days(stores.database, stores.lake)
+    days = plan_refresh(stores.installation).days
+    sync_days(stores.installation, days)
+    roll_up_days(stores.installation)
     monthly, total = open_periods(stores.lake, USAGE)
     for table in (monthly, total):
         for month in table.days()["day"]:
@@ -144,7 +144,7 @@ def go_back(stores: Stores) -> None:
 def test_a_publish_apart_refuses_what_is_not_right(
     instance: dg.DagsterInstance, stores: Stores, spoil: Callable[[Stores], None], said: str
 ) -> None:
-    refresh(stores.database, stores.lake, FIRST_DAY)
+    refresh(stores.installation)
     spoil(stores)
     stats = "SELECT count(*), (SELECT sum(usage_count) FROM prompt_stats) FROM stats_refresh"
     with psycopg.connect(stores.database.conninfo, autocommit=True) as connection:
@@ -157,10 +157,10 @@ def test_a_publish_apart_refuses_what_is_not_right(
 
 
 def test_what_was_refused_is_repaired_as_the_error_says(stores: Stores) -> None:
-    refresh(stores.database, stores.lake, FIRST_DAY)
+    refresh(stores.installation)
     set_back(stores)
     count_months_twice(stores)
-    reconcile(stores.database, stores.lake, FIRST_DAY)
+    reconcile(stores.installation)
     assert_equals_recount(stores.database, FIRST_DAY)
 
 

@@ -26,8 +26,8 @@ from pipeline.database.embedded import client
 from pipeline.database.embedded.server import Server
 from pipeline.refresh import refresh
 from pipeline.tracking import PromptTracker
+from tests.app import at
 from tests.command import REPOSITORY
-from tests.conftest import FIRST_DAY
 
 PROMPT_ID = uuid.UUID("0198c2a6-0000-7000-8000-000000000001")
 ROUNDS, THOROUGH_ROUNDS = 5, 100
@@ -140,6 +140,6 @@ def test_what_was_accepted_is_counted_exactly(
     assert len(there) == len(set(there))
     # A process that was killed may have accepted one more than it could say.
     assert len(there) - len(accepted) <= app.killed_count + WRITERS
-    report = refresh(database, str(tmp_path / "lake"), FIRST_DAY)
+    report = refresh(at(database, str(tmp_path / "lake")))
     database.close()
     assert report.usage_count == len(there)

@@ -20,13 +20,15 @@ from pipeline.database.connections import Database
 from pipeline.definitions import build_definitions
 from pipeline.health.checks import clocks
 from pipeline.health.checks.catalog import CHECKS, make
-from pipeline.health.checks.report import Cadence, Report, Severity, Subject
+from pipeline.health.checks.report import Cadence, Report, Severity
+from pipeline.installation import Installation
 from pipeline.maintenance.retention import retain
 from pipeline.orchestration import checks, jobs
 from pipeline.orchestration.lake_assets import EVERY_DAY_PROCESSED
 from pipeline.orchestration.resources import Stores
 from pipeline.refresh import refresh
 from pipeline.settings import Settings
+from tests.app import at
 from tests.command import prompt_stats
 from tests.conftest import FIRST_DAY, NewDatabase
 from tests.lake import open_to_write
@@ -148,46 +150,46 @@ def healthy(
     with new_database(migrated_template) as database:
         with psycopg.connect(database.conninfo) as app:
             app.execute(HISTORY.encode())
-        retain(database, lake, FIRST_DAY, RETAINED)
-        refresh(database, lake, FIRST_DAY, values=True)
+        retain(at(database, lake), RETAINED)
+        refresh(at(database, lake), values=True)
         database.close()
         yield Healthy(str(conninfo_to_dict(database.conninfo)["dbname"]), lake)
 
 
 @pytest.fixture
-def subject(healthy: Healthy, new_database: NewDatabase) -> Iterator[Subject]:
+def installation(healthy: Healthy, new_database: NewDatabase) -> Iterator[Installation]:
     """The healthy database in a copy, with the one lake: no test may write to it."""
     with new_database(healthy.template) as database:
         be_no_copy(database)
-        yield Subject(database, healthy.lake, FIRST_DAY)
+        yield Installation(database, healthy.lake, FIRST_DAY)
 
 
-def plant(subject: Subject, statements: str) -> None:
-    with psycopg.connect(subject.database.conninfo) as connection:
+def plant(installation: Installation, statements: str) -> None:
+    with psycopg.connect(installation.database.conninfo) as connection:
         connection.execute(statements.encode())
     # A search path counts from the next connection on.
-    subject.database.close()
+    installation.database.close()
 
 
-def made(subject: Subject, name: str) -> Report:
+def made(installation: Installation, name: str) -> Report:
     [check] = [check for check in CHECKS if check.name == name]
-    return make(check, subject)
+    return make(check, installation)
 
 
-def failing(subject: Subject) -> dict[str, str]:
-    reports = {check.name: make(check, subject) for check in CHECKS}
+def failing(installation: Installation) -> dict[str, str]:
+    reports = {check.name: make(check, installation) for check in CHECKS}
     return {name: report.summary for name, report in reports.items() if not report.passed}
 
 
-def stores_of(subject: Subject) -> Stores:
-    values = {"PROMPT_STATS_LAKE_URI": subject.lake, "PROMPT_STATS_START_DATE": FIRST_DAY}
-    return Stores(Settings.model_validate(values), subject.database)
+def stores_of(installation: Installation) -> Stores:
+    values = {"PROMPT_STATS_LAKE_URI": installation.lake, "PROMPT_STATS_START_DATE": FIRST_DAY}
+    return Stores(Settings.model_validate(values), installation.database)
 
 
-def test_all_pass_on_healthy_stats_with_what_the_pipelines_role_may_do(subject: Subject) -> None:
-    with as_role(subject.database, "pipeline") as seen:
-        assert failing(replace(subject, database=seen)) == {}
-        report = made(replace(subject, database=seen), "prompts_equal_recount")
+def test_all_pass_on_healthy_stats_with_what_the_pipelines_role_may_do(installation: Installation) -> None:
+    with as_role(installation.database, "pipeline") as seen:
+        assert failing(replace(installation, database=seen)) == {}
+        report = made(replace(installation, database=seen), "prompts_equal_recount")
         assert report.figures["events"] == len(DAYS) * A_DAY + 2
         assert report.figures["days_left_out"] == 0
 
@@ -198,55 +200,55 @@ def test_each_check_has_faults_that_it_finds() -> None:
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_check_finds_each_fault(subject: Subject, name: str) -> None:
-    found = [made(subject, name)]
+def test_a_check_finds_each_fault(installation: Installation, name: str) -> None:
+    found = [made(installation, name)]
     assert found[0].passed
     for fault in FAULTS[name]:
-        plant(subject, fault)
-        report = made(subject, name)
+        plant(installation, fault)
+        report = made(installation, name)
         assert not report.passed
         assert "can't be made" not in report.summary
         assert report not in found, fault
         found.append(report)
 
 
-def test_each_kind_of_stats_has_its_age(subject: Subject) -> None:
+def test_each_kind_of_stats_has_its_age(installation: Installation) -> None:
     plant(
-        subject,
+        installation,
         """
         UPDATE stats_refresh SET user_stats_as_of = now() - interval '2 hours', value_stats_as_of = NULL,
             published_at = now() - interval '35 hours'""",
     )
-    assert made(subject, "stats_are_fresh").passed
+    assert made(installation, "stats_are_fresh").passed
     plant(
-        subject,
+        installation,
         """
         UPDATE stats_refresh SET user_stats_as_of = user_stats_as_of - interval '2 hours',
             published_at = published_at - interval '2 hours'""",
     )
-    late = made(subject, "stats_are_fresh")
+    late = made(installation, "stats_are_fresh")
     assert [row["name"] for row in late.worst] == ["stats by value", "stats of users"]
 
 
-def test_what_the_lake_lost_is_found(subject: Subject, tmp_path: Path) -> None:
-    lake = str(shutil.copytree(subject.lake, tmp_path / "lake"))
-    table = open_to_write(subject.database, lake)
+def test_what_the_lake_lost_is_found(installation: Installation, tmp_path: Path) -> None:
+    lake = str(shutil.copytree(installation.lake, tmp_path / "lake"))
+    table = open_to_write(installation.database, lake)
     today = dt.datetime.now(dt.UTC).date()
     days = [today - number * dt.timedelta(days=1) for number in (DAYS[-1], 20, 2)]
     table.replace(days, table.schema.empty_table())
-    report = made(replace(subject, lake=lake), "lake_equals_postgres")
+    report = made(replace(installation, lake=lake), "lake_equals_postgres")
     assert not report.passed
     assert [(row["day"], row["the lake"].split()[0]) for row in report.worst] == [
         *zip(days, ("lost", "lacks", "lacks"), strict=True)
     ]
     # What the lake does not hold as published can't be compared with it.
-    recount = made(replace(subject, lake=lake), "prompts_equal_recount")
+    recount = made(replace(installation, lake=lake), "prompts_equal_recount")
     assert (recount.passed, recount.figures["days_left_out"]) == (True, 1)
 
 
-def test_what_is_legitimate_is_no_fault(subject: Subject) -> None:
+def test_what_is_legitimate_is_no_fault(installation: Installation) -> None:
     plant(
-        subject,
+        installation,
         f"""
         ALTER TABLE posts ADD COLUMN likes integer;
         ALTER TABLE prompt_usage ALTER COLUMN scene TYPE varchar(80);
@@ -256,27 +258,27 @@ def test_what_is_legitimate_is_no_fault(subject: Subject) -> None:
         VALUES ('{PROMPT}', now()), ('{PROMPT}', current_date - 50)
         """,
     )
-    assert failing(subject) == {}
-    assert made(subject, "source_fits").figures["own_columns"] == 1
-    sums = made(subject, "stats_add_up")
+    assert failing(installation) == {}
+    assert made(installation, "source_fits").figures["own_columns"] == 1
+    sums = made(installation, "stats_add_up")
     assert (sums.figures["counters_that_differ"], sums.figures["prompts_that_differ"]) == (1, 0)
     assert "prompts differs on 1 prompt: the app counts for itself as well" in sums.summary
     # The change is noted, and waits for the next refresh.
-    assert made(subject, "prompts_equal_recount").figures["days_left_out"] == 1
+    assert made(installation, "prompts_equal_recount").figures["days_left_out"] == 1
 
 
 def test_a_transaction_that_holds_the_watermark_is_named(
-    subject: Subject, monkeypatch: pytest.MonkeyPatch
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(clocks, "WRITES_LONG", dt.timedelta(0))
-    with psycopg.connect(subject.database.conninfo, application_name="a slow app") as slow:
+    with psycopg.connect(installation.database.conninfo, application_name="a slow app") as slow:
         slow.execute("INSERT INTO prompt_usage (prompt_id) VALUES (gen_random_uuid())")
-        report = made(subject, "stats_are_fresh")
+        report = made(installation, "stats_are_fresh")
     assert any("a slow app" in row["name"] for row in report.worst)
 
 
 def test_before_the_first_publish_the_stats_are_not_fresh(database: Database, lake: str) -> None:
-    found = failing(Subject(database, lake, FIRST_DAY))
+    found = failing(Installation(database, lake, FIRST_DAY))
     assert found == {
         "stats_are_fresh": "Nothing is published yet; run: prompt-stats refresh",
         "posts_have_events": "The check can't be made: Looking for posts without an event:"
@@ -284,9 +286,9 @@ def test_before_the_first_publish_the_stats_are_not_fresh(database: Database, la
     }
 
 
-def test_dagster_makes_them_with_their_severity_and_what_to_do(subject: Subject) -> None:
-    plant(subject, f"{FAULTS['stats_add_up'][0]}; {FAULTS['no_events_rejected'][0]}")
-    definitions = build_definitions(stores_of(subject))
+def test_dagster_makes_them_with_their_severity_and_what_to_do(installation: Installation) -> None:
+    plant(installation, f"{FAULTS['stats_add_up'][0]}; {FAULTS['no_events_rejected'][0]}")
+    definitions = build_definitions(stores_of(installation))
     with dg.DagsterInstance.ephemeral() as instance:
         result = definitions.resolve_job_def(checks.JOB).execute_in_process(instance=instance)
     found = {each.check_name: each for each in result.get_asset_check_evaluations()}
@@ -320,9 +322,9 @@ def test_assets_are_as_fresh_as_their_schedules_promise() -> None:
     assert checks.POLICIES.keys() <= graph.get_all_asset_keys()
 
 
-def test_the_command(subject: Subject, tmp_path: Path) -> None:
-    given = {"DATABASE_URL": subject.database.conninfo, "PROMPT_STATS_LAKE_URI": subject.lake}
-    plant(subject, FAULTS["no_events_held_back"][0])
+def test_the_command(installation: Installation, tmp_path: Path) -> None:
+    given = {"DATABASE_URL": installation.database.conninfo, "PROMPT_STATS_LAKE_URI": installation.lake}
+    plant(installation, FAULTS["no_events_held_back"][0])
     warned = prompt_stats(tmp_path, "check", "--json", **given)
     assert warned.returncode == 0, warned.stderr
     answers = {answer["name"]: answer for answer in json.loads(warned.stdout)}
@@ -330,19 +332,21 @@ def test_the_command(subject: Subject, tmp_path: Path) -> None:
     failed = {name: answer["severity"] for name, answer in answers.items() if not answer["passed"]}
     assert failed == {"no_events_held_back": Severity.WARN, "clocks_agree": Severity.WARN}
     assert answers["no_events_held_back"]["figures"]["events"] == 2
-    plant(subject, FAULTS["stats_add_up"][0])
+    plant(installation, FAULTS["stats_add_up"][0])
     said = prompt_stats(tmp_path, "check", **given)
     assert said.returncode == 1
     assert "stats_add_up, prompts_equal_recount" in said.stderr
     assert "prompt-stats reconcile" in said.stdout
 
 
-def test_a_right_that_is_missing_is_said_and_spoils_one_check(subject: Subject, tmp_path: Path) -> None:
-    with as_role(subject.database, "pipeline") as seen:
+def test_a_right_that_is_missing_is_said_and_spoils_one_check(
+    installation: Installation, tmp_path: Path
+) -> None:
+    with as_role(installation.database, "pipeline") as seen:
         role = conninfo_to_dict(seen.conninfo)["user"]
-        plant(subject, f'REVOKE ALL ON posts FROM "{role}"')
-        failed = failing(replace(subject, database=seen))
-        given = {"DATABASE_URL": seen.conninfo, "PROMPT_STATS_LAKE_URI": subject.lake}
+        plant(installation, f'REVOKE ALL ON posts FROM "{role}"')
+        failed = failing(replace(installation, database=seen))
+        given = {"DATABASE_URL": seen.conninfo, "PROMPT_STATS_LAKE_URI": installation.lake}
         looked = prompt_stats(tmp_path, "track-missing", "--dry-run", **given)
     text = (
         "Looking for posts without an event: permission denied for table posts."

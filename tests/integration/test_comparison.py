@@ -21,10 +21,12 @@ from pipeline.answers.export import Format
 from pipeline.answers.period_export import period_export
 from pipeline.database.connections import Database
 from pipeline.errors import InputError
+from pipeline.installation import Installation
 from pipeline.refresh import refresh
 from tests.api import served
+from tests.app import at
 from tests.command import answer, prompt_stats
-from tests.conftest import FIRST_DAY, NewDatabase
+from tests.conftest import NewDatabase
 
 NOW = dt.datetime.now(dt.UTC)
 TODAY = NOW.date()
@@ -62,6 +64,11 @@ class App(NamedTuple):
     lake: str
     client: httpx.Client
 
+    @property
+    def installation(self) -> Installation:
+        """What the steps work on."""
+        return at(self.database, self.lake)
+
 
 @pytest.fixture(scope="module")
 def app(
@@ -79,7 +86,7 @@ def app(
             ) as copy:
                 for event in EVENTS:
                     copy.write_row((PROMPTS[event.prompt], event.success, event.created_at))
-        refresh(database, lake, FIRST_DAY)
+        refresh(at(database, lake))
         with served(database, PROMPT_STATS_LAKE_URI=lake) as client:
             yield App(database, lake, client)
 
@@ -99,7 +106,7 @@ def test_prompts_are_compared_over_the_days_asked_for(app: App, timezone: str) -
     first, last = TODAY - 30 * ONE_DAY, TODAY - 12 * ONE_DAY
     given = {"ids": "worse,better", "from": str(first), "to": str(last), "timezone": timezone}
     over_http = app.client.get("/prompts/difference", params=given).json()
-    found = reading.compare(app.database, app.lake, ["worse", "better"], Asked(first, last, None, timezone))
+    found = reading.compare(app.installation, ["worse", "better"], Asked(first, last, None, timezone))
     for each, of_http in zip(found["prompts"], over_http["prompts"], strict=True):
         counts = recount(each["label"], first, last, timezone)
         assert (each["usage_count"], each["success_count"]) == counts
@@ -112,7 +119,7 @@ def test_prompts_are_compared_over_the_days_asked_for(app: App, timezone: str) -
 
 
 def test_a_prompt_is_compared_with_itself_before_a_date(app: App) -> None:
-    found = reading.compare(app.database, app.lake, ["worse"], Asked(before=CHANGED))
+    found = reading.compare(app.installation, ["worse"], Asked(before=CHANGED))
     before, since = found["prompts"]
     assert [before["from"], before["to"]] == [CHANGED - 10 * ONE_DAY, CHANGED - ONE_DAY]
     # Today is not over.
@@ -123,13 +130,13 @@ def test_a_prompt_is_compared_with_itself_before_a_date(app: App) -> None:
     assert verdict.startswith(f"worse since {CHANGED} is better than before by ")
     given = {"ids": "worse", "before": str(CHANGED)}
     assert app.client.get("/prompts/difference", params=given).json()["differences"][0]["verdict"] == verdict
-    same = reading.compare(app.database, app.lake, ["better"], Asked(before=CHANGED, days=5))
+    same = reading.compare(app.installation, ["better"], Asked(before=CHANGED, days=5))
     assert same["differences"][0]["verdict"].startswith("no difference between ")
     assert same["prompts"][0]["from"] == CHANGED - 5 * ONE_DAY
 
 
 def test_of_several_each_is_compared_with_the_first(app: App) -> None:
-    found = reading.compare(app.database, app.lake, ["better", "worse", "unused"], Asked(days=7))
+    found = reading.compare(app.installation, ["better", "worse", "unused"], Asked(days=7))
     assert [each["confidence"] for each in found["differences"]] == [97.5, 97.5]
     assert found["differences"][1]["verdict"] == "unused was not used: there is nothing to compare"
     assert found["differences"][1]["points"] is None
@@ -139,7 +146,7 @@ def test_of_several_each_is_compared_with_the_first(app: App) -> None:
 def test_a_table_of_some_days_is_a_file(app: App, kind: Format) -> None:
     first, last = TODAY - 20 * ONE_DAY, TODAY - 9 * ONE_DAY
     asked = Asked(first, last, None, KIRITIMATI)
-    found = period_export(app.database, app.lake, "prompt_stats", kind, asked)
+    found = period_export(app.installation, "prompt_stats", kind, asked)
     content = io.BytesIO(b"".join(chunk.content for chunk in found.chunks))
     read: Any = {Format.CSV: pl.read_csv, Format.JSON: pl.read_json, Format.PARQUET: pl.read_parquet}[kind]
     rows = read(content).to_dicts()
@@ -149,10 +156,10 @@ def test_a_table_of_some_days_is_a_file(app: App, kind: Format) -> None:
         assert (row["usage_count"], row["success_count"]) == recount(
             row["prompt_name"], first, last, KIRITIMATI
         )
-    scenes = period_export(app.database, app.lake, "scene_stats", kind, asked)
+    scenes = period_export(app.installation, "scene_stats", kind, asked)
     assert scenes.row_count == 1
     with pytest.raises(InputError, match="prompt_stats, scene_stats, environment_stats, outfit_stats"):
-        period_export(app.database, app.lake, "user_prompt_stats", kind, asked)
+        period_export(app.installation, "user_prompt_stats", kind, asked)
 
 
 @pytest.mark.parametrize(
@@ -172,7 +179,7 @@ def test_a_table_of_some_days_is_a_file(app: App, kind: Format) -> None:
 )
 def test_what_can_t_be_compared_is_said(app: App, keys: list[str], asked: Asked, why: str) -> None:
     with pytest.raises(InputError, match=why):
-        reading.compare(app.database, app.lake, keys, asked)
+        reading.compare(app.installation, keys, asked)
     given = {"from": asked.first, "to": asked.last, "days": asked.days, "before": asked.before}
     parameters = {name: str(value) for name, value in given.items() if value is not None}
     parameters |= {"ids": ",".join(keys), "timezone": asked.timezone}
@@ -195,11 +202,11 @@ def test_top_and_show_answer_of_some_days(app: App, tmp_path: Path, timezone: st
     first, last = TODAY - 20 * ONE_DAY, TODAY - 9 * ONE_DAY
     asked = Asked(first, last, None, timezone)
     days = {"from": first, "to": last, "timezone": timezone}
-    top = reading.top_prompts(app.database, 10, app.lake, asked)
+    top = reading.top_prompts(app.installation, 10, asked)
     assert {name: top[name] for name in days} == days
     counts = {each["name"]: (each["usage_count"], each["success_count"]) for each in top["prompts"]}
     assert counts == {name: recount(name, first, last, timezone) for name in ("better", "worse")}
-    shown = reading.prompt(app.database, "worse", app.lake, asked)
+    shown = reading.prompt(app.installation, "worse", asked)
     assert {name: shown[name] for name in days} == days
     assert (shown["usage_count"], shown["success_count"]) == counts["worse"]
     assert [day["day"] for day in shown["days"]] == [first + number * ONE_DAY for number in range(12)]
@@ -208,7 +215,7 @@ def test_top_and_show_answer_of_some_days(app: App, tmp_path: Path, timezone: st
             "worse", day["day"], day["day"], timezone
         )
     assert [scene["usage_count"] for scene in shown["scenes"]] == [counts["worse"][0]]
-    unused = reading.prompt(app.database, "unused", app.lake, asked)
+    unused = reading.prompt(app.installation, "unused", asked)
     assert (unused["usage_count"], unused["success_rate"], unused["scenes"]) == (0, None, [])
     given = {"DATABASE_URL": app.database.conninfo, "PROMPT_STATS_LAKE_URI": app.lake}
     options = ("--from", str(first), "--to", str(last), "--timezone", timezone)

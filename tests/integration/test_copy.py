@@ -13,6 +13,7 @@ import pytest
 from pipeline.database.connections import Database
 from pipeline.publish.copy import copy_frame
 from pipeline.refresh import refresh
+from tests.app import at
 from tests.conftest import FIRST_DAY
 from tests.oracle import assert_equals_recount
 from tests.roles import as_role
@@ -79,7 +80,7 @@ def filled(database: Database, lake: str, as_whom: Database | None = None) -> tu
     with psycopg.connect(database.conninfo) as app:
         app.execute(ADDED.encode())
     before = indexes(database)
-    refresh(as_whom or database, lake, FIRST_DAY)
+    refresh(at(as_whom or database, lake))
     assert_equals_recount(database, FIRST_DAY)
     after = indexes(database)
     is_same = {name: index[1] for name, index in before.items()} == {

@@ -17,6 +17,7 @@ from pipeline.maintenance.coverage import look_for_missing, track_missing
 from pipeline.maintenance.retention import retain
 from pipeline.refresh import refresh
 from pipeline.tracking import PromptTracker
+from tests.app import at
 from tests.command import answer
 from tests.conftest import FIRST_DAY
 from tests.oracle import assert_equals_recount
@@ -56,7 +57,7 @@ def test_a_post_without_an_event_becomes_one_once(
     unknown = add_post(app, created_at=MADE_AT + dt.timedelta(hours=1))
     add_post(app, prompt_id=None)
     young = add_post(app, created_at=dt.datetime.now(dt.UTC))
-    report = track_missing(database, lake, FIRST_DAY)
+    report = track_missing(at(database, lake))
     assert (report.posts, report.missing, report.tracked, report.rejected) == (3, 2, 2, 0)
     assert (report.first_at, report.last_at) == (MADE_AT, MADE_AT + dt.timedelta(hours=1))
     rows = app.execute(
@@ -71,7 +72,7 @@ def test_a_post_without_an_event_becomes_one_once(
     assert len(rows) == 3
     assert_equals_recount(database, FIRST_DAY)
 
-    again = track_missing(database, lake, FIRST_DAY)
+    again = track_missing(at(database, lake))
     assert (again.posts, again.missing, again.tracked) == (3, 0, 0)
 
 
@@ -80,15 +81,15 @@ def test_events_that_the_lake_alone_has_are_no_less_events(
 ) -> None:
     track(database, add_post(app), created_at=MADE_AT)
     add_post(app)
-    assert track_missing(database, lake, FIRST_DAY).tracked == 1
-    assert retain(database, lake, FIRST_DAY, 1).rows == 2
-    assert track_missing(database, lake, FIRST_DAY).missing == 0
+    assert track_missing(at(database, lake)).tracked == 1
+    assert retain(at(database, lake), 1).rows == 2
+    assert track_missing(at(database, lake)).missing == 0
 
 
 def test_events_that_the_lake_can_not_have_are_no_less_events(
     database: Database, lake: str, app: psycopg.Connection[Any]
 ) -> None:
-    refresh(database, lake, FIRST_DAY)
+    refresh(at(database, lake))
     track(database, add_post(app))
     track(database, add_post(app), created_at=dt.datetime.now(dt.UTC) + dt.timedelta(days=5))
     track(database, add_post(app), generation_time_ms=-1)
@@ -96,15 +97,15 @@ def test_events_that_the_lake_can_not_have_are_no_less_events(
         # Open: the watermark stays below what commits meanwhile.
         slow.execute("INSERT INTO prompt_usage (prompt_id) VALUES (%s)", (PROMPT,))
         track(database, add_post(app))
-        assert look_for_missing(database, lake).missing == 0
-        assert track_missing(database, lake, FIRST_DAY).missing == 0
+        assert look_for_missing(at(database, lake)).missing == 0
+        assert track_missing(at(database, lake)).missing == 0
 
 
 def test_a_prompt_that_is_gone_is_counted_as_any_other(
     database: Database, lake: str, app: psycopg.Connection[Any]
 ) -> None:
     add_post(app, prompt_id=uuid.UUID(int=404))
-    assert track_missing(database, lake, FIRST_DAY).tracked == 1
+    assert track_missing(at(database, lake)).tracked == 1
     assert_equals_recount(database, FIRST_DAY)
 
 
@@ -113,20 +114,20 @@ def test_what_can_not_be_an_event_is_kept_and_not_tried_again(
 ) -> None:
     app.execute("ALTER TABLE prompt_usage ADD CHECK (scene <> 'forbidden')")
     add_post(app, scene="forbidden")
-    report = track_missing(database, lake, FIRST_DAY)
+    report = track_missing(at(database, lake))
     assert (report.missing, report.tracked, report.rejected) == (1, 0, 1)
-    assert track_missing(database, lake, FIRST_DAY).missing == 0
+    assert track_missing(at(database, lake)).missing == 0
 
 
 def test_nothing_is_missing_before_anything_was_counted(database: Database, lake: str) -> None:
     with pytest.raises(DatabaseError, match="nothing was published yet"):
-        look_for_missing(database, lake)
+        look_for_missing(at(database, lake))
 
 
 def test_the_command(database: Database, lake: str, app: psycopg.Connection[Any], tmp_path: Path) -> None:
     add_post(app)
     environment = {"DATABASE_URL": database.conninfo, "PROMPT_STATS_LAKE_URI": lake}
-    refresh(database, lake, FIRST_DAY)
+    refresh(at(database, lake))
     expected: dict[str, Any] = {"posts": 1, "missing": 1, "tracked": 0, "rejected": 0}
     expected |= dict.fromkeys(("first_at", "last_at"), MADE_AT.isoformat())
     assert answer(tmp_path, "track-missing", "--dry-run", **environment) == expected

@@ -21,7 +21,7 @@ from pipeline.days import DayRange
 from pipeline.definitions import build_definitions
 from pipeline.errors import LakeError, LostDaysError
 from pipeline.health.checks.catalog import CHECKS, make
-from pipeline.health.checks.report import Subject
+from pipeline.installation import Installation
 from pipeline.lake import periods
 from pipeline.lake.partials import USAGE, USERS
 from pipeline.lake.upkeep import lake_tables
@@ -33,6 +33,7 @@ from pipeline.orchestration.running import TICK
 from pipeline.refresh import plan_refresh, refresh
 from pipeline.settings import Settings
 from tests.api import served
+from tests.app import at
 from tests.command import prompt_stats
 from tests.conftest import FIRST_DAY
 from tests.lake_files import (
@@ -77,23 +78,23 @@ def run(database: Database, *at: dt.datetime) -> None:
 
 def found_by(database: Database, lake: str, *names: str) -> dict[str, str]:
     """The checks of these names that failed, and what they say."""
-    subject = Subject(database, lake, FIRST_DAY)
-    made = {check.name: make(check, subject) for check in CHECKS if check.name in names}
+    installation = Installation(database, lake, FIRST_DAY)
+    made = {check.name: make(check, installation) for check in CHECKS if check.name in names}
     return {name: report.summary for name, report in made.items() if not report.passed}
 
 
 def assert_whole(database: Database, lake: str) -> None:
     assert_equals_recount(database, FIRST_DAY)
     assert found_by(database, lake, "lake_is_whole", "lake_can_be_read") == {}
-    assert plan_refresh(database, lake, FIRST_DAY).days == []
+    assert plan_refresh(at(database, lake)).days == []
 
 
 @pytest.mark.parametrize("harm", [delete_files, empty_files, truncate_files])
 def test_a_refresh_reads_a_quiet_day_again(history: Database, lake: str, harm: Harm) -> None:
     harm(lake, "usage_events", OLD)
     assert f"usage_events of {OLD}" in found_by(history, lake, "lake_is_whole")["lake_is_whole"]
-    assert reading.status(history, lake, FIRST_DAY)["damaged_days"] == [OLD]
-    refresh(history, lake, FIRST_DAY)
+    assert reading.status(at(history, lake))["damaged_days"] == [OLD]
+    refresh(at(history, lake))
     assert_whole(history, lake)
 
 
@@ -101,7 +102,7 @@ def test_a_refresh_reads_a_quiet_day_again(history: Database, lake: str, harm: H
 def test_a_refresh_reads_a_day_again_to_which_events_come(history: Database, lake: str, harm: Harm) -> None:
     harm(lake, "usage_events", RECENT)
     run(history, NOW, NOW - ONE_DAY)
-    refresh(history, lake, FIRST_DAY)
+    refresh(at(history, lake))
     assert_whole(history, lake)
 
 
@@ -122,16 +123,16 @@ def test_a_refresh_makes_partials_anew(history: Database, lake: str, harm: Harm)
     assert len(found_by(history, lake, "lake_can_be_read")) == 1
     run(history, NOW)
     # Read anew are those that a publish needs.
-    refresh(history, lake, FIRST_DAY)
+    refresh(at(history, lake))
     assert_whole(history, lake)
 
 
 def test_stats_by_value_are_counted_once_the_day_is_read_again(history: Database, lake: str) -> None:
     scribble_on_files(lake, "usage_events", OLD)
-    refresh(history, lake, FIRST_DAY, values=True)
+    refresh(at(history, lake), values=True)
     assert_equals_recount(history, FIRST_DAY)
     # Until the next one the day is noted.
-    refresh(history, lake, FIRST_DAY)
+    refresh(at(history, lake))
     assert_whole(history, lake)
 
 
@@ -142,15 +143,15 @@ def test_alerts_go_on_without_the_day(history: Database, lake: str, caplog: pyte
     assert done.tested
     assert f"{RECENT}" in caplog.text
     # They noted it.
-    assert plan_refresh(history, lake, FIRST_DAY).days == [RECENT]
-    refresh(history, lake, FIRST_DAY)
+    assert plan_refresh(at(history, lake)).days == [RECENT]
+    refresh(at(history, lake))
     assert_whole(history, lake)
 
 
 def test_an_expired_day_is_named_by_all_until_it_is_restored(
     history: Database, lake: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    retain(history, lake, FIRST_DAY, days=10)
+    retain(at(history, lake), days=10)
     backup = tmp_path / "backup"
     shutil.copytree(lake, backup)
     overwrite_files(lake, "usage_events", OLD)
@@ -160,10 +161,10 @@ def test_an_expired_day_is_named_by_all_until_it_is_restored(
         with pytest.raises(
             LakeError, match=rf"Processing 2 days, the first of them {OLD}: .*backup"
         ) as raised:
-            refresh(history, lake, FIRST_DAY)
+            refresh(at(history, lake))
         assert "tries these again" not in str(raised.value)
     lost = [OLD, OLD + ONE_DAY]
-    status = reading.status(history, lake, FIRST_DAY)
+    status = reading.status(at(history, lake))
     assert (status["usage_count"], status["damaged_days"]) == (151, lost)
     assert all("lake's backup" in each["remedy"] for each in status["damage"])
     said = found_by(history, lake, "lake_is_whole")["lake_is_whole"]
@@ -184,16 +185,16 @@ def test_an_expired_day_is_named_by_all_until_it_is_restored(
         for day in lost:
             for file in files_of(lake, "usage_events", day):
                 shutil.copy(backup / file.relative_to(lake), file)
-        refresh(history, lake, FIRST_DAY)
+        refresh(at(history, lake))
     assert f"{OLD}: the lake has it in full again" in caplog.text
-    assert reading.status(history, lake, FIRST_DAY)["damaged_days"] == []
-    assert reading.status(history, lake, FIRST_DAY)["usage_count"] == 152
+    assert reading.status(at(history, lake))["damaged_days"] == []
+    assert reading.status(at(history, lake))["usage_count"] == 152
 
 
 def test_the_stats_of_users_wait_where_they_need_a_lost_day(
     history: Database, lake: str, tmp_path: Path
 ) -> None:
-    retain(history, lake, FIRST_DAY, days=10)
+    retain(at(history, lake), days=10)
     backup = tmp_path / "backup"
     shutil.copytree(lake, backup)
     truncate_files(lake, "usage_events", OLD)
@@ -203,15 +204,15 @@ def test_the_stats_of_users_wait_where_they_need_a_lost_day(
     counts = "SELECT sum(usage_count)::int FROM {}_stats"
     for _ in range(2):
         with pytest.raises(LostDaysError):
-            refresh(history, lake, FIRST_DAY)
+            refresh(at(history, lake))
         with psycopg.connect(history.conninfo) as app:
             assert app.execute(counts.format("prompt").encode()).fetchone() == (151,)
             assert app.execute(counts.format("user_prompt").encode()).fetchone() == (150,)
-        status = reading.status(history, lake, FIRST_DAY)
+        status = reading.status(at(history, lake))
         assert status["user_stats_as_of"] < status["as_of"]
     for file in files_of(lake, "usage_events", OLD):
         shutil.copy(backup / file.relative_to(lake), file)
-    refresh(history, lake, FIRST_DAY)
+    refresh(at(history, lake))
     with psycopg.connect(history.conninfo) as app:
         assert app.execute(counts.format("user_prompt").encode()).fetchone() == (151,)
 
@@ -222,15 +223,15 @@ def test_the_stats_of_users_go_on_where_a_month_has_the_lost_day(
     monkeypatch.setattr(periods, "UNSETTLED_EVENTS", 1_000)
     for table in (USERS.monthly, USERS.total):
         delete_files(lake, table)
-    refresh(history, lake, FIRST_DAY)
+    refresh(at(history, lake))
     assert OLD in periods.State(lake, USERS).uncovered
-    retain(history, lake, FIRST_DAY, days=10)
-    refresh(history, lake, FIRST_DAY)
+    retain(at(history, lake), days=10)
+    refresh(at(history, lake))
     assert OLD not in periods.State(lake, USERS).uncovered
     truncate_files(lake, "usage_events", OLD)
     run(history, NOW)
     with pytest.raises(LostDaysError):
-        refresh(history, lake, FIRST_DAY)
+        refresh(at(history, lake))
     with psycopg.connect(history.conninfo) as app:
         assert app.execute("SELECT sum(usage_count)::int FROM user_prompt_stats").fetchone() == (151,)
 
@@ -239,21 +240,21 @@ def test_a_person_leaves_the_stats_of_users_that_wait_for_a_lost_day(history: Da
     leaver = uuid.UUID(int=1002)
     with psycopg.connect(history.conninfo) as app:
         app.execute(INSERT, (PROMPT, leaver, "studio", True, NOW))
-    refresh(history, lake, FIRST_DAY)
-    retain(history, lake, FIRST_DAY, days=10)
+    refresh(at(history, lake))
+    retain(at(history, lake), days=10)
     truncate_files(lake, "usage_events", OLD)
     for table in (USERS.monthly, USERS.total):
         delete_files(lake, table)
-    report = erase_user(history, lake, FIRST_DAY, str(leaver))
+    report = erase_user(at(history, lake), str(leaver))
     assert report.found == {}
     with psycopg.connect(history.conninfo) as app:
         assert app.execute("SELECT user_id FROM user_prompt_stats").fetchall() == [(USER,)]
 
 
 def test_a_lost_day_does_not_keep_the_others_from_an_erasure(history: Database, lake: str) -> None:
-    retain(history, lake, FIRST_DAY, days=10)
+    retain(at(history, lake), days=10)
     truncate_files(lake, "usage_events", OLD)
-    report = erase_user(history, lake, FIRST_DAY, str(USER))
+    report = erase_user(at(history, lake), str(USER))
     assert list(report.unread) != []
     assert any(f"{OLD}" in place for place in report.unread)
     assert report.events == 120
@@ -263,7 +264,7 @@ def test_a_lost_day_does_not_keep_the_others_from_an_erasure(history: Database, 
 
 
 def test_a_run_of_the_schedule_repairs_or_fails_and_says_so(history: Database, lake: str) -> None:
-    retain(history, lake, FIRST_DAY, days=10)
+    retain(at(history, lake), days=10)
     truncate_files(lake, "usage_events", OLD)
     scribble_on_files(lake, "usage_events", TODAY)
     run(history, NOW)
@@ -290,7 +291,7 @@ def test_a_run_of_the_schedule_repairs_or_fails_and_says_so(history: Database, l
         ]
         assert any(f"{TODAY}" in each for each in repaired)
     assert list(stores.repaired) == [TODAY]
-    status = reading.status(history, lake, FIRST_DAY)
+    status = reading.status(at(history, lake))
     assert (status["usage_count"], status["damaged_days"]) == (151, [OLD])
 
 
@@ -311,9 +312,9 @@ def test_the_command_says_what_it_repaired(history: Database, lake: str, tmp_pat
 def test_every_table_is_looked_at(history: Database, lake: str) -> None:
     for table in lake_tables(lake):
         delete_files(lake, table.name)
-    tables = {each["table"] for each in reading.status(history, lake, FIRST_DAY)["damage"]}
+    tables = {each["table"] for each in reading.status(at(history, lake))["damage"]}
     assert tables == {table.name for table in lake_tables(lake)}
-    refresh(history, lake, FIRST_DAY)
+    refresh(at(history, lake))
     assert_whole(history, lake)
 
 
@@ -324,8 +325,8 @@ def test_raw_events_that_only_the_stats_of_users_read_leave_no_day_uncompleted(
     """A tick counts an event; the disk harms its day; then the hour's tick reads the day for the users."""
     with psycopg.connect(database.conninfo) as app:
         append(app, NOW)
-    refresh(database, lake, FIRST_DAY, users=False)
+    refresh(at(database, lake), users=False)
     harm(lake, "usage_events", TODAY)
-    assert refresh(database, lake, FIRST_DAY).pending_days == []
-    assert reading.status(database, lake, FIRST_DAY)["damaged_days"] == []
+    assert refresh(at(database, lake)).pending_days == []
+    assert reading.status(at(database, lake))["damaged_days"] == []
     assert_equals_recount(database, FIRST_DAY)

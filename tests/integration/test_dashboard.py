@@ -29,9 +29,9 @@ from pipeline.refresh import refresh
 from pipeline.settings import Settings
 from pipeline.web.dashboard.report import Report, write_report
 from tests.api import served
+from tests.app import at
 from tests.browser import Tab, chromium, opened, windowed
 from tests.command import REPOSITORY
-from tests.conftest import FIRST_DAY
 
 NOW = dt.datetime.now(dt.UTC)
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -102,7 +102,7 @@ def filled(new_database: Any, migrated_template: str, settings: Settings) -> Ite
             app.execute("UPDATE prompt_usage SET user_id = %s WHERE prompt_id = %s", (USER, STREET))
             app.execute("INSERT INTO prompt_favorites (user_id, prompt_id) VALUES (%s, %s)", (USER, UNUSED))
             app.execute("UPDATE prompts SET tags = '[\"night\"]' WHERE id = %s", (STREET,))
-        refresh(database, settings.lake, FIRST_DAY, values=True)
+        refresh(at(database, settings.lake), values=True)
         with psycopg.connect(database.conninfo) as app:
             app.cursor().executemany(INSERT_ALERT, [(EVIL, "ALERT", None), (PORTRAIT, "OK", NOW)])
             app.execute(INSERT_EVALUATION)
@@ -590,7 +590,7 @@ def test_before_the_first_refresh_and_behind_it(
         expect(tab.page.get_by_text("No stats yet.")).to_be_visible()
         tab.go(page_of(api, "#/prompts"))
         expect(tab.page.get_by_text("No prompt was used yet.")).to_be_visible()
-        refresh(database, lake, FIRST_DAY)
+        refresh(at(database, lake))
         tab.go(page_of(api, "#/"))
         expect(tab.page.get_by_text("No prompt was used in this period.")).to_be_visible()
         assert tab.page.locator(".warning").count() == 0

@@ -31,7 +31,7 @@ def test_a_run_is_dead_without_events_and_connection(
     silent, working = (run.run_id for run in runs[1:])
     instance.report_run_canceled(runs[0])
     assert dead_runs.dead_runs(instance, database) == []
-    with stores.database_of_run(working) as connected, psycopg.connect(connected.conninfo):
+    with stores.installation_of_run(working) as used, psycopg.connect(used.database.conninfo):
         found = dead_runs.dead_runs(instance, database, dt.timedelta(0))
         assert [run.run_id for run in found] == [silent]
     found = dead_runs.dead_runs(instance, database, dt.timedelta(0))

@@ -42,8 +42,9 @@ from pipeline.orchestration.jobs import VALUES_JOB
 from pipeline.orchestration.resources import Stores
 from pipeline.refresh import refresh
 from pipeline.settings import Settings
+from tests.app import at
 from tests.command import REPOSITORY
-from tests.conftest import FIRST_DAY, NewDatabase
+from tests.conftest import NewDatabase
 
 DEPLOY = REPOSITORY / "deploy"
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
@@ -329,7 +330,7 @@ def test_dagster_runs_on_its_production_configuration(
 ) -> None:
     with psycopg.connect(database.conninfo) as application:
         application.execute("INSERT INTO prompt_usage (prompt_id) VALUES (%s)", (uuid.UUID(int=7),))
-    refresh(database, lake, FIRST_DAY)
+    refresh(at(database, lake))
     values = {"PROMPT_STATS_LAKE_URI": lake}
     definitions = build_definitions(Stores(Settings.model_validate(values), database))
     job = definitions.resolve_job_def(VALUES_JOB)
@@ -388,7 +389,7 @@ def test_the_services_connect_as_owners_that_are_no_superusers(server_url: str, 
                     psycopg.connect(make_conninfo(urls[user], dbname=there))
             database = Database.from_url(urls[str(owner["user"])])
             migrate(database)
-            refresh(database, lake, FIRST_DAY)
+            refresh(at(database, lake))
             database.close()
         finally:
             for user, name in owned.items():

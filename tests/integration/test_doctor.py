@@ -38,10 +38,11 @@ from pipeline.orchestration.home import examine_home
 from pipeline.orchestration.jobs import SCHEDULE
 from pipeline.refresh import refresh
 from pipeline.settings import settings
+from tests.app import at
 from tests.buckets import buckets
 from tests.cli import invoke
 from tests.command import prompt_stats
-from tests.conftest import FIRST_DAY, NewDatabase
+from tests.conftest import NewDatabase
 from tests.roles import as_role
 
 SECRET = "sesame"  # noqa: S105  # the test looks for it in what is printed
@@ -112,7 +113,7 @@ def installation(
             opened.add_daemon_heartbeat(DaemonHeartbeat(time(), "SCHEDULER", "a daemon"))
         made.execute("INSERT INTO prompts (name, template) VALUES ('a name', 'a text')")
         made.execute("INSERT INTO prompt_usage (prompt_id) VALUES (gen_random_uuid()), (gen_random_uuid())")
-        refresh(database, settings().lake, FIRST_DAY)
+        refresh(at(database, settings().lake))
         yield made
     settings.cache_clear()
 

@@ -36,6 +36,7 @@ from pipeline.lake.partials import SCHEMA, USAGE, USERS
 from pipeline.maintenance.reconcile import reconcile
 from pipeline.refresh import refresh
 from pipeline.settings import EngineName, Settings
+from tests.app import at
 from tests.command import environment, prompt_stats
 from tests.conftest import FIRST_DAY
 from tests.oracle import assert_equals_recount
@@ -289,7 +290,7 @@ def test_a_refresh_equals_the_recount(
         app.execute(
             "DELETE FROM prompt_usage WHERE scene = 'cafe' AND created_at < now() - interval '30 days'"
         )
-        refresh(database, lake, FIRST_DAY, values=True)
+        refresh(at(database, lake), values=True)
         assert_equals_recount(database, FIRST_DAY)
-        report = reconcile(database, lake, FIRST_DAY)
+        report = reconcile(at(database, lake))
         assert (report.repaired, report.rebuilt, report.lost, report.rows_corrected) == ({}, {}, {}, {})

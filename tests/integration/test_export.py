@@ -32,8 +32,9 @@ from pipeline.errors import DatabaseError, NotFoundError
 from pipeline.refresh import refresh
 from pipeline.web.api import export as api_export
 from tests.api import served
+from tests.app import at
 from tests.command import environment, prompt_stats
-from tests.conftest import FIRST_DAY, NewDatabase
+from tests.conftest import NewDatabase
 
 PROMPTS = [uuid.UUID(int=number) for number in range(1, 4)]
 USERS = [uuid.UUID(int=number) for number in range(1001, 1004)]
@@ -120,8 +121,8 @@ def stats(
                 ],
             )
         lake = str(tmp_path_factory.mktemp("lake"))
-        refresh(database, lake, FIRST_DAY, values=True)
-        refresh(database, lake, FIRST_DAY, values=True)
+        refresh(at(database, lake), values=True)
+        refresh(at(database, lake), values=True)
         yield database
 
 
@@ -298,11 +299,11 @@ def test_a_publish_in_the_middle_changes_nothing(database: Database, lake: str, 
     with psycopg.connect(database.conninfo, autocommit=True) as app:
         for _ in range(2):
             app.execute("INSERT INTO prompt_usage (prompt_id) VALUES (%s)", (PROMPTS[0],))
-            refresh(database, lake, FIRST_DAY)
+            refresh(at(database, lake))
         before = rows_of(database, "prompt_stats")
         with open_export(database, "prompt_stats", kind) as export:
             app.execute("INSERT INTO prompt_usage (prompt_id) VALUES (%s)", (PROMPTS[0],))
-            refresh(database, lake, FIRST_DAY)
+            refresh(at(database, lake))
             content = b"".join(chunk.content for chunk in export.chunks)
     assert valued("prompt_stats", kind, content) == before
     assert export.as_of == before[0]["stats_as_of"]
@@ -315,7 +316,7 @@ def test_stats_of_users_say_their_own_as_of(database: Database, lake: str) -> No
     with psycopg.connect(database.conninfo, autocommit=True) as app:
         for number in range(2):
             app.execute("INSERT INTO prompt_usage (prompt_id) VALUES (%s)", (PROMPTS[number],))
-            refresh(database, lake, FIRST_DAY, values=True)
+            refresh(at(database, lake), values=True)
         app.execute(
             "UPDATE stats_refresh SET user_stats_as_of = as_of - interval '1 hour',"
             " value_stats_as_of = as_of - interval '1 day'"

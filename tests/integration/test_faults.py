@@ -24,8 +24,10 @@ from pipeline.adoption import schema
 from pipeline.database.connections import Database
 from pipeline.database.embedded import client
 from pipeline.days import ONE_DAY
+from pipeline.installation import Installation
 from pipeline.maintenance.erasure import erase_user
 from pipeline.refresh import plan_refresh, refresh
+from tests.app import at
 from tests.buckets import buckets
 from tests.conftest import FIRST_DAY, NewDatabase
 from tests.faults import (
@@ -129,7 +131,12 @@ class World:
             # What a dead session still locked would be an error, not a test without end.
             app.execute(f"ALTER DATABASE \"{app.info.dbname}\" SET lock_timeout = '30s'".encode())
         self.live(events=80)
-        refresh(database, self.lake, FIRST_DAY)
+        refresh(at(database, self.lake))
+
+    @property
+    def installation(self) -> Installation:
+        """What the steps work on."""
+        return at(self.database, self.lake)
 
     def live(self, events: int = 20) -> None:
         """The app goes on: new events of several days, deleted ones, whose days are replaced, a favourite.
@@ -186,11 +193,11 @@ class World:
 
     def assert_heals(self) -> None:
         """A plain refresh puts everything right and leaves nothing to do."""
-        report = refresh(self.database, self.lake, FIRST_DAY)
+        report = refresh(self.installation)
         assert_equals_recount(self.database, FIRST_DAY, EVERYTHING)
         self.assert_consistent()
         assert report.pending_days == []
-        assert plan_refresh(self.database, self.lake, FIRST_DAY).days == []
+        assert plan_refresh(self.installation).days == []
 
     def unnamed_files(self) -> set[str]:
         """The names of the data files that no commit has ever named: killed writers leave them."""
@@ -220,7 +227,7 @@ def suffer(world: World, children: Children, scenario: str, fault: str = "", num
         world.assert_consistent()
         if scenario == ERASURE:
             # Half of it may be done; it has to be run again.
-            assert erase_user(world.database, world.lake, FIRST_DAY, str(LEAVER)).found == {}
+            assert erase_user(world.installation, str(LEAVER)).found == {}
             world.forget(LEAVER)
         elif fault != DISK_FULL and world.published() != before:
             # All that is new. With a full disk, what could be processed of it.
@@ -452,7 +459,7 @@ def test_lost_connections(world: World, children: Children, scenario: str, *, th
 
 def test_disk_becomes_full_in_a_file(worlds: Worlds, children: Children) -> None:
     world = worlds(REFRESH, OURS)
-    refresh(world.database, world.lake, FIRST_DAY)
+    refresh(world.installation)
     world.grow(20_000)
     before = world.published()
     outcome = children.run(REFRESH, world.database, world.lake, DISK_NEARLY_FULL, 1)
@@ -465,7 +472,7 @@ def test_disk_becomes_full_in_a_file(worlds: Worlds, children: Children) -> None
 def test_reader_lost_in_the_middle_of_a_stream(worlds: Worlds, children: Children) -> None:
     world = worlds(REFRESH, AN_APPS)
     step = undisturbed(world, children, REFRESH).steps.index(NEXT_EVENTS) + 1
-    refresh(world.database, world.lake, FIRST_DAY)
+    refresh(world.installation)
     world.grow(40_000)
     before = world.published()
     outcome = children.run(REFRESH, world.database, world.lake, READER_LOST, step)

@@ -23,6 +23,7 @@ from pipeline.orchestration.instance import EVENT_SETTINGS, run_refresh
 from pipeline.orchestration.resources import Stores
 from pipeline.refresh import plan_refresh, refresh
 from pipeline.settings import settings
+from tests.app import at
 from tests.cli import invoke
 from tests.conftest import FIRST_DAY, NewDatabase
 from tests.faults import FIRST_LOAD, KILLED_AFTER, Children
@@ -81,13 +82,13 @@ def test_what_is_in_the_lake_is_not_read_again_after_a_kill(
     assert children.run(FIRST_LOAD, database, str(lake), KILLED_AFTER, appends[3]).is_killed
     assert open_usage_events(str(lake)).days()["day"].to_list() == DAYS[:4]
 
-    plan = plan_refresh(database, str(lake), FIRST_DAY)
+    plan = plan_refresh(at(database, str(lake)))
     assert plan.is_first
     seen: list[Progress] = []
-    report = sync_days(database, str(lake), FIRST_DAY, plan.days, progress=seen.append)
+    report = sync_days(at(database, str(lake)), plan.days, progress=seen.append)
     assert report.appended == dict.fromkeys(DAYS[4:], EVENTS_PER_DAY)
     assert (seen[-1].done, seen[-1].total) == (2 * EVENTS_PER_DAY, 2 * EVENTS_PER_DAY)
-    refresh(database, str(lake), FIRST_DAY)
+    refresh(at(database, str(lake)))
     assert_equals_recount(database, FIRST_DAY)
 
 

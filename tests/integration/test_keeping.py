@@ -26,6 +26,7 @@ from pipeline.orchestration.keeping import RECONCILE_JOB, RETAIN_JOB, retain_eve
 from pipeline.orchestration.resources import Stores
 from pipeline.refresh import refresh
 from pipeline.settings import Settings
+from tests.app import at
 from tests.command import answer, environment, prompt_stats
 from tests.conftest import FIRST_DAY
 from tests.lake import open_to_write
@@ -84,7 +85,7 @@ def at_terminal(home: Path, typed: bytes, *arguments: str, **variables: str) -> 
 
 def test_commands(database: Database, lake: str, tmp_path: Path) -> None:
     append(database, 0, 1, 40)
-    refresh(database, lake, FIRST_DAY)
+    refresh(at(database, lake))
     lose(database, lake, TODAY - ONE_DAY)
     given = {"DATABASE_URL": database.conninfo, "PROMPT_STATS_LAKE_URI": lake}
 
@@ -105,8 +106,8 @@ def test_commands(database: Database, lake: str, tmp_path: Path) -> None:
 
 def test_a_damaged_file_is_said_in_words(database: Database, lake: str, tmp_path: Path) -> None:
     append(database, 0, 1, 40)
-    refresh(database, lake, FIRST_DAY)
-    retain(database, lake, FIRST_DAY, days=5)
+    refresh(at(database, lake))
+    retain(at(database, lake), days=5)
     given = {"DATABASE_URL": database.conninfo, "PROMPT_STATS_LAKE_URI": lake, "COLUMNS": "300"}
     for day in (TODAY - ONE_DAY, TODAY - 40 * ONE_DAY):
         for file in Path(lake, "usage_events", f"day={day}").iterdir():
@@ -124,7 +125,7 @@ def test_a_damaged_file_is_said_in_words(database: Database, lake: str, tmp_path
 
 def test_reconcile_lake_repairs_and_keep_up_follows(database: Database, lake: str) -> None:
     append(database, 0, 9)
-    refresh(database, lake, FIRST_DAY)
+    refresh(at(database, lake))
     lose(database, lake, TODAY - 9 * ONE_DAY)
     with dg.DagsterInstance.ephemeral() as instance:
         job = build_definitions(stores(database, lake)).resolve_job_def(RECONCILE_JOB)
@@ -195,19 +196,19 @@ def test_small_files_of_a_day_are_joined(
     counts = set()
     for _ in range(6):
         append(database, 0, 9)
-        refresh(database, lake, FIRST_DAY, users=False)
+        refresh(at(database, lake), users=False)
         counts.add(files(lake, TODAY))
     assert counts == {1, 2, 3, 4}
-    refresh(database, lake, FIRST_DAY)
+    refresh(at(database, lake))
     assert_equals_recount(database, FIRST_DAY)
 
 
 def test_quiet_days_become_one_file(database: Database, lake: str) -> None:
     for _ in range(3):
         append(database, 0, 9)
-        refresh(database, lake, FIRST_DAY)
-    assert compact(database, lake) == 3
+        refresh(at(database, lake))
+    assert compact(at(database, lake)) == 3
     assert (files(lake, TODAY), files(lake, TODAY - 9 * ONE_DAY)) == (3, 1)
-    refresh(database, lake, FIRST_DAY)
+    refresh(at(database, lake))
     assert_equals_recount(database, FIRST_DAY)
-    assert keep_up(database, lake).files_joined == 0
+    assert keep_up(at(database, lake)).files_joined == 0

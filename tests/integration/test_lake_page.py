@@ -16,8 +16,8 @@ from pipeline.lake.partials import USAGE, USERS
 from pipeline.lake.periods import PERIOD_SCHEMA
 from pipeline.lake.usage_events import TABLE
 from pipeline.refresh import refresh
+from tests.app import at
 from tests.command import REPOSITORY
-from tests.conftest import FIRST_DAY
 
 DOCUMENT = (REPOSITORY / "docs" / "lake.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", DOCUMENT, re.MULTILINE | re.DOTALL)
@@ -34,9 +34,9 @@ def test_every_block_that_is_not_sparks_counts_the_events(
             " SELECT %s, gen_random_uuid(), 'cafe' FROM generate_series(1, %s)",
             [uuid.UUID(int=7), EVENTS],
         )
-    refresh(database, lake, FIRST_DAY)
+    refresh(at(database, lake))
     # The files of before are still there.
-    refresh(database, lake, FIRST_DAY, [dt.datetime.now(dt.UTC).date()], replace=True)
+    refresh(at(database, lake), [dt.datetime.now(dt.UTC).date()], replace=True)
     monkeypatch.setenv("PROMPT_STATS_LAKE_URI", lake)
     names: dict[str, Any] = {}
     address, *answers = [text for _, text in BLOCKS if not text.startswith(SPARK)]

@@ -22,7 +22,7 @@ from pipeline.answers import reading
 from pipeline.database.connections import Database
 from pipeline.errors import LakeConflictError, LakeError, LakeOwnerError, LostDaysError, PromptStatsError
 from pipeline.health.checks.catalog import CHECKS, make
-from pipeline.health.checks.report import Subject
+from pipeline.installation import Installation
 from pipeline.lake.delta_table import DailyTable
 from pipeline.lake.partials import USAGE
 from pipeline.lake.upkeep import clean, damage_of, keep_up
@@ -31,6 +31,7 @@ from pipeline.maintenance.erasure import erase_user
 from pipeline.maintenance.reconcile import reconcile
 from pipeline.maintenance.retention import retain
 from pipeline.refresh import refresh
+from tests.app import at
 from tests.buckets import (
     BUSY,
     CUT,
@@ -101,15 +102,15 @@ def test_the_life_of_a_lake(
 ) -> None:
     append(database, 0, 33, 34)
     append(database, 0, 33, user=PERSON)
-    refresh(database, lake, FIRST_DAY)
+    refresh(at(database, lake))
 
     append(database, 0, 33)
     run(database, "DELETE FROM prompt_usage WHERE created_at::date = %s", (TODAY - 34 * ONE_DAY,))
-    refresh(database, lake, FIRST_DAY, values=True)
+    refresh(at(database, lake), values=True)
     assert_equals_recount(database, FIRST_DAY)
     versions = dict(open_usage_events(lake).days().select("day", "version").iter_rows())
 
-    report = keep_up(database, lake)
+    report = keep_up(at(database, lake))
     assert (report.files_joined, report.files_deleted) == (2, 0)
     events = open_usage_events(lake)
     assert events.days()["version"].to_list() != list(versions.values())
@@ -118,52 +119,52 @@ def test_the_life_of_a_lake(
     assert earlier.read().count_rows() == events.read().count_rows() == 6
     sizes = events.sizes()
     assert (sizes.files, sizes.bytes > 1000, sizes.log_files > 3) == (3, True, True)
-    refresh(database, lake, FIRST_DAY, users=False)
-    done = reconcile(database, lake, FIRST_DAY)
+    refresh(at(database, lake), users=False)
+    done = reconcile(at(database, lake))
     assert (done.repaired, done.rebuilt, done.lost, done.rows_corrected) == ({}, {}, {}, {})
 
-    assert retain(database, lake, FIRST_DAY, 10).expired == [TODAY - 33 * ONE_DAY]
+    assert retain(at(database, lake), 10).expired == [TODAY - 33 * ONE_DAY]
     older = copy_of(lake)
     append(database, 33, user=PERSON)
     store.fail(Fault(DENIED, "GET", DATA, times=10**6))
     with pytest.raises(LakeError, match="ACCESS_DENIED") as raised:
-        refresh(database, lake, FIRST_DAY, users=False)
+        refresh(at(database, lake), users=False)
     assert not isinstance(raised.value, LostDaysError)
     store.fail()
     assert count(database, "stats_expired_day WHERE damaged_at IS NOT NULL") == 0
-    assert refresh(database, lake, FIRST_DAY, users=False).usage_count == 7
+    assert refresh(at(database, lake), users=False).usage_count == 7
     with pytest.raises(LostDaysError, match="does not hold expired days as they were"):
-        refresh(database, older, FIRST_DAY)
-    assert erase_user(database, lake, FIRST_DAY, str(PERSON)).found == {}
+        refresh(at(database, older))
+    assert erase_user(at(database, lake), str(PERSON)).found == {}
     assert published(database) == 4
 
     with new_database(migrated_template) as other:
         append(other, 0)
         with pytest.raises(LakeOwnerError, match="another database"):
-            refresh(other, lake, FIRST_DAY, users=False)
-        assert claim_lake(other, lake, discard=True)
-        assert refresh(other, lake, FIRST_DAY, users=False).usage_count == 1
+            refresh(at(other, lake), users=False)
+        assert claim_lake(at(other, lake), discard=True)
+        assert refresh(at(other, lake), users=False).usage_count == 1
     with pytest.raises(LakeOwnerError, match="another database"):
-        refresh(database, lake, FIRST_DAY)
+        refresh(at(database, lake))
 
 
 def test_damaged_files_are_found_and_made_anew(database: Database, lake: str) -> None:
     append(database, 0, 1)
-    refresh(database, lake, FIRST_DAY, users=False)
+    refresh(at(database, lake), users=False)
     day = TODAY - ONE_DAY
     truncate_files(lake, "usage_events", day)
-    assert reading.status(database, lake, FIRST_DAY)["damaged_days"] == [day]
+    assert reading.status(at(database, lake))["damaged_days"] == [day]
     delete_files(lake, USAGE.daily, day)
     assert [found.table for found in damage_of(lake, {})] == ["usage_events", USAGE.daily]
-    refresh(database, lake, FIRST_DAY, users=False)
+    refresh(at(database, lake), users=False)
     assert_equals_recount(database, FIRST_DAY)
     # What no length shows is found by reading.
     for table in ("usage_events", USAGE.daily):
         scribble_on_files(lake, table, day)
-    subject = Subject(database, lake, FIRST_DAY)
-    [check] = [make(check, subject) for check in CHECKS if check.name == "lake_can_be_read"]
+    installation = Installation(database, lake, FIRST_DAY)
+    [check] = [make(check, installation) for check in CHECKS if check.name == "lake_can_be_read"]
     assert f"usage_events of {day}" in check.summary
-    assert reconcile(database, lake, FIRST_DAY).repaired.keys() == {day}
+    assert reconcile(at(database, lake)).repaired.keys() == {day}
     assert_equals_recount(database, FIRST_DAY)
 
 
@@ -200,7 +201,7 @@ def test_of_two_writers_one_has_to_come_again(lake: str) -> None:
 def test_a_store_that_lets_both_win_is_refused(database: Database, store: Buckets) -> None:
     append(database, 0)
     with pytest.raises(LakeError, match=r"ignores If-None-Match.*conditional writes"):
-        refresh(database, "s3://no-condition/lake", FIRST_DAY)
+        refresh(at(database, "s3://no-condition/lake"))
     assert [name for name in store.objects() if name.startswith("no-condition/")] == []
 
 
@@ -214,7 +215,7 @@ def world(store: Buckets, new_database: NewDatabase, migrated_template: str) -> 
         for name, value in store.variables.items():
             patch.setenv(name, value)
         append(database, 0, 1, 2)
-        refresh(database, "s3://lakes/world", FIRST_DAY)
+        refresh(at(database, "s3://lakes/world"))
         yield database, "s3://lakes/world"
 
 
@@ -239,7 +240,7 @@ def suffer(world: World, store: Buckets, *faults: Fault) -> str:
     store.fail(*faults)
     raised = ""
     try:
-        refresh(database, lake, FIRST_DAY, users=False)
+        refresh(at(database, lake), users=False)
     except PromptStatsError as error:
         raised = type(error).__name__
     left = store.left()
@@ -247,7 +248,7 @@ def suffer(world: World, store: Buckets, *faults: Fault) -> str:
     assert left == []
     if raised:
         assert published(database) == before
-        refresh(database, lake, FIRST_DAY, users=False)
+        refresh(at(database, lake), users=False)
     assert_equals_recount(database, FIRST_DAY)
     return raised
 
@@ -311,13 +312,13 @@ def test_credentials_are_nowhere(
         monkeypatch.setenv(name, value.replace(" ", "-"))
     caplog.set_level(logging.DEBUG)
     append(database, 0)
-    refresh(database, lake, FIRST_DAY, users=False)
+    refresh(at(database, lake), users=False)
     append(database, 0)
     said = ""
     for target in (LOG, DATA):
         store.fail(Fault(DENIED, "PUT", target))
         with pytest.raises(LakeError, match="Token-0") as raised:
-            refresh(database, lake, FIRST_DAY, users=False)
+            refresh(at(database, lake), users=False)
         said += str(raised.value)
     files, root = fs.FileSystem.from_uri(lake)
     for info in files.get_file_info(fs.FileSelector(root, recursive=True)):
@@ -329,21 +330,21 @@ def test_credentials_are_nowhere(
 
 def test_the_night_goes_on_where_it_was(world: World, store: Buckets) -> None:
     database, lake = world
-    refresh(database, lake, FIRST_DAY, [TODAY], replace=True, users=False)
+    refresh(at(database, lake), [TODAY], replace=True, users=False)
     store.fail(Fault(DENIED, "POST", "delete"))
     with pytest.raises(LakeError, match="Cleaning the lake table"):
-        clean(database, lake, dt.timedelta(0))
+        clean(at(database, lake), dt.timedelta(0))
     assert store.left() == []
-    assert clean(database, lake, dt.timedelta(0)) > 0
+    assert clean(at(database, lake), dt.timedelta(0)) > 0
 
 
 def test_a_tick_asks_for_little(world: World, store: Buckets) -> None:
     """docs/deployment.md says what that costs."""
     database, lake = world
     append(database, 0)
-    clean(database, lake)
+    clean(at(database, lake))
     store.requests()
-    refresh(database, lake, FIRST_DAY, users=False)
+    refresh(at(database, lake), users=False)
     asked = Counter(request.kind for request in store.requests())
     assert asked["PUT"] == 4
     assert asked["LIST"] <= 30

@@ -14,12 +14,14 @@ import pytest
 from pipeline.answers import reading
 from pipeline.answers.export import Format, open_export
 from pipeline.database.connections import Database
+from pipeline.installation import Installation
 from pipeline.refresh import refresh
 from pipeline.settings import Settings
 from pipeline.web.dashboard.report import write_report
 from tests.adopted import BEYOND_DOUBLES, adopted, id_of
 from tests.api import served
-from tests.conftest import FIRST_DAY, NewDatabase
+from tests.app import at
+from tests.conftest import NewDatabase
 
 COLUMNS = """
     CREATE TYPE mood AS ENUM ('calm');
@@ -112,7 +114,7 @@ def app(new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory) -> 
                     "INSERT INTO prompt_usage (prompt_id, created_at) VALUES (%s, now())",
                     [id_of("bigint", number)],
                 )
-        refresh(database, lake, FIRST_DAY, values=True)
+        refresh(at(database, lake), values=True)
         values = {"PROMPT_STATS_LAKE_URI": lake}
         with served(database, **values) as client:
             yield App(database, client, Settings.model_validate(values))
@@ -143,7 +145,7 @@ def test_an_odd_prompt_is_shown_with_what_could_be_read(app: App, path: str) -> 
 def test_a_prompt_is_active_unless_it_says_otherwise(app: App) -> None:
     """Nobody has said so of any here, and none is hidden."""
     rows, ranked = (
-        reading.top_prompts(app.database, 10)["prompts"],
+        reading.top_prompts(Installation.of(app.settings, app.database), 10)["prompts"],
         app.client.get("/prompts/top/usage").json(),
     )
     assert [row["name"] for row in rows] == ["odd", "plain"]

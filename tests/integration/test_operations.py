@@ -34,6 +34,7 @@ from pipeline.samples import seeding
 from pipeline.settings import settings
 from pipeline.tracking import PromptTracker
 from tests.api import served
+from tests.app import at
 from tests.cli import invoke
 from tests.command import REPOSITORY
 from tests.conftest import NewDatabase
@@ -99,7 +100,7 @@ class Deployment:
 
     def refresh(self) -> None:
         """Publishes what there is, without Dagster."""
-        refresh(self.database, settings().lake, FIRST_DAY)
+        refresh(at(self.database, settings().lake))
 
     def damage(self, day: dt.date) -> None:
         """A disk loses what is in the raw events of a day."""

@@ -32,6 +32,7 @@ from pipeline.orchestration.resources import Stores
 from pipeline.orchestration.running import REASON
 from pipeline.publish import values
 from pipeline.refresh import refresh
+from tests.app import at
 from tests.command import REPOSITORY, environment, run
 from tests.conftest import FIRST_DAY
 from tests.lake import open_to_write
@@ -119,7 +120,7 @@ def test_schedule_asks_for_one_run_a_range_and_bridges_small_gaps(
     append(database, *times)
     # Of a history that was never counted no first part is published.
     assert ranges(evaluate(stored_instance, stores)) == [(FIRST_DAY.isoformat(), today().isoformat())]
-    refresh(database, stores.lake, FIRST_DAY)
+    refresh(at(database, stores.lake))
     append(database, *times)
     requests = evaluate(stored_instance, stores)
     assert isinstance(requests, list)
@@ -140,7 +141,7 @@ def test_a_run_says_why_it_is(
 ) -> None:
     day = dt.timedelta(days=1)
     append(database, today(), *(today() - number * 20 * day for number in (1, 2, 3, 4)))
-    refresh(database, stores.lake, FIRST_DAY)
+    refresh(at(database, stores.lake))
     append(database, today(), today() - 20 * day)
     with psycopg.connect(database.conninfo) as app:
         app.execute("DELETE FROM prompt_usage WHERE created_at::date = %s", (today() - 40 * day,))
@@ -198,7 +199,7 @@ def test_a_whole_history_takes_as_long_as_it_takes(
     stored_instance.report_run_canceled(run)
 
     append(database, today())
-    refresh(database, stores.lake, FIRST_DAY)
+    refresh(at(database, stores.lake))
     append(database, today())
     assert only(evaluate(stored_instance, stores)).tags[MAX_RUNTIME] == str(jobs.MAX_TICK_SECONDS)
     table = open_to_write(database, stores.lake)
@@ -212,11 +213,11 @@ def test_what_is_counted_by_value_follows_every_night(
     monkeypatch.setattr(values, "EVENTS_PER_BATCH", 1)
     definitions = build_definitions(stores)
     with pytest.raises(LakeError, match="prompt-stats refresh first"):
-        values.publish_values(database, stores.lake)
-    refresh(database, stores.lake, FIRST_DAY)
+        values.publish_values(at(database, stores.lake))
+    refresh(at(database, stores.lake))
     for _ in range(2):
         append(database, today())
-        refresh(database, stores.lake, FIRST_DAY)
+        refresh(at(database, stores.lake))
     state = "SELECT value_stats_as_of = as_of FROM stats_refresh ORDER BY id DESC LIMIT 1"
     with psycopg.connect(database.conninfo) as connection:
         assert connection.execute(state).fetchone() == (None,)
@@ -226,7 +227,7 @@ def test_what_is_counted_by_value_follows_every_night(
         assert connection.execute(state).fetchone() == (True,)
         assert counted["rows_written"].value == 6
     assert_equals_recount(database, FIRST_DAY)
-    refresh(database, stores.lake, FIRST_DAY)
+    refresh(at(database, stores.lake))
     with psycopg.connect(database.conninfo) as connection:
         assert connection.execute(state).fetchone() == (False,)
 
@@ -235,7 +236,7 @@ def test_stats_of_users_follow_every_hour(
     stored_instance: dg.DagsterInstance, instance: dg.DagsterInstance, stores: Stores, database: Database
 ) -> None:
     append(database, today())
-    refresh(database, stores.lake, FIRST_DAY)
+    refresh(at(database, stores.lake))
     append(database, today())
     request = only(evaluate(stored_instance, stores))
     assert request.asset_selection is not None
@@ -259,7 +260,7 @@ def test_stats_of_users_follow_every_hour(
     assert set(hourly) - set(request.asset_selection) == {
         dg.AssetKey(name) for name in ("prompt_user_monthly", "prompt_user_total")
     }
-    refresh(database, stores.lake, FIRST_DAY)
+    refresh(at(database, stores.lake))
     assert_equals_recount(database, FIRST_DAY)
 
 
@@ -333,7 +334,7 @@ def test_backfill_replaces_days_by_default(
     instance: dg.DagsterInstance, stores: Stores, database: Database
 ) -> None:
     append(database, today())
-    refresh(database, stores.lake, FIRST_DAY)
+    refresh(at(database, stores.lake))
     before = DeltaTable(f"{stores.lake}/usage_events").file_uris()
     run_refresh(build_definitions(stores), instance, DayRange(today(), today()), replace=True)
     assert not set(before) & set(DeltaTable(f"{stores.lake}/usage_events").file_uris())

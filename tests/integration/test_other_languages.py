@@ -19,8 +19,8 @@ from psycopg.rows import dict_row
 from pipeline.database.connections import Database
 from pipeline.database.tables import prompt_usage
 from pipeline.refresh import refresh
+from tests.app import at
 from tests.command import REPOSITORY
-from tests.conftest import FIRST_DAY
 from tests.psql import libpq_environment, psql
 
 DOCUMENT = (REPOSITORY / "docs" / "write-path.md").read_text(encoding="utf-8")
@@ -212,7 +212,7 @@ def test_an_insert_by_psql_is_one_row_and_counts_once_however_often_it_runs(
         "generation_time_ms": "5000",
     }
 
-    refresh(database, lake, FIRST_DAY)
+    refresh(at(database, lake))
     with psycopg.connect(database.conninfo) as connection:
         counted = connection.execute(
             "SELECT prompt_id, usage_count, success_count, avg_generation_time_ms FROM prompt_stats"

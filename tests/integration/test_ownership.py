@@ -26,6 +26,7 @@ from pipeline.publish.publish import publish
 from pipeline.publish.values import publish_values
 from pipeline.refresh import plan_refresh, refresh
 from pipeline.settings import Settings, settings
+from tests.app import at
 from tests.cli import invoke
 from tests.clusters import Cluster, copy_of_cluster, running_cluster
 from tests.conftest import FIRST_DAY, NewDatabase
@@ -59,7 +60,7 @@ def published(database: Database) -> int | None:
 
 def refreshed(database: Database, lake: str) -> int:
     """What a refresh counts, which equals the recount."""
-    counted = refresh(database, lake, FIRST_DAY).usage_count
+    counted = refresh(at(database, lake)).usage_count
     assert_equals_recount(database, FIRST_DAY)
     return counted
 
@@ -91,16 +92,16 @@ def copy_of(database: Database, new_database: NewDatabase) -> Iterator[Database]
 
 
 REFUSED: dict[str, Callable[[Database, str], object]] = {
-    "plan": lambda database, lake: plan_refresh(database, lake, FIRST_DAY),
-    "sync": lambda database, lake: sync_days(database, lake, FIRST_DAY, []),
-    "refresh": lambda database, lake: refresh(database, lake, FIRST_DAY),
-    "publish": lambda database, lake: publish(database, lake, FIRST_DAY),
-    "stats by value": publish_values,
-    "reconcile": lambda database, lake: reconcile(database, lake, FIRST_DAY),
-    "retain": lambda database, lake: retain(database, lake, FIRST_DAY, 1),
-    "erase-user": lambda database, lake: erase_user(database, lake, FIRST_DAY, PROMPT),
-    "keep-up": keep_up,
-    "track-missing": lambda database, lake: track_missing(database, lake, FIRST_DAY),
+    "plan": lambda database, lake: plan_refresh(at(database, lake)),
+    "sync": lambda database, lake: sync_days(at(database, lake), []),
+    "refresh": lambda database, lake: refresh(at(database, lake)),
+    "publish": lambda database, lake: publish(at(database, lake)),
+    "stats by value": lambda database, lake: publish_values(at(database, lake)),
+    "reconcile": lambda database, lake: reconcile(at(database, lake)),
+    "retain": lambda database, lake: retain(at(database, lake), 1),
+    "erase-user": lambda database, lake: erase_user(at(database, lake), PROMPT),
+    "keep-up": lambda database, lake: keep_up(at(database, lake)),
+    "track-missing": lambda database, lake: track_missing(at(database, lake)),
     "alerts": lambda database, lake: evaluate(
         database, Settings.model_validate({"PROMPT_STATS_LAKE_URI": lake})
     ),
@@ -130,16 +131,16 @@ def test_a_copy_may_claim_the_lake_and_the_former_owner_is_refused(
     append(database, 5)
     append(database, 2, days_ago=9)
     refreshed(database, lake)
-    retain(database, lake, FIRST_DAY, 3)
+    retain(at(database, lake), 3)
     with copy_of(database, new_database) as copy:
         append(copy, 20)
-        assert claim_lake(copy, lake)
+        assert claim_lake(at(copy, lake))
         # The expired day is in the lake alone.
-        assert refresh(copy, lake, FIRST_DAY).usage_count == 27
-        assert not claim_lake(copy, lake)
+        assert refresh(at(copy, lake)).usage_count == 27
+        assert not claim_lake(at(copy, lake))
         append(database, 1)
         with untouched(lake, database), pytest.raises(LakeOwnerError, match="another database"):
-            refresh(database, lake, FIRST_DAY)
+            refresh(at(database, lake))
 
 
 def test_two_databases_on_one_lake(
@@ -152,15 +153,15 @@ def test_two_databases_on_one_lake(
         with untouched(lake, database, other):
             for _ in range(2):
                 with pytest.raises(LakeOwnerError, match="--discard"):
-                    refresh(other, lake, FIRST_DAY)
+                    refresh(at(other, lake))
             with pytest.raises(LakeOwnerError, match="may be all that another one has"):
-                claim_lake(other, lake)
+                claim_lake(at(other, lake))
         append(database, 1)
         assert refreshed(database, lake) == 6
-        assert claim_lake(other, lake, discard=True)
+        assert claim_lake(at(other, lake), discard=True)
         assert refreshed(other, lake) == 20
         with pytest.raises(LakeOwnerError):
-            refresh(database, lake, FIRST_DAY)
+            refresh(at(database, lake))
 
 
 def test_a_database_whose_expired_days_are_elsewhere_takes_no_other_lake(
@@ -169,17 +170,17 @@ def test_a_database_whose_expired_days_are_elsewhere_takes_no_other_lake(
     append(database, 2)
     append(database, 3, days_ago=9)
     refreshed(database, lake)
-    retain(database, lake, FIRST_DAY, 3)
+    retain(at(database, lake), 3)
     empty = str(tmp_path / "empty")
     with pytest.raises(LakeOwnerError, match=r"1 days whose raw rows were removed.*restore it"):
-        refresh(database, empty, FIRST_DAY)
+        refresh(at(database, empty))
     with new_database(migrated_template) as other:
         append(other, 1)
-        refresh(other, str(tmp_path / "other"), FIRST_DAY)
+        refresh(at(other, str(tmp_path / "other")))
     with pytest.raises(LakeOwnerError, match="in another lake alone"):
-        claim_lake(database, str(tmp_path / "other"), discard=True)
+        claim_lake(at(database, str(tmp_path / "other")), discard=True)
     assert published(database) == 5
-    assert refresh(database, lake, FIRST_DAY).usage_count == 5
+    assert refresh(at(database, lake)).usage_count == 5
 
 
 def test_a_lost_lake_without_expired_days_is_filled_again(
@@ -211,7 +212,7 @@ def test_of_two_lakes_of_one_database_the_last_that_was_used_is_its_own(
     counted = refreshed(database, other)
     assert (f"{other}/usage_events/ is empty, and this database used another" in caplog.text) != is_copy
     with untouched(lake, database), pytest.raises(LakeOwnerError, match="this one before it used"):
-        refresh(database, lake, FIRST_DAY)
+        refresh(at(database, lake))
     assert published(database) == counted == refreshed(database, other)
 
 
@@ -221,8 +222,8 @@ def test_a_lake_of_before_undo_is_refused(database: Database, lake: str) -> None
     undo(database)
     migrate(database)
     with untouched(lake), pytest.raises(LakeOwnerError, match="before migrate --undo"):
-        refresh(database, lake, FIRST_DAY)
-    assert claim_lake(database, lake, discard=True)
+        refresh(at(database, lake))
+    assert claim_lake(at(database, lake), discard=True)
     assert refreshed(database, lake) == 5
 
 
@@ -236,7 +237,7 @@ def test_a_lake_of_a_version_without_tokens_is_read_anew_once(
     old.append(open_usage_events(lake).read().to_table().select(SCHEMA.names))
     execute(database, "DELETE FROM stats_lake_token")
     with new_database(migrated_template) as other, pytest.raises(LakeOwnerError, match="has not filled it"):
-        refresh(other, str(unsigned), FIRST_DAY)
+        refresh(at(other, str(unsigned)))
     append(database, 1)
     assert ownership(database, str(unsigned)) is Ownership.UNKNOWN
     assert refreshed(database, str(unsigned)) == 6
@@ -247,7 +248,7 @@ def test_a_crash_between_record_and_commit_reads_nothing_again(database: Databas
     append(database, 5)
     refreshed(database, lake)
     execute(database, "INSERT INTO stats_lake_token SELECT 17, lake_id, server FROM stats_lake_token LIMIT 1")
-    assert plan_refresh(database, lake, FIRST_DAY).days == []
+    assert plan_refresh(at(database, lake)).days == []
     version = open_usage_events(lake).transaction(WRITER)
     refreshed(database, lake)
     assert open_usage_events(lake).transaction(WRITER) == version
@@ -310,23 +311,23 @@ def test_a_data_folder_that_was_put_back(primary: Cluster, lake: str, tmp_path: 
     append(database, 5)
     append(database, 3, days_ago=9)
     refreshed(database, lake)
-    retain(database, lake, FIRST_DAY, 3)
+    retain(at(database, lake), 3)
     database.close()
     kept = tmp_path / "kept"
     primary.keep(kept)
     database = primary.database()
     append(database, 4)
     append(database, 1, days_ago=9)
-    refresh(database, lake, FIRST_DAY)
+    refresh(at(database, lake))
     database.close()
     primary.put_back(kept)
     database = primary.database()
     append(database, 2)
     assert ownership(database, lake) is Ownership.UNKNOWN
     # Those of the expired day are in the lake alone, and so is the one that came late.
-    assert refresh(database, lake, FIRST_DAY).usage_count == 7 + 4
+    assert refresh(at(database, lake)).usage_count == 7 + 4
     append(database, 1)
-    assert refresh(database, lake, FIRST_DAY).usage_count == 8 + 4
+    assert refresh(at(database, lake)).usage_count == 8 + 4
     database.close()
 
 
@@ -344,9 +345,9 @@ def test_a_failover_that_lost_nothing_reads_nothing_anew(primary: Cluster, lake:
         standby.promote()
         database = standby.database()
         owner = open_usage_events(lake).transaction(OWNER)
-        assert plan_refresh(database, lake, FIRST_DAY).days == []
+        assert plan_refresh(at(database, lake)).days == []
         append(database, 1)
-        assert len(plan_refresh(database, lake, FIRST_DAY).days) == 1
+        assert len(plan_refresh(at(database, lake)).days) == 1
         assert refreshed(database, lake) == 9
         assert open_usage_events(lake).transaction(OWNER) == owner
         database.close()
@@ -392,7 +393,7 @@ def test_of_two_physical_copies_that_write_one_stops(primary: Cluster, lake: str
         append(clone, 1)
         for _ in range(2):
             with untouched(lake, clone, original), pytest.raises(LakeOwnerError, match="another database"):
-                refresh(clone, lake, FIRST_DAY)
+                refresh(at(clone, lake))
         append(original, 1)
         assert refreshed(original, lake) == 7
         clone.close()

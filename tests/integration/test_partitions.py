@@ -30,6 +30,7 @@ from pipeline.refresh import plan_refresh, refresh
 from pipeline.tracking import PromptTracker
 from pipeline.tracking.batches import append_events
 from pipeline.tracking.event import Record, read_event
+from tests.app import at
 from tests.command import REPOSITORY
 from tests.conftest import FIRST_DAY, NewDatabase
 from tests.oracle import assert_equals_recount
@@ -94,9 +95,9 @@ def expired(database: Database) -> set[dt.date]:
 
 def assert_true(database: Database, lake: str) -> None:
     """A refresh makes everything the recount of the raw rows, and leaves nothing to do."""
-    assert refresh(database, lake, FIRST_DAY, values=True).pending_days == []
+    assert refresh(at(database, lake), values=True).pending_days == []
     assert_equals_recount(database, FIRST_DAY)
-    assert plan_refresh(database, lake, FIRST_DAY).days == []
+    assert plan_refresh(at(database, lake)).days == []
 
 
 def event_at(age: int, table: str = "prompt_usage") -> tuple[str, tuple[Any, ...]]:
@@ -172,7 +173,7 @@ def test_a_change_is_counted_at_the_next_refresh(
 ) -> None:
     for change in changes:
         run(history, change)
-        assert refresh(history, lake, FIRST_DAY).pending_days == []
+        assert refresh(at(history, lake)).pending_days == []
         assert rows_of(history, PUBLISHED_DAYS) == rows_of(history, RECOUNTED_DAYS), change
         assert expired(history) == set()
     migrate(history)
@@ -185,8 +186,8 @@ def test_a_change_is_counted_at_the_next_refresh(
 def test_a_new_partition_costs_no_comparison_of_other_days(history: Database, lake: str) -> None:
     before = dict(open_usage_events(lake).days().select("day", "version").iter_rows())
     run(history, partition("next", -30, -60))
-    assert plan_refresh(history, lake, FIRST_DAY).days == []
-    refresh(history, lake, FIRST_DAY)
+    assert plan_refresh(at(history, lake)).days == []
+    refresh(at(history, lake))
     assert dict(open_usage_events(lake).days().select("day", "version").iter_rows()) == before
     assert len(rows_of(history, "SELECT jsonb_array_elements(partitions) FROM stats_source")) == 5
 
@@ -204,22 +205,22 @@ def test_numbers_stay_when_a_partition_goes(history: Database, lake: str, goes: 
     before = rows_of(history, "SELECT * FROM prompt_daily_stats ORDER BY day")
     run(history, goes)
     for _ in range(2):
-        refresh(history, lake, FIRST_DAY)
+        refresh(at(history, lake))
         assert rows_of(history, "SELECT * FROM prompt_daily_stats ORDER BY day") == before
     assert expired(history) == OF_OLD
-    status = reading.status(history, lake, FIRST_DAY)
+    status = reading.status(at(history, lake))
     assert (status["dropped_day_count"], status["dropped_partitions"]) == (2, "keep")
-    report = reconcile(history, lake, FIRST_DAY)
+    report = reconcile(at(history, lake))
     assert (report.repaired, report.lost, report.rows_corrected) == ({}, {}, {})
     # What comes later for such a day is added, and the next partition that goes is another one's.
     run(history, *event_at(40))
-    assert refresh(history, lake, FIRST_DAY).usage_count == 17
-    assert plan_refresh(history, lake, FIRST_DAY).days == []
+    assert refresh(at(history, lake)).usage_count == 17
+    assert plan_refresh(at(history, lake)).days == []
 
 
 def test_reconcile_meets_a_dropped_partition_first(history: Database, lake: str) -> None:
     run(history, GOES["drop"])
-    report = reconcile(history, lake, FIRST_DAY)
+    report = reconcile(at(history, lake))
     assert (report.repaired, report.lost, count(history)) == ({}, {}, 16)
     assert expired(history) == OF_OLD
 
@@ -227,7 +228,7 @@ def test_reconcile_meets_a_dropped_partition_first(history: Database, lake: str)
 def test_numbers_go_down_where_that_is_wanted(history: Database, lake: str) -> None:
     run(history, GOES["drop"])
     counting = replace(history, counts_down=True)
-    assert reading.status(counting, lake, FIRST_DAY)["dropped_partitions"] == "count-down"
+    assert reading.status(at(counting, lake))["dropped_partitions"] == "count-down"
     assert_true(counting, lake)
     assert (count(history), expired(history)) == (12, set())
     counting.close()
@@ -236,7 +237,7 @@ def test_numbers_go_down_where_that_is_wanted(history: Database, lake: str) -> N
 def test_a_partition_that_comes_back_counts_once(history: Database, lake: str) -> None:
     for _ in range(2):
         run(history, GOES["detach"])
-        refresh(history, lake, FIRST_DAY)
+        refresh(at(history, lake))
         assert (count(history), expired(history)) == (16, OF_OLD)
         run(history, attach("old", 60, 30))
         assert_true(history, lake)
@@ -259,24 +260,24 @@ def test_a_partition_that_comes_back_counts_as_it_is_now(
     history: Database, lake: str, change: str, expected: int
 ) -> None:
     run(history, GOES["detach"])
-    refresh(history, lake, FIRST_DAY)
+    refresh(at(history, lake))
     run(history, change)
     run(history, attach("old", 60, 30))
-    refresh(history, lake, FIRST_DAY)
+    refresh(at(history, lake))
     assert (count(history), expired(history)) == (expected, set())
-    assert plan_refresh(history, lake, FIRST_DAY).days == []
+    assert plan_refresh(at(history, lake)).days == []
 
 
 def test_rows_that_come_back_in_other_partitions_are_postgres_again(history: Database, lake: str) -> None:
     run(history, GOES["detach"])
-    refresh(history, lake, FIRST_DAY)
+    refresh(at(history, lake))
     run(
         history,
         partition("older", 60, 45)
         + partition("newer", 45, 30)
         + "INSERT INTO prompt_usage SELECT * FROM old",
     )
-    refresh(history, lake, FIRST_DAY)
+    refresh(at(history, lake))
     assert (count(history), expired(history)) == (16, set())
     run(history, "DELETE FROM prompt_usage WHERE created_at < now() - interval '45 days'")
     assert_true(history, lake)
@@ -291,7 +292,7 @@ def test_an_ordinary_table_in_the_place_of_partitions_stands_for_itself(history:
         " DROP TABLE before",
     )
     migrate(history)
-    refresh(history, lake, FIRST_DAY)
+    refresh(at(history, lake))
     assert (count(history), expired(history)) == (16, set())
     run(history, "DELETE FROM prompt_usage WHERE created_at < now() - interval '45 days'")
     assert_true(history, lake)
@@ -303,16 +304,16 @@ def test_days_that_changed_before_they_went_are_in_doubt(history: Database, lake
     day = TODAY - 50 * ONE_DAY
     for _ in range(2):
         with pytest.raises(LakeError, match=f"{day}.*partition old is gone.*count-down"):
-            refresh(history, lake, FIRST_DAY)
+            refresh(at(history, lake))
         run(history, *event_at(1))
     assert rows_of(history, f"SELECT * FROM prompt_daily_stats WHERE day = '{day}'") == [
         row for row in before if day in row
     ]
     assert (expired(history), count(history)) == ({TODAY - 40 * ONE_DAY}, 17)
     counting = replace(history, counts_down=True)
-    refresh(counting, lake, FIRST_DAY)
+    refresh(at(counting, lake))
     assert count(history) == 16
-    assert plan_refresh(counting, lake, FIRST_DAY).days == []
+    assert plan_refresh(at(counting, lake)).days == []
     counting.close()
 
 
@@ -321,7 +322,7 @@ def test_days_that_the_lake_lost_are_in_doubt(history: Database, lake: str) -> N
         file.unlink()
     run(history, GOES["detach"])
     with pytest.raises(LakeError, match="does not have them whole"):
-        refresh(history, lake, FIRST_DAY)
+        refresh(at(history, lake))
     assert (expired(history), count(history)) == ({TODAY - 50 * ONE_DAY}, 16)
     run(history, attach("old", 60, 30))
     assert_true(history, lake)
@@ -338,13 +339,13 @@ def test_a_day_that_went_in_part_keeps_its_other_rows(history: Database, lake: s
         " INSERT INTO prompt_usage (prompt_id, created_at)"
         f" VALUES ('{PROMPT}', '{noon}'::timestamptz - interval '1 hour'), ('{PROMPT}', '{noon}')",
     )
-    refresh(history, lake, FIRST_DAY)
+    refresh(at(history, lake))
     total = count(history)
     run(history, "DROP TABLE a")
-    refresh(history, lake, FIRST_DAY)
+    refresh(at(history, lake))
     assert count(history) == total
     run(history, "DROP TABLE b")
-    refresh(history, lake, FIRST_DAY)
+    refresh(at(history, lake))
     assert count(history) == total
 
 
@@ -353,26 +354,26 @@ def test_a_day_that_went_in_part_keeps_its_other_rows(history: Database, lake: s
 
 def test_retention_drops_whole_partitions(history: Database, lake: str) -> None:
     before = rows_of(history, "SELECT * FROM prompt_daily_stats ORDER BY day")
-    report = retain(history, lake, FIRST_DAY, days=20)
+    report = retain(at(history, lake), days=20)
     # Those of the default partition are deleted, and of one that is needed yet.
     assert (report.dropped, report.rows, report.rows_kept) == (["old"], 10, 0)
     assert rows_of(history, "SELECT count(*) FROM prompt_usage") == [(6,)]
     for _ in range(2):
-        refresh(history, lake, FIRST_DAY)
+        refresh(at(history, lake))
         assert rows_of(history, "SELECT * FROM prompt_daily_stats ORDER BY day") == before
-    assert retain(history, lake, FIRST_DAY, days=20).dropped == []
+    assert retain(at(history, lake), days=20).dropped == []
 
 
 def test_retention_deletes_where_it_may_not_drop(history: Database, lake: str) -> None:
     run(history, *event_at(40))
     with as_role(history, "pipeline") as seen:
-        report = retain(seen, lake, FIRST_DAY, days=20)
+        report = retain(at(seen, lake), days=20)
     assert (report.dropped, report.rows) == ([], 11)
     assert rows_of(history, "SELECT count(*) FROM prompt_usage") == [(6,)]
 
 
 def test_retention_keeps_a_partition_with_a_row_that_the_lake_lacks(history: Database, lake: str) -> None:
-    retain(history, lake, FIRST_DAY, days=45)
+    retain(at(history, lake), days=45)
     # Two rows with one id, of which the lake has one.
     [(taken,)] = [open_usage_events(lake).read([TODAY - 50 * ONE_DAY]).to_table(["id"])["id"].to_pylist()[:1]]
     for hour in range(2):
@@ -381,10 +382,10 @@ def test_retention_keeps_a_partition_with_a_row_that_the_lake_lacks(history: Dat
             "INSERT INTO prompt_usage (id, prompt_id, created_at) VALUES (%s, %s, %s)",
             (taken, PROMPT, f"{TODAY - 50 * ONE_DAY} 0{hour}:00Z"),
         )
-    report = retain(history, lake, FIRST_DAY, days=20)
+    report = retain(at(history, lake), days=20)
     assert (report.dropped, report.rows, report.rows_kept) == ([], 4, 2)
     assert rows_of(history, "SELECT count(*) FROM old") == [(2,)]
-    assert refresh(history, lake, FIRST_DAY).usage_count == 16
+    assert refresh(at(history, lake)).usage_count == 16
 
 
 def test_extraction_reads_the_partitions_of_its_days_alone(history: Database) -> None:
@@ -551,7 +552,7 @@ def test_a_table_that_is_there_is_not_divided(database: Database) -> None:
 
 def test_an_ordinary_table_becomes_the_first_partition(database: Database, lake: str) -> None:
     live_in(database)
-    refresh(database, lake, FIRST_DAY)
+    refresh(at(database, lake))
     before = dict(open_usage_events(lake).days().select("day", "version").iter_rows())
     page = (REPOSITORY / "docs" / "adoption.md").read_text(encoding="utf-8")
     _, _, script = page.partition("### An ordinary table becomes a partitioned one")
@@ -601,17 +602,17 @@ def test_a_partition_that_goes_while_it_is_read_again_keeps_its_numbers(
         run(history, "DROP TABLE IF EXISTS old")
         return found
 
-    days = plan_refresh(history, lake, FIRST_DAY).days if is_noted else [TODAY - 40 * ONE_DAY]
+    days = plan_refresh(at(history, lake)).days if is_noted else [TODAY - 40 * ONE_DAY]
     monkeypatch.setattr(usage_events, step, dropping)
     with pytest.raises(LakeError, match="the partition old went meanwhile"):
-        refresh(history, lake, FIRST_DAY, days, replace=not is_noted)
+        refresh(at(history, lake), days, replace=not is_noted)
     monkeypatch.undo()
     assert count(history) == before
     if is_noted:
         with pytest.raises(LakeError, match=r"partition old is gone.*count-down"):
-            refresh(history, lake, FIRST_DAY)
+            refresh(at(history, lake))
     else:
-        refresh(history, lake, FIRST_DAY)
+        refresh(at(history, lake))
         assert TODAY - 40 * ONE_DAY in expired(history)
     assert count(history) == before
 

@@ -21,6 +21,7 @@ from pipeline.database.connections import Database
 from pipeline.lake.usage_events import sync_days
 from pipeline.refresh import refresh
 from tests.api import served
+from tests.app import at
 from tests.conftest import FIRST_DAY, NewDatabase
 
 NOW = dt.datetime.now(dt.UTC)
@@ -122,7 +123,7 @@ def client(
             # As an adopted table may have it.
             app.execute("ALTER TABLE prompt_usage ALTER prompt_id DROP NOT NULL")
             write(app, EVERY)
-        refresh(database, lake, FIRST_DAY)
+        refresh(at(database, lake))
         with served(database, PROMPT_STATS_LAKE_URI=lake) as client:
             yield client
 
@@ -382,14 +383,14 @@ def test_what_the_lake_has_and_nobody_published_is_in_no_answer(
         with psycopg.connect(database.conninfo) as app:
             app.execute("ALTER TABLE prompt_usage ALTER prompt_id DROP NOT NULL")
             write(app, first)
-        refresh(database, lake, FIRST_DAY)
+        refresh(at(database, lake))
         with served(database, PROMPT_STATS_LAKE_URI=lake) as client:
             before = answers(client)
             with psycopg.connect(database.conninfo) as app:
                 write(app, second)
             written(database, lake)
             assert answers(client) == before
-            refresh(database, lake, FIRST_DAY)
+            refresh(at(database, lake))
             now = answers(client)
             assert now[0]["totalUsage"] == len(of("one", [*first, *second])) > before[0]["totalUsage"]
             assert sum(each["usageCount"] for each in now[1]["series"]) == now[0]["totalUsage"]
@@ -398,5 +399,5 @@ def test_what_the_lake_has_and_nobody_published_is_in_no_answer(
 def written(database: Database, lake: str) -> None:
     """A refresh that comes to the lake, and not to the publish."""
     days = [NOW.date() - number * ONE_DAY for number in range(10)]
-    sync_days(database, lake, FIRST_DAY, days)
-    assert repair.roll_up(database, lake, FIRST_DAY, days).rows
+    sync_days(at(database, lake), days)
+    assert repair.roll_up(at(database, lake), days).rows

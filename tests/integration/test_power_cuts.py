@@ -17,6 +17,7 @@ from pipeline.database.connections import Database
 from pipeline.lake.upkeep import lake_tables
 from pipeline.maintenance.erasure import erase_user
 from pipeline.refresh import plan_refresh, refresh
+from tests.app import at
 from tests.conftest import FIRST_DAY, NewDatabase
 from tests.oracle import assert_equals_recount
 from tests.power_cuts import (
@@ -92,23 +93,23 @@ def test_partials_with_a_torn_log_are_computed_anew(database: Database, recordin
     *_, last = (state for state in states(recording) if "refresh" in state.mark)
     restore(database, recording.database(last.mark))
     put(last.lake, recording.lake.parent)
-    refresh(database, str(recording.lake), FIRST_DAY)
+    refresh(at(database, str(recording.lake)))
     for name in ("prompt_usage_daily", "prompt_usage_monthly", "prompt_user_total"):
         entry = recording.lake / name / "_delta_log" / f"{1:020}.json"
         entry.write_bytes(entry.read_bytes()[:400])
-    refresh(database, str(recording.lake), FIRST_DAY)
+    refresh(at(database, str(recording.lake)))
     assert_equals_recount(database, FIRST_DAY, EVERYTHING)
 
 
 def _go_on(database: Database, recording: Recording, state: State) -> None:
     restore(database, recording.database(state.mark))
     lake = str(recording.lake)
-    report = refresh(database, lake, FIRST_DAY)
+    report = refresh(at(database, lake))
     if state.mark.endswith("erasure"):
         # Half of it may be done; it has to be run again.
-        assert erase_user(database, lake, FIRST_DAY, str(LEAVER)).found == {}
+        assert erase_user(at(database, lake), str(LEAVER)).found == {}
         with psycopg.connect(database.conninfo) as app:
             app.execute(f"DELETE FROM {EVERYTHING} WHERE user_id = %s".encode(), [LEAVER])
     assert_equals_recount(database, FIRST_DAY, EVERYTHING)
     assert report.pending_days == []
-    assert plan_refresh(database, lake, FIRST_DAY).days == []
+    assert plan_refresh(at(database, lake)).days == []

@@ -26,8 +26,9 @@ from pipeline.settings import Settings
 from pipeline.web.dashboard.report import write_report
 from tests.adopted import KINDS, adopted, id_of
 from tests.api import served
+from tests.app import at
 from tests.command import REPOSITORY, environment
-from tests.conftest import FIRST_DAY, NewDatabase
+from tests.conftest import NewDatabase
 from tests.statements import rows_of, run
 
 ODD_SLUGS = (
@@ -89,7 +90,7 @@ class App(NamedTuple):
         answer = self.client.get(f"/prompts/{quote(key, safe='')}/stats")
         assert answer.status_code == 200, answer.text
         found = answer.json()
-        shown = reading.prompt(self.database, key)
+        shown = reading.prompt(at(self.database, self.lake), key)
         assert (found["promptId"], found["totalUsage"]) == (shown["id"], shown["usage_count"])
         return shown["id"], shown["usage_count"]
 
@@ -127,7 +128,7 @@ def app(
                 writer.execute(
                     "INSERT INTO prompt_usage (prompt_id) SELECT %s FROM generate_series(1, 50)", [prompt_id]
                 )
-        refresh(database, lake, FIRST_DAY, values=True)
+        refresh(at(database, lake), values=True)
         with served(database, PROMPT_STATS_LAKE_URI=lake) as client:
             yield App(kind, lake, database, client)
 
@@ -156,7 +157,7 @@ def test_an_ambiguous_slug_is_an_error_that_lists_the_candidates(
     assert {answer.status_code for answer in answers} == {409}
     assert all(each in answer.json()["detail"] for answer in answers for each in ids)
     with pytest.raises(AmbiguousError, match=rf"2 prompts .*{ids[0]}, {ids[1]}"):
-        reading.prompt(app.database, slug)
+        reading.prompt(at(app.database, app.lake), slug)
 
 
 @pytest.mark.parametrize("slug", ODD_SLUGS)
@@ -234,7 +235,7 @@ def test_a_name_is_enough_where_no_other_prompt_has_it(app: App) -> None:
         assert answer.status_code == 409
         assert f"2 prompts are called this: {', '.join(ids)}" in answer.json()["detail"]
         with pytest.raises(AmbiguousError, match=f"{ids[0]}, {ids[1]}"):
-            reading.prompt(app.database, "twins")
+            reading.prompt(at(app.database, app.lake), "twins")
         assert app.named("twice") == (app.id(LIVING), LIVING)
         with psycopg.connect(app.database.conninfo) as writer:
             writer.execute("UPDATE prompts SET deleted_at = now() WHERE id = %s", [id_of(app.kind, FIRST)])
@@ -245,7 +246,7 @@ def test_a_name_is_enough_where_no_other_prompt_has_it(app: App) -> None:
             app.client.delete(f"{user}/twins").status_code,
         ] == [204] * 2
         with pytest.raises(NotFoundError, match="Did you mean twins"):
-            reading.prompt(app.database, "twin")
+            reading.prompt(at(app.database, app.lake), "twin")
     finally:
         with psycopg.connect(app.database.conninfo) as writer:
             for number in (FIRST, SECOND, OTHER):
@@ -282,7 +283,7 @@ def test_the_readmes_example_works_on_an_apps_own_tables(app: App, tmp_path: Pat
 @pytest.mark.parametrize("key", ["nobody's", "\0", "\udcff", "\ud800x"])
 def test_what_no_prompt_is_called_is_not_found(app: App, key: str) -> None:
     with pytest.raises(NotFoundError, match="there is none with this id, slug or name"):
-        reading.prompt(app.database, key)
+        reading.prompt(at(app.database, app.lake), key)
 
 
 def test_seeding_updates_the_living_prompt_of_a_slug_that_is_not_unique(

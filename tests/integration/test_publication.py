@@ -14,6 +14,7 @@ from pipeline.database.tables import metadata
 from pipeline.maintenance.erasure import erase_user
 from pipeline.maintenance.retention import retain
 from pipeline.refresh import refresh
+from tests.app import at
 from tests.conftest import FIRST_DAY
 from tests.oracle import assert_equals_recount
 
@@ -47,12 +48,12 @@ def test_refreshes_retention_and_erasure_work_under_a_publication(database: Data
         app.execute("CREATE PUBLICATION warehouse FOR ALL TABLES")
         for scene in ("beach", None, "beach"):
             append(app, scene, success=scene is None)
-            refresh(database, lake, FIRST_DAY, values=True)
+            refresh(at(database, lake), values=True)
         app.execute("UPDATE prompt_usage SET scene = 'studio' WHERE scene = 'beach' AND user_id IS NULL")
-        refresh(database, lake, FIRST_DAY, values=True)
+        refresh(at(database, lake), values=True)
         assert_equals_recount(database, FIRST_DAY)
-        assert retain(database, lake, FIRST_DAY, 30).rows > 0
-        report = erase_user(database, lake, FIRST_DAY, str(PERSON))
+        assert retain(at(database, lake), 30).rows > 0
+        report = erase_user(at(database, lake), str(PERSON))
         assert (report.events, report.found, report.unread) == (9, {}, {})
         assert app.execute("SELECT usage_count FROM prompt_stats").fetchall() == [(9,)]
 

@@ -21,6 +21,7 @@ from pipeline.publish.basis import read_basis
 from pipeline.publish.copy import read_table, reading
 from pipeline.publish.publish import ATTEMPTS, publish
 from pipeline.refresh import plan_refresh, refresh
+from tests.app import at
 from tests.conftest import FIRST_DAY
 from tests.oracle import assert_equals_recount
 
@@ -40,9 +41,9 @@ def bring_in(database: Database, lake: str) -> None:
     """One more event, which the lake has then, and no published number."""
     with psycopg.connect(database.conninfo) as app:
         app.execute(APPEND)
-    days = plan_refresh(database, lake, FIRST_DAY).days
-    sync_days(database, lake, FIRST_DAY, days)
-    roll_up_days(database, lake, days)
+    days = plan_refresh(at(database, lake)).days
+    sync_days(at(database, lake), days)
+    roll_up_days(at(database, lake), days)
 
 
 def wait_for(database: Database, lock: Lock, sessions: int, *, granted: bool = False) -> None:
@@ -75,15 +76,15 @@ def test_a_publish_is_computed_before_it_locks_what_it_writes(
 ) -> None:
     caplog.set_level(logging.INFO)
     bring_in(database, lake)
-    publish(database, lake, FIRST_DAY)
+    publish(at(database, lake))
     bring_in(database, lake)
     with ThreadPoolExecutor() as pool:
         with publishing(database):
-            first = pool.submit(publish, database, lake, FIRST_DAY)
+            first = pool.submit(publish, at(database, lake))
             wait_for(database, Lock.PUBLISH, 1)
             # By it the run is seen to be alive, and others know that they would compute the same.
             wait_for(database, Lock.STATS, 1, granted=True)
-            second = pool.submit(publish, database, lake, FIRST_DAY)
+            second = pool.submit(publish, at(database, lake))
             wait_for(database, Lock.STATS, 1)
             # The lake goes on: what the first one has computed is right as of an earlier time.
             bring_in(database, lake)
@@ -98,11 +99,11 @@ def test_what_changed_while_it_computed_is_computed_anew(
 ) -> None:
     caplog.set_level(logging.INFO)
     bring_in(database, lake)
-    publish(database, lake, FIRST_DAY)
+    publish(at(database, lake))
     bring_in(database, lake)
     with ThreadPoolExecutor() as pool:
         with publishing(database) as connection:
-            report = pool.submit(publish, database, lake, FIRST_DAY)
+            report = pool.submit(publish, at(database, lake))
             wait_for(database, Lock.PUBLISH, 1)
             bring_in(database, lake)
             record_publish(connection)
@@ -116,12 +117,12 @@ def test_after_some_attempts_the_publish_gives_up(
 ) -> None:
     caplog.set_level(logging.INFO)
     bring_in(database, lake)
-    publish(database, lake, FIRST_DAY)
+    publish(at(database, lake))
     bring_in(database, lake)
     with ThreadPoolExecutor() as pool:
         turn = publishing(database)
         connection = turn.__enter__()
-        report = pool.submit(publish, database, lake, FIRST_DAY)
+        report = pool.submit(publish, at(database, lake))
         for _ in range(ATTEMPTS):
             wait_for(database, Lock.PUBLISH, 1)
             # Behind it in the queue, and so before its next attempt.
@@ -136,13 +137,13 @@ def test_after_some_attempts_the_publish_gives_up(
             report.result()
     assert caplog.messages.count(ANEW) == ATTEMPTS
     assert publish_count(database) == 1 + ATTEMPTS
-    assert publish(database, lake, FIRST_DAY).usage_count == 2
+    assert publish(at(database, lake)).usage_count == 2
     assert_equals_recount(database, FIRST_DAY)
 
 
 def test_commits_of_our_own_are_no_other_basis(database: Database, lake: str) -> None:
     bring_in(database, lake)
-    publish(database, lake, FIRST_DAY)
+    publish(at(database, lake))
     with database.engine.connect() as connection:
         before = read_basis(connection, lake)
     # The token that the database knew then is forgotten.
@@ -153,25 +154,25 @@ def test_commits_of_our_own_are_no_other_basis(database: Database, lake: str) ->
 
 
 def test_a_lake_that_was_taken_over_meanwhile_is_another_basis(database: Database, lake: str) -> None:
-    refresh(database, lake, FIRST_DAY)
+    refresh(at(database, lake))
     bring_in(database, lake)
     with database.engine.connect() as connection:
         before = read_basis(connection, lake)
     with database.engine.begin() as connection:
         # As after a restore to a time before the last commit.
         connection.execute(stats_lake_token.update().values(token=-stats_lake_token.c.token))
-    assert claim_lake(database, lake)
+    assert claim_lake(at(database, lake))
     with database.engine.connect() as connection:
         assert not read_basis(connection, lake).equals(before)
 
 
 def test_a_database_that_goes_back_while_a_publish_computes_is_seen(database: Database, lake: str) -> None:
     bring_in(database, lake)
-    publish(database, lake, FIRST_DAY)
+    publish(at(database, lake))
     bring_in(database, lake)
     with ThreadPoolExecutor() as pool:
         with publishing(database) as connection:
-            report = pool.submit(publish, database, lake, FIRST_DAY)
+            report = pool.submit(publish, at(database, lake))
             wait_for(database, Lock.PUBLISH, 1)
             connection.execute(stats_lake_token.update().values(token=-stats_lake_token.c.token))
         with pytest.raises(LakeError, match="does not know"):

@@ -27,6 +27,7 @@ from pipeline.lake.usage_events import open_usage_events
 from pipeline.maintenance.reconcile import reconcile
 from pipeline.publish.values import publish_values
 from pipeline.refresh import refresh
+from tests.app import at
 from tests.conftest import FIRST_DAY
 from tests.lake_files import change_rows, delete_files, files_of, scribble_on_files, truncate_files
 from tests.oracle import assert_equals_recount
@@ -60,7 +61,7 @@ def live(app: psycopg.Connection) -> None:
 
 
 def test_nothing_is_found_where_nothing_is_wrong(history: Database, lake: str) -> None:
-    report = reconcile(history, lake, FIRST_DAY)
+    report = reconcile(at(history, lake))
     assert report.events == 17
     assert (report.repaired, report.rebuilt, report.lost, report.rows_corrected) == ({}, {}, {}, {})
 
@@ -68,7 +69,7 @@ def test_nothing_is_found_where_nothing_is_wrong(history: Database, lake: str) -
 def test_what_the_app_deletes_is_no_fault(history: Database, lake: str) -> None:
     with psycopg.connect(history.conninfo) as app:
         app.execute("DELETE FROM prompt_usage WHERE user_id IS NULL")
-    report = reconcile(history, lake, FIRST_DAY)
+    report = reconcile(at(history, lake))
     assert (report.repaired, report.rebuilt) == ({}, {})
     assert_equals_recount(history, FIRST_DAY)
 
@@ -81,9 +82,9 @@ def test_damaged_day_is_read_again(
     history: Database, lake: str, harm: Callable[[str, str, dt.date], None], day: dt.date
 ) -> None:
     harm(lake, "usage_events", day)
-    report = reconcile(history, lake, FIRST_DAY)
+    report = reconcile(at(history, lake))
     assert list(report.repaired) == [day]
-    assert reconcile(history, lake, FIRST_DAY).repaired == {}
+    assert reconcile(at(history, lake)).repaired == {}
     assert_equals_recount(history, FIRST_DAY)
 
 
@@ -95,9 +96,9 @@ def test_damaged_partials_are_made_anew(
     history: Database, lake: str, harm: Callable[[str, str, dt.date], None], table: str
 ) -> None:
     harm(lake, table, OLD)
-    report = reconcile(history, lake, FIRST_DAY)
+    report = reconcile(at(history, lake))
     assert report.rebuilt[table] == [OLD]
-    assert reconcile(history, lake, FIRST_DAY).rebuilt == {}
+    assert reconcile(at(history, lake)).rebuilt == {}
     assert_equals_recount(history, FIRST_DAY)
 
 
@@ -122,11 +123,11 @@ def swap(rows: pa.Table) -> pa.Table:
 def test_partials_with_other_values_are_made_anew(history: Database, lake: str, tables: list[str]) -> None:
     for table in tables:
         change_rows(lake, table, swap)
-    report = reconcile(history, lake, FIRST_DAY)
+    report = reconcile(at(history, lake))
     assert report.rebuilt.keys() >= set(tables)
     assert report.repaired == {}
     assert_equals_recount(history, FIRST_DAY)
-    assert reconcile(history, lake, FIRST_DAY).rebuilt == {}
+    assert reconcile(at(history, lake)).rebuilt == {}
 
 
 def larger(rows: pa.Table, column: str) -> pa.Table:
@@ -170,21 +171,21 @@ def test_damaged_period_is_made_anew(history: Database, lake: str, table: str) -
     assert periods.file_uris()
     for uri in periods.file_uris():
         Path(uri.removeprefix("file://")).write_bytes(b"no Parquet")
-    report = reconcile(history, lake, FIRST_DAY)
+    report = reconcile(at(history, lake))
     assert table in report.rebuilt
     assert_equals_recount(history, FIRST_DAY)
 
 
 def test_partition_removed_from_the_log_is_read_again(history: Database, lake: str) -> None:
     DeltaTable(f"{lake}/usage_events").delete(f"day = '{OLD}'")
-    report = reconcile(history, lake, FIRST_DAY)
+    report = reconcile(at(history, lake))
     assert report.repaired == {OLD: "Postgres has 3 events and the lake 0"}
     assert_equals_recount(history, FIRST_DAY)
 
 
 def test_rows_lost_from_the_middle_of_a_day_are_read_again(history: Database, lake: str) -> None:
     DeltaTable(f"{lake}/usage_events").delete(f"day = '{OLD}' AND scene IS NULL")
-    report = reconcile(history, lake, FIRST_DAY)
+    report = reconcile(at(history, lake))
     assert list(report.repaired) == [OLD]
     assert_equals_recount(history, FIRST_DAY)
 
@@ -203,7 +204,7 @@ def test_change_that_the_trigger_missed_is_found(history: Database, lake: str, c
         operator.execute(OFF)
         operator.execute(change.encode())
         operator.execute(ON)
-    report = reconcile(history, lake, FIRST_DAY)
+    report = reconcile(at(history, lake))
     assert len(report.repaired) >= 5
     assert_equals_recount(history, FIRST_DAY)
 
@@ -225,14 +226,14 @@ def edited(table: Table) -> Update:
 def test_stats_edited_by_hand_are_corrected(
     history: Database, lake: str, change: Callable[[Table], Executable]
 ) -> None:
-    publish_values(history, lake)
+    publish_values(at(history, lake))
     published = [*STATS_TABLES, user_prompt_stats, *VALUE_TABLES]
     before = {table.name: contents(history, table) for table in published}
     with history.engine.begin() as operator:
         for table in published:
             assert operator.execute(change(table)).rowcount
         operator.execute(text("UPDATE prompts SET usage_count = 7"))
-    report = reconcile(history, lake, FIRST_DAY)
+    report = reconcile(at(history, lake))
     assert report.repaired == {}
     assert report.rows_corrected.keys() >= before.keys()
     assert {table.name: contents(history, table) for table in published} == before
@@ -292,21 +293,21 @@ def test_rows_that_the_index_does_not_show_are_found(
             first.execute(SHORT)
             first.commit()
             app.execute("VACUUM prompt_usage")
-            refresh(database, lake, FIRST_DAY)
+            refresh(at(database, lake))
             app.execute(UNLOCK)
             writing.result()
         second.commit()
         app.execute("SET enable_seqscan = off")
         # If both are shown, Postgres has mended its fault: take pipeline.lake.range_index away.
         assert app.execute(BY_INDEX, (xid,)).fetchone() == (1,)
-        refresh(database, lake, FIRST_DAY)
+        refresh(at(database, lake))
         assert app.execute("SELECT usage_count FROM prompt_stats").fetchone() == (2803,)
-        assert reconcile(database, lake, FIRST_DAY).hidden == [TODAY - ONE_DAY]
+        assert reconcile(at(database, lake)).hidden == [TODAY - ONE_DAY]
         is_mended = app.execute(BY_INDEX, (xid,)).fetchone() == (2,)
     assert_equals_recount(database, FIRST_DAY)
     assert is_mended == (owner == "the pipeline")
     assert ("As its owner: REINDEX" in caplog.text) != is_mended
-    reconcile(database, lake, FIRST_DAY)
+    reconcile(at(database, lake))
     assert_equals_recount(database, FIRST_DAY)
 
 

@@ -15,11 +15,13 @@ from pipeline.database.connections import Database
 from pipeline.health.checks import recount
 from pipeline.health.checks.catalog import CHECKS, make
 from pipeline.health.checks.recount import prompts_equal_recount
-from pipeline.health.checks.report import Report, Subject
+from pipeline.health.checks.report import Report
+from pipeline.installation import Installation
 from pipeline.maintenance.reconcile import reconcile
 from pipeline.maintenance.retention import retain
 from pipeline.refresh import refresh
 from pipeline.stats.percentiles import PERCENTILES
+from tests.app import at
 from tests.conftest import FIRST_DAY, NewDatabase
 from tests.roles import as_role
 
@@ -51,16 +53,16 @@ RECOUNTED = [*tables.STATS_TABLES, tables.user_prompt_stats]
 
 
 @pytest.fixture(scope="module")
-def subject(
+def installation(
     new_database: NewDatabase, migrated_template: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Subject]:
+) -> Iterator[Installation]:
     """Events of weeks, those of the first in the lake alone. For all tests: each mends what it breaks."""
     lake = str(tmp_path_factory.mktemp("lake"))
     with new_database(migrated_template) as database:
         with psycopg.connect(database.conninfo) as app:
             app.execute(HISTORY.encode())
-        retain(database, lake, FIRST_DAY, RETAINED)
-        yield Subject(database, lake, FIRST_DAY)
+        retain(at(database, lake), RETAINED)
+        yield Installation(database, lake, FIRST_DAY)
 
 
 def plant(database: Database, statement: str) -> int:
@@ -68,8 +70,8 @@ def plant(database: Database, statement: str) -> int:
         return connection.execute(statement.encode()).rowcount
 
 
-def assert_finds(subject: Subject, table: Table, column: str) -> Report:
-    report = prompts_equal_recount(subject)
+def assert_finds(installation: Installation, table: Table, column: str) -> Report:
+    report = prompts_equal_recount(installation)
     assert not report.passed, f"{table.name}.{column}"
     assert report.figures["users_recounted"]
     assert report.figures["days_left_out"] == 0
@@ -84,8 +86,10 @@ def wrong(column: str, kind: object) -> str:
 
 
 @pytest.mark.parametrize("table", RECOUNTED, ids=lambda table: table.name)
-def test_a_wrong_number_is_found_and_repaired_by_what_is_named(subject: Subject, table: Table) -> None:
-    assert prompts_equal_recount(subject).passed
+def test_a_wrong_number_is_found_and_repaired_by_what_is_named(
+    installation: Installation, table: Table
+) -> None:
+    assert prompts_equal_recount(installation).passed
     columns = [
         column
         for column in table.c
@@ -100,65 +104,67 @@ def test_a_wrong_number_is_found_and_repaired_by_what_is_named(subject: Subject,
         name = column.name
         changed = wrong(name, column.type)
         where = first.format(name)
-        assert plant(subject.database, f"UPDATE {table.name} SET {name} = {changed} WHERE {where}")
-        report = assert_finds(subject, table, name)
+        assert plant(installation.database, f"UPDATE {table.name} SET {name} = {changed} WHERE {where}")
+        report = assert_finds(installation, table, name)
         assert any(name in row["differs"] for row in report.worst), report.worst
         assert {row["repair"] for row in report.worst} == {"prompt-stats reconcile"}
-    assert reconcile(subject.database, subject.lake, FIRST_DAY).lost == {}
-    assert prompts_equal_recount(subject).passed
+    assert reconcile(installation).lost == {}
+    assert prompts_equal_recount(installation).passed
 
 
 @pytest.mark.parametrize("table", RECOUNTED, ids=lambda table: table.name)
-def test_a_row_that_is_lost_is_found_and_comes_back(subject: Subject, table: Table) -> None:
+def test_a_row_that_is_lost_is_found_and_comes_back(installation: Installation, table: Table) -> None:
     where = f"ctid = (SELECT min(ctid) FROM {table.name} WHERE usage_count > 0)"
     if "usage_count" not in table.c:
         where = f"ctid = (SELECT min(ctid) FROM {table.name})"
-    assert plant(subject.database, f"DELETE FROM {table.name} WHERE {where}") == 1
+    assert plant(installation.database, f"DELETE FROM {table.name} WHERE {where}") == 1
     if table is not tables.prompt_stats:
         # A prompt that is gone is no longer of the sample: stats_add_up finds it.
-        assert_finds(subject, table, "a row")
+        assert_finds(installation, table, "a row")
     [adds_up] = [check for check in CHECKS if check.name == "stats_add_up"]
-    assert table is not tables.prompt_stats or not make(adds_up, subject).passed
-    reconcile(subject.database, subject.lake, FIRST_DAY)
-    assert prompts_equal_recount(subject).passed
+    assert table is not tables.prompt_stats or not make(adds_up, installation).passed
+    reconcile(installation)
+    assert prompts_equal_recount(installation).passed
 
 
 def test_users_are_compared_by_sample_where_there_are_many(
-    subject: Subject, monkeypatch: pytest.MonkeyPatch
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recount, "USERS_PER_BATCH", 6)
-    assert prompts_equal_recount(subject).passed
+    assert prompts_equal_recount(installation).passed
     # Of those that are not of the sample, too: the sums differ.
-    plant(subject.database, "UPDATE user_prompt_stats SET failure_count = failure_count + 1")
-    assert_finds(subject, tables.user_prompt_stats, "failure_count")
-    reconcile(subject.database, subject.lake, FIRST_DAY)
+    plant(installation.database, "UPDATE user_prompt_stats SET failure_count = failure_count + 1")
+    assert_finds(installation, tables.user_prompt_stats, "failure_count")
+    reconcile(installation)
 
 
-def test_users_that_are_behind_are_compared_as_of_then(subject: Subject) -> None:
+def test_users_that_are_behind_are_compared_as_of_then(installation: Installation) -> None:
     plant(
-        subject.database,
+        installation.database,
         "INSERT INTO prompt_usage (prompt_id, user_id, success)"
         f" VALUES ('{PROMPTS[0]}', gen_random_uuid(), true)",
     )
-    refresh(subject.database, subject.lake, FIRST_DAY, users=False)
-    report = prompts_equal_recount(subject)
+    refresh(installation, users=False)
+    report = prompts_equal_recount(installation)
     assert (report.passed, report.figures["users_recounted"]) == (True, True)
-    plant(subject.database, "UPDATE prompt_usage SET success = NOT success WHERE created_at > current_date")
-    refresh(subject.database, subject.lake, FIRST_DAY, users=False)
-    report = prompts_equal_recount(subject)
+    plant(
+        installation.database, "UPDATE prompt_usage SET success = NOT success WHERE created_at > current_date"
+    )
+    refresh(installation, users=False)
+    report = prompts_equal_recount(installation)
     assert (report.passed, report.figures["users_recounted"]) == (True, False)
-    refresh(subject.database, subject.lake, FIRST_DAY)
-    assert prompts_equal_recount(subject).figures["users_recounted"]
+    refresh(installation)
+    assert prompts_equal_recount(installation).figures["users_recounted"]
 
 
-def test_a_check_that_does_not_see_everything_says_so(subject: Subject) -> None:
-    with as_role(subject.database, "pipeline") as seen:
-        own = Subject(seen, subject.lake, FIRST_DAY)
+def test_a_check_that_does_not_see_everything_says_so(installation: Installation) -> None:
+    with as_role(installation.database, "pipeline") as seen:
+        own = Installation(seen, installation.lake, FIRST_DAY)
         names = ("prompts_equal_recount", "lake_equals_postgres")
         looked = [check for check in CHECKS if check.name in names]
         assert all(make(check, own).passed for check in looked)
         plant(
-            subject.database,
+            installation.database,
             "ALTER TABLE prompt_usage ENABLE ROW LEVEL SECURITY;"
             " CREATE POLICY everything ON prompt_usage USING (true)",
         )
@@ -168,7 +174,7 @@ def test_a_check_that_does_not_see_everything_says_so(subject: Subject) -> None:
             assert "can't be made" in report.summary
             assert "row-level security" in report.summary
         plant(
-            subject.database,
+            installation.database,
             "DROP POLICY everything ON prompt_usage; ALTER TABLE prompt_usage DISABLE ROW LEVEL SECURITY",
         )
 
@@ -180,6 +186,6 @@ def test_times_below_zero_are_recounted_as_they_are(database: Database, lake: st
         app.execute(
             "INSERT INTO prompt_usage (prompt_id, generation_time_ms) VALUES (%s, -0.5)", [PROMPTS[0]]
         )
-    refresh(database, lake, FIRST_DAY)
-    report = prompts_equal_recount(Subject(database, lake, FIRST_DAY))
+    refresh(at(database, lake))
+    report = prompts_equal_recount(Installation(database, lake, FIRST_DAY))
     assert report.passed, report.worst

@@ -23,6 +23,7 @@ from pipeline.maintenance.retention import retain
 from pipeline.publish import values
 from pipeline.publish.publish import publish
 from pipeline.refresh import plan_refresh, refresh
+from tests.app import at
 from tests.conftest import FIRST_DAY
 from tests.lake import open_to_write
 from tests.oracle import assert_equals_recount
@@ -58,7 +59,7 @@ def counted(database: Database) -> int:
 
 def refresh_and_check(database: Database, lake: str) -> None:
     """A refresh, after which the stats equal the recount."""
-    refresh(database, lake, FIRST_DAY)
+    refresh(at(database, lake))
     assert_equals_recount(database, FIRST_DAY)
 
 
@@ -66,15 +67,15 @@ def test_only_new_rows_travel(database: Database, lake: str) -> None:
     append(database, NOW, NOW - ONE_DAY)
     refresh_and_check(database, lake)
     append(database, NOW - ONE_DAY)
-    report = sync_days(database, lake, FIRST_DAY, [TODAY - ONE_DAY, TODAY])
+    report = sync_days(at(database, lake), [TODAY - ONE_DAY, TODAY])
     assert report.appended == {TODAY - ONE_DAY: 1}
     assert report.replaced == {}
 
 
 def test_nothing_new_writes_no_row_and_moves_as_of(database: Database, lake: str) -> None:
     append(database, NOW)
-    first = refresh(database, lake, FIRST_DAY)
-    second = refresh(database, lake, FIRST_DAY)
+    first = refresh(at(database, lake))
+    second = refresh(at(database, lake))
     assert set(second.rows_written.values()) == {0}
     assert second.as_of > first.as_of
 
@@ -95,9 +96,9 @@ def test_changed_rows_are_counted_as_they_are_now(database: Database, lake: str,
     append(database, NOW, NOW - ONE_DAY, NOW - 2 * ONE_DAY, None)
     refresh_and_check(database, lake)
     execute(database, change)
-    assert refresh(database, lake, FIRST_DAY).pending_days == []
+    assert refresh(at(database, lake)).pending_days == []
     assert_equals_recount(database, FIRST_DAY)
-    assert plan_refresh(database, lake, FIRST_DAY).days == []
+    assert plan_refresh(at(database, lake)).days == []
 
 
 def test_deleted_prompt_keeps_no_old_value(database: Database, lake: str) -> None:
@@ -120,7 +121,7 @@ def test_write_back_leaves_updated_at_and_unchanged_prompts_alone(database: Data
     append(database, NOW)
     with psycopg.connect(database.conninfo) as connection:
         before = connection.execute("SELECT id, updated_at, xmin::text FROM prompts ORDER BY id").fetchall()
-        report = refresh(database, lake, FIRST_DAY)
+        report = refresh(at(database, lake))
         connection.rollback()
         after = connection.execute("SELECT id, updated_at, xmin::text FROM prompts ORDER BY id").fetchall()
     assert report.rows_written["prompts"] == 1
@@ -133,17 +134,17 @@ def test_what_is_counted_by_value_is_counted_again_only_from_other_events(
     database: Database, lake: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     append(database, NOW, NOW - ONE_DAY)
-    refresh(database, lake, FIRST_DAY, values=True)
+    refresh(at(database, lake), values=True)
     with monkeypatch.context() as patch:
         patch.delattr(values, "_counted")
-        refresh(database, lake, FIRST_DAY, values=True)
+        refresh(at(database, lake), values=True)
     state = "SELECT value_stats_as_of = as_of FROM stats_refresh ORDER BY id DESC LIMIT 1"
     assert execute(database, state) == [(True,)]
     execute(
         database,
         "UPDATE prompt_usage SET user_id = md5('one')::uuid WHERE created_at > now() - interval '1 hour'",
     )
-    refresh(database, lake, FIRST_DAY, values=True)
+    refresh(at(database, lake), values=True)
     assert execute(database, "SELECT unique_users FROM prompt_value_stats WHERE dimension = 'scene'") == [
         (1,)
     ]
@@ -155,7 +156,7 @@ def test_row_committed_after_a_refresh_is_in_the_next(database: Database, lake: 
     with psycopg.connect(database.conninfo) as slow:
         slow.execute(INSERT, (PROMPT, NOW))
         append(database, NOW)
-        report = refresh(database, lake, FIRST_DAY)
+        report = refresh(at(database, lake))
         # The second row has a larger id than the open transaction, so it waits as well.
         assert counted(database) == 1
         with psycopg.connect(database.conninfo) as connection:
@@ -178,7 +179,7 @@ def test_rolled_back_row_is_never_counted(database: Database, lake: str) -> None
 
 def test_events_from_the_future_are_held_back_and_counted_as_such(database: Database, lake: str) -> None:
     append(database, NOW, NOW + 5 * ONE_DAY, NOW + 400 * ONE_DAY)
-    report = refresh(database, lake, FIRST_DAY)
+    report = refresh(at(database, lake))
     assert (report.usage_count, report.held_back_count) == (1, 2)
     assert_equals_recount(database, FIRST_DAY)
 
@@ -191,28 +192,28 @@ def test_held_back_events_are_taken_when_their_day_opens(database: Database, lak
     execute(database, "DELETE FROM stats_day WHERE day > CURRENT_DATE")
     table = open_to_write(database, lake)
     table.replace([TODAY + ONE_DAY], table.schema.empty_table())
-    roll_up_days(database, lake, [TODAY + ONE_DAY])
-    assert TODAY + ONE_DAY in plan_refresh(database, lake, FIRST_DAY).days
+    roll_up_days(at(database, lake), [TODAY + ONE_DAY])
+    assert TODAY + ONE_DAY in plan_refresh(at(database, lake)).days
     refresh_and_check(database, lake)
     assert counted(database) == 2
 
 
 def test_progress_stays_before_a_day_that_was_not_read(database: Database, lake: str) -> None:
     append(database, NOW - 3 * ONE_DAY)
-    refresh(database, lake, FIRST_DAY)
+    refresh(at(database, lake))
     append(database, NOW - 3 * ONE_DAY, NOW)
-    report = refresh(database, lake, FIRST_DAY, days=[TODAY])
+    report = refresh(at(database, lake), days=[TODAY])
     assert report.pending_days == [TODAY - 3 * ONE_DAY]
-    assert plan_refresh(database, lake, FIRST_DAY).days == [TODAY - 3 * ONE_DAY, TODAY]
+    assert plan_refresh(at(database, lake)).days == [TODAY - 3 * ONE_DAY, TODAY]
     refresh_and_check(database, lake)
     assert counted(database) == 3
 
 
 def test_change_of_a_day_that_was_not_read_again_is_not_forgotten(database: Database, lake: str) -> None:
     append(database, NOW, NOW - 3 * ONE_DAY)
-    refresh(database, lake, FIRST_DAY)
+    refresh(at(database, lake))
     execute(database, "DELETE FROM prompt_usage")
-    report = refresh(database, lake, FIRST_DAY, days=[TODAY])
+    report = refresh(at(database, lake), days=[TODAY])
     assert report.pending_days == [TODAY - 3 * ONE_DAY]
     refresh_and_check(database, lake)
     assert counted(database) == 0
@@ -220,10 +221,10 @@ def test_change_of_a_day_that_was_not_read_again_is_not_forgotten(database: Data
 
 def test_run_that_ended_between_its_steps_is_finished_by_the_next(database: Database, lake: str) -> None:
     append(database, NOW, NOW - ONE_DAY)
-    refresh(database, lake, FIRST_DAY)
+    refresh(at(database, lake))
     append(database, NOW)
-    sync_days(database, lake, FIRST_DAY, [TODAY])
-    publish(database, lake, FIRST_DAY)
+    sync_days(at(database, lake), [TODAY])
+    publish(at(database, lake))
     assert counted(database) == 2
     refresh_and_check(database, lake)
     assert counted(database) == 3
@@ -231,9 +232,9 @@ def test_run_that_ended_between_its_steps_is_finished_by_the_next(database: Data
 
 def test_backfill_that_ended_between_its_steps_is_finished_by_the_next(database: Database, lake: str) -> None:
     append(database, NOW - 9 * ONE_DAY)
-    refresh(database, lake, FIRST_DAY)
-    sync_days(database, lake, FIRST_DAY, [TODAY - 9 * ONE_DAY], replace=True)
-    assert plan_refresh(database, lake, FIRST_DAY).days == [TODAY - 9 * ONE_DAY]
+    refresh(at(database, lake))
+    sync_days(at(database, lake), [TODAY - 9 * ONE_DAY], replace=True)
+    assert plan_refresh(at(database, lake)).days == [TODAY - 9 * ONE_DAY]
     refresh_and_check(database, lake)
 
 
@@ -241,9 +242,9 @@ def test_concurrent_refreshes_and_backfills_end_in_the_same_state(database: Data
     append(database, *(NOW - number * ONE_DAY for number in range(10)))
     days = [TODAY - number * ONE_DAY for number in range(10)]
     with ThreadPoolExecutor(4) as threads:
-        runs = [threads.submit(refresh, database, lake, FIRST_DAY) for _ in range(2)]
+        runs = [threads.submit(refresh, at(database, lake)) for _ in range(2)]
         runs += [
-            threads.submit(refresh, database, lake, FIRST_DAY, days[part], replace=True)
+            threads.submit(refresh, at(database, lake), days[part], replace=True)
             for part in (slice(0, 7), slice(3, 10))
         ]
         append(database, NOW)
@@ -277,18 +278,18 @@ def test_writer_that_acts_on_an_old_state_of_the_lake_is_refused(lake: str) -> N
 
 def test_readers_see_one_refresh_or_the_other(database: Database, lake: str) -> None:
     append(database, NOW)
-    refresh(database, lake, FIRST_DAY)
+    refresh(at(database, lake))
     with psycopg.connect(database.conninfo) as reader:
         reader.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         before = reader.execute("SELECT sum(usage_count) FROM prompt_stats").fetchone()
         append(database, NOW)
-        refresh(database, lake, FIRST_DAY)
+        refresh(at(database, lake))
         assert reader.execute("SELECT sum(usage_count) FROM scene_stats").fetchone() == before
 
 
 def test_partials_carry_the_mark_of_their_events(database: Database, lake: str) -> None:
     append(database, NOW, NOW)
-    refresh(database, lake, FIRST_DAY)
+    refresh(at(database, lake))
     raw, partials = open_usage_events(lake).days(), open_partials(lake).days()
     assert raw["mark"].to_list() == partials["mark"].to_list()
     assert raw.select(made_from(USAGE))["events_version"].to_list() == partials["events_version"].to_list()
@@ -319,7 +320,7 @@ def test_partial_refresh_on_a_lost_lake_does_not_forget_the_rest(database: Datab
     append(database, NOW, NOW - 9 * ONE_DAY)
     refresh_and_check(database, str(tmp_path / "first"))
     with pytest.raises(LakeError, match="lacks 1 published days"):
-        refresh(database, str(tmp_path / "second"), FIRST_DAY, days=[TODAY])
+        refresh(at(database, str(tmp_path / "second")), days=[TODAY])
     assert counted(database) == 2
     refresh_and_check(database, str(tmp_path / "second"))
     assert counted(database) == 2
@@ -330,26 +331,26 @@ def test_time_that_no_calendar_has_counts_as_undated(database: Database, lake: s
     times = ["infinity", "-infinity", "12000-01-01", "10000-01-01", "0044-03-15 BC", "0001-01-01"]
     execute(database, f"ALTER TABLE prompt_usage ALTER created_at TYPE {kind}")
     append(database, NOW)
-    refresh(database, lake, FIRST_DAY)
+    refresh(at(database, lake))
     insert = f"INSERT INTO prompt_usage (prompt_id, created_at) VALUES ('{PROMPT}', '%s')"
     for time in [*times, "9999-12-31 23:59:59.999999"]:
         execute(database, insert % time)
-    report = refresh(database, lake, FIRST_DAY)
+    report = refresh(at(database, lake))
     assert (report.usage_count, report.held_back_count) == (1 + len(times), 1)
     [first] = execute(database, "SELECT usage_count FROM prompt_daily_stats ORDER BY day LIMIT 1")
     assert first == (len(times),)
     # The night finds nothing different, an update is noted on the day where the event counts.
-    assert reconcile(database, lake, FIRST_DAY).repaired == {}
-    assert plan_refresh(database, lake, FIRST_DAY).days == []
+    assert reconcile(at(database, lake)).repaired == {}
+    assert plan_refresh(at(database, lake)).days == []
     execute(database, "UPDATE prompt_usage SET success = true WHERE created_at >= '10000-01-01'")
-    refresh(database, lake, FIRST_DAY)
+    refresh(at(database, lake))
     [(successes,)] = execute(database, "SELECT success_count FROM prompt_stats")
     assert successes == 4
-    assert plan_refresh(database, lake, FIRST_DAY).days == []
+    assert plan_refresh(at(database, lake)).days == []
     # They expire with the first day.
-    assert retain(database, lake, FIRST_DAY, 7).rows == len(times)
+    assert retain(at(database, lake), 7).rows == len(times)
     execute(database, "DELETE FROM prompt_usage")
-    report = refresh(database, lake, FIRST_DAY)
+    report = refresh(at(database, lake))
     assert (report.usage_count, report.held_back_count, report.pending_days) == (len(times), 0, [])
 
 

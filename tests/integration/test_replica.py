@@ -23,6 +23,7 @@ from pipeline.lake.flow import Progress
 from pipeline.lake.usage_events import open_usage_events, sync_days
 from pipeline.refresh import plan_refresh, refresh
 from pipeline.settings import Settings
+from tests.app import at
 from tests.conftest import FIRST_DAY
 from tests.oracle import assert_equals_recount
 
@@ -120,7 +121,7 @@ def paused(database: Database) -> Iterator[None]:
 
 
 def test_events_are_read_from_the_replica(replicated: Database, lake: str) -> None:
-    refresh(replicated, lake, FIRST_DAY)
+    refresh(at(replicated, lake))
     assert_equals_recount(replicated, FIRST_DAY)
     # Only reads of whole rows reach the table on the standby; all else is asked on the primary.
     read = (
@@ -132,38 +133,38 @@ def test_events_are_read_from_the_replica(replicated: Database, lake: str) -> No
 def test_a_replica_that_is_behind_is_waited_for(
     replicated: Database, lake: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    refresh(replicated, lake, FIRST_DAY)
+    refresh(at(replicated, lake))
     before = execute(replicated, PUBLISHED)
     caplog.set_level(logging.INFO, "pipeline")
     with ThreadPoolExecutor(1) as pool:
         with paused(replicated):
             append(replicated, 3)
             execute(replicated, DELETE_THE_OLDEST)
-            refreshed = pool.submit(refresh, replicated, lake, FIRST_DAY)
+            refreshed = pool.submit(refresh, at(replicated, lake))
             wait_until(lambda: "waiting" in caplog.text)
             assert not refreshed.done()
             assert execute(replicated, PUBLISHED) == before
         assert refreshed.result().usage_count == 3
     assert re.search(r"the replica is [\d,]+ bytes of the log behind", caplog.text)
     assert_equals_recount(replicated, FIRST_DAY)
-    assert plan_refresh(replicated, lake, FIRST_DAY).days == []
+    assert plan_refresh(at(replicated, lake)).days == []
 
 
 def test_nothing_is_published_without_what_a_replica_lacks(
     replicated: Database, lake: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    refresh(replicated, lake, FIRST_DAY)
+    refresh(at(replicated, lake))
     before = execute(replicated, PUBLISHED)
     monkeypatch.setattr(replica, "WAIT_SECONDS", 0.3)
     with paused(replicated):
         append(replicated, 3)
         execute(replicated, DELETE_THE_OLDEST)
         with pytest.raises(DatabaseUnavailableError, match=r"bytes of the log behind .* is paused") as error:
-            refresh(replicated, lake, FIRST_DAY)
+            refresh(at(replicated, lake))
         assert is_transient(error.value)
         assert execute(replicated, PUBLISHED) == before
     monkeypatch.undo()
-    refresh(replicated, lake, FIRST_DAY)
+    refresh(at(replicated, lake))
     assert_equals_recount(replicated, FIRST_DAY)
 
 
@@ -182,11 +183,11 @@ def test_a_read_that_a_replica_breaks_off_may_be_tried_again(replicated: Databas
             wait_until(lambda: execute(replicated.replica, received) == [(True,)])
 
     with pytest.raises(DatabaseUnavailableError, match="conflict with recovery") as error:
-        sync_days(replicated, lake, FIRST_DAY, [NOW.date()], progress=interfere, max_rows_per_second=10_000)
+        sync_days(at(replicated, lake), [NOW.date()], progress=interfere, max_rows_per_second=10_000)
     assert is_transient(error.value)
     assert 0 < seen[-1].done < 10_000
     assert open_usage_events(lake).days().is_empty()
-    refresh(replicated, lake, FIRST_DAY)
+    refresh(at(replicated, lake))
     assert_equals_recount(replicated, FIRST_DAY)
 
 
@@ -214,4 +215,4 @@ def test_another_server_is_not_taken_for_a_replica(
         pytest.raises(DatabaseError, match=said),
         closing(Database.from_settings(Settings.model_validate(environment))) as wrong,
     ):
-        refresh(wrong, lake, FIRST_DAY)
+        refresh(at(wrong, lake))

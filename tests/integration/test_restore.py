@@ -19,6 +19,7 @@ from pipeline.lake.usage_events import SCHEMA, claim_lake, open_usage_events
 from pipeline.maintenance.erasure import erase_user
 from pipeline.maintenance.retention import retain
 from pipeline.refresh import plan_refresh, refresh
+from tests.app import at
 from tests.conftest import FIRST_DAY
 from tests.oracle import assert_equals_recount
 from tests.triggers import OFF, ON
@@ -48,14 +49,14 @@ def move(database: Database, lake: str, ids: int) -> None:
         operator.execute("UPDATE stats_sync SET high = high + %s", (ids,))
         operator.execute("UPDATE stats_lake_token SET server = 'another/1'")
     with pytest.raises(LakeOwnerError, match="that this one is a copy of"):
-        refresh(database, lake, FIRST_DAY)
-    assert claim_lake(database, lake)
+        refresh(at(database, lake))
+    assert claim_lake(at(database, lake))
 
 
 @pytest.mark.parametrize("ids", [FAR_AHEAD, 0])
 def test_restored_database_is_read_anew(database: Database, lake: str, ids: int) -> None:
     append(database, 0, 1, 40)
-    refresh(database, lake, FIRST_DAY)
+    refresh(at(database, lake))
     # The dump is older than the lake: what came last is lost in Postgres.
     with psycopg.connect(database.conninfo) as operator:
         operator.execute(OFF)
@@ -63,30 +64,30 @@ def test_restored_database_is_read_anew(database: Database, lake: str, ids: int)
         operator.execute(ON)
     move(database, lake, ids)
     append(database, 0, 1)
-    assert len(plan_refresh(database, lake, FIRST_DAY).days) == 3
-    assert refresh(database, lake, FIRST_DAY).pending_days == []
+    assert len(plan_refresh(at(database, lake)).days) == 3
+    assert refresh(at(database, lake)).pending_days == []
     assert_equals_recount(database, FIRST_DAY)
     append(database, 0, 40)
-    refresh(database, lake, FIRST_DAY)
+    refresh(at(database, lake))
     assert_equals_recount(database, FIRST_DAY)
-    assert plan_refresh(database, lake, FIRST_DAY).days == []
+    assert plan_refresh(at(database, lake)).days == []
 
 
 def test_ids_that_stepped_back_on_the_same_server_are_recognised(database: Database, lake: str) -> None:
     append(database, 0, 1)
-    refresh(database, lake, FIRST_DAY)
+    refresh(at(database, lake))
     with psycopg.connect(database.conninfo) as operator:
         operator.execute("UPDATE stats_sync SET high = high + %s", (FAR_AHEAD,))
     append(database, 0)
-    refresh(database, lake, FIRST_DAY)
+    refresh(at(database, lake))
     assert_equals_recount(database, FIRST_DAY)
 
 
 def test_new_column_takes_the_ids_of_new_rows(database: Database, lake: str) -> None:
     append(database, 0)
-    refresh(database, lake, FIRST_DAY)
+    refresh(at(database, lake))
     move(database, lake, FAR_AHEAD)
-    refresh(database, lake, FIRST_DAY)
+    refresh(at(database, lake))
     append(database, 0)
     with psycopg.connect(database.conninfo) as connection:
         ids = connection.execute("SELECT ingest_xid IS NULL FROM prompt_usage ORDER BY 1").fetchall()
@@ -101,10 +102,10 @@ def test_new_column_takes_the_ids_of_new_rows(database: Database, lake: str) -> 
 
 def test_restored_rows_of_expired_days_count_once(database: Database, lake: str) -> None:
     append(database, 0, 40)
-    refresh(database, lake, FIRST_DAY)
+    refresh(at(database, lake))
     with psycopg.connect(database.conninfo) as operator:
         dump = operator.execute("SELECT id, prompt_id, created_at FROM prompt_usage").fetchall()
-    retain(database, lake, FIRST_DAY, days=5)
+    retain(at(database, lake), days=5)
     with psycopg.connect(database.conninfo) as operator:
         # The dump was made before the rows were removed.
         operator.cursor().executemany(
@@ -112,8 +113,8 @@ def test_restored_rows_of_expired_days_count_once(database: Database, lake: str)
             dump,
         )
     move(database, lake, FAR_AHEAD)
-    assert refresh(database, lake, FIRST_DAY).usage_count == 2
-    assert plan_refresh(database, lake, FIRST_DAY).days == []
+    assert refresh(at(database, lake)).usage_count == 2
+    assert plan_refresh(at(database, lake)).days == []
 
 
 def test_a_moved_database_takes_no_lake_of_before_an_erasure(
@@ -125,17 +126,17 @@ def test_a_moved_database_takes_no_lake_of_before_an_erasure(
                 "INSERT INTO prompt_usage (prompt_id, user_id, created_at) VALUES (%s, %s, %s)",
                 (PROMPT, uuid.UUID(int=number), NOW - 40 * ONE_DAY),
             )
-    refresh(database, lake, FIRST_DAY)
-    retain(database, lake, FIRST_DAY, days=5)
+    refresh(at(database, lake))
+    retain(at(database, lake), days=5)
     rows = pl.DataFrame(open_usage_events(lake).read().to_table())
     theirs = rows.with_columns(pl.col("ingest_xid", "synced_high") + FAR_AHEAD).to_arrow().cast(SCHEMA)
     write_deltalake(f"{lake}/usage_events", theirs, mode="overwrite")
     move(database, lake, FAR_AHEAD)
-    assert refresh(database, lake, FIRST_DAY).usage_count == 3
+    assert refresh(at(database, lake)).usage_count == 3
     shutil.copytree(lake, tmp_path / "older")
-    erase_user(database, lake, FIRST_DAY, str(uuid.UUID(int=1)))
-    assert refresh(database, lake, FIRST_DAY).usage_count == 2
+    erase_user(at(database, lake), str(uuid.UUID(int=1)))
+    assert refresh(at(database, lake)).usage_count == 2
     shutil.rmtree(lake)
     shutil.copytree(tmp_path / "older", lake)
     with pytest.raises(LostDaysError, match="claim-lake --discard"):
-        refresh(database, lake, FIRST_DAY)
+        refresh(at(database, lake))

@@ -23,6 +23,7 @@ from pipeline.maintenance.reconcile import reconcile
 from pipeline.maintenance.retention import retain
 from pipeline.publish.values import publish_values
 from pipeline.refresh import plan_refresh, refresh
+from tests.app import at
 from tests.conftest import FIRST_DAY
 from tests.lake import open_to_write
 from tests.statements import run
@@ -70,15 +71,15 @@ def raw_count(database: Database) -> int:
 
 def test_old_rows_go_and_no_number_changes(history: Database, lake: str) -> None:
     before = published(history)
-    report = retain(history, lake, FIRST_DAY, days=5)
+    report = retain(at(history, lake), days=5)
     assert (raw_count(history), report.rows, report.kept) == (6, 10, {})
     assert report.expired == [FIRST_DAY, *(TODAY - age * ONE_DAY for age in (40, 10, 9))]
     for _ in range(2):
-        refresh(history, lake, FIRST_DAY)
+        refresh(at(history, lake))
         assert published(history) == before
-    assert plan_refresh(history, lake, FIRST_DAY).days == []
-    assert retain(history, lake, FIRST_DAY, days=5).rows == 0
-    reconciled = reconcile(history, lake, FIRST_DAY)
+    assert plan_refresh(at(history, lake)).days == []
+    assert retain(at(history, lake), days=5).rows == 0
+    reconciled = reconcile(at(history, lake))
     assert (reconciled.repaired, reconciled.lost) == ({}, {})
     assert published(history) == before
 
@@ -94,54 +95,54 @@ def test_change_of_what_is_left_of_an_expired_day_has_no_effect(
     history: Database, lake: str, change: str
 ) -> None:
     before = published(history)
-    retain(history, lake, FIRST_DAY, days=5)
+    retain(at(history, lake), days=5)
     run(history, INSERT, (uuid.UUID(int=3), PROMPT, uuid.UUID(int=3), True, time_of(9)))
     run(history, change)
-    assert refresh(history, lake, FIRST_DAY).pending_days == []
+    assert refresh(at(history, lake)).pending_days == []
     assert published(history) == before
 
 
 def test_truncate_empties_only_the_days_that_postgres_has(history: Database, lake: str) -> None:
-    retain(history, lake, FIRST_DAY, days=5)
+    retain(at(history, lake), days=5)
     run(history, "TRUNCATE prompt_usage")
-    report = refresh(history, lake, FIRST_DAY)
+    report = refresh(at(history, lake))
     assert (report.usage_count, report.pending_days) == (10, [])
-    assert plan_refresh(history, lake, FIRST_DAY).days == []
+    assert plan_refresh(at(history, lake)).days == []
 
 
 def test_backfill_does_not_wipe_expired_days(history: Database, lake: str) -> None:
     before = published(history)
-    retain(history, lake, FIRST_DAY, days=5)
+    retain(at(history, lake), days=5)
     days = [FIRST_DAY, *(TODAY - age * ONE_DAY for age in range(41))]
-    refresh(history, lake, FIRST_DAY, days, replace=True)
+    refresh(at(history, lake), days, replace=True)
     assert published(history) == before
 
 
 @pytest.mark.parametrize("age", [9, 40, None])
 def test_stray_event_of_an_expired_day_is_added(history: Database, lake: str, age: int | None) -> None:
-    retain(history, lake, FIRST_DAY, days=5)
+    retain(at(history, lake), days=5)
     run(history, INSERT, (uuid.uuid4(), PROMPT, None, True, time_of(age)))
-    assert refresh(history, lake, FIRST_DAY).usage_count == 17
-    assert plan_refresh(history, lake, FIRST_DAY).days == []
-    assert retain(history, lake, FIRST_DAY, days=5).rows == 1
-    assert refresh(history, lake, FIRST_DAY).usage_count == 17
+    assert refresh(at(history, lake)).usage_count == 17
+    assert plan_refresh(at(history, lake)).days == []
+    assert retain(at(history, lake), days=5).rows == 1
+    assert refresh(at(history, lake)).usage_count == 17
 
 
 def test_retried_event_of_an_expired_day_counts_once(history: Database, lake: str) -> None:
     before = published(history)
-    retain(history, lake, FIRST_DAY, days=5)
+    retain(at(history, lake), days=5)
     for number, age in enumerate(AGES):
         if age in {9, 40, None}:
             run(history, INSERT, (uuid.UUID(int=number), PROMPT, uuid.UUID(int=number), True, time_of(age)))
-    assert refresh(history, lake, FIRST_DAY).pending_days == []
+    assert refresh(at(history, lake)).pending_days == []
     assert published(history) == before
-    assert plan_refresh(history, lake, FIRST_DAY).days == []
-    assert retain(history, lake, FIRST_DAY, days=5).rows == 3
+    assert plan_refresh(at(history, lake)).days == []
+    assert retain(at(history, lake), days=5).rows == 3
 
 
 def test_day_that_the_lake_does_not_hold_whole_is_kept(history: Database, lake: str) -> None:
     DeltaTable(f"{lake}/usage_events").delete(f"day = '{TODAY - 40 * ONE_DAY}' AND id LIKE '%5'")
-    report = retain(history, lake, FIRST_DAY, days=5)
+    report = retain(at(history, lake), days=5)
     assert list(report.kept) == [TODAY - 40 * ONE_DAY]
     assert raw_count(history) == 8
 
@@ -150,26 +151,26 @@ def test_nothing_expires_while_a_writer_is_at_work(history: Database, lake: str)
     with psycopg.connect(history.conninfo) as app:
         app.execute("DELETE FROM prompt_usage WHERE user_id = %s", (uuid.UUID(int=1),))
         with pytest.raises(DatabaseError, match=r"prompt_usage.* is held \(RowExclusiveLock\) by pid "):
-            retain(history, lake, FIRST_DAY, days=5)
-    assert retain(history, lake, FIRST_DAY, days=5).kept == {}
-    assert refresh(history, lake, FIRST_DAY).usage_count == 13
+            retain(at(history, lake), days=5)
+    assert retain(at(history, lake), days=5).kept == {}
+    assert refresh(at(history, lake)).usage_count == 13
 
 
 def test_lost_expired_days_are_not_published_as_nothing(history: Database, lake: str, tmp_path: Path) -> None:
     before = published(history)
-    retain(history, lake, FIRST_DAY, days=5)
+    retain(at(history, lake), days=5)
     with pytest.raises(LakeError, match="4 days whose raw rows were removed"):
-        refresh(history, str(tmp_path / "another"), FIRST_DAY)
+        refresh(at(history, str(tmp_path / "another")))
     assert published(history) == before
     backup = tmp_path / "backup"
     shutil.copytree(lake, backup)
     DeltaTable(f"{lake}/usage_events").delete(f"day = '{TODAY - 40 * ONE_DAY}'")
-    assert list(reconcile(history, lake, FIRST_DAY).lost) == [TODAY - 40 * ONE_DAY]
+    assert list(reconcile(at(history, lake)).lost) == [TODAY - 40 * ONE_DAY]
     assert published(history) == before
-    assert reading.status(history, lake, FIRST_DAY)["damaged_days"] == [TODAY - 40 * ONE_DAY]
-    assert reconcile(history, str(backup), FIRST_DAY).lost == {}
+    assert reading.status(at(history, lake))["damaged_days"] == [TODAY - 40 * ONE_DAY]
+    assert reconcile(at(history, str(backup))).lost == {}
     assert published(history) == before
-    assert reading.status(history, str(backup), FIRST_DAY)["damaged_days"] == []
+    assert reading.status(at(history, str(backup)))["damaged_days"] == []
 
 
 CHANGES = {
@@ -187,27 +188,27 @@ def put_back(backup: Path, lake: str) -> None:
 def test_an_older_lake_is_not_published(history: Database, lake: str, tmp_path: Path, change: str) -> None:
     older, right = tmp_path / "older", tmp_path / "right"
     if change == "erasure of expired days":
-        retain(history, lake, FIRST_DAY, days=5)
+        retain(at(history, lake), days=5)
     shutil.copytree(lake, older)
     if change in CHANGES:
         run(history, CHANGES[change])
     else:
         # The event that is 40 days old, and others.
-        erase_user(history, lake, FIRST_DAY, str(uuid.UUID(int=3)))
-    retain(history, lake, FIRST_DAY, days=5)
-    assert reconcile(history, lake, FIRST_DAY).lost == {}
+        erase_user(at(history, lake), str(uuid.UUID(int=3)))
+    retain(at(history, lake), days=5)
+    assert reconcile(at(history, lake)).lost == {}
     before = published(history)
     shutil.copytree(lake, right)
     put_back(older, lake)
     for step in (refresh, reconcile, refresh):
         with pytest.raises(LostDaysError, match=f"{TODAY - 40 * ONE_DAY}.*claim-lake --discard"):
-            step(history, lake, FIRST_DAY)
+            step(at(history, lake))
         assert published(history) == before
-    assert TODAY - 40 * ONE_DAY in reading.status(history, lake, FIRST_DAY)["damaged_days"]
+    assert TODAY - 40 * ONE_DAY in reading.status(at(history, lake))["damaged_days"]
     put_back(right, lake)
-    refresh(history, lake, FIRST_DAY)
-    assert reconcile(history, lake, FIRST_DAY).lost == {}
-    assert reading.status(history, lake, FIRST_DAY)["damaged_days"] == []
+    refresh(at(history, lake))
+    assert reconcile(at(history, lake)).lost == {}
+    assert reading.status(at(history, lake))["damaged_days"] == []
     assert published(history) == before
 
 
@@ -215,41 +216,41 @@ def test_a_claimed_lake_is_right_as_it_is(history: Database, lake: str, tmp_path
     before = published(history)
     shutil.copytree(lake, tmp_path / "older")
     run(history, CHANGES["update"])
-    retain(history, lake, FIRST_DAY, days=5)
+    retain(at(history, lake), days=5)
     assert published(history) != before
     put_back(tmp_path / "older", lake)
     with pytest.raises(LostDaysError):
-        claim_lake(history, lake)
-    assert claim_lake(history, lake, discard=True)
-    refresh(history, lake, FIRST_DAY)
-    assert reconcile(history, lake, FIRST_DAY).lost == {}
+        claim_lake(at(history, lake))
+    assert claim_lake(at(history, lake), discard=True)
+    refresh(at(history, lake))
+    assert reconcile(at(history, lake)).lost == {}
     assert published(history) == before
 
 
 def test_other_values_of_an_expired_day_are_found(history: Database, lake: str) -> None:
-    retain(history, lake, FIRST_DAY, days=5)
+    retain(at(history, lake), days=5)
     # As of a version that kept none.
     run(history, "UPDATE stats_expired_day SET checksum = NULL")
-    assert reconcile(history, lake, FIRST_DAY).lost == {}
+    assert reconcile(at(history, lake)).lost == {}
     # Events come, after which it is another one.
     run(history, INSERT, (uuid.uuid4(), PROMPT, None, True, time_of(40)))
-    refresh(history, lake, FIRST_DAY)
-    assert reconcile(history, lake, FIRST_DAY).lost == {}
+    refresh(at(history, lake))
+    assert reconcile(at(history, lake)).lost == {}
     before = published(history)
     day = TODAY - 40 * ONE_DAY
     right = open_usage_events(lake).read([day]).to_table()
     others = pa.array([False] * right.num_rows)
     wrong = right.set_column(right.schema.get_field_index("success"), "success", others)
     open_to_write(history, lake).replace([day], wrong)
-    assert list(reconcile(history, lake, FIRST_DAY).lost) == [day]
+    assert list(reconcile(at(history, lake)).lost) == [day]
     # What comes for it is not added until it is right.
     run(history, INSERT, (uuid.uuid4(), PROMPT, None, True, time_of(40)))
     with pytest.raises(LostDaysError, match="other values"):
-        refresh(history, lake, FIRST_DAY)
+        refresh(at(history, lake))
     assert published(history) == before
     open_to_write(history, lake).replace([day], right)
-    assert refresh(history, lake, FIRST_DAY).usage_count == 18
-    assert reconcile(history, lake, FIRST_DAY).lost == {}
+    assert refresh(at(history, lake)).usage_count == 18
+    assert reconcile(at(history, lake)).lost == {}
 
 
 COMES: dict[str, Callable[[Database, str], object]] = {
@@ -257,7 +258,7 @@ COMES: dict[str, Callable[[Database, str], object]] = {
     "a late event": lambda history, _lake: run(
         history, INSERT, (uuid.uuid4(), PROMPT, None, True, time_of(40))
     ),
-    "an erasure": lambda history, lake: erase_user(history, lake, FIRST_DAY, str(uuid.UUID(int=3))),
+    "an erasure": lambda history, lake: erase_user(at(history, lake), str(uuid.UUID(int=3))),
 }
 
 
@@ -265,8 +266,8 @@ COMES: dict[str, Callable[[Database, str], object]] = {
 def test_what_another_writer_made_of_an_expired_day_is_not_published(
     history: Database, lake: str, comes: Callable[[Database, str], object]
 ) -> None:
-    retain(history, lake, FIRST_DAY, days=5)
-    refresh(history, lake, FIRST_DAY, values=True)
+    retain(at(history, lake), days=5)
+    refresh(at(history, lake), values=True)
     day = TODAY - 40 * ONE_DAY
     right = open_usage_events(lake).read([day]).to_table()
     nobody = pa.array([False] * right.num_rows)
@@ -275,15 +276,15 @@ def test_what_another_writer_made_of_an_expired_day_is_not_published(
     comes(history, lake)
     for _ in range(2):
         with pytest.raises(LostDaysError, match=f"{day}: The lake holds"):
-            refresh(history, lake, FIRST_DAY)
+            refresh(at(history, lake))
     with pytest.raises(LostDaysError, match="Counting by scene"):
-        publish_values(history, lake)
+        publish_values(at(history, lake))
     with psycopg.connect(history.conninfo) as reader:
         counts = "SELECT usage_count, success_count FROM prompt_daily_stats WHERE day = %s"
         assert reader.execute(counts, (day,)).fetchall() == [(2, 2)]
-    assert list(reconcile(history, lake, FIRST_DAY).lost) == [day]
+    assert list(reconcile(at(history, lake)).lost) == [day]
 
 
 def test_at_least_a_day_is_kept(database: Database, lake: str) -> None:
     with pytest.raises(InputError):
-        retain(database, lake, FIRST_DAY, days=0)
+        retain(at(database, lake), days=0)

@@ -27,10 +27,10 @@ from pipeline.database import tables
 from pipeline.database.connections import Database
 from pipeline.errors import DatabaseError
 from pipeline.health.checks.clocks import stats_are_fresh
-from pipeline.health.checks.report import Subject
 from pipeline.health.doctor.findings import Status
 from pipeline.health.doctor.rights import NEEDED, rights
 from pipeline.health.doctor.setup import Setup
+from pipeline.installation import Installation
 from pipeline.lake.acceptance import accept_settings
 from pipeline.lake.upkeep import keep_up
 from pipeline.maintenance import rejected
@@ -46,6 +46,7 @@ from pipeline.settings import settings
 from pipeline.tracking import PromptTracker
 from pipeline.web.api.operation import OPERATION
 from tests.api import served
+from tests.app import at
 from tests.cli import invoke
 from tests.command import prompt_stats
 from tests.conftest import FIRST_DAY
@@ -134,7 +135,7 @@ def pipeline(database: Database, lake: str) -> Iterator[Database]:
     """The database, with some days of events, as the pipeline's role that has counted them."""
     simulate(database, events=500, days=20, seed=1)
     with as_role(database, "pipeline") as seen:
-        refresh(seen, lake, FIRST_DAY)
+        refresh(at(seen, lake))
         yield seen
 
 
@@ -192,12 +193,12 @@ def test_the_reader_can_use_the_command_line(
     database: Database, owner: psycopg.Connection[Any], lake: str
 ) -> None:
     owner.execute("INSERT INTO prompt_usage (prompt_id) SELECT id FROM prompts WHERE slug = %s", [SLUG])
-    refresh(database, lake, FIRST_DAY)
+    refresh(at(database, lake))
     with as_role(database, "reader") as reader:
         require_current(reader)
-        assert reading.top_prompts(reader, 1)["prompts"][0]["slug"] == SLUG
-        assert reading.prompt(reader, SLUG)["usage_count"] == 1
-        assert reading.prompt(reader, SLUG, lake, Asked(days=7))["usage_count"] == 1
+        assert reading.top_prompts(at(reader, lake), 1)["prompts"][0]["slug"] == SLUG
+        assert reading.prompt(at(reader, lake), SLUG)["usage_count"] == 1
+        assert reading.prompt(at(reader, lake), SLUG, Asked(days=7))["usage_count"] == 1
         for table in TABLES_TO_EXPORT:
             with open_export(reader, table, Format.CSV) as export:
                 assert sum(chunk.rows for chunk in export.chunks) == export.row_count
@@ -236,7 +237,7 @@ def test_the_app_appends_events_and_reads_none(
 
 def test_the_api_answers_and_takes_what_it_is_sent(database: Database, lake: str) -> None:
     simulate(database, events=100, days=5, seed=1)
-    refresh(database, lake, FIRST_DAY)
+    refresh(at(database, lake))
     user = f"/users/{uuid.UUID(int=1)}"
     sent = [
         ("POST", "/events", [{"eventId": str(uuid.UUID(int=1)), "promptId": SLUG}]),
@@ -281,24 +282,24 @@ def test_the_pipeline_refreshes_and_reconciles_tables_of_another(
     owner.execute("DELETE FROM prompt_usage WHERE created_at < now() - interval '15 days'")
     owner.execute("UPDATE prompt_usage SET success = NULL WHERE created_at < now() - interval '10 days'")
     owner.execute("INSERT INTO prompt_usage (prompt_id, created_at) SELECT id, NULL FROM prompts")
-    refresh(pipeline, lake, FIRST_DAY, values=True)
-    refresh(pipeline, lake, FIRST_DAY, [FIRST_DAY, dt.datetime.now(dt.UTC).date()], replace=True)
+    refresh(at(pipeline, lake), values=True)
+    refresh(at(pipeline, lake), [FIRST_DAY, dt.datetime.now(dt.UTC).date()], replace=True)
     assert_equals_recount(database, FIRST_DAY)
 
     owner.execute("DELETE FROM scene_stats")
     owner.execute("UPDATE user_prompt_stats SET usage_count = 0")
-    corrected = reconcile(pipeline, lake, FIRST_DAY).rows_corrected
+    corrected = reconcile(at(pipeline, lake)).rows_corrected
     assert corrected.keys() == {"scene_stats", "user_prompt_stats"}
     assert_equals_recount(database, FIRST_DAY)
 
     owner.execute("UPDATE prompt_usage SET ingest_xid = 10^12 WHERE created_at > CURRENT_DATE - 3")
-    accept_settings(pipeline, lake, FIRST_DAY - dt.timedelta(days=1))
-    accept_settings(pipeline, lake, FIRST_DAY)
-    refresh(pipeline, lake, FIRST_DAY)
+    accept_settings(at(pipeline, lake, FIRST_DAY - dt.timedelta(days=1)))
+    accept_settings(at(pipeline, lake))
+    refresh(at(pipeline, lake))
     assert_equals_recount(database, FIRST_DAY)
 
     require_current(pipeline)
-    assert reading.status(pipeline, lake, FIRST_DAY)["stale_days"] == []
+    assert reading.status(at(pipeline, lake))["stale_days"] == []
 
 
 def test_the_pipeline_appends_what_was_missed_and_rejected(
@@ -307,7 +308,7 @@ def test_the_pipeline_appends_what_was_missed_and_rejected(
     owner.execute(
         "INSERT INTO posts (prompt_id, created_at) SELECT id, now() - interval '1 day' FROM prompts LIMIT 1"
     )
-    assert track_missing(pipeline, lake, FIRST_DAY).tracked == 1
+    assert track_missing(at(pipeline, lake)).tracked == 1
 
     with PromptTracker(database.conninfo) as tracker:
         for slug in ("late", "never"):
@@ -321,27 +322,27 @@ def test_the_pipeline_removes_old_events_and_persons(
     database: Database, pipeline: Database, owner: psycopg.Connection[Any], lake: str
 ) -> None:
     user = owner.execute("SELECT user_id FROM prompt_favorites LIMIT 1").fetchone()
-    erased = erase_user(pipeline, lake, FIRST_DAY, str(user))
+    erased = erase_user(at(pipeline, lake), str(user))
     assert erased.rows["prompt_favorites"] > 0
     assert (erased.found, erased.unread) == ({}, {})
     assert_equals_recount(database, FIRST_DAY)
-    assert retain(pipeline, lake, FIRST_DAY, days=5).rows > 0
-    assert keep_up(pipeline, lake)
+    assert retain(at(pipeline, lake), days=5).rows > 0
+    assert keep_up(at(pipeline, lake))
 
 
 def test_only_the_owner_can_renew_the_transaction_ids_of_a_restored_table(
     database: Database, pipeline: Database, owner: psycopg.Connection[Any], lake: str
 ) -> None:
     owner.execute("UPDATE stats_lake_token SET token = token + 1")
-    refresh(pipeline, lake, FIRST_DAY)
-    assert plan_refresh(pipeline, lake, FIRST_DAY).days == []
+    refresh(at(pipeline, lake))
+    assert plan_refresh(at(pipeline, lake)).days == []
 
     owner.execute("UPDATE stats_lake_token SET token = token + 1")
     owner.execute("UPDATE prompt_usage SET ingest_xid = ingest_xid + 1000000")
     with pytest.raises(DatabaseError, match="once as the owner of prompt_usage"):
-        refresh(pipeline, lake, FIRST_DAY)
-    refresh(database, lake, FIRST_DAY)
-    refresh(pipeline, lake, FIRST_DAY)
+        refresh(at(pipeline, lake))
+    refresh(at(database, lake))
+    refresh(at(pipeline, lake))
     assert_equals_recount(database, FIRST_DAY)
 
 
@@ -367,7 +368,7 @@ def test_the_pipeline_changes_nothing_of_the_apps_but_the_counters(
     owner.execute(sql.SQL("REVOKE UPDATE ON prompts FROM {}").format(role))
     owner.execute("DELETE FROM prompt_usage WHERE created_at < now() - interval '10 days'")
     comparing = replace(pipeline, write_back=False)
-    assert "prompts" not in refresh(comparing, lake, FIRST_DAY).rows_written
+    assert "prompts" not in refresh(at(comparing, lake)).rows_written
     setup = Setup()
     setup.database = comparing
     assert {each.status for each in rights(setup)} == {Status.OK}
@@ -436,9 +437,9 @@ def test_the_tables_may_be_in_another_schema(
     there = Database(make_conninfo(database.conninfo, options='-c search_path="Shop" -c TimeZone=UTC'))
     migrate(there)
     with as_role(there, "reader", "app", "api", "pipeline", schema="Shop") as seen:
-        refresh(seen, lake, FIRST_DAY)
+        refresh(at(seen, lake))
         owner.execute("""DELETE FROM "Shop".prompt_usage WHERE created_at < now() - interval '2 days'""")
-        refresh(seen, lake, FIRST_DAY)
+        refresh(at(seen, lake))
         assert_equals_recount(there, FIRST_DAY)
     there.close()
 
@@ -447,11 +448,11 @@ def test_a_hidden_transaction_is_named_and_has_no_age(
     pipeline: Database, database: Database, lake: str
 ) -> None:
     """An age of 0 would be untrue, and no alert would ever come."""
-    subject = Subject(pipeline, lake, FIRST_DAY)
+    installation = Installation(pipeline, lake, FIRST_DAY)
     with psycopg.connect(database.conninfo, application_name="forgetful") as writer:
         writer.execute("UPDATE prompts SET name = name WHERE slug = %s", [SLUG])
-        held = reading.status(pipeline, lake, FIRST_DAY)["oldest_writer"]
-        named = [row["name"] for row in stats_are_fresh(subject).worst]
+        held = reading.status(at(pipeline, lake))["oldest_writer"]
+        named = [row["name"] for row in stats_are_fresh(installation).worst]
         with psycopg.connect(pipeline.conninfo, row_factory=dict_row) as connection:
             hidden = connection.execute(OPERATION).fetchone()
     assert (held["application_name"], held["open_seconds"]) == ("forgetful", None)

@@ -22,10 +22,12 @@ from pipeline.database.locks import Lock
 from pipeline.database.sessions import OF_TCP
 from pipeline.errors import DatabaseError, DatabaseUnavailableError
 from pipeline.health.checks import report
+from pipeline.installation import Installation
 from pipeline.lake.usage_events import sync_days
 from pipeline.refresh import refresh
 from pipeline.tracking import PromptTracker
 from tests.api import served
+from tests.app import at
 from tests.conftest import FIRST_DAY, NewDatabase
 from tests.oracle import assert_equals_recount
 from tests.pooler import pooled
@@ -127,7 +129,7 @@ def test_no_setting_of_role_or_database_changes_a_number(database: Database, lak
     with set_for(database, whom, HOSTILE):
         for mode in MODES:
             track(database.conninfo, mode, created_at=LATE, scene=r"C:\new 'café'")
-        refresh(database, lake, FIRST_DAY, values=True)
+        refresh(at(database, lake), values=True)
         with served(database) as client:
             answer = client.get("/prompts/portrait/stats").json()
     assert days(database) == [(LATE.date(), 2)]
@@ -146,8 +148,8 @@ def test_no_variable_changes_a_number(database: Database, lake: str, monkeypatch
         database.close()
         for mode in MODES:
             track(database.conninfo, mode, created_at=LATE, scene="café")
-        refresh(database, lake, FIRST_DAY)
-        assert reading.prompt(database, "portrait")["usage_count"] == 2
+        refresh(at(database, lake))
+        assert reading.prompt(at(database, lake), "portrait")["usage_count"] == 2
     with administrator(database) as owner:
         times = owner.execute("SELECT created_at FROM prompt_usage").fetchall()
     assert times == [(LATE.replace(tzinfo=None),)] * 2
@@ -218,7 +220,7 @@ def test_a_setting_that_keeps_us_from_working_is_named(database: Database, lake:
     with set_for(database, "DATABASE", {"default_transaction_read_only": "on"}):
         seen = Database(database.conninfo)
         with pytest.raises(DBAPIError, match="read-only transaction") as refused:
-            sync_days(seen, lake, FIRST_DAY, [])
+            sync_days(at(seen, lake), [])
         assert "default_transaction_read_only" in fault_of(refused.value).value
         seen.close()
     with administrator(database) as owner:
@@ -244,7 +246,7 @@ def test_sessions_that_idle_are_not_ended(database: Database, lake: str) -> None
             connection.execute(text("SELECT 1"))
             owner.execute("SELECT pg_sleep(0.6)")
             assert connection.execute(text("SELECT 2")).scalar_one() == 2
-        refresh(database, lake, FIRST_DAY)
+        refresh(at(database, lake))
     assert_equals_recount(database, FIRST_DAY)
 
 
@@ -300,7 +302,7 @@ def test_a_pooler_in_session_mode_needs_no_configuration(database: Database, lak
         for mode in MODES:
             track(address, mode, created_at=LATE, scene="café")
         behind = Database.from_url(address)
-        refresh(behind, lake, FIRST_DAY, values=True)
+        refresh(at(behind, lake), values=True)
         with behind.engine.connect() as connection:
             zone = connection.execute(text("SHOW TimeZone")).scalar_one()
         behind.close()
@@ -329,7 +331,7 @@ def test_a_pooler_in_transaction_mode_serves_tracker_and_api(database: Database,
     ):
         for mode in MODES:
             track(address, mode, created_at=LATE, scene="café")
-        refresh(database, lake, FIRST_DAY)
+        refresh(at(database, lake))
         behind = Database.from_url(address)
         with served(behind) as client:
             event = {"eventId": str(uuid4()), "promptId": "portrait", "createdAt": LATE.isoformat()}
@@ -354,20 +356,20 @@ def test_a_pooler_in_transaction_mode_serves_tracker_and_api(database: Database,
         "array_nulls": "off",
         "default_transaction_read_only": "off",
     }
-    refresh(database, lake, FIRST_DAY)
+    refresh(at(database, lake))
     assert days(database) == [(LATE.date(), 3)]
 
 
 def test_the_pipeline_refuses_a_pooler_in_transaction_mode(database: Database, lake: str) -> None:
     with pooled(database.conninfo, "transaction") as address:
         behind = Database.from_url(address)
-        for attempt in (lambda: refresh(behind, lake, FIRST_DAY), lambda: schema.migrate(behind)):
+        for attempt in (lambda: refresh(at(behind, lake)), lambda: schema.migrate(behind)):
             with pytest.raises(
                 DatabaseError, match=r"pooler in transaction mode, .* or a pooler in session mode"
             ):
                 attempt()
-        assert not any(row["usage_count"] for row in reading.top_prompts(behind, 3)["prompts"])
-        with report.reading(report.Subject(behind, lake, FIRST_DAY)) as connection:
+        assert not any(row["usage_count"] for row in reading.top_prompts(at(behind, lake), 3)["prompts"])
+        with report.reading(Installation(behind, lake, FIRST_DAY)) as connection:
             assert connection.execute(text("SHOW transaction_isolation")).scalar_one() == "repeatable read"
             assert connection.execute(text("SHOW TimeZone")).scalar_one() == "UTC"
         behind.close()
@@ -401,7 +403,7 @@ def test_a_database_in_latin1_works(server_url: str, new_database: NewDatabase, 
                 tracker.track_post_creation(prompt_id="fête 🎉", success=True)
                 assert tracker.flush(20)
                 assert tracker.stats().rejected == 1
-        refresh(database, lake, FIRST_DAY, values=True)
+        refresh(at(database, lake), values=True)
         with served(database) as client:
             event = {"eventId": str(uuid4()), "promptId": "portrait", "scene": "été ✨"}
             answer = client.post("/events", json=[event]).json()
@@ -410,7 +412,7 @@ def test_a_database_in_latin1_works(server_url: str, new_database: NewDatabase, 
             assert "can't hold: written as escapes" in warning["warning"]
             scenes = client.get("/prompts/portrait/scenes").json()["scenes"]
         assert {scene["scene"]: scene["usageCount"] for scene in scenes} == {"café": 2, r"café \U0001f389": 2}
-        refresh(database, lake, FIRST_DAY)
+        refresh(at(database, lake))
         assert_equals_recount(database, FIRST_DAY)
         with administrator(database) as owner:
             rejected = owner.execute("SELECT payload ->> 'prompt_id' FROM prompt_usage_rejected").fetchall()

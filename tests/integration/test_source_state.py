@@ -22,6 +22,7 @@ from pipeline.answers import reading
 from pipeline.database.connections import Database, Fault, fault_of
 from pipeline.database.embedded.server import Server
 from pipeline.errors import DatabaseError, InputError, LakeError, PromptStatsError, SettingsError
+from pipeline.installation import Installation
 from pipeline.lake.acceptance import accept_settings
 from pipeline.lake.usage_events import open_usage_events, sync_days
 from pipeline.maintenance.coverage import track_missing
@@ -32,6 +33,7 @@ from pipeline.names import TableNames
 from pipeline.publish.publish import publish
 from pipeline.refresh import plan_refresh, refresh
 from pipeline.settings import settings
+from tests.app import at
 from tests.cli import invoke
 from tests.conftest import FIRST_DAY
 from tests.integration.test_replica import wait_until
@@ -84,11 +86,11 @@ def versions(lake: str) -> dict[dt.date, int]:
 
 def assert_true(database: Database, lake: str, first_day: dt.date = FIRST_DAY) -> None:
     """A refresh makes everything true, and leaves nothing to do."""
-    assert refresh(database, lake, first_day, values=True).pending_days == []
+    assert refresh(at(database, lake, first_day), values=True).pending_days == []
     run(database, AS_THE_ORACLE_READS_IT)
     assert_equals_recount(database, first_day, "as_read")
     run(database, "DROP VIEW as_read")
-    assert plan_refresh(database, lake, first_day).days == []
+    assert plan_refresh(at(database, lake, first_day)).days == []
 
 
 # Changes that fire nothing ---------------------------------------------------------------------------
@@ -197,7 +199,7 @@ def test_a_rewrite_that_changes_nothing_is_compared_and_not_read_again(
     before = versions(lake)
     with psycopg.connect(history.conninfo, autocommit=True) as operator:
         operator.execute(rewrite.encode())
-    assert plan_refresh(history, lake, FIRST_DAY).days == sorted(before)
+    assert plan_refresh(at(history, lake)).days == sorted(before)
     assert_true(history, lake)
     assert versions(lake) == before
 
@@ -222,12 +224,12 @@ def test_what_was_not_compared_is_not_promised(history: Database, lake: str) -> 
     """A publish that follows no sync does not say that it knows of rows that nothing told it of."""
     before = rows_of(history, "SELECT max(as_of) FROM stats_refresh")
     run(history, without_triggers(GIVEN.format("now()", "NULL")))
-    report = publish(history, lake, FIRST_DAY)
+    report = publish(at(history, lake))
     assert [(report.as_of,)] == before
     run(history, OFF)
-    compared = sync_days(history, lake, FIRST_DAY, []).snapshot
+    compared = sync_days(at(history, lake), []).snapshot
     run(history, GIVEN.format("now()", "NULL"))
-    assert publish(history, lake, FIRST_DAY).as_of <= compared.as_of
+    assert publish(at(history, lake)).as_of <= compared.as_of
     assert_true(history, lake)
 
 
@@ -240,27 +242,27 @@ def test_a_role_that_may_not_give_a_row_an_id_refuses_and_the_stats_stay(
         role = conninfo_to_dict(seen.conninfo)["user"]
         run(history, f'REVOKE UPDATE (ingest_xid) ON prompt_usage FROM "{role}"')
         with pytest.raises(DatabaseError, match=r"GRANT UPDATE \(ingest_xid\)"):
-            refresh(seen, lake, FIRST_DAY)
+            refresh(at(seen, lake))
         assert published(history) == before
         run(history, f'GRANT UPDATE (ingest_xid) ON prompt_usage TO "{role}"')
-        refresh(seen, lake, FIRST_DAY)
+        refresh(at(seen, lake))
         assert_true(history, lake)
 
 
 def test_an_expired_day_gets_what_came_without_a_note(history: Database, lake: str) -> None:
-    retain(history, lake, FIRST_DAY, days=20)
-    counts = refresh(history, lake, FIRST_DAY).usage_count
+    retain(at(history, lake), days=20)
+    counts = refresh(at(history, lake)).usage_count
     old = f"'{TODAY - 40 * ONE_DAY} 12:00Z'"
     run(history, without_triggers(GIVEN.format(old, "NULL") + ";" + GIVEN.format("NULL", "3")))
-    assert refresh(history, lake, FIRST_DAY).usage_count == counts + 2
-    assert plan_refresh(history, lake, FIRST_DAY).days == []
-    assert retain(history, lake, FIRST_DAY, days=20).rows == 2
-    assert refresh(history, lake, FIRST_DAY).usage_count == counts + 2
+    assert refresh(at(history, lake)).usage_count == counts + 2
+    assert plan_refresh(at(history, lake)).days == []
+    assert retain(at(history, lake), days=20).rows == 2
+    assert refresh(at(history, lake)).usage_count == counts + 2
 
 
 def test_reconcile_finds_days_that_only_postgres_has(history: Database, lake: str) -> None:
     run(history, without_triggers(GIVEN.format(OLD_DAY, "3")))
-    report = reconcile(history, lake, FIRST_DAY)
+    report = reconcile(at(history, lake))
     assert list(report.repaired) == [TODAY - 77 * ONE_DAY]
     assert_equals_recount(history, FIRST_DAY)
 
@@ -336,14 +338,14 @@ POLICIES = {
     "every row": "CREATE POLICY all_rows ON prompt_usage USING (true)",
 }
 
-STEPS: dict[str, Callable[[Database, str, dt.date], object]] = {
+STEPS: dict[str, Callable[[Installation], object]] = {
     "refresh": refresh,
     "plan": plan_refresh,
-    "sync": lambda database, lake, day: sync_days(database, lake, day, [TODAY], replace=True),
+    "sync": lambda installation: sync_days(installation, [TODAY], replace=True),
     "publish": publish,
     "reconcile": reconcile,
-    "retain": lambda database, lake, day: retain(database, lake, day, days=5),
-    "erase": lambda database, lake, day: erase_user(database, lake, day, str(USER)),
+    "retain": lambda installation: retain(installation, days=5),
+    "erase": lambda installation: erase_user(installation, str(USER)),
     "status": reading.status,
     "track missing": track_missing,
 }
@@ -359,11 +361,11 @@ def test_row_level_security_is_refused_and_later_all_are_counted(
         run(history, INSERT, (PROMPT, USER, "studio", NOW))
         for name, step in STEPS.items():
             with pytest.raises(DatabaseError, match=r"row level security.*BYPASSRLS"):
-                step(seen, lake, FIRST_DAY)
+                step(at(seen, lake))
             assert published(history) == before, name
         assert rows_of(history, "SELECT count(*) FROM prompt_usage") == [(2 * len(AGES) + 1,)]
         run(history, "ALTER TABLE prompt_usage DISABLE ROW LEVEL SECURITY")
-        refresh(seen, lake, FIRST_DAY)
+        refresh(at(seen, lake))
         assert_true(history, lake)
 
 
@@ -371,11 +373,11 @@ def test_the_owner_sees_every_row_unless_it_is_forced(history: Database, lake: s
     with as_role(history, "pipeline") as seen:
         run(history, f'ALTER TABLE prompt_usage OWNER TO "{conninfo_to_dict(seen.conninfo)["user"]}"')
         run(history, "ALTER TABLE prompt_usage ENABLE ROW LEVEL SECURITY")
-        refresh(seen, lake, FIRST_DAY)
+        refresh(at(seen, lake))
         assert_true(history, lake)
         run(history, "ALTER TABLE prompt_usage FORCE ROW LEVEL SECURITY")
         with pytest.raises(DatabaseError, match="row level security"):
-            refresh(seen, lake, FIRST_DAY)
+            refresh(at(seen, lake))
         run(history, "ALTER TABLE prompt_usage OWNER TO CURRENT_USER")
 
 
@@ -405,7 +407,7 @@ def test_child_tables_are_refused_and_nothing_of_them_is_removed(history: Databa
     )
     for step in STEPS.values():
         with pytest.raises(DatabaseError, match="INHERITS"):
-            step(history, lake, FIRST_DAY)
+            step(at(history, lake))
     with pytest.raises(DatabaseError, match="by inheritance with child"):
         plan_migration(history)
     assert published(history) == before
@@ -426,20 +428,20 @@ def test_what_is_no_table_is_refused_and_no_day_expires(history: Database, lake:
     run(history, f"ALTER TABLE prompt_usage RENAME TO usage; {view}")
     for name, step in STEPS.items():
         with pytest.raises(DatabaseError, match="is no table: what stands there"):
-            step(history, lake, FIRST_DAY)
+            step(at(history, lake))
         assert published(history) == before, name
     assert rows_of(history, "SELECT count(*) FROM stats_expired_day") == [(0,)]
     assert rows_of(history, "SELECT count(*) FROM usage") == [(2 * len(AGES),)]
     with named(history, "prompt_usage=usage") as seen:
         migrate(seen)
         run(history, "INSERT INTO usage (prompt_id) VALUES (gen_random_uuid())")
-        assert refresh(seen, lake, FIRST_DAY).usage_count == 2 * len(AGES) + 1
+        assert refresh(at(seen, lake)).usage_count == 2 * len(AGES) + 1
 
 
 def test_a_parent_is_refused(history: Database, lake: str) -> None:
     run(history, "CREATE TABLE parent (id uuid NOT NULL); ALTER TABLE prompt_usage INHERIT parent")
     with pytest.raises(DatabaseError, match="INHERITS"):
-        refresh(history, lake, FIRST_DAY)
+        refresh(at(history, lake))
     with pytest.raises(DatabaseError, match="by inheritance with parent"):
         migrate(history)
 
@@ -469,12 +471,12 @@ def late(database: Database, rows: list[tuple[str, str]]) -> Callable[[int, int]
 
 
 def test_rows_that_the_lake_does_not_have_stay_and_are_counted(history: Database, lake: str) -> None:
-    counts = refresh(history, lake, FIRST_DAY).usage_count
+    counts = refresh(at(history, lake)).usage_count
     unknown = [("gen_random_uuid()", "NULL"), ("gen_random_uuid()", "3")]
-    report = retain(history, lake, FIRST_DAY, 20, late(history, unknown))
+    report = retain(at(history, lake), 20, late(history, unknown))
     assert (report.rows, report.rows_kept) == (6, 2)
-    assert refresh(history, lake, FIRST_DAY).usage_count == counts + 2
-    again = retain(history, lake, FIRST_DAY, 20)
+    assert refresh(at(history, lake)).usage_count == counts + 2
+    again = retain(at(history, lake), 20)
     assert (again.rows, again.rows_kept) == (2, 0)
 
 
@@ -485,8 +487,8 @@ def test_of_rows_with_one_id_none_is_removed_unless_the_lake_has_as_many(
     one = uuid.UUID(int=1)
     old = f"created_at < '{TODAY - 39 * ONE_DAY}' AND created_at > '{FIRST_DAY}'"
     run(history, f"UPDATE prompt_usage SET id = '{one}' WHERE {old}")
-    refresh(history, lake, FIRST_DAY)
-    report = retain(history, lake, FIRST_DAY, 20, late(history, [(f"'{one}'", "NULL")]))
+    refresh(at(history, lake))
+    report = retain(at(history, lake), 20, late(history, [(f"'{one}'", "NULL")]))
     assert (report.rows, report.rows_kept) == (4, 3)
     assert rows_of(history, f"SELECT count(*) FROM prompt_usage WHERE id = '{one}'") == [(3,)]
 
@@ -503,22 +505,22 @@ def test_another_first_day_is_refused_until_it_is_accepted(
     before = published(history)
     for name, step in STEPS.items():
         with pytest.raises(SettingsError, match=f"{day}.*{FIRST_DAY}.*accept-settings"):
-            step(history, lake, day)
+            step(at(history, lake, day))
         assert published(history) == before, name
     assert_true(history, lake)
 
-    report = accept_settings(history, lake, day)
+    report = accept_settings(at(history, lake, day))
     assert report.before
     assert (report.before.first_day, report.after.first_day) == (FIRST_DAY, day)
     assert published(history) == before
     with pytest.raises(SettingsError, match=f"{FIRST_DAY}.*{day}"):
-        refresh(history, lake, FIRST_DAY)
+        refresh(at(history, lake))
     assert_true(history, lake, day)
-    reconciled = reconcile(history, lake, day)
+    reconciled = reconcile(at(history, lake, day))
     assert (reconciled.repaired, reconciled.lost, reconciled.rows_corrected) == ({}, {}, {})
     assert min(open_usage_events(lake).days()["day"]) >= day
 
-    accept_settings(history, lake, FIRST_DAY)
+    accept_settings(at(history, lake))
     assert_true(history, lake)
 
 
@@ -527,20 +529,20 @@ def test_days_before_the_first_are_not_published(history: Database, lake: str) -
     before = published(history)
     run(history, "UPDATE stats_source SET first_day = %s", (LATER,))
     with pytest.raises(LakeError, match="accept-settings"):
-        refresh(history, lake, LATER)
+        refresh(at(history, lake, LATER))
     assert published(history) == before
     run(history, "UPDATE stats_source SET first_day = %s", (FIRST_DAY,))
-    accept_settings(history, lake, LATER)
+    accept_settings(at(history, lake, LATER))
     assert_true(history, lake, LATER)
 
 
 def test_days_that_only_the_lake_has_are_not_divided(history: Database, lake: str) -> None:
     before = published(history)
-    retain(history, lake, FIRST_DAY, days=20)
+    retain(at(history, lake), days=20)
     for day in (EARLIER, LATER):
         with pytest.raises(InputError, match=r"retention removed the raw rows of [12] days"):
-            accept_settings(history, lake, day)
-    refresh(history, lake, FIRST_DAY)
+            accept_settings(at(history, lake, day))
+    refresh(at(history, lake))
     assert published(history) == before
 
 
@@ -593,15 +595,15 @@ def test_another_table_by_its_setting_is_refused_and_one_that_was_renamed_is_not
     with named(history, "prompt_usage=other") as elsewhere:
         migrate(elsewhere)
         with pytest.raises(SettingsError, match=r"public\.other here.*prompt_usage.*accept-settings"):
-            refresh(elsewhere, lake, FIRST_DAY)
+            refresh(at(elsewhere, lake))
         assert published(history) == before
-        accept_settings(elsewhere, lake, FIRST_DAY)
-        assert refresh(elsewhere, lake, FIRST_DAY).usage_count == 0
+        accept_settings(at(elsewhere, lake))
+        assert refresh(at(elsewhere, lake)).usage_count == 0
     run(history, "DROP SCHEMA prompt_stats CASCADE; ALTER TABLE other RENAME TO events")
     with named(history, "prompt_usage=events") as renamed:
         migrate(renamed)
         run(history, "INSERT INTO events (prompt_id) VALUES (gen_random_uuid())")
-        assert refresh(renamed, lake, FIRST_DAY).usage_count == 1
+        assert refresh(at(renamed, lake)).usage_count == 1
 
 
 def test_another_table_by_the_search_path_is_refused(history: Database, lake: str) -> None:
@@ -610,7 +612,7 @@ def test_another_table_by_the_search_path_is_refused(history: Database, lake: st
     elsewhere = Database(make_conninfo(history.conninfo, options="-c search_path=staging,public"))
     for step in (refresh, reconcile):
         with pytest.raises(DatabaseError, match="in the schema staging, and the stats in public"):
-            step(elsewhere, lake, FIRST_DAY)
+            step(at(elsewhere, lake))
     elsewhere.close()
     assert published(history) == before
 
@@ -619,7 +621,7 @@ def test_a_view_over_another_table_than_named_is_refused(history: Database, lake
     run(history, "ALTER TABLE prompt_usage RENAME TO usage")
     with named(history, "prompt_usage=usage") as seen:
         migrate(seen)
-        refresh(seen, lake, FIRST_DAY)
+        refresh(at(seen, lake))
         run(history, "ALTER TABLE usage RENAME TO before; CREATE TABLE usage (LIKE before INCLUDING ALL)")
         with pytest.raises(DatabaseError, match="is a view, and not over"):
-            refresh(seen, lake, FIRST_DAY)
+            refresh(at(seen, lake))

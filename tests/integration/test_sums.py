@@ -23,7 +23,7 @@ from pipeline.lake.periods import open_periods, settle
 from pipeline.lake.usage_events import open_usage_events, sync_days
 from pipeline.publish.publish import publish
 from pipeline.refresh import refresh
-from tests.conftest import FIRST_DAY
+from tests.app import at
 
 DAYS = [dt.date(2026, 1, day) for day in range(1, 11)]
 ADD = text(
@@ -56,7 +56,7 @@ def lake(tmp_path: Path, database: Database) -> str:
     """A lake that holds a thousand events of ten days, and nothing else."""
     with database.engine.begin() as connection:
         connection.execute(ADD)
-    sync_days(database, str(tmp_path), FIRST_DAY, DAYS)
+    sync_days(at(database, str(tmp_path)), DAYS)
     return str(tmp_path)
 
 
@@ -73,12 +73,12 @@ def test_a_rollup_that_does_not_add_up_is_not_written(
 ) -> None:
     with monkeypatch.context() as patch:
         change_what_is_computed(patch, USAGE.query, lose)
-        report = roll_up_days(database, lake)
+        report = roll_up_days(at(database, lake))
 
     assert sorted(report.failed) == DAYS
     assert "of 100" in report.failed[DAYS[0]]
     assert open_partials(lake).days().is_empty()
-    assert roll_up_days(database, lake).days == DAYS
+    assert roll_up_days(at(database, lake)).days == DAYS
     assert not stale_days(open_partials(lake), open_usage_events(lake))
 
 
@@ -86,11 +86,11 @@ def test_a_rollup_that_does_not_add_up_is_not_written(
 def test_a_merge_that_loses_a_row_is_not_written(
     database: Database, lake: str, monkeypatch: pytest.MonkeyPatch, rollup: Rollup
 ) -> None:
-    roll_up_days(database, lake)
+    roll_up_days(at(database, lake))
     change_what_is_computed(monkeypatch, "merged_partials", lambda rows: rows[1:])
 
     with pytest.raises(LakeError, match="went in"):
-        settle(database, lake, rollup)
+        settle(at(database, lake), rollup)
     monthly, total = open_periods(lake, rollup)
     assert monthly.days().is_empty()
     assert total.days().is_empty()
@@ -108,10 +108,10 @@ def test_totals_of_unequal_dimensions_are_not_published(
     with monkeypatch.context() as patch:
         patch.setattr(partials, "check_days", lambda *_: None)
         change_what_is_computed(patch, USAGE.query, lambda rows: rows.with_columns(more))
-        roll_up_days(database, lake)
+        roll_up_days(at(database, lake))
 
     with pytest.raises(LakeError, match=f"the same {column} in each dimension"):
-        publish(database, lake, FIRST_DAY)
+        publish(at(database, lake))
     with database.engine.connect() as connection:
         assert connection.scalar(text("SELECT count(*) FROM stats_refresh")) == 0
 
@@ -131,10 +131,10 @@ def test_events_that_did_not_arrive_are_read_again(
 
     with monkeypatch.context() as patch:
         patch.setattr(source, "usage_events", one_row_less)
-        sync_days(database, str(tmp_path), FIRST_DAY, DAYS)
+        sync_days(at(database, str(tmp_path)), DAYS)
 
     assert "99 of 100 events of 2026-01-" in caplog.text
-    report = refresh(database, str(tmp_path), FIRST_DAY)
+    report = refresh(at(database, str(tmp_path)))
     assert report.usage_count == 1000
 
 
@@ -145,8 +145,8 @@ def test_partials_are_compared_in_parts(
     with database.engine.begin() as connection:
         connection.execute(text("ALTER TABLE prompt_usage ALTER prompt_id DROP NOT NULL"))
         connection.execute(text("UPDATE prompt_usage SET prompt_id = NULL WHERE generation_time_ms < 20"))
-    sync_days(database, lake, FIRST_DAY, DAYS)
-    roll_up_days(database, lake)
+    sync_days(at(database, lake), DAYS)
+    roll_up_days(at(database, lake))
     partials = open_partials(lake)
     monkeypatch.setattr(merge, "PARTIALS_PER_BATCH", at_once)
     rows = pl.DataFrame(pa.Table.from_batches(merging(partials.scan(), "dimension", "prompt_id")))

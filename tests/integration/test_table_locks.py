@@ -19,8 +19,8 @@ from pipeline.database import tables
 from pipeline.database.connections import Database, is_transient
 from pipeline.errors import TableLockedError
 from pipeline.health.checks.catalog import make_all
-from pipeline.health.checks.report import Subject
 from pipeline.health.checks.sums import stats_add_up
+from pipeline.installation import Installation
 from pipeline.maintenance.coverage import look_for_missing
 from pipeline.maintenance.erasure import erase_user
 from pipeline.maintenance.reconcile import reconcile
@@ -29,6 +29,7 @@ from pipeline.maintenance.retention import retain
 from pipeline.publish import copy
 from pipeline.publish.values import publish_values
 from pipeline.refresh import refresh
+from tests.app import at
 from tests.conftest import FIRST_DAY, NewDatabase
 from tests.oracle import assert_equals_recount
 
@@ -66,23 +67,23 @@ def export(database: Database, _lake: str) -> None:
 
 
 def erase(database: Database, lake: str) -> None:
-    erase_user(database, lake, FIRST_DAY, "00000000-0000-4000-8000-000000000001")
+    erase_user(at(database, lake), "00000000-0000-4000-8000-000000000001")
 
 
 def refreshed(database: Database, lake: str) -> None:
-    refresh(database, lake, FIRST_DAY)
+    refresh(at(database, lake))
 
 
 WAITS: list[tuple[Command, str]] = [
     *((refreshed, table) for table in READ_AND_WRITTEN),
-    (publish_values, "prompt_value_stats"),
-    (lambda database, lake: reconcile(database, lake, FIRST_DAY), "prompt_usage"),
-    (lambda database, lake: retain(database, lake, FIRST_DAY, days=5), "stats_day"),
+    (lambda database, lake: publish_values(at(database, lake)), "prompt_value_stats"),
+    (lambda database, lake: reconcile(at(database, lake)), "prompt_usage"),
+    (lambda database, lake: retain(at(database, lake), days=5), "stats_day"),
     (erase, "posts"),
-    (lambda database, lake: reading.status(database, lake, FIRST_DAY), "stats_refresh"),
-    (lambda database, _: reading.top_prompts(database, 3), "prompt_stats"),
+    (lambda database, lake: reading.status(at(database, lake)), "stats_refresh"),
+    (lambda database, lake: reading.top_prompts(at(database, lake), 3), "prompt_stats"),
     (lambda database, _: reading.alerts(database, 7), "stats_alerts"),
-    (look_for_missing, "posts"),
+    (lambda database, lake: look_for_missing(at(database, lake)), "posts"),
     (lambda database, _: discard(database), "prompt_usage_rejected"),
     (export, "prompt_stats"),
     (lambda database, _: schema.migrate(database), schema.VERSION_TABLE),
@@ -100,7 +101,7 @@ def published(
             app.execute(APPEND)
             app.execute(f"ALTER DATABASE \"{app.info.dbname}\" SET lock_timeout = '50ms'".encode())
         database.close()
-        refresh(database, lake, FIRST_DAY, values=True)
+        refresh(at(database, lake), values=True)
         with psycopg.connect(database.conninfo) as app:
             app.execute(APPEND)
         yield database, lake
@@ -152,7 +153,7 @@ def test_checks_say_it_too_and_wait_once(
 ) -> None:
     database, lake = published
     somebody.execute("LOCK TABLE prompt_daily_stats, prompts IN ACCESS EXCLUSIVE MODE")
-    made = make_all(Subject(database, lake, FIRST_DAY))
+    made = make_all(Installation(database, lake, FIRST_DAY))
     waited = next(report for check, report in made if check.make is stats_add_up)
     assert (
         f"prompt_daily_stats, prompts is held (AccessExclusiveLock) by pid {somebody.info.backend_pid}"
@@ -168,13 +169,13 @@ def test_of_several_that_hold_tables_nobody_is_named_to_be_ended(
     published: tuple[Database, str], somebody: psycopg.Connection[Any]
 ) -> None:
     """A statement that ended all of them would end one that is in nobody's way."""
-    database, _ = published
+    database, lake = published
     somebody.execute("LOCK TABLE posts IN ACCESS EXCLUSIVE MODE")
     with psycopg.connect(database.conninfo) as other:
         other.execute("LOCK TABLE prompt_stats IN ACCESS EXCLUSIVE MODE")
         pids = somebody.info.backend_pid, other.info.backend_pid
         with pytest.raises(TableLockedError) as caught:
-            reading.top_prompts(database, 3)
+            reading.top_prompts(at(database, lake), 3)
         other.rollback()
     for pid in pids:
         assert f"by pid {pid} " in caught.value.wrong
@@ -195,7 +196,7 @@ def test_who_is_next_in_line_is_named_with_whom_it_waits_for(
             while not looking.execute(WAITING).fetchone():
                 assert not done.done()
             with pytest.raises(TableLockedError) as caught:
-                refresh(database, lake, FIRST_DAY)
+                refresh(at(database, lake))
         finally:
             somebody.rollback()
             done.result()
@@ -206,5 +207,5 @@ def test_who_is_next_in_line_is_named_with_whom_it_waits_for(
 
 def test_the_next_refresh_is_right(published: tuple[Database, str]) -> None:
     database, lake = published
-    assert refresh(database, lake, FIRST_DAY).usage_count == 2
+    assert refresh(at(database, lake)).usage_count == 2
     assert_equals_recount(database, FIRST_DAY)

@@ -18,6 +18,7 @@ from pipeline.publish import copy, publish
 from pipeline.publish.progress import Progress, take_progress
 from pipeline.publish.values import publish_values
 from pipeline.refresh import refresh
+from tests.app import at
 from tests.conftest import FIRST_DAY
 from tests.oracle import assert_equals_recount
 from tests.published import Published
@@ -93,15 +94,15 @@ def test_only_prompts_with_changed_days_are_computed(
     monkeypatch.setattr(copy, "PROMPTS_LISTED", listed)
     with counted.copy(lake) as database:
         execute(database, EMPTY_DAY)
-        refresh(database, lake, FIRST_DAY)
+        refresh(at(database, lake))
         # The day has one prompt, and then has it no longer.
         for statement in (change, EMPTY_DAY):
             execute(database, statement)
             computed.clear()
-            report = refresh(database, lake, FIRST_DAY, users=False)
+            report = refresh(at(database, lake), users=False)
             assert computed == ["merged_partials", "merged_values"]
             assert report.rows_written["prompt_stats"] <= 3
-            refresh(database, lake, FIRST_DAY)
+            refresh(at(database, lake))
             assert_equals_recount(database, FIRST_DAY)
 
 
@@ -111,20 +112,20 @@ def test_without_new_events_nothing_is_computed(
 ) -> None:
     with counted.copy(lake) as database:
         execute(database, change)
-        refresh(database, lake, FIRST_DAY)
+        refresh(at(database, lake))
         assert computed == []
         assert_equals_recount(database, FIRST_DAY)
-        assert not any(refresh(database, lake, FIRST_DAY).rows_written.values())
+        assert not any(refresh(at(database, lake)).rows_written.values())
 
 
 def test_events_without_a_prompt_count_among_all(counted: Published, lake: str, computed: list[str]) -> None:
     with counted.copy(lake) as database, psycopg.connect(database.conninfo, autocommit=True) as app:
         app.execute("ALTER TABLE prompt_usage ALTER COLUMN prompt_id DROP NOT NULL")
         app.execute(EMPTY_DAY)
-        refresh(database, lake, FIRST_DAY)
+        refresh(at(database, lake))
         computed.clear()
         app.execute("INSERT INTO prompt_usage (scene) VALUES ('alone')")
-        written = refresh(database, lake, FIRST_DAY).rows_written
+        written = refresh(at(database, lake)).rows_written
         assert (written["scene_stats"], written["prompt_scene_stats"], written["prompt_stats"]) == (1, 0, 0)
         assert computed[:2] == ["merged_partials", "merged_values"]
         row = app.execute("SELECT usage_count FROM scene_stats WHERE scene = 'alone'").fetchone()
@@ -136,7 +137,7 @@ def test_each_day_all_are_computed(counted: Published, lake: str, computed: list
         with database.engine.begin() as connection:
             connection.execute(text("UPDATE stats_refresh SET as_of = as_of - interval '1 day'"))
             connection.execute(text("UPDATE prompt_stats SET usage_count_1d = 100"))
-        assert refresh(database, lake, FIRST_DAY).rows_written["prompt_stats"]
+        assert refresh(at(database, lake)).rows_written["prompt_stats"]
         assert computed == ["merged_partials"]
         assert_equals_recount(database, FIRST_DAY)
 
@@ -151,7 +152,7 @@ def test_where_a_day_ends_meanwhile_all_are_computed(
             return dataclasses.replace(progress, as_of=progress.as_of + ONE_DAY)
 
         monkeypatch.setattr(publish, "take_progress", tomorrow)
-        refresh(database, lake, FIRST_DAY)
+        refresh(at(database, lake))
         assert computed == ["merged_partials"]
         with psycopg.connect(database.conninfo) as connection:
             row = connection.execute(
@@ -174,13 +175,13 @@ def test_where_a_day_ends_meanwhile_all_are_computed(
 )
 def test_what_no_publish_left_so_is_computed_anew(counted: Published, lake: str, change: str) -> None:
     with counted.copy(lake) as database:
-        publish_values(database, lake)
+        publish_values(at(database, lake))
         before = values_of(database)
         execute(database, change)
         with pytest.raises(LakeError, match="changed by others"):
-            publish_values(database, lake)
+            publish_values(at(database, lake))
         assert values_of(database) == before
-        refresh(database, lake, FIRST_DAY, values=True)
+        refresh(at(database, lake), values=True)
         assert_equals_recount(database, FIRST_DAY)
         assert values_of(database) == before
 
@@ -196,5 +197,5 @@ def test_users_whose_rows_are_gone_already_are_counted(counted: Published, lake:
         # As an erasure that could not publish leaves them.
         execute(database, "DELETE FROM user_prompt_stats WHERE user_id = md5('u1')::uuid")
         execute(database, "DELETE FROM prompt_usage WHERE user_id = md5('u1')::uuid")
-        refresh(database, lake, FIRST_DAY)
+        refresh(at(database, lake))
         assert_equals_recount(database, FIRST_DAY)

@@ -16,7 +16,7 @@ from pipeline.names import TableNames
 from pipeline.orchestration.resources import Stores
 from pipeline.refresh import refresh
 from pipeline.settings import Settings
-from tests.conftest import FIRST_DAY
+from tests.app import at
 from tests.neighbour import NAMES, contents, make_tables, named
 from tests.roles import as_role
 
@@ -104,16 +104,16 @@ def test_both_are_adopted_and_neither_touches_the_other(
     for database, lake, other, uses in ((shop, its_lake, "salon", 5), (salon, others_lake, "shop", 7)):
         require_current(database)
         before = look(shop)
-        assert refresh(database, lake, FIRST_DAY).usage_count == uses
-        assert retain(database, lake, FIRST_DAY, 2).rows > 0
-        assert refresh(database, lake, FIRST_DAY).usage_count == uses
+        assert refresh(at(database, lake)).usage_count == uses
+        assert retain(at(database, lake), 2).rows > 0
+        assert refresh(at(database, lake)).usage_count == uses
         after = look(shop)
         assert (after[other], after["views"]) == (before[other], before["views"])
 
     undo(salon)
     assert look(shop)["shop"] == after["shop"]
     require_current(shop)
-    assert refresh(shop, its_lake, FIRST_DAY).usage_count == 5
+    assert refresh(at(shop, its_lake)).usage_count == 5
     salon.close()
 
 

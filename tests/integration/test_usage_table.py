@@ -23,7 +23,8 @@ from pipeline.names import TableNames
 from pipeline.refresh import refresh
 from pipeline.tracking import PromptTracker
 from tests.api import served
-from tests.conftest import APP_SCHEMA, FIRST_DAY, NewDatabase
+from tests.app import at
+from tests.conftest import APP_SCHEMA, NewDatabase
 
 PROMPT = uuid.UUID(int=1)
 EVENT = str(uuid.UUID(int=0xABCDEF)).upper()
@@ -179,7 +180,7 @@ def test_events_that_the_database_numbers_are_counted(
         with PromptTracker(address(database)) as tracker:
             for number in (1, 2, 2):
                 tracker.track_post_creation(prompt_id=PROMPT, event_id=number)
-        assert refresh(database, lake, FIRST_DAY).usage_count == 2
+        assert refresh(at(database, lake)).usage_count == 2
         assert {row["event_key"] for row in events(database)} == {"1", "2"}
 
 

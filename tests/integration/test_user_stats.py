@@ -15,6 +15,7 @@ from pipeline.lake.merge import merging
 from pipeline.lake.usage_events import sync_days
 from pipeline.publish import users
 from pipeline.refresh import plan_refresh, refresh
+from tests.app import at
 from tests.conftest import FIRST_DAY
 from tests.lake_files import files_of, overwrite
 from tests.oracle import assert_equals_recount
@@ -74,7 +75,7 @@ def test_only_who_may_differ_is_merged(
     with counted.copy(lake) as database:
         for change in CHANGES:
             changed(database, change)
-            refresh(database, lake, FIRST_DAY)
+            refresh(at(database, lake))
             assert_equals_recount(database, FIRST_DAY)
 
 
@@ -101,9 +102,9 @@ def test_all_are_merged_where_any_may_differ(
         changed(database, "UPDATE prompt_usage SET success = NOT success")
         if what.startswith("old files"):
             old = files_of(lake, "usage_events")
-            sync_days(database, lake, FIRST_DAY, plan_refresh(database, lake, FIRST_DAY).days)
+            sync_days(at(database, lake), plan_refresh(at(database, lake)).days)
             for file in old:
                 file.unlink() if what.endswith("gone") else overwrite(file)
-        refresh(database, lake, FIRST_DAY)
+        refresh(at(database, lake))
         assert len(calls) == 1
         assert_equals_recount(database, FIRST_DAY)

@@ -15,13 +15,14 @@ from pipeline.answers.reading import status
 from pipeline.database.connections import Database
 from pipeline.health.checks.events import values_are_usable
 from pipeline.health.checks.recount import prompts_equal_recount
-from pipeline.health.checks.report import Subject
+from pipeline.installation import Installation
 from pipeline.lake import partials, usage_events
 from pipeline.lake.periods import PERIOD_SCHEMA
 from pipeline.lake.usage_events import unusable_values
 from pipeline.maintenance.reconcile import reconcile
 from pipeline.maintenance.retention import retain
 from pipeline.refresh import plan_refresh, refresh
+from tests.app import at
 from tests.conftest import FIRST_DAY
 
 TABLES = """
@@ -92,7 +93,7 @@ def test_fractions_count_and_what_is_no_time_does_not(
     timed = insert(app, PROMPTS[0], FRACTIONS)
     timed_too = insert(app, PROMPTS[1], ["5012.4", "17"])
     untimed = insert(app, PROMPTS[1], NO_TIMES) + insert(app, PROMPTS[2], NO_TIMES)
-    assert refresh(database, lake, FIRST_DAY, values=True).usage_count == timed + timed_too + untimed
+    assert refresh(at(database, lake), values=True).usage_count == timed + timed_too + untimed
     of_app = app.execute(
         "SELECT avg(generation_time_ms) FILTER (WHERE abs(generation_time_ms) < 2147483648)::float8"
         " FROM prompt_usage GROUP BY prompt_id ORDER BY prompt_id"
@@ -103,18 +104,18 @@ def test_fractions_count_and_what_is_no_time_does_not(
         for (mean, _), (expected,) in zip(published, of_app, strict=False):
             assert mean == (expected if expected is None else pytest.approx(expected, rel=1e-9, abs=1e-9))
     count, examples = unusable_values(lake)
-    said = status(database, lake, FIRST_DAY)
+    said = status(at(database, lake))
     assert (count, said["unusable_count"]) == (untimed, untimed)
     assert (len(examples), len(said["unusable_examples"])) == (min(untimed, 5), min(untimed, 5))
-    found = values_are_usable(Subject(database, lake, FIRST_DAY))
+    found = values_are_usable(Installation(database, lake, FIRST_DAY))
     assert (found.passed, found.figures) == (not untimed, {"events": untimed})
-    recounted = prompts_equal_recount(Subject(database, lake, FIRST_DAY))
+    recounted = prompts_equal_recount(Installation(database, lake, FIRST_DAY))
     assert recounted.passed, recounted.summary
     # Nothing differs at night, and nothing is kept from expiring.
-    assert reconcile(database, lake, FIRST_DAY).repaired == {}
-    report = retain(database, lake, FIRST_DAY, 7)
+    assert reconcile(at(database, lake)).repaired == {}
+    report = retain(at(database, lake), 7)
     assert (report.kept, report.rows) == ({}, timed + timed_too + untimed)
-    assert plan_refresh(database, lake, FIRST_DAY).days == []
+    assert plan_refresh(at(database, lake)).days == []
     assert unusable_values(lake)[0] == untimed
 
 
@@ -131,8 +132,8 @@ def test_a_lake_of_an_older_version_gets_the_columns(
         old = pa.schema([field for field in schema if field.name not in NEW_COLUMNS])
         DeltaTable.create(f"{lake}/{name}", old, partition_by=["day"])
     insert(app, PROMPTS[0], ["10"])
-    refresh(empty_database, lake, FIRST_DAY)
+    refresh(at(empty_database, lake))
     insert(app, PROMPTS[0], ["5.5"])
-    refresh(empty_database, lake, FIRST_DAY)
+    refresh(at(empty_database, lake))
     assert averages(app, "prompt_stats")[0] == (7.75, 2)
-    assert reconcile(empty_database, lake, FIRST_DAY).repaired == {}
+    assert reconcile(at(empty_database, lake)).repaired == {}

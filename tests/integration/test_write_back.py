@@ -21,8 +21,8 @@ from pipeline.database import tables
 from pipeline.database.connections import Database
 from pipeline.definitions import build_definitions
 from pipeline.errors import DatabaseError, DatabaseUnavailableError
-from pipeline.health.checks.report import Subject
 from pipeline.health.checks.sums import stats_add_up
+from pipeline.installation import Installation
 from pipeline.names import TableNames
 from pipeline.orchestration.instance import run_refresh
 from pipeline.orchestration.jobs import stale_ranges
@@ -32,6 +32,7 @@ from pipeline.publish.publish import publish
 from pipeline.refresh import plan_refresh, refresh
 from pipeline.settings import Settings
 from tests.api import served
+from tests.app import at
 from tests.command import answer, prompt_stats
 from tests.conftest import FIRST_DAY, NewDatabase
 from tests.oracle import assert_equals_recount
@@ -123,21 +124,21 @@ def test_a_team_looks_first_and_takes_over_then(
     with psycopg.connect(database.conninfo) as busy:
         # Who would write a row of prompts, or lock one, had to wait for this and would give up.
         busy.execute("LOCK TABLE prompts IN SHARE MODE")
-        assert "prompts" not in refresh(comparing, lake, FIRST_DAY).rows_written
+        assert "prompts" not in refresh(at(comparing, lake)).rows_written
     assert prompts(app) == before
     assert_equals_recount(comparing, FIRST_DAY)
     looked = reading.drift(comparing)
     assert looked["counter_drift"] == DRIFT
-    status = reading.status(comparing, lake, FIRST_DAY)
+    status = reading.status(at(comparing, lake))
     assert (status["write_back"], status["write_back_as_of"]) == ("off", None)
 
-    assert refresh(database, lake, FIRST_DAY).rows_written["prompts"] == 3
+    assert refresh(at(database, lake)).rows_written["prompts"] == 3
     assert_equals_recount(database, FIRST_DAY)
     taken = reading.drift(database)
     assert taken["counter_drift"] == DRIFT
-    assert refresh(database, lake, FIRST_DAY).rows_written["prompts"] == 0
+    assert refresh(at(database, lake)).rows_written["prompts"] == 0
     assert reading.drift(database) == taken
-    status = reading.status(database, lake, FIRST_DAY)
+    status = reading.status(at(database, lake))
     assert (status["write_back"], status["write_back_as_of"]) == ("on", status["as_of"])
 
 
@@ -146,11 +147,11 @@ def test_a_row_that_the_app_holds_is_written_by_the_next_refresh(database: Datab
     """Who waited for it would keep the app from the others, or be deadlocked with it."""
     with psycopg.connect(database.conninfo) as busy:
         busy.execute("UPDATE prompts SET name = 'other' WHERE id = %s", [A])
-        report = refresh(database, lake, FIRST_DAY)
+        report = refresh(at(database, lake))
         assert (report.rows_written["prompts"], report.write_back_as_of) == (2, None)
         # The app goes on with another row, which a refresh holds no longer.
         busy.execute("UPDATE prompts SET name = 'other' WHERE id = %s", [B])
-    report = refresh(database, lake, FIRST_DAY)
+    report = refresh(at(database, lake))
     assert (report.rows_written["prompts"], report.write_back_as_of) == (1, report.as_of)
     assert_equals_recount(database, FIRST_DAY)
 
@@ -162,9 +163,9 @@ def test_a_table_that_the_app_holds_is_written_by_the_next_refresh(
     monkeypatch.setattr(write_back, "LONGEST_WAIT", "10ms")
     with psycopg.connect(database.conninfo) as busy:
         busy.execute("LOCK TABLE prompts IN SHARE MODE")
-        report = refresh(database, lake, FIRST_DAY)
+        report = refresh(at(database, lake))
         assert (report.usage_count, report.rows_written["prompts"], report.write_back_as_of) == (9, 0, None)
-    assert refresh(database, lake, FIRST_DAY).rows_written["prompts"] == 3
+    assert refresh(at(database, lake)).rows_written["prompts"] == 3
     assert_equals_recount(database, FIRST_DAY)
 
 
@@ -176,10 +177,10 @@ def test_a_trigger_that_keeps_counters_as_they_are_is_said(
         CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
         CREATE TRIGGER keep BEFORE UPDATE ON prompts FOR EACH ROW EXECUTE FUNCTION keep()"""
     )
-    report = refresh(database, lake, FIRST_DAY)
+    report = refresh(at(database, lake))
     assert (report.usage_count, report.rows_written["prompts"], report.write_back_as_of) == (9, 0, None)
     assert "3 of 3 prompts keep the counters that they have" in caplog.text
-    assert not stats_add_up(Subject(database, lake, FIRST_DAY)).passed
+    assert not stats_add_up(Installation(database, lake, FIRST_DAY)).passed
 
 
 @pytest.mark.parametrize("counter", ["usage_count", "success_rate", "last_used_at"])
@@ -198,45 +199,45 @@ def test_a_trigger_that_puts_one_counter_back_is_said(
         EXECUTE FUNCTION put_back()"""
     )
     for _ in range(2):
-        report = refresh(database, lake, FIRST_DAY)
+        report = refresh(at(database, lake))
         assert (report.usage_count, report.write_back_as_of) == (9, None)
     assert "1 of 3 prompts have other counters than were written" in caplog.text
     assert "1 of 1 prompts have other counters than were written" in caplog.text
     assert "keep the counters that they have" not in caplog.text
-    sums = stats_add_up(Subject(database, lake, FIRST_DAY))
+    sums = stats_add_up(Installation(database, lake, FIRST_DAY))
     is_count = counter in ("usage_count", "success_count", "failure_count")
     assert (sums.passed, sums.figures["counters_that_differ"]) == (False, int(is_count))
     assert "the last refresh could not write all counters into prompts" in sums.summary
 
     app.execute("DROP TRIGGER put_back ON prompts")
-    assert refresh(database, lake, FIRST_DAY).rows_written["prompts"] == 1
-    assert stats_add_up(Subject(database, lake, FIRST_DAY)).passed
+    assert refresh(at(database, lake)).rows_written["prompts"] == 1
+    assert stats_add_up(Installation(database, lake, FIRST_DAY)).passed
 
 
 def test_a_stats_table_that_somebody_holds_is_waited_for_so_long(
     database: Database, app: psycopg.Connection[Any], lake: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(copy, "LONGEST_WAIT_SECONDS", 0.01)
-    refresh(database, lake, FIRST_DAY)
+    refresh(at(database, lake))
     before = everything(app)
     with psycopg.connect(database.conninfo) as busy:
         busy.execute("LOCK TABLE prompt_stats IN ACCESS EXCLUSIVE MODE")
         with pytest.raises(DatabaseUnavailableError, match="prompt_stats is held "):
-            publish(database, lake, FIRST_DAY)
+            publish(at(database, lake))
     assert everything(app) == before
 
 
 def test_what_was_written_stays_when_it_is_switched_off(
     database: Database, comparing: Database, app: psycopg.Connection[Any], lake: str
 ) -> None:
-    on = refresh(database, lake, FIRST_DAY)
+    on = refresh(at(database, lake))
     before = prompts(app)
     app.execute(
         f"INSERT INTO prompt_usage (prompt_id, success) SELECT '{B}', true FROM generate_series(1, 9)"
     )
-    refresh(comparing, lake, FIRST_DAY)
+    refresh(at(comparing, lake))
     assert prompts(app) == before
-    sums = stats_add_up(Subject(comparing, lake, FIRST_DAY))
+    sums = stats_add_up(Installation(comparing, lake, FIRST_DAY))
     assert (sums.passed, sums.figures["counters_that_differ"]) == (True, 0)
     # The API may run elsewhere and not know of the variable.
     with served(database, PROMPT_STATS_LAKE_URI=lake) as client:
@@ -248,24 +249,24 @@ def test_what_was_written_stays_when_it_is_switched_off(
     for prompt in (first, listed, found):
         assert [prompt[name] for name in ("slug", "usageCount", "successCount")] == ["b", 12, 12]
         assert prompt["statsAsOf"] > on.as_of.isoformat()[:19]
-    assert reading.top_prompts(comparing, 1)["prompts"][0]["usage_count"] == 12
+    assert reading.top_prompts(at(comparing, lake), 1)["prompts"][0]["usage_count"] == 12
 
-    report = refresh(database, lake, FIRST_DAY)
+    report = refresh(at(database, lake))
     assert report.counter_drift
     assert report.counter_drift["counters"]["usage_count"] == {"had": 9, "counted": 18, "differing_count": 1}
     assert_equals_recount(database, FIRST_DAY)
-    assert stats_add_up(Subject(database, lake, FIRST_DAY)).passed
+    assert stats_add_up(Installation(database, lake, FIRST_DAY)).passed
 
 
 def test_an_apps_counters_are_not_replaced_by_half_of_what_there_is(
     database: Database, app: psycopg.Connection[Any], lake: str
 ) -> None:
-    today = plan_refresh(database, lake, FIRST_DAY).days[-1]
+    today = plan_refresh(at(database, lake)).days[-1]
     before = prompts(app)
-    assert refresh(database, lake, FIRST_DAY, days=[today]).pending_days
+    assert refresh(at(database, lake), days=[today]).pending_days
     assert prompts(app) == before
-    assert reading.status(database, lake, FIRST_DAY)["write_back"] == "waiting"
-    report = refresh(database, lake, FIRST_DAY)
+    assert reading.status(at(database, lake))["write_back"] == "waiting"
+    report = refresh(at(database, lake))
     assert report.counter_drift
     assert report.counter_drift["counters"] == DRIFT["counters"]
     assert_equals_recount(database, FIRST_DAY)
@@ -274,9 +275,9 @@ def test_an_apps_counters_are_not_replaced_by_half_of_what_there_is(
 def test_where_nobody_kept_counters_there_is_no_report(database: Database, lake: str) -> None:
     with psycopg.connect(database.conninfo) as app:
         app.execute(f"INSERT INTO prompts (id, name, template) VALUES ('{A}', '', '')".encode())
-        refresh(database, lake, FIRST_DAY)
+        refresh(at(database, lake))
         app.execute(f"INSERT INTO prompt_usage (prompt_id) VALUES ('{A}')".encode())
-    report = refresh(database, lake, FIRST_DAY)
+    report = refresh(at(database, lake))
     assert (report.rows_written["prompts"], report.counter_drift) == (1, None)
     assert reading.drift(database)["counter_drift"] is None
 
@@ -296,7 +297,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(
         app.execute(
             f"INSERT INTO prompts (id, name, template) VALUES ('{A}', '', ''), ('{B}', '', '')".encode()
         )
-        refresh(database, lake, FIRST_DAY)
+        refresh(at(database, lake))
         app.execute(
             """
             DROP VIEW prompt_stats.prompts;
@@ -314,7 +315,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(
         for _ in range(2):
             before = everything(app)
             with pytest.raises(DatabaseError, match="Nothing was published") as refused:
-                refresh(database, lake, FIRST_DAY)
+                refresh(at(database, lake))
             assert everything(app) == before
             said.append(str(refused.value))
             [statements] = re.findall(r"DROP VIEW .*?(?= at a quiet moment)", said[-1])
@@ -325,9 +326,9 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(
         assert "stats_as_of is timestamp(3) with time zone, which rounds" in said[0]
         assert "useCount is numeric(2,0), which holds 99 at most, and 100 is to be written" in said[1]
         assert "last_used_at is NOT NULL, and 1 prompts have none" in said[1]
-        assert publish(database, lake, FIRST_DAY).rows_written["prompts"] == 2
+        assert publish(at(database, lake)).rows_written["prompts"] == 2
         assert_equals_recount(database, FIRST_DAY)
-        assert publish(database, lake, FIRST_DAY).rows_written["prompts"] == 0
+        assert publish(at(database, lake)).rows_written["prompts"] == 0
 
 
 def test_dagster_and_the_command_line_say_it(
@@ -338,7 +339,7 @@ def test_dagster_and_the_command_line_say_it(
     values = {"PROMPT_STATS_HOME": home, "PROMPT_STATS_WRITE_BACK": "off", "DATABASE_URL": database.conninfo}
     off = Stores(Settings.model_validate(values))
     definitions = build_definitions(off)
-    [days] = stale_ranges(plan_refresh(database, off.lake, off.first_day), off)
+    [days] = stale_ranges(plan_refresh(off.installation), off)
     run_refresh(definitions, instance, days, replace=False)
     off.database.close()
     asset = definitions.resolve_asset_graph().get(key)

@@ -30,7 +30,7 @@ from pipeline.answers.export import Format, open_export
 from pipeline.database.connections import Database
 from pipeline.errors import DatabaseError, InputError
 from pipeline.health.checks.recount import prompts_equal_recount
-from pipeline.health.checks.report import Subject
+from pipeline.installation import Installation
 from pipeline.maintenance.erasure import erase_user
 from pipeline.maintenance.reconcile import reconcile
 from pipeline.refresh import plan_refresh, refresh
@@ -38,6 +38,7 @@ from pipeline.samples.seeding import seed_prompts
 from pipeline.settings import settings as environment
 from pipeline.tracking import PromptTracker
 from tests.api import served
+from tests.app import at
 from tests.app_schemas import TEXTS, AppSchema, app_schemas
 from tests.cli import invoke
 from tests.conftest import FIRST_DAY, NewDatabase
@@ -276,12 +277,12 @@ def counted_and_shown(
 
 def assert_counted(database: Database, lake: str) -> None:
     """Everything that is published is the recount, and nothing is left to do or to repair."""
-    refresh(database, lake, FIRST_DAY, values=True)
+    refresh(at(database, lake), values=True)
     assert_equals_recount(database, FIRST_DAY, "raw_events")
-    assert plan_refresh(database, lake, FIRST_DAY).days == []
-    recounted = prompts_equal_recount(Subject(database, lake, FIRST_DAY))
+    assert plan_refresh(at(database, lake)).days == []
+    recounted = prompts_equal_recount(Installation(database, lake, FIRST_DAY))
     assert recounted.passed, recounted.summary
-    report = reconcile(database, lake, FIRST_DAY)
+    report = reconcile(at(database, lake))
     assert (report.repaired, report.rebuilt, report.lost, report.rows_corrected) == ({}, {}, {}, {})
 
 
@@ -322,7 +323,7 @@ def assert_erased(app: App, lake: str) -> None:
     """A person's events go, and those of the others stay."""
     user = app.schema.users[0]
     left = app.count() - app.count("user_id = %s", user)
-    report = erase_user(app.database, lake, FIRST_DAY, str(user))
+    report = erase_user(at(app.database, lake), str(user))
     assert (report.found, report.unread) == ({}, {})
     assert (app.count("user_id = %s", user), app.count()) == (0, left)
     assert_counted(app.database, lake)

@@ -35,6 +35,7 @@ from pipeline.database.connections import Database
 from pipeline.engines import rollups
 from pipeline.engines.engine import Engine
 from pipeline.errors import DatabaseError, SettingsError
+from pipeline.installation import Installation
 from pipeline.lake import partials, periods
 from pipeline.lake.acceptance import accept_settings
 from pipeline.lake.upkeep import keep_up, lake_tables
@@ -43,6 +44,7 @@ from pipeline.maintenance.erasure import erase_user
 from pipeline.maintenance.reconcile import reconcile
 from pipeline.maintenance.retention import retain
 from pipeline.refresh import plan_refresh, refresh
+from tests.app import at
 from tests.buckets import buckets
 from tests.conftest import FIRST_DAY, NewDatabase
 from tests.lake import open_to_write
@@ -145,6 +147,11 @@ class History(RuleBasedStateMachine):
         self.slow: psycopg.Connection[Any] | None = None
         self.first_day = FIRST_DAY
         self.are_triggers_on = True
+
+    @property
+    def installation(self) -> Installation:
+        """What the steps work on."""
+        return at(self.database, self.lake, self.first_day)
 
     @initialize(is_adopted=st.booleans())
     def the_app_begins(self, *, is_adopted: bool) -> None:
@@ -295,14 +302,14 @@ class History(RuleBasedStateMachine):
     @rule(users=st.booleans())
     def refresh(self, *, users: bool) -> None:
         """The schedule ticks; every hour with the stats of users."""
-        refresh(self.database, self.lake, self.first_day, users=users)
+        refresh(self.installation, users=users)
 
     @precondition(lambda self: self.slow is None)
     @rule()
     def reconcile(self) -> None:
         """The night: nothing that a refresh left behind is wrong."""
-        refresh(self.database, self.lake, self.first_day)
-        report = reconcile(self.database, self.lake, self.first_day)
+        refresh(self.installation)
+        report = reconcile(self.installation)
         assert (report.repaired, report.rebuilt, report.lost, report.rows_corrected) == ({}, {}, {}, {})
 
     @rule(day=st.integers(0, 12))
@@ -313,7 +320,7 @@ class History(RuleBasedStateMachine):
         table = open_to_write(self.database, self.lake)
         if lost in set(table.days()["day"]) - expired:
             table.replace([lost], table.schema.empty_table())
-            reconcile(self.database, self.lake, self.first_day)
+            reconcile(self.installation)
 
     @precondition(lambda self: self.slow is None)
     @rule(event=EVENT, xid=st.sampled_from(["NULL", "old", "soon", "to come"]))
@@ -357,7 +364,7 @@ class History(RuleBasedStateMachine):
         self.app.execute("ALTER TABLE prompt_usage ENABLE ROW LEVEL SECURITY")
         for step in (plan_refresh, refresh, reconcile):
             with pytest.raises(DatabaseError, match="row level security"):
-                step(self.as_pipeline, self.lake, self.first_day)
+                step(at(self.as_pipeline, self.lake, self.first_day))
         self.app.execute("ALTER TABLE prompt_usage DISABLE ROW LEVEL SECURITY")
         assert self.published() == before
 
@@ -367,9 +374,9 @@ class History(RuleBasedStateMachine):
         before = self.published()
         if day != self.first_day and self.app.execute("SELECT 1 FROM stats_source").fetchone():
             with pytest.raises(SettingsError, match="accept-settings"):
-                refresh(self.database, self.lake, day)
+                refresh(at(self.database, self.lake, day))
         if not self.app.execute("SELECT 1 FROM stats_expired_day").fetchone():
-            accept_settings(self.database, self.lake, day)
+            accept_settings(at(self.database, self.lake, day))
             self.first_day = day
             self.app.execute("UPDATE first_day SET day = %s", (day,))
         assert self.published() == before
@@ -384,16 +391,16 @@ class History(RuleBasedStateMachine):
     @rule()
     def keep_up(self) -> None:
         """Small files are joined, old ones deleted."""
-        keep_up(self.database, self.lake)
+        keep_up(self.installation)
 
     @precondition(lambda self: self.slow is None)
     @rule(days=st.integers(1, 12))
     def retain(self, days: int) -> None:
         """Raw rows expire."""
-        refresh(self.database, self.lake, self.first_day)
+        refresh(self.installation)
         self.app.execute(COPY_TAKEN.encode())
         self.app.execute(COPY_ALL.encode())
-        assert retain(self.database, self.lake, self.first_day, days).kept == {}
+        assert retain(self.installation, days).kept == {}
         self.app.execute(FORGET_KEPT.encode())
 
     @precondition(lambda self: self.slow is None)
@@ -402,7 +409,7 @@ class History(RuleBasedStateMachine):
         """A person asks to be forgotten."""
         self.app.execute(COPY_TAKEN.encode())
         self.app.execute("DELETE FROM expired_rows WHERE user_id = %s", (user,))
-        assert erase_user(self.database, self.lake, self.first_day, str(user)).found == {}
+        assert erase_user(self.installation, str(user)).found == {}
 
     @precondition(lambda self: self.slow is None)
     @rule(user=st.sampled_from(USERS), late=EVENTS, users=st.booleans())
@@ -411,9 +418,9 @@ class History(RuleBasedStateMachine):
         self.erase(user)
         self.append(late)
         if users:
-            refresh(self.database, self.lake, self.first_day, users=users)
+            refresh(self.installation, users=users)
         self.erase(user)
-        refresh(self.database, self.lake, self.first_day)
+        refresh(self.installation)
         left = self.app.execute("SELECT count(*) FROM user_prompt_stats WHERE user_id = %s", (user,))
         assert left.fetchone() == (0,)
 
@@ -427,23 +434,23 @@ class History(RuleBasedStateMachine):
             harm(self.lake, table, day)
             # What only reading shows, of a day that nobody reads, is found at night.
             mend = reconcile if harm is scribble_on_files else refresh
-            mend(self.database, self.lake, self.first_day)
+            mend(self.installation)
 
     @rule(first=st.integers(0, 12), length=st.integers(1, 5), replace=st.booleans())
     def refresh_some_days(self, first: int, length: int, *, replace: bool) -> None:
         """A backfill, or a run over one of several ranges."""
         days = [NOW.date() - dt.timedelta(days=first - number) for number in range(length)]
-        refresh(self.database, self.lake, self.first_day, days, replace=replace)
+        refresh(self.installation, days, replace=replace)
 
     @precondition(lambda self: self.slow is None)
     @rule()
     def look(self) -> None:
         """A quiet point: after a refresh all is true, and nothing is left to do."""
-        report = refresh(self.database, self.lake, self.first_day, values=True)
+        report = refresh(self.installation, values=True)
         self.app.execute(COPY_TAKEN.encode())
         assert_equals_recount(self.database, self.first_day, "counted_rows")
         assert report.pending_days == []
-        assert plan_refresh(self.database, self.lake, self.first_day).days == []
+        assert plan_refresh(self.installation).days == []
 
     @invariant()
     def as_of_never_goes_back(self) -> None:

@@ -28,10 +28,12 @@ from psycopg.conninfo import make_conninfo
 
 from pipeline.database.connections import Database
 from pipeline.errors import LakeOwnerError
+from pipeline.installation import Installation
 from pipeline.lake.usage_events import claim_lake
 from pipeline.maintenance.reconcile import reconcile
 from pipeline.maintenance.retention import retain
 from pipeline.refresh import refresh
+from tests.app import at
 from tests.clusters import copy_of_cluster, running_cluster
 from tests.conftest import FIRST_DAY
 from tests.oracle import assert_equals_recount
@@ -65,6 +67,11 @@ class Moves(RuleBasedStateMachine):
 
     folder: ClassVar[Path]
 
+    @property
+    def installation(self) -> Installation:
+        """What the steps work on."""
+        return at(self.database, self.lake)
+
     @initialize()
     def the_app_begins(self) -> None:
         """On a server of its own."""
@@ -94,19 +101,19 @@ class Moves(RuleBasedStateMachine):
     def refresh(self, age: int) -> None:
         """The schedule ticks, after some events."""
         self.append(1, age)
-        self.settled(lambda: refresh(self.database, self.lake, FIRST_DAY))
+        self.settled(lambda: refresh(self.installation))
 
     @rule()
     def reconcile(self) -> None:
         """The night comes first."""
-        self.settled(lambda: reconcile(self.database, self.lake, FIRST_DAY))
+        self.settled(lambda: reconcile(self.installation))
 
     @rule()
     def retain(self) -> None:
         """Raw rows expire."""
-        self.settled(lambda: refresh(self.database, self.lake, FIRST_DAY))
+        self.settled(lambda: refresh(self.installation))
         before = self.execute(f"SELECT created_at::date, {COLUMNS} FROM prompt_usage")
-        retain(self.database, self.lake, FIRST_DAY, KEPT_DAYS)
+        retain(self.installation, KEPT_DAYS)
         self.note(before)
 
     @rule()
@@ -133,7 +140,7 @@ class Moves(RuleBasedStateMachine):
             standby.stop_following()
         self.append(events, 0)
         if refreshes:
-            self.settled(lambda: refresh(self.database, self.lake, FIRST_DAY))
+            self.settled(lambda: refresh(self.installation))
         if loses:
             standby.crash()
             standby.start()
@@ -153,11 +160,11 @@ class Moves(RuleBasedStateMachine):
             copy = server.database()
             with psycopg.connect(copy.conninfo) as app:
                 app.execute(APPEND, (0, events))
-            refresh(copy, self.lake, FIRST_DAY)
+            refresh(at(copy, self.lake))
             self.append(1, 0)
-            self.settled(lambda: refresh(self.database, self.lake, FIRST_DAY))
+            self.settled(lambda: refresh(self.installation))
             with pytest.raises(LakeOwnerError):
-                refresh(copy, self.lake, FIRST_DAY)
+                refresh(at(copy, self.lake))
             copy.close()
 
     @rule()
@@ -174,7 +181,7 @@ class Moves(RuleBasedStateMachine):
             clone = Database.from_url(make_conninfo(conninfo, dbname="clone"))
             for step in (refresh, reconcile):
                 with pytest.raises(LakeOwnerError):
-                    step(clone, self.lake, FIRST_DAY)
+                    step(at(clone, self.lake))
             clone.close()
             operator.execute("DROP DATABASE clone WITH (FORCE)")
 
@@ -192,8 +199,8 @@ class Moves(RuleBasedStateMachine):
             assert self.published() == before
             # The expired days of a backup were in a lake that was emptied for an older backup.
             self.execute("DELETE FROM stats_expired_day")
-            claim_lake(self.database, self.lake, discard=True)
-            refresh(self.database, self.lake, FIRST_DAY)
+            claim_lake(self.installation, discard=True)
+            refresh(self.installation)
         self.note(self.execute(OF_EXPIRED_DAYS))
 
     def note(self, rows: list[tuple[Any, ...]]) -> None:
@@ -211,7 +218,7 @@ class Moves(RuleBasedStateMachine):
     def teardown(self) -> None:
         """A quiet point: all is true, and stops the servers."""
         try:
-            self.settled(lambda: refresh(self.database, self.lake, FIRST_DAY, values=True))
+            self.settled(lambda: refresh(self.installation, values=True))
             rows = [row for rows in self.in_lake_alone.values() for row in rows.values()]
             with psycopg.connect(self.database.conninfo) as operator:
                 operator.execute("TRUNCATE expired_rows")

@@ -85,7 +85,7 @@ class PartitionedHistory(History):
         """What a refresh has read of it is counted further."""
         if name not in self.attached():
             return
-        refresh(self.database, self.lake, self.first_day)
+        refresh(self.installation)
         self.app.execute(COPY_TAKEN.encode())
         self.app.execute(COPY_PARTITION.encode(), (name,))
         self.app.execute("DROP VIEW counted_rows")
@@ -95,7 +95,7 @@ class PartitionedHistory(History):
             self.app.execute(f"ALTER TABLE prompt_usage DETACH PARTITION {name}".encode())
             self.detached.add(name)
         self.app.execute(COUNTED_ROWS.encode())
-        refresh(self.database, self.lake, self.first_day)
+        refresh(self.installation)
         self.app.execute(FORGET_KEPT.encode())
 
     @precondition(lambda self: self.slow is None)
@@ -109,7 +109,7 @@ class PartitionedHistory(History):
             make = attach if name in self.detached else partition
             self.app.execute(make(name, *RANGES[name]).encode())
             self.detached.discard(name)
-        refresh(self.database, self.lake, self.first_day)
+        refresh(self.installation)
         self.app.execute(FORGET_KEPT.encode())
 
     @precondition(lambda self: self.slow is None)

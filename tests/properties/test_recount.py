@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from pipeline.refresh import refresh
+from tests.app import at
 from tests.conftest import FIRST_DAY, NewDatabase
 from tests.oracle import assert_equals_recount
 
@@ -122,6 +123,6 @@ def test_stats_equal_the_recount(
         untouched = app.execute(PROMPTS_AS_WRITTEN).fetchall()
         for events, seen in ((first, comparing), (second, database)):
             app.cursor().executemany(INSERT, events)
-            refresh(seen, lake, FIRST_DAY, values=True)
+            refresh(at(seen, lake), values=True)
             assert_equals_recount(seen, FIRST_DAY)
             assert (app.execute(PROMPTS_AS_WRITTEN).fetchall() == untouched) is (seen is comparing)

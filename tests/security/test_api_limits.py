@@ -29,7 +29,8 @@ from pipeline.web.api.connections import READERS, WRITERS
 from pipeline.web.api.events import LINES
 from pipeline.web.dashboard.report import write_report
 from tests.api import Serve, serve, served
-from tests.conftest import FIRST_DAY, NewDatabase
+from tests.app import at
+from tests.conftest import NewDatabase
 
 TOKENS = "read:reader,write:writer"
 WRITER = {"Authorization": "Bearer writer"}
@@ -328,7 +329,7 @@ def test_what_was_taken_is_found_again(database: Database, lake: str, tmp_path: 
             promptId=slug, scene=scene, environment=scene, outfit=scene, errorMessage=scene, success=False
         )
         assert client.post("/events", json=given).json()["taken"] == 1
-        refresh(database, lake, FIRST_DAY, values=True)
+        refresh(at(database, lake), values=True)
         for parameters in ({"scene": scene}, {"category": category}):
             found = client.get("/prompts/top/usage", params=parameters).json()["prompts"]
             assert [prompt["usageCount"] for prompt in found] == [1]

@@ -25,6 +25,7 @@ from pipeline.health.doctor.rights import open_relations
 from pipeline.health.doctor.setup import Setup
 from pipeline.refresh import refresh
 from pipeline.settings import settings
+from tests.app import at
 from tests.conftest import FIRST_DAY, NewDatabase
 from tests.oracle import assert_equals_recount
 from tests.roles import as_role
@@ -149,9 +150,9 @@ def test_migrate_mends_a_database_with_the_old_function(database: Database, lake
         owner.execute(
             "INSERT INTO prompt_usage (prompt_id) SELECT gen_random_uuid() FROM generate_series(1, 3)"
         )
-        refresh(database, lake, FIRST_DAY)
+        refresh(at(database, lake))
         owner.execute("DELETE FROM prompt_usage WHERE id = (SELECT min(id::text)::uuid FROM prompt_usage)")
-        refresh(database, lake, FIRST_DAY)
+        refresh(at(database, lake))
     assert_equals_recount(database, FIRST_DAY)
 
 
@@ -257,7 +258,7 @@ def test_no_function_in_public_is_called_in_place_of_postgres_own(
                     ).format(sql.SQL(arguments))
                 )
             owner.execute("INSERT INTO prompt_usage (prompt_id) VALUES (gen_random_uuid())")
-            refresh(database, lake, FIRST_DAY)
+            refresh(at(database, lake))
             assert_equals_recount(database, FIRST_DAY)
 
             monkeypatch.setenv("DATABASE_URL", database.conninfo)
@@ -286,16 +287,16 @@ FORGERIES = {
 @pytest.mark.parametrize("forgery", FORGERIES.values(), ids=FORGERIES)
 def test_the_apps_role_forges_no_ingest_xid(database: Database, lake: str, forgery: str) -> None:
     """What it gives is replaced, so that each event is counted by the next refresh."""
-    refresh(database, lake, FIRST_DAY)
+    refresh(at(database, lake))
     with as_role(database, "app") as seen, psycopg.connect(seen.conninfo, autocommit=True) as app:
         app.execute(forgery.encode(), [PROMPT])
     assert_ids_are_the_transactions(database)
-    refresh(database, lake, FIRST_DAY)
+    refresh(at(database, lake))
     assert_equals_recount(database, FIRST_DAY)
 
 
 def test_a_copied_archive_gets_ids_of_its_own(database: Database, lake: str) -> None:
-    refresh(database, lake, FIRST_DAY)
+    refresh(at(database, lake))
     with (
         as_role(database, "app") as seen,
         psycopg.connect(seen.conninfo) as app,
@@ -304,7 +305,7 @@ def test_a_copied_archive_gets_ids_of_its_own(database: Database, lake: str) -> 
         for ingest_xid in (None, 3, 10**12):
             copy.write_row((PROMPT, ingest_xid))
     assert_ids_are_the_transactions(database)
-    refresh(database, lake, FIRST_DAY)
+    refresh(at(database, lake))
     assert_equals_recount(database, FIRST_DAY)
 
 

@@ -30,8 +30,9 @@ from pipeline.tracking import PromptTracker
 from pipeline.tracking.event import payload_of
 from pipeline.tracking.journal import FILE, LOCK, Journal
 from pipeline.tracking.tracker import JOURNAL_BYTES
+from tests.app import at
 from tests.command import prompt_stats
-from tests.conftest import FIRST_DAY, NewDatabase
+from tests.conftest import NewDatabase
 from tests.integration.test_adoption import made, script_of
 from tests.integration.test_deployment import production, refused
 
@@ -128,10 +129,10 @@ def test_any_spelling_is_the_person_everywhere(
     wait_in(journal, *SPELLINGS, OTHER)
     write(home / "postgres" / "area" / "server.log", *SPELLINGS, str(OTHER))
     write(home / "dagster" / "storage" / "run" / "compute_logs" / "step.err", *SPELLINGS)
-    refresh(database, lake, FIRST_DAY)
+    refresh(at(database, lake))
     assert PERSON.hex.encode() in everything(journal)
 
-    report = erase_user(database, lake, FIRST_DAY, spelling, home=home, journal_dir=journal)
+    report = erase_user(at(database, lake), spelling, home=home, journal_dir=journal)
 
     assert report.rows == {"prompt_usage": 1, "prompt_favorites": 0, "prompt_usage_rejected": 5}
     assert (report.events, report.waiting, report.blanked) == (1, 5, 10)
@@ -147,7 +148,7 @@ def test_any_spelling_is_the_person_everywhere(
 
 def test_what_is_left_is_named_and_the_command_fails(database: Database, tmp_path: Path) -> None:
     home, lake = tmp_path / "home", tmp_path / "lake"
-    refresh(database, str(lake), FIRST_DAY)
+    refresh(at(database, str(lake)))
     use(database, OTHER, error=f"{PERSON.hex} is blocked")
     with psycopg.connect(database.conninfo) as app:
         app.execute(
@@ -184,7 +185,7 @@ def test_a_journal_that_is_being_sent_is_not_called_clean(
     monkeypatch.setattr(removal, "HELD_SECONDS", 0.1)
     wait_in(tmp_path / "journal", PERSON)
     with sending(tmp_path / "journal"):
-        report = erase_user(database, lake, FIRST_DAY, str(PERSON), journal_dir=tmp_path / "journal")
+        report = erase_user(at(database, lake), str(PERSON), journal_dir=tmp_path / "journal")
     place = str(tmp_path / "journal" / FILE)
     assert report.waiting == 0
     assert report.unread[place] == "a tracker is sending it: run it again once that is done"
@@ -229,8 +230,8 @@ def test_ids_of_other_types(
             app.execute("INSERT INTO users (id, email) VALUES (%s, 'x')", (alike,))
             app.execute(USE_AS, (alike,))
         reject(database, person, str(person), alike)
-        refresh(database, lake, FIRST_DAY)
-        report = erase_user(database, lake, FIRST_DAY, str(person), journal_dir=journal)
+        refresh(at(database, lake))
+        report = erase_user(at(database, lake), str(person), journal_dir=journal)
         assert report.rows["prompt_usage"] > 0 < report.events
         assert (report.rows["prompt_usage_rejected"], report.found, report.unread) == (2, {}, {})
         with psycopg.connect(database.conninfo) as app:
@@ -239,7 +240,7 @@ def test_ids_of_other_types(
         assert (alike,) in left
         for given in ("1001; --", "\udcff") if kind == "bigint" else ("\udcff", "a\0b", ""):
             with pytest.raises(InputError, match=r"not a whole number|not an id"):
-                erase_user(database, lake, FIRST_DAY, given)
+                erase_user(at(database, lake), given)
 
 
 @pytest.mark.parametrize("word", ["top", " ", "1001"])
@@ -256,13 +257,13 @@ def test_an_id_that_is_a_word_is_the_person_only_where_it_says_so(
             app.execute(USE_AS, ("stop",))
             app.execute("UPDATE prompt_usage SET error_message = %s WHERE user_id = 'stop'", (said,))
         reject(database, word, "stop")
-        refresh(database, lake, FIRST_DAY)
-        report = erase_user(database, lake, FIRST_DAY, word, home=tmp_path)
+        refresh(at(database, lake))
+        report = erase_user(at(database, lake), word, home=tmp_path)
         assert (report.rows["prompt_usage"], report.rows["prompt_usage_rejected"]) == (1, 1)
         assert (report.found, report.unread) == ({}, {})
         assert said in log.read_text()
         left = write(tmp_path / "logs" / "notes.txt", f'{{"user_id": "{word}"}}')
-        again = erase_user(database, lake, FIRST_DAY, word, home=tmp_path)
+        again = erase_user(at(database, lake), word, home=tmp_path)
         assert again.found == {str(left): 1}
 
 
@@ -284,10 +285,10 @@ def test_a_prompt_with_the_persons_id_is_not_the_person(
                 app.execute(
                     "INSERT INTO prompt_usage_rejected (reason, payload) VALUES ('x', %s)", (rejected,)
                 )
-        refresh(database, lake, FIRST_DAY)
+        refresh(at(database, lake))
         log = tmp_path / "logs" / "server.log"
         write(log, f'{{"prompt_id": "{PERSON}", "user_id": "{PERSON}"}}')
-        report = erase_user(database, lake, FIRST_DAY, str(PERSON), home=tmp_path)
+        report = erase_user(at(database, lake), str(PERSON), home=tmp_path)
         assert (report.rows["prompt_usage"], report.rows["prompt_usage_rejected"]) == (1, 1)
         assert (report.found, report.unread) == ({}, {})
         assert f'"prompt_id": "{PERSON}", "user_id": "{"x" * 36}"' in log.read_text()
@@ -299,7 +300,7 @@ def test_a_prompt_with_the_persons_id_is_not_the_person(
             )
         assert left == 1
         notes = write(tmp_path / "notes.txt", f'{{"user_id": "{PERSON}"}}')
-        again = erase_user(database, lake, FIRST_DAY, str(PERSON), home=tmp_path)
+        again = erase_user(at(database, lake), str(PERSON), home=tmp_path)
         assert {"prompt_favorites", str(notes)} <= again.found.keys()
         assert "prompt_usage" not in again.found
 
@@ -322,15 +323,15 @@ def test_an_erasure_of_an_expired_day_is_final(database: Database, lake: str, la
         for user in (PERSON, OTHER, None):
             statement = "INSERT INTO prompt_usage (prompt_id, user_id, created_at) VALUES (%s, %s, %s)"
             app.execute(statement, (PROMPT, user, long_ago))
-    refresh(database, lake, FIRST_DAY)
-    assert retain(database, lake, FIRST_DAY, days=5).rows == 3
+    refresh(at(database, lake))
+    assert retain(at(database, lake), days=5).rows == 3
     for _ in range(2):
         # Not read by any refresh yet: the erasure's own appends it to the day that it has rewritten.
         use_late()
-        report = erase_user(database, lake, FIRST_DAY, str(PERSON))
+        report = erase_user(at(database, lake), str(PERSON))
         assert (report.found, report.unread) == ({}, {})
         assert users() == ([(OTHER,)], [(1,)])
-        refresh(database, lake, FIRST_DAY)
+        refresh(at(database, lake))
         assert users() == ([(OTHER,)], [(1,)])
 
 
@@ -341,10 +342,10 @@ def test_a_text_that_looks_like_a_uuid_is_itself(new_database: NewDatabase, lake
             for user in (str(PERSON), str(PERSON).upper()):
                 app.execute("INSERT INTO users (id, email) VALUES (%s, %s)", (user, user))
                 app.execute(USE_AS, (user,))
-        refresh(database, lake, FIRST_DAY)
-        report = erase_user(database, lake, FIRST_DAY, str(PERSON).upper())
+        refresh(at(database, lake))
+        report = erase_user(at(database, lake), str(PERSON).upper())
         # Whether it is the same person nobody knows, so nobody says that all is gone.
         assert (report.rows["prompt_usage"], report.events) == (1, 1)
         assert report.found["prompt_usage"] == report.found["user_prompt_stats"] == 1
-        again = erase_user(database, lake, FIRST_DAY, str(PERSON))
+        again = erase_user(at(database, lake), str(PERSON))
         assert (again.rows["prompt_usage"], again.found) == (1, {})

@@ -26,8 +26,9 @@ from pipeline.cli.terminal import LogLines, Terminal
 from pipeline.database.connections import Database
 from pipeline.formats import JOINERS, visible
 from pipeline.refresh import refresh
+from tests.app import at
 from tests.command import prompt_stats
-from tests.conftest import FIRST_DAY, NewDatabase
+from tests.conftest import NewDatabase
 from tests.security.texts import HOSTILE, LITERALLY, MARKUP
 
 PROMPT = uuid.UUID(int=1)
@@ -79,7 +80,7 @@ def hostile(
         home = tmp_path_factory.mktemp("home")
         with psycopg.connect(database.conninfo) as app:
             add_hostile_rows(app)
-        refresh(database, str(home / "lake"), FIRST_DAY)
+        refresh(at(database, str(home / "lake")))
         with psycopg.connect(make_conninfo(database.conninfo, application_name=SESSION)) as writer:
             writer.execute("INSERT INTO prompt_usage (prompt_id) VALUES (%s)", (PROMPT,))
             yield database, home

@@ -11,7 +11,8 @@ from pipeline.database.connections import cause_of, fault_of
 from pipeline.database.tables import prompt_daily_stats, prompt_stats
 from pipeline.errors import PromptStatsError, TableLockedError, readable
 from pipeline.health.checks import clocks, days, events, files, recount, source_schema, sums
-from pipeline.health.checks.report import Cadence, Check, Report, Severity, Subject
+from pipeline.health.checks.report import Cadence, Check, Report, Severity
+from pipeline.installation import Installation
 from pipeline.lake.source_table import require_first_day
 from pipeline.lake.usage_events import TABLE
 
@@ -173,7 +174,7 @@ CHECKS = (
 FAULTS = (PromptStatsError, DBAPIError, psycopg.Error)
 
 
-def make_all(subject: Subject, checks: Iterable[Check] = CHECKS) -> Iterator[tuple[Check, Report]]:
+def make_all(installation: Installation, checks: Iterable[Check] = CHECKS) -> Iterator[tuple[Check, Report]]:
     """What the checks find, in turn; one that can't be made has failed.
 
     Once a table was waited for in vain the rest can't be made either, without another wait for each.
@@ -182,7 +183,7 @@ def make_all(subject: Subject, checks: Iterable[Check] = CHECKS) -> Iterator[tup
     for check in checks:
         if locked is None:
             try:
-                yield check, _make(check, subject)
+                yield check, _make(check, installation)
             except TableLockedError as error:
                 locked = error
             except FAULTS as error:
@@ -191,16 +192,16 @@ def make_all(subject: Subject, checks: Iterable[Check] = CHECKS) -> Iterator[tup
             yield check, _not_made(locked)
 
 
-def make(check: Check, subject: Subject) -> Report:
+def make(check: Check, installation: Installation) -> Report:
     """What one check finds."""
-    [(_, report)] = make_all(subject, [check])
+    [(_, report)] = make_all(installation, [check])
     return report
 
 
-def _make(check: Check, subject: Subject) -> Report:
-    with subject.database.engine.connect() as connection:
-        require_first_day(connection, subject.first_day)
-    return check.make(subject)
+def _make(check: Check, installation: Installation) -> Report:
+    with installation.database.engine.connect() as connection:
+        require_first_day(connection, installation.first_day)
+    return check.make(installation)
 
 
 def _not_made(error: Exception) -> Report:

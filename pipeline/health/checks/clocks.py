@@ -9,7 +9,8 @@ from sqlalchemy import text
 
 from pipeline import formats
 from pipeline.database.queries import query
-from pipeline.health.checks.report import MOMENT, WORST, Report, Subject, plural, rows
+from pipeline.health.checks.report import MOMENT, WORST, Report, plural, rows
+from pipeline.installation import Installation
 
 STATS_AGES = text(query("postgres/stats_ages"))
 EVENTS_AHEAD = text(query("postgres/events_ahead"))
@@ -45,9 +46,9 @@ AHEAD_SCHEMA = {
 }
 
 
-def stats_are_fresh(subject: Subject) -> Report:
+def stats_are_fresh(installation: Installation) -> Report:
     """The published stats are of a moment not long ago."""
-    return judge_ages(rows(subject, STATS_AGES, AGES_SCHEMA, {"longest": WRITES_LONG}))
+    return judge_ages(rows(installation, STATS_AGES, AGES_SCHEMA, {"longest": WRITES_LONG}))
 
 
 def judge_ages(ages: pl.DataFrame) -> Report:
@@ -78,10 +79,10 @@ def judge_ages(ages: pl.DataFrame) -> Report:
     )
 
 
-def clocks_agree(subject: Subject) -> Report:
+def clocks_agree(installation: Installation) -> Report:
     """Database and pipeline have the same time, and no event is of a time after it came."""
     before = dt.datetime.now(dt.UTC)
-    events = rows(subject, EVENTS_AHEAD, AHEAD_SCHEMA, {"lead": LARGEST_LEAD, "limit": WORST})
+    events = rows(installation, EVENTS_AHEAD, AHEAD_SCHEMA, {"lead": LARGEST_LEAD, "limit": WORST})
     return judge_clocks(before, events, dt.datetime.now(dt.UTC))
 
 

@@ -11,7 +11,8 @@ from sqlalchemy import text
 
 from pipeline.database.queries import query
 from pipeline.days import ONE_DAY
-from pipeline.health.checks.report import WORST, Report, Subject, plural, rows
+from pipeline.health.checks.report import WORST, Report, plural, rows
+from pipeline.installation import Installation
 from pipeline.lake.delta_table import DailyTable
 from pipeline.lake.usage_events import open_own_events, open_usage_events
 
@@ -44,23 +45,23 @@ MAD_TO_SIGMA = 1.4826
 """The standard deviation of normal values whose median absolute deviation is 1."""
 
 
-def lake_equals_postgres(subject: Subject) -> Report:
+def lake_equals_postgres(installation: Installation) -> Report:
     """The lake has each published day; of the last days, and of expired ones, as many events as it should."""
-    lake = open_own_events(subject.database, subject.lake)
+    lake = open_own_events(installation)
     held = lake.days()
-    from_day = max(dt.datetime.now(dt.UTC).date() - (RECENT - 1) * ONE_DAY, subject.first_day)
+    from_day = max(dt.datetime.now(dt.UTC).date() - (RECENT - 1) * ONE_DAY, installation.first_day)
     marks = dict(held.select("day", "mark").iter_rows())
     parameters = {
-        "first_day": subject.first_day,
+        "first_day": installation.first_day,
         "from_day": from_day,
         "marks": [marks.get(from_day + number * ONE_DAY, -1) for number in range(RECENT + 2)],
     }
-    counted = rows(subject, DAY_COUNTS, DAYS_SCHEMA, parameters)
+    counted = rows(installation, DAY_COUNTS, DAYS_SCHEMA, parameters)
     report = judge_days(counted, held)
     if report.passed:
         return report
     # A writer may have moved on between the two looks: what it touched is the next check's business.
-    return judge_days(counted, held, _moved(held, open_usage_events(subject.lake)))
+    return judge_days(counted, held, _moved(held, open_usage_events(installation.lake)))
 
 
 def _moved(held: pl.DataFrame, lake: DailyTable) -> list[dt.date]:
@@ -116,10 +117,10 @@ def judge_days(counted: pl.DataFrame, held: pl.DataFrame, moved: Collection[dt.d
     )
 
 
-def usage_is_usual(subject: Subject) -> Report:
+def usage_is_usual(installation: Installation) -> Report:
     """The last finished day had about as many events as the same weekday had in the last weeks."""
     schema = {"day": pl.Date, "usage_count": pl.Int64}
-    return judge_usage(rows(subject, WEEKDAY_COUNTS, schema, {"weeks": WEEKS}))
+    return judge_usage(rows(installation, WEEKDAY_COUNTS, schema, {"weeks": WEEKS}))
 
 
 def judge_usage(days: pl.DataFrame) -> Report:

@@ -7,7 +7,8 @@ from sqlalchemy import text
 
 from pipeline import formats
 from pipeline.database.queries import query
-from pipeline.health.checks.report import MOMENT, WORST, Report, Subject, plural, rows
+from pipeline.health.checks.report import MOMENT, WORST, Report, plural, rows
+from pipeline.installation import Installation
 from pipeline.lake.usage_events import unusable_values
 from pipeline.maintenance import coverage
 
@@ -31,9 +32,9 @@ UNKNOWN_SCHEMA = {
 }
 
 
-def no_events_rejected(subject: Subject) -> Report:
+def no_events_rejected(installation: Installation) -> Report:
     """No event waits in ``prompt_usage_rejected``."""
-    return judge_rejected(rows(subject, REJECTED_REASONS, REASONS_SCHEMA))
+    return judge_rejected(rows(installation, REJECTED_REASONS, REASONS_SCHEMA))
 
 
 def judge_rejected(reasons: pl.DataFrame) -> Report:
@@ -57,9 +58,9 @@ def judge_rejected(reasons: pl.DataFrame) -> Report:
     )
 
 
-def no_events_held_back(subject: Subject) -> Report:
+def no_events_held_back(installation: Installation) -> Report:
     """No event is dated more than a day ahead."""
-    return judge_held_back(rows(subject, HELD_BACK_DAYS, HELD_BACK_SCHEMA))
+    return judge_held_back(rows(installation, HELD_BACK_DAYS, HELD_BACK_SCHEMA))
 
 
 def judge_held_back(days: pl.DataFrame) -> Report:
@@ -79,9 +80,9 @@ def judge_held_back(days: pl.DataFrame) -> Report:
     )
 
 
-def values_are_usable(subject: Subject) -> Report:
+def values_are_usable(installation: Installation) -> Report:
     """No event has a generation time that is none."""
-    count, ids = unusable_values(subject.lake)
+    count, ids = unusable_values(installation.lake)
     return Report(
         passed=not count,
         summary=f"{plural(count, 'event')} with a generation time that is none"
@@ -92,9 +93,9 @@ def values_are_usable(subject: Subject) -> Report:
     )
 
 
-def prompts_exist(subject: Subject) -> Report:
+def prompts_exist(installation: Installation) -> Report:
     """No prompt that does not exist was used on the day of ``as_of``."""
-    return judge_prompts(rows(subject, UNKNOWN_PROMPTS, UNKNOWN_SCHEMA))
+    return judge_prompts(rows(installation, UNKNOWN_PROMPTS, UNKNOWN_SCHEMA))
 
 
 def judge_prompts(unknown: pl.DataFrame) -> Report:
@@ -127,9 +128,9 @@ def judge_prompts(unknown: pl.DataFrame) -> Report:
     )
 
 
-def posts_have_events(subject: Subject) -> Report:
+def posts_have_events(installation: Installation) -> Report:
     """Each post that was made from a prompt, and is an hour old, has its event."""
-    found = coverage.look_for_missing(subject.database, subject.lake)
+    found = coverage.look_for_missing(installation)
     return Report(
         passed=not found.missing,
         summary=f"{found.missing} of {plural(found.posts, 'post')} without an event",

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from pipeline.health.checks.report import WORST, Report, Subject, plural
+from pipeline.health.checks.report import WORST, Report, plural
+from pipeline.installation import Installation
 from pipeline.lake import damage, source
 from pipeline.lake.upkeep import damage_of
 
 
-def lake_is_whole(subject: Subject) -> Report:
+def lake_is_whole(installation: Installation) -> Report:
     """Each file that the lake's tables name is there, as long as it was, and ends as it should."""
-    return _looked(subject, damage.ends_of_files)
+    return _looked(installation, damage.ends_of_files)
 
 
-def lake_can_be_read(subject: Subject) -> Report:
+def lake_can_be_read(installation: Installation) -> Report:
     """Each file that the lake's tables name can be read to its end."""
-    return _looked(subject, damage.whole_files)
+    return _looked(installation, damage.whole_files)
 
 
-def _looked(subject: Subject, look: damage.Look) -> Report:
-    with subject.database.engine.connect() as connection:
+def _looked(installation: Installation, look: damage.Look) -> Report:
+    with installation.database.engine.connect() as connection:
         expired = source.expired_days(connection)
-    found = damage_of(subject.lake, expired, look)
+    found = damage_of(installation.lake, expired, look)
     restored = [each for each in found if each.remedy == damage.RESTORE]
     said = [f"{each.table} of {each.day}" for each in found[:WORST]]
     return Report(

@@ -20,7 +20,8 @@ from pipeline.database import tables
 from pipeline.database.queries import query
 from pipeline.engines import duckdb_engine
 from pipeline.health.checks.compared import COMPARED, COUNTS, OVERALL, TABLES, State, judge
-from pipeline.health.checks.report import MOMENT, Report, Subject, reading
+from pipeline.health.checks.report import MOMENT, Report, reading
+from pipeline.installation import Installation
 from pipeline.lake import source
 from pipeline.lake.partials import USAGE, USERS, made_from
 from pipeline.lake.usage_events import open_usage_events
@@ -66,23 +67,23 @@ TYPES = {
 }
 
 
-def prompts_equal_recount(subject: Subject) -> Report:
+def prompts_equal_recount(installation: Installation) -> Report:
     """The published stats of a sample of prompts equal a recount of their raw events, in every table."""
-    state = _read(subject)
+    state = _read(installation)
     if state is None:
         return Report(passed=True, summary="Nothing is published yet")
     return judge(state)
 
 
-def _read(subject: Subject) -> State | None:
-    with reading(subject) as connection:
+def _read(installation: Installation) -> State | None:
+    with reading(installation) as connection:
         latest = source.latest_refresh(connection)
         if latest is None:
             return None
         sample = connection.execute(RECOUNT_SAMPLE, {"most_used": MOST_USED, "others": OTHERS}).all()
         prompts = [row.prompt_id for row in sample]
         one_of = max(sum(row.unique_users for row in sample) // USERS_PER_BATCH, 1)
-        given = {"prompts": prompts, "one_of": one_of, "first_day": subject.first_day}
+        given = {"prompts": prompts, "one_of": one_of, "first_day": installation.first_day}
         found = frame_of(connection.execute(PROMPT_RECOUNT, given), RAW_SCHEMA)
         published = _published(connection, prompts)
         overall = {kind: _rows(connection, table, kind, COMPARED[kind]) for kind, table in OVERALL.items()}
@@ -93,12 +94,12 @@ def _read(subject: Subject) -> State | None:
     days = {kind: _days(found, kind) for kind in ("expired", "changed", "synced")}
     raw = found.filter(~pl.col("kind").is_in([*days]))
     left_out = set(days["changed"])
-    held = open_usage_events(subject.lake).days()
+    held = open_usage_events(installation.lake).days()
     if days["expired"]:
         versions = dict(held.select("day", made_from(USAGE)).iter_rows())
         same = [day for day, version in days["expired"].items() if versions.get(day) == version]
         left_out |= days["expired"].keys() - set(same)
-        raw = pl.concat([raw, _in_lake(subject.lake, same, published["total"])])
+        raw = pl.concat([raw, _in_lake(installation.lake, same, published["total"])])
     has_users = _is_known(found, held, days["expired"])
     if one_of > 1:
         raw = raw.filter((pl.col("kind") != "user") | _is_sampled(one_of))

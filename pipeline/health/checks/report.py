@@ -13,7 +13,7 @@ import polars as pl
 from sqlalchemy import Connection, TextClause, text
 
 from pipeline import formats
-from pipeline.database.connections import Database
+from pipeline.installation import Installation
 from pipeline.publish.copy import frame_of
 
 LONGEST_QUERY = dt.timedelta(minutes=5)
@@ -40,15 +40,6 @@ class Cadence(StrEnum):
 
 
 @dataclass(frozen=True)
-class Subject:
-    """What is checked."""
-
-    database: Database
-    lake: str
-    first_day: dt.date
-
-
-@dataclass(frozen=True)
 class Report:
     """What a check found.
 
@@ -72,28 +63,31 @@ class Check:
     cadence: Cadence
     compares: str
     remedy: str
-    make: Callable[[Subject], Report]
+    make: Callable[[Installation], Report]
 
 
 def rows(
-    subject: Subject,
+    installation: Installation,
     statement: TextClause,
     schema: Mapping[str, Any],
     parameters: Mapping[str, Any] | None = None,
 ) -> pl.DataFrame:
     """The rows of a query, with ids as text, as :func:`reading` sees them."""
-    with reading(subject) as connection:
+    with reading(installation) as connection:
         return frame_of(connection.execute(statement, parameters or {}), schema)
 
 
 @contextmanager
-def reading(subject: Subject) -> Iterator[Connection]:
+def reading(installation: Installation) -> Iterator[Connection]:
     """One state of the whole database for some queries, which can change nothing and end in time.
 
     What row level security would hide is an error: a check that sees less than there is would find nothing.
     """
     options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-    with subject.database.engine.connect().execution_options(**options) as connection, connection.begin():
+    with (
+        installation.database.engine.connect().execution_options(**options) as connection,
+        connection.begin(),
+    ):
         connection.execute(
             text("SELECT set_config('statement_timeout', :limit, true)"),
             {"limit": f"{LONGEST_QUERY.total_seconds():.0f}s"},

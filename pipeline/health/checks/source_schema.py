@@ -5,16 +5,18 @@ from __future__ import annotations
 from pipeline.adoption.catalog import Catalog, read_catalog
 from pipeline.adoption.plan import plan_adoption
 from pipeline.database.tables import metadata
-from pipeline.health.checks.report import Report, Subject, plural
+from pipeline.health.checks.report import Report, plural
+from pipeline.installation import Installation
 from pipeline.names import APP_TABLES, TableNames
 from pipeline.tracking.usage_table import EVENT_KEY
 
 
-def source_fits(subject: Subject) -> Report:
+def source_fits(installation: Installation) -> Report:
     """Nothing that the pipeline needs of the app's tables is missing or of another type."""
-    with subject.database.engine.connect() as connection:
-        catalog = read_catalog(connection, subject.database.names)
-    return judge(catalog, subject.database.names)
+    database = installation.database
+    with database.engine.connect() as connection:
+        catalog = read_catalog(connection, database.names)
+    return judge(catalog, database.names)
 
 
 def judge(catalog: Catalog, names: TableNames) -> Report:

@@ -6,7 +6,8 @@ import polars as pl
 from sqlalchemy import text
 
 from pipeline.database.queries import query
-from pipeline.health.checks.report import WORST, Report, Subject, plural, rows
+from pipeline.health.checks.report import WORST, Report, plural, rows
+from pipeline.installation import Installation
 
 STATS_SUMS = text(query("postgres/stats_sums"))
 
@@ -20,13 +21,13 @@ SCHEMA = {
 }
 
 
-def stats_add_up(subject: Subject) -> Report:
+def stats_add_up(installation: Installation) -> Report:
     """The tables of the last publish count the same events: each in sum, and those by prompt each prompt.
 
     The counters in ``prompts`` are the app's as well: how many differ is said, and is no failure unless the
     last refresh could not write them.
     """
-    return judge(rows(subject, STATS_SUMS, SCHEMA, {"limit": WORST}))
+    return judge(rows(installation, STATS_SUMS, SCHEMA, {"limit": WORST}))
 
 
 def judge(sums: pl.DataFrame) -> Report:

@@ -125,7 +125,7 @@ def writing(setup: Setup) -> Iterator[Finding]:
 
 def lag(setup: Setup) -> Iterator[Finding]:
     """How old what is published is."""
-    report = clocks.stats_are_fresh(setup.subject)
+    report = clocks.stats_are_fresh(setup.installation)
     if report.passed:
         yield ok("lag", report.summary)
     elif not report.figures:

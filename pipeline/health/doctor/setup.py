@@ -6,7 +6,7 @@ from functools import cached_property
 
 from pipeline.database.connections import Database
 from pipeline.errors import DatabaseError
-from pipeline.health.checks.report import Subject
+from pipeline.installation import Installation
 from pipeline.settings import Settings, settings
 
 
@@ -34,9 +34,9 @@ class Setup:
         return Database.from_settings(self.settings, "prompt-stats doctor")
 
     @property
-    def subject(self) -> Subject:
+    def installation(self) -> Installation:
         """What checks are given."""
-        return Subject(self.database, self.settings.lake, self.settings.start_date)
+        return Installation.of(self.settings, self.database)
 
     def close(self) -> None:
         """Closes what was opened."""

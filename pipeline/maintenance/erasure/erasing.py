@@ -19,9 +19,9 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from pipeline.database import tables
-from pipeline.database.connections import Database
 from pipeline.database.locks import Lock
 from pipeline.errors import LakeError, LostDaysError
+from pipeline.installation import Installation
 from pipeline.lake import damage, source
 from pipeline.lake.contents import checksums
 from pipeline.lake.isolation import run_isolated
@@ -69,9 +69,7 @@ class ErasureReport:
 
 
 def erase_user(
-    database: Database,
-    lake: str,
-    first_day: dt.date,
+    installation: Installation,
     user_id: str,
     *,
     home: Path | None = None,
@@ -91,27 +89,27 @@ def erase_user(
     :raises LakeError: a day could not be processed, or the lake can't be written. An error that comes later
         says what was done by then, and what was not.
     """
+    database = installation.database
     with database.engine.connect() as connection:
-        require_source(connection, database.names, first_day)
+        require_source(connection, database.names, installation.first_day)
         person = read_person(connection, database.names, user_id)
-    open_own_events(database, lake)
+    open_own_events(installation)
     account = Account()
     try:
-        return _erase(database, lake, first_day, person, home, journal_dir, searches, account)
+        return _erase(installation, person, home, journal_dir, searches, account)
     except (Exception, KeyboardInterrupt) as error:
         raise account.half_way(error) from error
 
 
 def _erase(
-    database: Database,
-    lake: str,
-    first_day: dt.date,
+    installation: Installation,
     person: Person,
     home: Path | None,
     journal_dir: Path | None,
     searches: Collection[Search],
     account: Account,
 ) -> ErasureReport:
+    database, lake = installation.database, installation.lake
     folders = [folder for folder in (home, journal_dir) if folder and folder.is_dir()]
     with account.step(Step.JOURNAL):
         waiting, unread = removal.delete_waiting(journal_dir, person)
@@ -119,26 +117,26 @@ def _erase(
         rows = removal.delete_rows(database, person)
     with account.step(Step.LAKE):
         days, unreadable = _days_of(lake, person)
-        removed = _remove_expired(database, lake, days, person)
+        removed = _remove_expired(installation, days, person)
         with database.engine.connect() as connection:
-            noted = source.invalidated_days(connection, first_day)
+            noted = source.invalidated_days(connection, installation.first_day)
         # Days of which Postgres has nothing of the user, though the lake has, are not noted as changed.
         # Those that can't be read are made anew, so that what was in them is known.
         suspects = days.keys() | unreadable.keys()
         unnoted = [day for day in suspects if day not in removed and day not in noted]
         # A day that is lost is named by the search, and does not keep the others from being erased.
         with suppress(LostDaysError):
-            raise_failed(sync_days(database, lake, first_day, unnoted, replace=True).failed)
+            raise_failed(sync_days(installation, unnoted, replace=True).failed)
     with account.step(Step.STATS):
         with suppress(LostDaysError):
-            refresh(database, lake, first_day)
+            refresh(installation)
         # With a lost day the stats of users may have to stay as they are.
         removal.delete_stats(database, person)
     with account.step(Step.FILES):
-        files = clean(database, lake, NOTHING_KEPT)
+        files = clean(installation, NOTHING_KEPT)
     with account.step(Step.VALUES):
         try:
-            publish_values(database, lake)
+            publish_values(installation)
         except LakeError as error:
             # Without a day that can't be read there is nothing to count anew; the counts name nobody.
             unread |= {table.name: str(error) for table in tables.VALUE_TABLES}
@@ -174,12 +172,13 @@ def _days_of(lake: str, person: Person) -> tuple[dict[dt.date, int], dict[dt.dat
     return found, run_isolated([held] if held else [], count)
 
 
-def _remove_expired(database: Database, lake: str, days: dict[dt.date, int], person: Person) -> set[dt.date]:
+def _remove_expired(installation: Installation, days: dict[dt.date, int], person: Person) -> set[dt.date]:
     """Rewrites the expired ones of the days without the user; returns them."""
+    database = installation.database
     with database.locked(Lock.LAKE):
         with database.engine.connect() as connection:
             expired = source.expired_days(connection)
-        table = open_usage_events(lake)
+        table = open_usage_events(installation.lake)
         make_own(database, table)
         lost = damage.note_lost_days(database, table, expired.keys() & days)
         for day in expired.keys() & days:

@@ -19,9 +19,9 @@ from sqlalchemy.exc import DBAPIError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipeline.answers import reading
-from pipeline.database.connections import Database
 from pipeline.database.queries import query
 from pipeline.errors import DatabaseError, LakeError, readable
+from pipeline.installation import Installation
 from pipeline.lake import source
 from pipeline.lake.damage import Damaged
 from pipeline.lake.delta_table import Sizes
@@ -186,9 +186,7 @@ async def health(stats: Stats) -> Health:
 async def status(request: Request) -> Response:
     """What `prompt-stats status` says."""
     state = request.app.state
-    found = await run_in_threadpool(
-        reading.status, state.database, state.settings.lake, state.settings.start_date
-    )
+    found = await run_in_threadpool(reading.status, Installation.of(state.settings, state.database))
     return Response(Status(**found).model_dump_json(by_alias=True), media_type="application/json")
 
 
@@ -207,7 +205,7 @@ async def metrics(request: Request, stats: Stats) -> Response:
         rows = []
     state = request.app.state
     sizes = await run_in_threadpool(_sizes_of_lake, state.settings.lake)
-    damage = await run_in_threadpool(_damage_of_lake, state.database, state.settings.lake)
+    damage = await run_in_threadpool(_damage_of_lake, Installation.of(state.settings, state.database))
     registry = CollectorRegistry()
     registry.register(_Published(rows))
     registry.register(_Lake(sizes, damage))
@@ -269,12 +267,12 @@ def _sizes_of_lake(lake: str) -> Mapping[str, Sizes]:
         return {}
 
 
-def _damage_of_lake(database: Database, lake: str) -> list[Damaged]:
+def _damage_of_lake(installation: Installation) -> list[Damaged]:
     """By the lengths of the files, so that it may be asked often. Without the database, nothing."""
     try:
-        with database.engine.connect() as connection:
+        with installation.database.engine.connect() as connection:
             expired = source.expired_days(connection)
-        return damage_of(lake, expired, lambda table: table.faults())
+        return damage_of(installation.lake, expired, lambda table: table.faults())
     except (DBAPIError, DatabaseError, LakeError) as error:
         logger.warning("%s", readable(error))
         return []

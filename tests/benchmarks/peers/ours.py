@@ -14,6 +14,7 @@ from pipeline.database.connections import Database
 from pipeline.days import DayRange
 from pipeline.lake.partials import open_partials
 from pipeline.refresh import refresh
+from tests.app import at
 from tests.benchmarks.clock import clocked
 from tests.benchmarks.peers.worker import Place, Seconds, Step, serve
 
@@ -48,7 +49,7 @@ def _prepare(place: Place) -> Callable[[Step], Seconds]:
         if step.name == "backfill":
             days = list(DayRange(dt.date.fromisoformat(step.first), dt.date.fromisoformat(step.last)).days())
         with clocked() as seconds:
-            refresh(database, str(lake), first_day, days, replace=bool(days), users=False)
+            refresh(at(database, str(lake), first_day), days, replace=bool(days), users=False)
         return seconds
 
     return do
