@@ -16,6 +16,8 @@
     What would help and is the app's to decide: shown, and never done.
 ``triggers``
     Pure: the triggers on ``prompt_usage`` and their functions, as SQL.
+``comments``
+    Brings the comments of our tables up to date.
 ``steps``
     Takes the steps, one at a time and never in a writer's way; and takes them back.
 """

@@ -17,6 +17,7 @@ from sqlalchemy.exc import ProgrammingError
 
 from pipeline.adoption import steps, triggers
 from pipeline.adoption.catalog import foreign_views, quoted, read_catalog
+from pipeline.adoption.comments import write_comments
 from pipeline.adoption.ids import Ids
 from pipeline.adoption.offers import Offer, offers
 from pipeline.adoption.partitions import PartitionBy
@@ -305,7 +306,11 @@ def _migrate(database: Database, target: str, ids: Ids, notify: Callbacks) -> tu
         for revision in _revisions(before, _head()) if target == "head" else ():
             notify.next(revision)
         try:
-            (command.upgrade if target == "head" else command.downgrade)(config, target)
+            if target == "head":
+                command.upgrade(config, target)
+                write_comments(connection)
+            else:
+                command.downgrade(config, target)
         except CommandError as error:
             raise DatabaseError(
                 f"Bringing the schema from revision {before} to {target}",

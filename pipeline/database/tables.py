@@ -51,7 +51,7 @@ def _row_id() -> Column[int]:
         BigInteger,
         Identity(always=True),
         primary_key=True,
-        comment="By which logical replication knows the row; another one whenever the row is written.",
+        comment="Identifies the row for logical replication. It changes whenever the row is written.",
     )
 
 
@@ -100,17 +100,17 @@ def _details() -> list[Column[object]]:
             BigInteger,
             nullable=False,
             server_default=text("0"),
-            comment="Events with a generation time: what the mean and the percentiles are of.",
+            comment="Events with a generation time: the sample of the mean and the percentiles.",
         ),
         Column(
             "min_generation_time_ms",
             BigInteger,
-            comment="Shortest generation time in milliseconds; NULL if none was timed.",
+            comment="Shortest generation time in milliseconds; NULL if no event has one.",
         ),
         Column(
             "max_generation_time_ms",
             BigInteger,
-            comment="Longest generation time in milliseconds; NULL if none was timed.",
+            comment="Longest generation time in milliseconds; NULL if no event has one.",
         ),
     ]
 
@@ -120,22 +120,22 @@ def _percentiles() -> list[Column[object]]:
         Column(
             "p50_generation_time_ms",
             Double,
-            comment="Median time in milliseconds, within 2 % of percentile_disc; NULL if none was timed.",
+            comment="Median time in milliseconds, within 2 % of percentile_disc; NULL if no event has one.",
         ),
         Column(
             "p90_generation_time_ms",
             Double,
-            comment="90th percentile in milliseconds, within 2 %; NULL if none was timed.",
+            comment="90th percentile in milliseconds, within 2 %; NULL if no event has a time.",
         ),
         Column(
             "p95_generation_time_ms",
             Double,
-            comment="95th percentile in milliseconds, within 2 %; NULL if none was timed.",
+            comment="95th percentile in milliseconds, within 2 %; NULL if no event has a time.",
         ),
         Column(
             "p99_generation_time_ms",
             Double,
-            comment="99th percentile in milliseconds, within 2 %; NULL if none was timed.",
+            comment="99th percentile in milliseconds, within 2 %; NULL if no event has a time.",
         ),
     ]
 
@@ -149,22 +149,24 @@ def _of_value() -> list[Column[object]]:
     return [
         Column("prompt_id", UUID, nullable=False, comment="The prompt."),
         Column("dimension", Text, nullable=False, comment="scene, environment or outfit."),
-        Column("value", Text, comment="NULL is a group of its own, the empty text is another."),
+        Column("value", Text, comment="The value. NULL is a group of its own, and so is the empty text."),
     ]
 
 
 def _windows() -> list[Column[object]]:
     """Use in the periods of whole days that end before as_of, and in those before them."""
     return [
-        _window("usage_count_1d", "Events of the last whole day: that before as_of (UTC)."),
+        _window("usage_count_1d", "Events of the last whole day (UTC): the day before that of as_of."),
         Column(
             "usage_count_7d",
             BigInteger,
             nullable=False,
-            comment="Events of the last 7 whole days (UTC), without that of as_of.",
+            comment="Events of the last 7 whole days (UTC): those before the day of as_of.",
         ),
-        Column("usage_count_30d", BigInteger, nullable=False, comment="Events of the last 30 whole days."),
-        _window("usage_count_previous_1d", "Events of the day before that of usage_count_1d."),
+        Column(
+            "usage_count_30d", BigInteger, nullable=False, comment="Events of the last 30 whole days (UTC)."
+        ),
+        _window("usage_count_previous_1d", "Events of the day before the one of usage_count_1d."),
         _window("usage_count_previous_7d", "Events of the 7 days before usage_count_7d."),
         _window("usage_count_previous_30d", "Events of the 30 days before usage_count_30d."),
     ]
@@ -181,25 +183,27 @@ prompts = Table(
         comment="Readable key, for example portrait-selfie-casual; NULL without one.",
     ),
     Column("created_by", UUID, comment="User who wrote the prompt; NULL for a system prompt."),
-    Column("name", Text, nullable=False, comment="Name for people."),
-    Column("description", Text, comment="What it is for; NULL if nobody said."),
+    Column("name", Text, nullable=False, comment="Name that people see."),
+    Column("description", Text, comment="What it is for; NULL without a description."),
     Column("category", Text, comment="Kind, for example portrait; NULL without one."),
     Column("subcategory", Text, comment="Kind within the category, for example selfie; NULL without one."),
     Column("template", Text, nullable=False, comment="The prompt, with {{placeholders}}."),
-    Column("negative_prompt", Text, comment="What the image shall not show; NULL if nothing was said."),
+    Column("negative_prompt", Text, comment="What the image should not show; NULL without one."),
     Column(
-        "required_dna", JSONB, comment="Placeholders that the character has to fill: a list; NULL if unknown."
+        "required_dna",
+        JSONB,
+        comment="List of the placeholders that the character has to fill; NULL if unknown.",
     ),
-    Column("tags", JSONB, comment="A list of texts; NULL if there are none."),
-    Column("rating", Text, comment="Rating of the content, for example sfw; NULL if nobody said."),
+    Column("tags", JSONB, comment="List of texts; NULL if there are none."),
+    Column("rating", Text, comment="Rating of the content, for example sfw; NULL without one."),
     Column("recommended_workflow", Text, comment="Workflow that suits it best; NULL if any does."),
-    Column("aspect_ratio", Text, comment="Width to height, for example 4:5; NULL if any will do."),
+    Column("aspect_ratio", Text, comment="Width to height, for example 4:5; NULL if any is fine."),
     Column(
         "is_system_prompt",
         Boolean,
         nullable=False,
         server_default=text("false"),
-        comment="Whether it came with the app, and not from a user.",
+        comment="Whether it came with the app rather than from a user.",
     ),
     Column(
         "is_public",
@@ -213,23 +217,24 @@ prompts = Table(
         Boolean,
         nullable=False,
         server_default=text("true"),
-        comment="Whether it is offered; rankings leave others out. NULL, in an app's table, counts as true.",
+        comment="Whether it is offered: rankings leave out the others. In an app's table, NULL counts"
+        " as true.",
     ),
-    Column("deleted_at", TIMESTAMP, comment="Time of the soft delete; NULL while the prompt lives."),
+    Column("deleted_at", TIMESTAMP, comment="Time of the soft delete; NULL while the prompt exists."),
     Column("created_at", TIMESTAMP, nullable=False, server_default=NOW, comment="When it was written."),
     Column(
         "updated_at",
         TIMESTAMP,
         nullable=False,
         server_default=NOW,
-        comment="When it was last edited; not touched by stats.",
+        comment="When it was last edited. Stats do not touch it.",
     ),
     Column(
         "usage_count",
         BigInteger,
         nullable=False,
         server_default=text("0"),
-        comment="Events of this prompt. Written back by the pipeline, as are the columns below.",
+        comment="Events of this prompt. The pipeline writes back this column and those below.",
     ),
     Column(
         "success_count",
@@ -264,11 +269,12 @@ prompts = Table(
     Column(
         "stats_as_of",
         TIMESTAMP,
-        comment="as_of of the refresh that last changed these counters; NULL before any did.",
+        comment="as_of of the refresh that last changed these counters; NULL if none has.",
     ),
     # An id may be of any type; readers name prompts by text.
     Index("prompts_id_text_idx", text("(id::text)")),
-    comment="One row a prompt. The app's, but for the counters, which the pipeline writes back.",
+    comment="One row per prompt. It belongs to the app, except for the counters, which the pipeline"
+    " writes back.",
 )
 
 prompt_usage = Table(
@@ -279,30 +285,34 @@ prompt_usage = Table(
         UUID,
         primary_key=True,
         server_default=RANDOM_UUID,
-        comment="The event's id, from its producer: the same id twice is the same event.",
+        comment="The event's id, given by its producer. Appending the same id again adds nothing.",
     ),
-    Column("prompt_id", UUID, nullable=False, comment="Prompt that was used; it need not exist any more."),
+    Column(
+        "prompt_id", UUID, nullable=False, comment="Prompt that was used. It may have been deleted since."
+    ),
     Column("user_id", UUID, comment="User who used it; NULL if unknown."),
     Column("character_id", UUID, comment="Character that it was used for; NULL if unknown."),
     Column("post_id", UUID, comment="Post that was made; NULL if unknown."),
     Column("job_id", UUID, comment="Job that generated; NULL if unknown."),
     *_context(),
     Column(
-        "success", Boolean, comment="Whether the generation succeeded; NULL is neither success nor failure."
+        "success",
+        Boolean,
+        comment="Whether the generation succeeded; NULL counts as neither success nor failure.",
     ),
     Column("generation_time_ms", Integer, comment="Milliseconds; NULL if not measured."),
-    Column("error_message", Text, comment="Why it failed; NULL if nothing was said."),
+    Column("error_message", Text, comment="Why it failed; NULL without a message."),
     Column(
         "created_at",
         TIMESTAMP,
         server_default=NOW,
-        comment="When the prompt was used; NULL is counted on the first day.",
+        comment="When the prompt was used; NULL counts on the first day.",
     ),
     Column(
         "ingest_xid",
         BigInteger,
         server_default=text("((pg_current_xact_id())::text)::bigint"),
-        comment="Transaction that inserted the row. NULL on rows older than the pipeline. Do not write.",
+        comment="Transaction that inserted the row; NULL on rows older than the pipeline. Do not write it.",
     ),
     # A few kilobytes, and next to nothing at insert: all that extraction needs to skip old pages.
     Index(
@@ -312,7 +322,8 @@ prompt_usage = Table(
         postgresql_using="brin",
         postgresql_with={"autosummarize": "on", "pages_per_range": 32},
     ),
-    comment="One row an event, a use of a prompt: appended by the app, never updated by it. No foreign keys.",
+    comment="One row per event, which is one use of a prompt. The app appends events and never updates"
+    " them. No foreign keys.",
     # Pages that the index has not summarised are read at every tick; by default a fifth of the table may be.
     postgresql_with={
         "autovacuum_vacuum_insert_scale_factor": 0,
@@ -323,13 +334,20 @@ prompt_usage = Table(
 prompt_usage_invalidation = Table(
     "prompt_usage_invalidation",
     metadata,
-    Column("id", BigInteger, Identity(always=True), primary_key=True, comment="In the order of arrival."),
-    Column("day", Date, comment="Day (UTC) of rows that were changed; NULL for undated rows."),
+    Column(
+        "id",
+        BigInteger,
+        Identity(always=True),
+        primary_key=True,
+        comment="Increases in the order of arrival.",
+    ),
+    Column("day", Date, comment="Day (UTC) of the rows that were changed; NULL for undated rows."),
     Column(
         "operation",
         Text,
         nullable=False,
-        comment="UPDATE, DELETE, TRUNCATE (of every day); by the pipeline RECOUNT or RESCAN (without index).",
+        comment="UPDATE, DELETE or TRUNCATE (every day); from the pipeline RECOUNT or RESCAN (without"
+        " the index).",
     ),
     Column(
         "xid",
@@ -342,7 +360,8 @@ prompt_usage_invalidation = Table(
         "invalidated_at", TIMESTAMP, nullable=False, server_default=NOW, comment="When they were changed."
     ),
     Index("prompt_usage_invalidation_xid_idx", "xid"),
-    comment="One row a change of a day's raw rows: written by a trigger, removed once published.",
+    comment="One row per change of a day's raw events. A trigger writes it; it is removed once it is"
+    " published.",
 )
 
 prompt_usage_rejected = Table(
@@ -353,7 +372,7 @@ prompt_usage_rejected = Table(
         BigInteger,
         Identity(always=True),
         primary_key=True,
-        comment="By which prompt-stats rejected names it.",
+        comment="Number by which prompt-stats rejected lists it.",
     ),
     Column(
         "rejected_at",
@@ -363,10 +382,14 @@ prompt_usage_rejected = Table(
         comment="When it was rejected; the event's own time is in the payload.",
     ),
     Column("reason", Text, nullable=False, comment="What is wrong with it."),
-    Column("payload", JSONB, nullable=False, comment="The event as it was given, replayable."),
-    Column("event_id", UUID, comment="By which it is kept once: its id, or a UUID made of it; NULL if old."),
+    Column("payload", JSONB, nullable=False, comment="The event as it was given; it can be replayed."),
+    Column(
+        "event_id",
+        UUID,
+        comment="Its id, or a UUID made from its id, so that it is kept only once; NULL on old rows.",
+    ),
     UniqueConstraint("event_id", name="prompt_usage_rejected_event_id_key"),
-    comment="One row an event that could not be taken. In no statistic until it is replayed.",
+    comment="One row per event that was rejected. It is in no statistic until it is replayed.",
 )
 
 prompt_favorites = Table(
@@ -376,11 +399,17 @@ prompt_favorites = Table(
     Column("prompt_id", UUID, nullable=False, comment="Prompt that is a favourite."),
     Column("user_id", UUID, nullable=False, comment="User whose favourite it is."),
     Column(
-        "sort_order", Integer, nullable=False, server_default=text("0"), comment="Place in the user's list."
+        "sort_order",
+        Integer,
+        nullable=False,
+        server_default=text("0"),
+        comment="Position in the user's list.",
     ),
-    Column("created_at", TIMESTAMP, nullable=False, server_default=NOW, comment="When it became one."),
+    Column(
+        "created_at", TIMESTAMP, nullable=False, server_default=NOW, comment="When it became a favourite."
+    ),
     UniqueConstraint("prompt_id", "user_id", name="prompt_favorites_prompt_id_user_id_key"),
-    comment="One row a user and favourite prompt. The app's.",
+    comment="One row per user and favourite prompt. It belongs to the app.",
 )
 
 posts = Table(
@@ -390,13 +419,13 @@ posts = Table(
     Column("user_id", UUID, comment="User who made it; NULL if unknown."),
     Column("character_id", UUID, comment="Character in it; NULL if there is none."),
     Column("job_id", UUID, comment="Job that generated it; NULL if unknown."),
-    Column("prompt_id", UUID, comment="Prompt that it was made from; NULL if from none."),
+    Column("prompt_id", UUID, comment="Prompt that it was made from; NULL if there was none."),
     *_context(),
     Column("image_url", Text, comment="Where the image is; NULL while there is none."),
     Column("prompt", Text, comment="Text that the image was made from; NULL if unknown."),
-    Column("negative_prompt", Text, comment="What the image should not show; NULL if nothing was said."),
+    Column("negative_prompt", Text, comment="What the image should not show; NULL without one."),
     Column("created_at", TIMESTAMP, nullable=False, server_default=NOW, comment="When it was made."),
-    comment="One row a post. The app's; read to find posts that no event is about.",
+    comment="One row per post. It belongs to the app; the pipeline reads it to find posts without an event.",
 )
 
 prompt_stats = Table(
@@ -411,7 +440,7 @@ prompt_stats = Table(
     Column("favorite_count", BigInteger, nullable=False, comment="Users who have it as a favourite."),
     Column("stats_as_of", TIMESTAMP, nullable=False, comment="as_of of the refresh that wrote the row."),
     Index("prompt_stats_most_used_idx", text("usage_count DESC"), text("success_count DESC"), "prompt_id"),
-    comment="One row a prompt, used or not. Replaced by the pipeline alone.",
+    comment="One row per prompt, used or not. Only the pipeline writes it.",
 )
 
 
@@ -420,12 +449,12 @@ def _value_stats(name: str, column: str) -> Table:
         name,
         metadata,
         Column("prompt_id", UUID, nullable=False, comment="The prompt."),
-        Column(column, Text, comment="NULL is a group of its own, the empty text is another."),
+        Column(column, Text, comment="The value. NULL is a group of its own, and so is the empty text."),
         *_measures(),
         *_details(),
         _row_id(),
         Index(f"{name}_prompt_id_idx", "prompt_id"),
-        comment=f"One row a prompt and {column}. Replaced by the pipeline alone.",
+        comment=f"One row per prompt and {column}. Only the pipeline writes it.",
     )
 
 
@@ -438,11 +467,11 @@ def _overall_stats(column: str) -> Table:
     return Table(
         f"{column}_stats",
         metadata,
-        Column(column, Text, comment="NULL is a group of its own, the empty text is another."),
+        Column(column, Text, comment="The value. NULL is a group of its own, and so is the empty text."),
         *_measures(),
         *_details(),
         _row_id(),
-        comment=f"One row for each {column}, over all prompts. Replaced by the pipeline alone.",
+        comment=f"One row per {column}, over all prompts. Only the pipeline writes it.",
     )
 
 
@@ -457,7 +486,7 @@ prompt_daily_stats = Table(
     Column("prompt_id", UUID, primary_key=True, comment="The prompt."),
     *_measures(),
     Index("prompt_daily_stats_prompt_id_idx", "prompt_id"),
-    comment="One row a day and prompt. Replaced by the pipeline alone.",
+    comment="One row per day and prompt. Only the pipeline writes it.",
 )
 
 user_prompt_stats = Table(
@@ -475,8 +504,8 @@ user_prompt_stats = Table(
     ),
     Index("user_prompt_stats_prompt_id_idx", "prompt_id"),
     Index("user_prompt_stats_favorites_idx", "user_id", "prompt_id", postgresql_where=text("is_favorite")),
-    comment="One row a user and prompt that the user used, as of user_stats_as_of. Replaced by the pipeline"
-    " alone.",
+    comment="One row per user and prompt that the user has used, as of user_stats_as_of. Only the pipeline"
+    " writes it.",
 )
 
 prompt_error_stats = Table(
@@ -485,8 +514,8 @@ prompt_error_stats = Table(
     Column("prompt_id", UUID, primary_key=True, comment="The prompt."),
     Column("error_kind", Text, primary_key=True, comment="Message with numbers, ids and URLs folded."),
     Column("error_count", BigInteger, nullable=False, comment="Events with such a message."),
-    Column("last_seen_at", TIMESTAMP, comment="Time of the latest dated one; NULL without one."),
-    comment="One row a prompt and kind of error. Replaced by the pipeline alone.",
+    Column("last_seen_at", TIMESTAMP, comment="Time of the latest dated event; NULL without one."),
+    comment="One row per prompt and kind of error. Only the pipeline writes it.",
 )
 
 prompt_value_stats = Table(
@@ -500,8 +529,8 @@ prompt_value_stats = Table(
     *_windows(),
     _row_id(),
     Index("prompt_value_stats_prompt_id_idx", "prompt_id"),
-    comment="One row a prompt, dimension and value: what is counted once a day from all raw events, as of"
-    " value_stats_as_of. Replaced by the pipeline alone.",
+    comment="One row per prompt, dimension and value: what is counted once a day from all raw events, as of"
+    " value_stats_as_of. Only the pipeline writes it.",
 )
 
 prompt_value_error_stats = Table(
@@ -510,11 +539,11 @@ prompt_value_error_stats = Table(
     *_of_value(),
     Column("error_kind", Text, nullable=False, comment="Message with numbers, ids and URLs folded."),
     Column("error_count", BigInteger, nullable=False, comment="Events with such a message."),
-    Column("last_seen_at", TIMESTAMP, comment="Time of the latest dated one; NULL without one."),
+    Column("last_seen_at", TIMESTAMP, comment="Time of the latest dated event; NULL without one."),
     _row_id(),
     Index("prompt_value_error_stats_prompt_id_idx", "prompt_id"),
-    comment="One row a prompt, dimension, value and kind of error, as of value_stats_as_of. Replaced by"
-    " the pipeline alone.",
+    comment="One row per prompt, dimension, value and kind of error, as of value_stats_as_of. Only the"
+    " pipeline writes it.",
 )
 
 stats_day = Table(
@@ -524,7 +553,7 @@ stats_day = Table(
     Column("usage_count", BigInteger, nullable=False, comment="Events of the day in the published stats."),
     Column("ingest_xid", BigInteger, nullable=False, comment="Largest ingest_xid among them."),
     Column("events_version", BigInteger, nullable=False, comment="Fingerprint of the day's files."),
-    comment="One row a day: what the published stats hold of it.",
+    comment="One row per day: what the published stats hold of it.",
 )
 
 user_stats_day = Table(
@@ -532,21 +561,42 @@ user_stats_day = Table(
     metadata,
     Column("day", Date, primary_key=True, comment="Day in UTC."),
     Column("ingest_xid", BigInteger, nullable=False, comment="Largest ingest_xid of the day's events."),
-    Column("synced_high", BigInteger, nullable=False, comment="Watermark since which none was read again."),
+    Column(
+        "synced_high",
+        BigInteger,
+        nullable=False,
+        comment="Watermark of the latest sync that read the day again.",
+    ),
     Column("events_version", BigInteger, nullable=False, comment="Fingerprint of files and query."),
-    Column("rollup_version", BigInteger, nullable=False, comment="Fingerprint of the query alone."),
-    comment="One row a day: what the published stats of users hold of it.",
+    Column("rollup_version", BigInteger, nullable=False, comment="Fingerprint of the query."),
+    comment="One row per day: what the published stats of users hold of it.",
 )
 
 stats_sync = Table(
     "stats_sync",
     metadata,
-    Column("id", BigInteger, Identity(always=True), primary_key=True, comment="In the order of the syncs."),
-    Column("high", BigInteger, nullable=False, comment="Every row with a smaller ingest_xid was there."),
-    Column("next_xid", BigInteger, nullable=False, comment="What was committed then has a smaller id."),
-    Column("as_of", TIMESTAMP, nullable=False, comment="Every event committed before it is below high."),
+    Column(
+        "id",
+        BigInteger,
+        Identity(always=True),
+        primary_key=True,
+        comment="Increases in the order of the syncs.",
+    ),
+    Column("high", BigInteger, nullable=False, comment="The sync saw every row with a smaller ingest_xid."),
+    Column(
+        "next_xid",
+        BigInteger,
+        nullable=False,
+        comment="Everything committed by then has a smaller transaction id.",
+    ),
+    Column(
+        "as_of",
+        TIMESTAMP,
+        nullable=False,
+        comment="Every event committed before it has an ingest_xid below high.",
+    ),
     Column("started_at", TIMESTAMP, nullable=False, comment="When the watermark was taken."),
-    comment="One row a sync of the last days: which transaction ids had been given out when.",
+    comment="One row per sync of the last days: which transaction ids had been assigned by when.",
 )
 
 stats_lake_token = Table(
@@ -559,11 +609,17 @@ stats_lake_token = Table(
         autoincrement=False,
         comment="Random number that the commit carries.",
     ),
-    Column("lake_id", BigInteger, nullable=False, comment="Random number that the lake is known by."),
+    Column("lake_id", BigInteger, nullable=False, comment="Random number that identifies the lake."),
     Column("server", Text, nullable=False, comment="Cluster and database that made the commit."),
-    Column("recorded_at", TIMESTAMP, nullable=False, server_default=NOW, comment="When, before the commit."),
-    comment="One row per commit to the lake's raw events that this database knows: the latest, and those"
-    " since that may have been made.",
+    Column(
+        "recorded_at",
+        TIMESTAMP,
+        nullable=False,
+        server_default=NOW,
+        comment="When it was recorded, which is before the commit.",
+    ),
+    comment="One row per commit to the lake's raw events that this database knows: the latest one, and later"
+    " ones that may have happened.",
 )
 
 stats_source = Table(
@@ -576,35 +632,49 @@ stats_source = Table(
         nullable=False,
         comment="PROMPT_STATS_START_DATE: earlier and undated events count on this day.",
     ),
-    Column("table_names", Text, nullable=False, comment="PROMPT_STATS_TABLES, as far as prompt_usage goes."),
+    Column("table_names", Text, nullable=False, comment="What PROMPT_STATS_TABLES says about prompt_usage."),
     Column("relation", BigInteger, nullable=False, comment="The table's oid."),
-    Column("file_node", BigInteger, nullable=False, comment="Its file: another one after it was rewritten."),
-    Column("columns", Text, nullable=False, comment="Number and type of each column, labels of enums."),
-    Column("triggers", Text, nullable=False, comment="Our triggers, and which transaction changed them."),
-    Column("unnoted", Text, nullable=False, comment="Why some changes fire no trigger; empty if all do."),
+    Column(
+        "file_node",
+        BigInteger,
+        nullable=False,
+        comment="The table's file; it changes when the table is rewritten.",
+    ),
+    Column(
+        "columns", Text, nullable=False, comment="Number and type of each column, and the labels of enums."
+    ),
+    Column(
+        "triggers", Text, nullable=False, comment="Our triggers, and the transaction that last changed them."
+    ),
+    Column(
+        "unnoted", Text, nullable=False, comment="Why some changes fire no trigger; empty if all changes do."
+    ),
     Column(
         "partitions",
         JSONB,
         nullable=False,
         server_default=text("'[]'"),
-        comment="Its partitions: the days of each, a fingerprint of what may change without a trigger.",
+        comment="The days of each partition, and a fingerprint of what may change without a trigger.",
     ),
     Column(
         "is_watched",
         Boolean,
         nullable=False,
-        comment="Whether every change of its rows is noted by a trigger; if not, each refresh compares all.",
+        comment="Whether a trigger notes every change of its rows; if not, each refresh compares every day.",
     ),
     Column(
         "compared_as_of",
         TIMESTAMP,
         nullable=False,
-        comment="Every commit before it was compared with the lake, or needed no comparison.",
+        comment="Every commit before it has been compared with the lake, or needed no comparison.",
     ),
-    Column("compared_at", TIMESTAMP, nullable=False, server_default=NOW, comment="When that was done."),
+    Column(
+        "compared_at", TIMESTAMP, nullable=False, server_default=NOW, comment="When that comparison was made."
+    ),
     CheckConstraint("id = 1", name="stats_source_is_one_row"),
-    comment="One row: which table the events were read from, by which settings. Where one of these is another"
-    " now, a refresh compares every day, or refuses.",
+    comment="One row: the table and the settings that the events were read with. If one of them has changed,"
+    " a"
+    " refresh compares every day, or refuses.",
 )
 
 stats_expired_day = Table(
@@ -612,34 +682,39 @@ stats_expired_day = Table(
     metadata,
     Column("day", Date, primary_key=True, comment="Day in UTC."),
     Column("usage_count", BigInteger, nullable=False, comment="Events of the day in the lake."),
-    Column("high", BigInteger, nullable=False, comment="Rows with a smaller ingest_xid are in the lake."),
+    Column("high", BigInteger, nullable=False, comment="All rows with a smaller ingest_xid are in the lake."),
     Column("expired_at", TIMESTAMP, nullable=False, server_default=NOW, comment="When it expired."),
     Column(
         "damaged_at",
         TIMESTAMP,
-        comment="When it was found that the lake does not hold them as it should; NULL while it does.",
+        comment="When the lake was found not to hold the day's events as it should; NULL while it does.",
     ),
-    Column("checksum", BigInteger, comment="Checksum of all values of these events; NULL: not known."),
+    Column("checksum", BigInteger, comment="Checksum of all values of these events; NULL if unknown."),
     Column(
         "partition",
         Text,
-        comment="The partition that was dropped or detached with the rows; NULL: retention removes them.",
+        comment="The partition that was dropped or detached with the rows; NULL if retention removes"
+        " the rows.",
     ),
-    comment="One row a day whose raw rows retention removes from prompt_usage: the lake alone has them.",
+    comment="One row per day whose raw events are removed from prompt_usage, so that only the lake has them.",
 )
 
 stats_refresh = Table(
     "stats_refresh",
     metadata,
     Column(
-        "id", BigInteger, Identity(always=True), primary_key=True, comment="In the order of the publishes."
+        "id",
+        BigInteger,
+        Identity(always=True),
+        primary_key=True,
+        comment="Increases in the order of the publishes.",
     ),
     Column("high", BigInteger, nullable=False, comment="Every row with a smaller ingest_xid is counted."),
     Column(
         "next_xid",
         BigInteger,
         nullable=False,
-        comment="What was committed at started_at has a smaller transaction id.",
+        comment="Everything committed by started_at has a smaller transaction id.",
     ),
     Column("as_of", TIMESTAMP, nullable=False, comment="Every event committed before it is counted."),
     Column("started_at", TIMESTAMP, nullable=False, comment="When the watermark was taken."),
@@ -649,15 +724,20 @@ stats_refresh = Table(
     Column("open_until", Date, nullable=False, comment="Last day whose events are counted."),
     Column("usage_count", BigInteger, nullable=False, comment="Events in the published stats."),
     Column("held_back_count", BigInteger, nullable=False, comment="Events of days after open_until."),
-    Column("pending_days", JSONB, nullable=False, comment="Days with events not yet counted: a list."),
+    Column(
+        "pending_days",
+        JSONB,
+        nullable=False,
+        comment="List of the days with events that are not counted yet.",
+    ),
     Column(
         "rows_written",
         JSONB,
         nullable=False,
-        comment="Rows written and deleted, by table; prompts is missing where it was left alone.",
+        comment="Rows written and deleted, by table; without prompts where write-back was off.",
     ),
     Column("seconds", JSONB, nullable=False, comment="Duration of each step of the publish, in seconds."),
-    Column("run_id", Text, comment="The Dagster run; NULL where there was none."),
+    Column("run_id", Text, comment="The Dagster run; NULL without one."),
     Column(
         "user_stats_as_of",
         TIMESTAMP,
@@ -671,12 +751,12 @@ stats_refresh = Table(
     Column(
         "value_stats_version",
         BigInteger,
-        comment="Fingerprint of what prompt_value_stats was counted from; NULL: not known.",
+        comment="Fingerprint of what prompt_value_stats was counted from; NULL if unknown.",
     ),
     Column(
         "stats_version",
         BigInteger,
-        comment="Fingerprint of what the stats tables hold and of what made it; NULL: not known.",
+        comment="Fingerprint of what the stats tables hold and of what made it; NULL if unknown.",
     ),
     Column(
         "write_back_as_of",
@@ -686,23 +766,39 @@ stats_refresh = Table(
     Column(
         "counter_drift",
         JSONB(none_as_null=True),
-        comment="What the counters in prompts had, and what is counted, at a publish that wrote them back"
-        " after one that did not; NULL at others, and where nobody had kept counters.",
+        comment="At the first publish with write-back after one without: the app's counters in prompts,"
+        " and ours;"
+        " NULL at other publishes, and where the app had kept no counters.",
     ),
-    comment="One row a publish, written in the same transaction as the stats.",
+    comment="One row per publish, written in the same transaction as the stats.",
 )
 
 stats_alerts = Table(
     "stats_alerts",
     metadata,
-    Column("id", BigInteger, Identity(always=True), primary_key=True, comment="In the order of raising."),
+    Column(
+        "id",
+        BigInteger,
+        Identity(always=True),
+        primary_key=True,
+        comment="Increases in the order in which alerts are raised.",
+    ),
     Column("rule", Text, nullable=False, comment="success_rate, generation_time, usage or freshness."),
     Column("scope", Text, nullable=False, comment="What it is about: overall, scene, prompt or stats."),
-    Column("prompt_id", UUID(), comment="The prompt; NULL but for scope prompt."),
-    Column("scene", Text, comment="The scene; NULL is that of events without one, or another scope."),
-    Column("state", Text, nullable=False, comment="Now: WARNING, ALERT, NO_DATA, or OK once recovered."),
-    Column("severity", Text, nullable=False, comment="The worst that it was: WARNING or ALERT."),
-    Column("window_hours", Integer, comment="Length of the window that shows it best; NULL for freshness."),
+    Column("prompt_id", UUID(), comment="The prompt; NULL unless the scope is prompt."),
+    Column("scene", Text, comment="The scene; NULL for events without a scene, and for another scope."),
+    Column(
+        "state",
+        Text,
+        nullable=False,
+        comment="The present state: WARNING, ALERT, NO_DATA, or OK once it has recovered.",
+    ),
+    Column("severity", Text, nullable=False, comment="The worst state so far: WARNING or ALERT."),
+    Column(
+        "window_hours",
+        Integer,
+        comment="Length of the window that shows it most clearly; NULL for freshness.",
+    ),
     Column("recent_count", BigInteger, comment="Events in the window; NULL for freshness."),
     Column(
         "recent_value",
@@ -711,57 +807,86 @@ stats_alerts = Table(
         comment="Success rate in percent, median generation time in milliseconds, uses, or seconds of lag.",
     ),
     Column(
-        "past_count", BigInteger, comment="Events in the past that it is compared with; NULL for freshness."
+        "past_count",
+        BigInteger,
+        comment="Events in the past period that it is compared with; NULL for freshness.",
     ),
-    Column("past_value", Double, comment="What recent_value was in the past; NULL for freshness."),
-    Column("effect", Double, comment="How large the difference is; 1 raises a warning. NULL for freshness."),
+    Column("past_value", Double, comment="The same measure in the past period; NULL for freshness."),
+    Column("effect", Double, comment="Size of the difference, where 1 raises a warning; NULL for freshness."),
     Column("q_value", Double, comment="False-discovery rate at which it is found; NULL for freshness."),
-    Column("as_of", TIMESTAMP, nullable=False, comment="Up to when events were looked at."),
-    Column("evaluated_at", TIMESTAMP, nullable=False, comment="When it was last looked at."),
+    Column("as_of", TIMESTAMP, nullable=False, comment="Events up to this moment were evaluated."),
+    Column("evaluated_at", TIMESTAMP, nullable=False, comment="When it was last evaluated."),
     Column("raised_at", TIMESTAMP, nullable=False, comment="When it was raised."),
-    Column("fine_since", TIMESTAMP, comment="Since when nothing speaks for it; NULL while something does."),
-    Column("recovered_at", TIMESTAMP, comment="When it was over; NULL while it is raised."),
-    Column("notified_at", TIMESTAMP, comment="When people were last told of it; NULL if never."),
-    Column("notified_severity", Text, comment="The severity that they were told of; NULL if never."),
-    Column("silenced_until", TIMESTAMP, comment="Nobody is told of it before; NULL: not silenced."),
-    comment="One row an alert, from when a series was found worse than its past until it recovered; then it"
-    " stays as history. Written by the job evaluate_alerts.",
+    Column("fine_since", TIMESTAMP, comment="Since when no window has shown it; NULL while one does."),
+    Column("recovered_at", TIMESTAMP, comment="When it recovered; NULL while it is raised."),
+    Column("notified_at", TIMESTAMP, comment="When people were last notified of it; NULL if never."),
+    Column("notified_severity", Text, comment="The severity that they were notified of; NULL if never."),
+    Column(
+        "silenced_until",
+        TIMESTAMP,
+        comment="No notification is sent before this moment; NULL if it is not silenced.",
+    ),
+    comment="One row per alert: a series that is worse than its past, until it recovers. Then the row"
+    " stays as"
+    " history. The job evaluate_alerts writes it.",
 )
 
 stats_alert_evaluation = Table(
     "stats_alert_evaluation",
     metadata,
-    Column("id", BigInteger, Identity(always=True), primary_key=True, comment="In their order."),
+    Column(
+        "id",
+        BigInteger,
+        Identity(always=True),
+        primary_key=True,
+        comment="Increases in the order of the evaluations.",
+    ),
     Column("evaluated_at", TIMESTAMP, nullable=False, comment="When the alerts were evaluated."),
     Column(
-        "as_of", TIMESTAMP, nullable=False, comment="Up to when events were looked at: as_of of the stats."
+        "as_of",
+        TIMESTAMP,
+        nullable=False,
+        comment="as_of of the stats: events up to this moment were evaluated.",
     ),
     Column("tested_count", BigInteger, nullable=False, comment="Series and rules that could be tested."),
-    Column("raised_count", BigInteger, nullable=False, comment="Alerts that were raised or stayed so."),
-    comment="One row an evaluation of the alerts in the last 30 days.",
+    Column("raised_count", BigInteger, nullable=False, comment="Alerts that were raised, or stayed raised."),
+    comment="One row per evaluation of the alerts in the last 30 days.",
 )
 
 stats_alert_message = Table(
     "stats_alert_message",
     metadata,
-    Column("id", UUID(), primary_key=True, comment="Sent along, so that a receiver can tell a repetition."),
+    Column(
+        "id",
+        UUID(),
+        primary_key=True,
+        comment="Sent with the message, so that a receiver can recognise a repetition.",
+    ),
     Column("channel", Text, nullable=False, comment="webhook or email."),
     Column("created_at", TIMESTAMP, nullable=False, comment="When it was written."),
     Column("content", JSONB, nullable=False, comment="What is sent."),
-    Column("sent_at", TIMESTAMP, comment="When the receiver acknowledged it; NULL: still to be sent."),
-    Column("attempt_count", Integer, nullable=False, comment="How often it was tried."),
-    Column("failure", Text, comment="Why the last attempt failed; NULL if none did."),
-    comment="One row a message and channel. What could not be sent is tried again for a week.",
+    Column(
+        "sent_at", TIMESTAMP, comment="When the receiver acknowledged it; NULL while it is still to be sent."
+    ),
+    Column("attempt_count", Integer, nullable=False, comment="How often sending was tried."),
+    Column("failure", Text, comment="Why the last attempt failed; NULL if none has failed."),
+    comment="One row per message and channel. A message that could not be sent is tried again for a week.",
 )
 
 stats_schema_change = Table(
     "stats_schema_change",
     metadata,
-    Column("id", BigInteger, Identity(always=True), primary_key=True, comment="In the order of the steps."),
+    Column(
+        "id",
+        BigInteger,
+        Identity(always=True),
+        primary_key=True,
+        comment="Increases in the order of the steps.",
+    ),
     Column("changed_at", TIMESTAMP, nullable=False, server_default=NOW, comment="When the step was taken."),
     Column("what", Text, nullable=False, unique=True, comment="What the step did."),
-    Column("undo", JSONB, nullable=False, comment="The statements that take it back: a list."),
-    comment="One row for each thing that migrate added to the app's tables; migrate --undo takes them back.",
+    Column("undo", JSONB, nullable=False, comment="List of the statements that take it back."),
+    comment="One row per change that migrate made to the app's tables; migrate --undo takes them back.",
 )
 
 stats_freshness = Table(
@@ -770,7 +895,7 @@ stats_freshness = Table(
     Column(
         "refresh_id",
         BigInteger,
-        comment="id of the latest row of stats_refresh; NULL, as all but is_fresh, before the first.",
+        comment="id of the latest row of stats_refresh; NULL before the first refresh.",
     ),
     Column(
         "as_of",
@@ -787,9 +912,9 @@ stats_freshness = Table(
     Column(
         "pending_day_count",
         Integer,
-        comment="Days with events not yet counted; NULL before the first refresh.",
+        comment="Number of days with events that are not counted yet; NULL before the first refresh.",
     ),
-    Column("pending_days", JSONB, comment="These days: a list; NULL before the first refresh."),
+    Column("pending_days", JSONB, comment="List of these days; NULL before the first refresh."),
     Column(
         "held_back_count",
         BigInteger,
@@ -811,7 +936,7 @@ stats_freshness = Table(
     Column(
         "started_at",
         TIMESTAMP,
-        comment="When the watermark of the latest refresh was taken; NULL before the first.",
+        comment="When the watermark of the latest refresh was taken; NULL before the first refresh.",
     ),
     Column("published_at", TIMESTAMP, comment="When the stats were written; NULL before the first refresh."),
     comment="One row: how fresh and how complete the stats are now. A view of stats_refresh, for BI tools.",

@@ -369,3 +369,19 @@ def test_a_row_carries_the_transaction_that_inserted_it(app: psycopg.Connection[
     app.execute("UPDATE prompt_usage SET success = true")
 
     assert app.execute("SELECT ingest_xid FROM prompt_usage").fetchone() == own
+
+
+def test_comments_that_differ_are_brought_up_to_date_and_those_of_the_app_stay(database: Database) -> None:
+    changed = {
+        "TABLE prompt_stats": "ours",
+        "COLUMN stats_freshness.as_of": "ours",
+        "TABLE posts": "the app's",
+    }
+    found = "SELECT obj_description('{0}'::regclass), col_description('stats_freshness'::regclass, 2)"
+    with psycopg.connect(database.conninfo, autocommit=True) as connection:
+        before = connection.execute(found.format("prompt_stats").encode()).fetchone()
+        for what, comment in changed.items():
+            connection.execute(f"COMMENT ON {what} IS $${comment}$$".encode())
+        assert migrate(database).steps == []
+        assert connection.execute(found.format("prompt_stats").encode()).fetchone() == before
+        assert connection.execute("SELECT obj_description('posts'::regclass)").fetchone() == ("the app's",)
