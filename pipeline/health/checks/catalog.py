@@ -22,10 +22,11 @@ CHECKS = (
         prompt_stats.name,
         Severity.ERROR,
         Cadence.HOURLY,
-        "Compares `as_of` with the database's clock: the stats may be 30 minutes old, those of users 3 hours,"
-        " those by value 36 hours.",
-        "If a transaction is named that writes for long, end it: nothing later can be counted before it ends."
-        " Else see whether the schedules run and why runs fail, or run `prompt-stats refresh`.",
+        "Compares `as_of` with the database's clock. The stats may be 30 minutes old, those of users 3"
+        " hours, those by value 36 hours.",
+        "If the check names a transaction that has been writing for long, end it: nothing later can be"
+        " counted before it ends. Otherwise see whether the schedules run and why runs fail, or run"
+        " `prompt-stats refresh`.",
         clocks.stats_are_fresh,
     ),
     Check(
@@ -33,13 +34,13 @@ CHECKS = (
         prompt_daily_stats.name,
         Severity.ERROR,
         Cadence.HOURLY,
-        "Compares the sums by day, scene, environment and outfit with the totals, of each prompt and of all."
-        " Where counters are written back, how many in `prompts` differ: only reported if the last refresh"
-        " wrote them, since an app may go on counting for itself.",
-        "A stats table was changed by hand, or there is a fault of ours. `prompt-stats reconcile` compares"
-        " everything and repairs; please report it if nobody changed the table. Of `prompts`, the next"
-        " refresh writes what the app held; if it says that a trigger is in the way, `prompt-stats doctor`"
-        " names it.",
+        "Compares the sums by day, scene, environment and outfit with the totals, of each prompt and of"
+        " all. If counters are written back, it also counts how many in `prompts` differ. It reports"
+        " them only if the last refresh wrote them, since an app may keep counting as well.",
+        "A stats table was changed by hand, or this is a bug. `prompt-stats reconcile` compares"
+        " everything and repairs it; please report the bug if nobody changed the table. In `prompts`,"
+        " the next refresh writes the rows that the app had locked. If the check says that a trigger is"
+        " in the way, `prompt-stats doctor` names it.",
         sums.stats_add_up,
     ),
     Check(
@@ -47,10 +48,12 @@ CHECKS = (
         TABLE,
         Severity.ERROR,
         Cadence.HOURLY,
-        "Compares count and largest transaction id of the last 7 days with the raw rows, and those of older"
-        " days with what was published, or noted when their raw rows expired.",
-        "Run `prompt-stats backfill --from DAY --to DAY` for the days named, or `prompt-stats reconcile` for"
-        " all. Days of which Postgres has no raw rows any more can only be restored from the lake's backup.",
+        "Compares the count and the largest transaction id of the last 7 days with the raw rows. Older"
+        " days are compared with what was published, or with what was recorded when their raw rows"
+        " expired.",
+        "Run `prompt-stats backfill --from DAY --to DAY` for the days named, or `prompt-stats"
+        " reconcile` for all. Days whose raw rows Postgres no longer has can only be restored from the"
+        " lake's backup.",
         days.lake_equals_postgres,
     ),
     Check(
@@ -58,10 +61,10 @@ CHECKS = (
         TABLE,
         Severity.ERROR,
         Cadence.HOURLY,
-        "Looks whether each file of the lake is there, as long as it was written, and ends as it should; and"
-        " whether the lake has as many events of expired days as it had.",
-        "Run `prompt-stats reconcile`, which makes anew what Postgres still has the raw rows of. Restore the"
-        " other days named from the lake's backup, then run `prompt-stats refresh`.",
+        "Looks whether each file of the lake exists, has its length, and ends as it should, and whether"
+        " the lake still has all events of expired days.",
+        "Run `prompt-stats reconcile`, which rebuilds the days whose raw rows Postgres still has."
+        " Restore the other days named from the lake's backup, then run `prompt-stats refresh`.",
         files.lake_is_whole,
     ),
     Check(
@@ -69,10 +72,10 @@ CHECKS = (
         TABLE,
         Severity.ERROR,
         Cadence.HOURLY,
-        "Compares columns, types, the default of `ingest_xid` and the triggers of the app's tables with what"
-        " the pipeline needs. Columns of the app's own are only named.",
-        "A migration of the app changed a table. Take that back, then run `prompt-stats reconcile`: rows"
-        " that were written or changed meanwhile may not be counted.",
+        "Compares the columns, types and triggers of the app's tables, and the default of `ingest_xid`,"
+        " with what the pipeline needs. Columns that the app has added are only listed.",
+        "A migration of the app changed a table. Undo that change, then run `prompt-stats reconcile`:"
+        " rows that were written or changed meanwhile may not be counted.",
         source_schema.source_fits,
     ),
     Check(
@@ -81,8 +84,8 @@ CHECKS = (
         Severity.WARN,
         Cadence.HOURLY,
         "Looks for prompts that were used on the day of `as_of` and are not in `prompts`.",
-        "If the prompt was deleted today there is nothing to do: its events still count, and the warning ends"
-        " tomorrow. Else an app sends wrong ids.",
+        "If the prompt was deleted today there is nothing to do: its events still count, and the"
+        " warning ends tomorrow. Otherwise an app sends wrong ids.",
         events.prompts_exist,
     ),
     Check(
@@ -91,8 +94,8 @@ CHECKS = (
         Severity.WARN,
         Cadence.HOURLY,
         "Counts the events that could not be taken; they are in no statistic.",
-        "See why with `prompt-stats rejected list`, mend the cause, then `prompt-stats rejected replay --all`"
-        " or `prompt-stats rejected discard --all`.",
+        "See why with `prompt-stats rejected list`, fix the cause, then run `prompt-stats rejected"
+        " replay --all` or `prompt-stats rejected discard --all`.",
         events.no_events_rejected,
     ),
     Check(
@@ -101,8 +104,8 @@ CHECKS = (
         Severity.WARN,
         Cadence.HOURLY,
         "Counts the events dated more than one day ahead; they are not counted until their day comes.",
-        "Find the producer with the wrong clock. Give its rows of `prompt_usage` the right `created_at`, or"
-        " delete them: the stats follow.",
+        "Find the producer with the wrong clock. Give its rows of `prompt_usage` the right"
+        " `created_at`, or delete them: the stats follow.",
         events.no_events_held_back,
     ),
     Check(
@@ -110,9 +113,10 @@ CHECKS = (
         TABLE,
         Severity.WARN,
         Cadence.HOURLY,
-        "Compares the database's clock with this machine's, and `created_at` of the events of the last two"
-        " hours with the moment at which they were there.",
-        "Set the clocks by the network (NTP). Events of a clock that is ahead may count on the wrong day.",
+        "Compares the database's clock with this machine's, and `created_at` of the events of the last"
+        " two hours with the moment at which they arrived.",
+        "Synchronise the clocks over the network (NTP). Events of a clock that is ahead may count on"
+        " the wrong day.",
         clocks.clocks_agree,
     ),
     Check(
@@ -120,11 +124,11 @@ CHECKS = (
         prompt_stats.name,
         Severity.ERROR,
         Cadence.NIGHTLY,
-        "Recounts the 10 most used prompts, and 40 others each night, from the raw events, and compares each"
-        " day, the total, scenes, environments, outfits and users exactly, percentiles within their bounds;"
-        " and the stats of all prompts with what those of each add up to.",
-        "Run `prompt-stats reconcile`, which compares everything and repairs; please report it if nobody"
-        " changed the stats or the lake.",
+        "Recounts the 10 most used prompts, and 40 others each night, from the raw events. Each day,"
+        " the total, scenes, environments, outfits and users have to be equal, percentiles within their"
+        " bounds. It also compares the stats of all prompts with the sum over the prompts.",
+        "Run `prompt-stats reconcile`, which compares everything and repairs it. Please report a bug if"
+        " nobody changed the stats or the lake.",
         recount.prompts_equal_recount,
     ),
     Check(
@@ -133,8 +137,8 @@ CHECKS = (
         Severity.ERROR,
         Cadence.NIGHTLY,
         "Reads every file of the lake to its end.",
-        "Run `prompt-stats reconcile`, which makes anew what Postgres still has the raw rows of. Restore the"
-        " other days named from the lake's backup, then run `prompt-stats refresh`.",
+        "Run `prompt-stats reconcile`, which rebuilds the days whose raw rows Postgres still has."
+        " Restore the other days named from the lake's backup, then run `prompt-stats refresh`.",
         files.lake_can_be_read,
     ),
     Check(
@@ -142,10 +146,10 @@ CHECKS = (
         TABLE,
         Severity.WARN,
         Cadence.NIGHTLY,
-        "Counts the events with a generation time that is none: NaN, infinity, or more than an integer holds."
-        " They count, without a time.",
-        "Find what writes them, by the events named. Give these rows of `prompt_usage` a time, or NULL: the"
-        " stats follow.",
+        "Counts the events with an unusable generation time: NaN, infinity, or more than an integer"
+        " holds. They count, but without a time.",
+        "Use the events named to find what writes them. Give these rows of `prompt_usage` a time, or"
+        " NULL: the stats follow.",
         events.values_are_usable,
     ),
     Check(
@@ -153,8 +157,8 @@ CHECKS = (
         TABLE,
         Severity.WARN,
         Cadence.NIGHTLY,
-        "Compares the posts that were made from a prompt, and are an hour old, with the events.",
-        "A code path of the app does not track. `prompt-stats track-missing` appends what is missing.",
+        "Compares posts that were made from a prompt, and are at least an hour old, with the events.",
+        "Some code of the app does not track. `prompt-stats track-missing` appends the missing events.",
         events.posts_have_events,
     ),
     Check(
@@ -162,10 +166,10 @@ CHECKS = (
         prompt_daily_stats.name,
         Severity.WARN,
         Cadence.NIGHTLY,
-        "Compares the events of the last finished day with the median of the same weekday in the 8 weeks"
-        " before; with fewer than 4 such weeks it passes.",
-        "Ask whether there was an outage, a launch or a holiday. Fewer events than usual may mean that an app"
-        " does not track any more, more that it tracks twice.",
+        "Compares the events of the last finished day with the median of the same weekday in the 8"
+        " weeks before. With fewer than 4 such weeks it passes.",
+        "Ask whether there was an outage, a launch or a holiday. Fewer events than usual may mean that"
+        " an app no longer tracks, more may mean that it tracks twice.",
         days.usage_is_usual,
     ),
 )
