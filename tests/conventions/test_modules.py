@@ -7,8 +7,6 @@ import inspect
 import re
 from pathlib import Path
 
-import pytest
-
 import pipeline
 from pipeline import errors
 from tests.command import REPOSITORY
@@ -40,9 +38,13 @@ def names(folder: Path) -> set[str]:
     }
 
 
-@pytest.mark.parametrize("file", MODULES, ids=path_of)
-def test_a_module_begins_with_a_docstring(file: Path) -> None:
-    assert ast.get_docstring(ast.parse(file.read_text(encoding="utf-8")))
+def docstring(file: Path) -> str:
+    """What a module says of itself."""
+    return ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+
+
+def test_every_module_begins_with_a_docstring() -> None:
+    assert [path_of(file) for file in MODULES if not docstring(file)] == []
 
 
 def test_the_map_of_the_package_names_every_part() -> None:
@@ -50,12 +52,14 @@ def test_the_map_of_the_package_names_every_part() -> None:
     assert set(re.findall(r"``(\w+)``", pipeline.__doc__)) >= names(PACKAGE)
 
 
-@pytest.mark.parametrize("folder", PACKAGES, ids=path_of)
-def test_a_list_of_modules_is_whole(folder: Path) -> None:
-    text = ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8"))) or ""
-    listed = set(re.findall(r"^``(\w+)``$", text, re.MULTILINE))
+def test_every_list_of_modules_is_whole() -> None:
+    listed = {
+        folder: set(re.findall(r"^``(\w+)``$", docstring(folder / "__init__.py"), re.MULTILINE))
+        for folder in PACKAGES
+    }
 
-    assert not listed or listed == names(folder)
+    wrong = {path_of(folder): each ^ names(folder) for folder, each in listed.items() if each}
+    assert {folder: modules for folder, modules in wrong.items() if modules} == {}
 
 
 def test_the_tree_of_errors_is_the_one_that_is_drawn() -> None:
@@ -76,7 +80,11 @@ def test_the_tree_of_errors_is_the_one_that_is_drawn() -> None:
     }
 
 
-@pytest.mark.parametrize("file", MODULES, ids=path_of)
-def test_documents_that_a_module_names_exist(file: Path) -> None:
-    for named in re.findall(r"\bdocs/[\w/.-]+\.md\b", file.read_text(encoding="utf-8")):
-        assert (REPOSITORY / named).is_file(), named
+def test_documents_that_a_module_names_exist() -> None:
+    named = {
+        (path_of(file), page)
+        for file in MODULES
+        for page in re.findall(r"\bdocs/[\w/.-]+\.md\b", file.read_text(encoding="utf-8"))
+    }
+
+    assert {(file, page) for file, page in named if not (REPOSITORY / page).is_file()} == set()
