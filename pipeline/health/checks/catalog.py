@@ -61,7 +61,7 @@ CHECKS = (
         TABLE,
         Severity.ERROR,
         Cadence.HOURLY,
-        "Looks whether each file of the lake exists, has its length, and ends as it should, and whether"
+        "Checks whether each file of the lake exists, has its length, and ends as it should, and whether"
         " the lake still has all events of expired days.",
         "Run `prompt-stats reconcile`, which rebuilds the days whose raw rows Postgres still has."
         " Restore the other days named from the lake's backup, then run `prompt-stats refresh`.",
