@@ -1,6 +1,6 @@
 """Which day an event belongs to, and ranges of days.
 
-Pure date arithmetic; what a day means in SQL is in ``sql/postgres``, and says the same.
+Pure date arithmetic; queries of ``sql/`` that assign events to days say the same.
 """
 
 from __future__ import annotations

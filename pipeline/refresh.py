@@ -28,7 +28,7 @@ from pipeline.lake.source_table import require_source
 from pipeline.lake.usage_events import open_usage_events, sync_days
 from pipeline.publish.publish import PublishReport
 
-USERS_ARE_DUE = text(query("postgres/users_are_due"))
+USERS_ARE_DUE = text(query("refresh/users_are_due"))
 LARGEST_XID = 2**63 - 1
 
 

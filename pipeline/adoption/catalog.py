@@ -12,10 +12,10 @@ from sqlalchemy.dialects import postgresql
 from pipeline.database.queries import query
 from pipeline.names import APP_TABLES, TableNames
 
-SCHEMA_OF_APP = text(query("postgres/schema_of_app"))
-APP_TABLES_SQL = text(query("postgres/app_tables"))
-FOREIGN_VIEWS = text(query("postgres/foreign_views"))
-FUNCTIONS_SQL = text(query("postgres/trigger_functions"))
+SCHEMA_OF_APP = text(query("adoption/schema_of_app"))
+APP_TABLES_SQL = text(query("adoption/app_tables"))
+FOREIGN_VIEWS = text(query("adoption/foreign_views"))
+FUNCTIONS_SQL = text(query("adoption/trigger_functions"))
 
 _preparer = postgresql.dialect().identifier_preparer  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it
 

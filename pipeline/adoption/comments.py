@@ -10,7 +10,7 @@ from pipeline.database.queries import query
 from pipeline.database.tables import metadata, views
 from pipeline.names import APP_TABLES
 
-COMMENTS = text(query("postgres/comments"))
+COMMENTS = text(query("adoption/comments"))
 
 
 def write_comments(connection: Connection) -> None:

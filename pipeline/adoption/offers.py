@@ -13,7 +13,7 @@ from pipeline.adoption.catalog import Catalog, quoted
 from pipeline.database.queries import query
 from pipeline.names import TableNames
 
-IS_UNIQUE = text(query("postgres/is_unique"))
+IS_UNIQUE = text(query("adoption/is_unique"))
 LIVING_SLUG_INDEX = "prompts_living_slug_key"
 
 

@@ -46,7 +46,7 @@ VERSION_TABLE = "prompt_stats_schema_version"
 MIGRATIONS = "migrations"
 """The folder of Alembic's environment."""
 
-SCHEMA_OF_STATS = text(query("postgres/schema_of_stats"))
+SCHEMA_OF_STATS = text(query("adoption/schema_of_stats"))
 
 SQL_ASCII = "SQL_ASCII"
 NO_ENCODING = "the database's encoding is SQL_ASCII: its texts are bytes of unknown encodings"

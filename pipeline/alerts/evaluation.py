@@ -56,7 +56,7 @@ EVALUATIONS_KEPT = dt.timedelta(days=30)
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What an evaluation found. ``alerts``: those that are raised, as rows of ``api/alerts.sql``.
+    """What an evaluation found. ``alerts``: those that are raised, as rows of ``alerts/alerts.sql``.
 
     ``as_of`` is None, and nothing was looked at, before the first publish. ``told``: of how many alerts
     people are told. ``failures``: the channels that did not take their messages, and why. ``left_out``: the

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from pipeline.database.queries import query
 
-ALERTS = query("api/alerts")
+ALERTS = query("alerts/alerts")
 
 
 def alert_rows(connection: Connection, recovered_days: int) -> list[dict[str, Any]]:

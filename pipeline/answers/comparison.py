@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     # polars takes a moment to import.
     from pipeline.lake.period_stats import PeriodStats
 
-COMPARED_USES = query("api/compared_uses")
+COMPARED_USES = query("answers/compared_uses")
 """Its rows hold the counts of a window; its parameters are those of :meth:`Window.parameters`."""
 
 PROMPTS_MAX = 4

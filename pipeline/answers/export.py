@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
-FRESHNESS = query("api/freshness")
+FRESHNESS = query("answers/freshness")
 
 ONE_SNAPSHOT = "ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 SETTINGS = (

@@ -36,18 +36,18 @@ from pipeline.limits import PARTIALS_MAX_DAYS
 if TYPE_CHECKING:
     from pipeline.lake.period_stats import PeriodStats
 
-ACTIVE_PROMPTS = text(query("postgres/active_prompts"))
-PUBLISHED_DAYS = query("api/published_days")
-TOP_PROMPTS = text(query("postgres/top_prompts"))
-PROMPT = text(query("postgres/prompt"))
-PROMPT_SCENES = text(query("postgres/prompt_scenes"))
-PROMPT_DAYS = text(query("postgres/prompt_days"))
-PROMPT_KEYS = text(query("postgres/prompt_keys"))
+ACTIVE_PROMPTS = text(query("answers/active_prompts"))
+PUBLISHED_DAYS = query("answers/published_days")
+TOP_PROMPTS = text(query("answers/top_prompts"))
+PROMPT = text(query("answers/prompt"))
+PROMPT_SCENES = text(query("answers/prompt_scenes"))
+PROMPT_DAYS = text(query("answers/prompt_days"))
+PROMPT_KEYS = text(query("answers/prompt_keys"))
 OPEN_TRANSACTIONS = text(query("operations/open_transactions"))
-LATEST_EVALUATION = text(query("postgres/latest_evaluation"))
-WAITING_COUNTS = text(query("postgres/waiting_counts"))
-LATEST_COUNTER_DRIFT = text(query("postgres/latest_counter_drift"))
-PROMPT_NAMES = text(query("postgres/prompt_names"))
+LATEST_EVALUATION = text(query("answers/latest_evaluation"))
+WAITING_COUNTS = text(query("answers/waiting_counts"))
+LATEST_COUNTER_DRIFT = text(query("answers/latest_counter_drift"))
+PROMPT_NAMES = text(query("answers/prompt_names"))
 
 LONGEST_RANKING = 1_000
 OF_PERIOD = (
@@ -63,7 +63,7 @@ OF_PERIOD = (
     "first_used_at",
     "last_used_at",
 )
-"""What the lake has of a prompt in some days, named as ``postgres/prompt`` names it."""
+"""What the lake has of a prompt in some days, named as ``answers/prompt`` names it."""
 
 OF_SCENE = (
     "scene",
@@ -299,7 +299,7 @@ def _rows(connection: Connection, statement: Any, values: Mapping[str, Any]) -> 
 
 
 def _of_period(head: Answer, stats: PeriodStats, prompt_id: str) -> Answer:
-    """What ``postgres/prompt`` has of a prompt, with the numbers of some days instead of all time."""
+    """What ``answers/prompt`` has of a prompt, with the numbers of some days instead of all time."""
     rows = stats.prompts(prompt_id).to_dicts()
     used = rows[0] if rows else dict.fromkeys(OF_PERIOD)
     counts = dict.fromkeys(("usage_count", "success_count", "failure_count"), 0)

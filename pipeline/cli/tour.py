@@ -35,7 +35,7 @@ DEMO_EVENTS = 200_000
 DEMO_DAYS = 30
 DEMO_SEED = 1
 
-IS_USED = text(query("postgres/is_used"))
+IS_USED = text(query("cli/is_used"))
 
 
 def demo() -> None:

@@ -27,9 +27,9 @@ ATTEMPT_SECONDS = 5.0
 """After it the wait is logged and begins anew. While one waits its snapshot is held, and ``CREATE INDEX
 CONCURRENTLY`` in the session of another ``migrate`` waits for that to go."""
 
-INSTALLATION = text(query("postgres/installation"))
-LOCK_HOLDERS = text(query("postgres/lock_holders"))
-SET_LOCK_TIMEOUT = text(query("postgres/set_lock_timeout"))
+INSTALLATION = text(query("database/installation"))
+LOCK_HOLDERS = text(query("database/lock_holders"))
+SET_LOCK_TIMEOUT = text(query("database/set_lock_timeout"))
 
 logger = logging.getLogger(__name__)
 

@@ -1,6 +1,6 @@
 """Which prompt an id, a slug or a name means: one answer for the API, the command line and the write path.
 
-``sql/postgres/named_prompts.sql`` looks for ids and slugs, ``prompts_by_name.sql`` for what is neither; what
+``sql/database/named_prompts.sql`` looks for ids and slugs, ``prompts_by_name.sql`` for what is neither; what
 they find is read here. The write path takes ids and slugs alone. Light: an app imports it with the tracker.
 """
 
@@ -12,10 +12,10 @@ from typing import Any
 from pipeline.database.queries import query
 from pipeline.errors import AmbiguousError, NotFoundError
 
-NAMED_PROMPTS = query("postgres/named_prompts")
+NAMED_PROMPTS = query("database/named_prompts")
 """Its parameter is ``keys``, a list of texts; its rows are pairs of a key and an id."""
 
-PROMPTS_BY_NAME = query("postgres/prompts_by_name")
+PROMPTS_BY_NAME = query("database/prompts_by_name")
 """The same for keys that are no id and no slug: they may be names."""
 
 LISTED = 5

@@ -1,6 +1,6 @@
 """The SQL files, loaded once.
 
-``query("postgres/stale_days")`` is the text of ``sql/postgres/stale_days.sql``. An unknown name fails
+``query("lake/snapshot")`` is the text of ``sql/lake/snapshot.sql``. An unknown name fails
 where it is first used at import time, so modules fetch their queries into constants.
 """
 

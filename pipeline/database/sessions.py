@@ -29,7 +29,7 @@ from pipeline.database.queries import query
 from pipeline.errors import DatabaseError
 from pipeline.names import DEFAULT_NAMES, TableNames
 
-PIN_SESSION = query("postgres/pin_session")
+PIN_SESSION = query("database/pin_session")
 
 Settings = Mapping[str, str]
 """Values of server settings, by name."""

@@ -18,7 +18,7 @@ from pipeline.database.locks import ending, said
 from pipeline.database.queries import query
 from pipeline.errors import TableLockedError
 
-TABLE_LOCK_HOLDERS = query("postgres/table_lock_holders")
+TABLE_LOCK_HOLDERS = query("database/table_lock_holders")
 
 ATTEMPTED = "Waiting for a table"
 NOBODY = "whoever held it has just ended, or is a prepared transaction (pg_prepared_xacts)"

@@ -13,7 +13,7 @@ from pipeline.engines import duckdb_engine
 from pipeline.lake.delta_table import DailyTable
 from pipeline.lake.isolation import run_isolated
 
-DAY_CONTENTS = text(query("postgres/day_contents"))
+DAY_CONTENTS = text(query("lake/day_contents"))
 
 
 class Contents(NamedTuple):

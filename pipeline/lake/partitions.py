@@ -25,9 +25,9 @@ from pipeline.lake.contents import NOTHING, Contents, in_postgres
 
 logger = logging.getLogger(__name__)
 
-PARTITIONS = text(query("postgres/partitions"))
-HAS_ROWS = text(query("postgres/has_rows"))
-CHANGED_DAYS = text(query("postgres/changed_days"))
+PARTITIONS = text(query("lake/partitions"))
+HAS_ROWS = text(query("lake/has_rows"))
+CHANGED_DAYS = text(query("lake/changed_days"))
 
 RANGE = re.compile(r"FOR VALUES FROM \((.*)\) TO \((.*)\)", re.DOTALL)
 TIME = re.compile(r"'(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d(?:\.\d+)?)(?:\+00)?'(,.*)?", re.DOTALL)

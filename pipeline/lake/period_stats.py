@@ -72,7 +72,7 @@ class PeriodStats:
     """
 
     def __init__(self, lake: str, period: Period, published: Versions) -> None:
-        """``published``: what ``sql/api/published_days.sql`` has of ``period.touched``."""
+        """``published``: what ``sql/answers/published_days.sql`` has of ``period.touched``."""
         self._lake = lake
         self.period = period
         self._published = published

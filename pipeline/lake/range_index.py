@@ -25,10 +25,10 @@ from pipeline.lake.contents import NOTHING, in_postgres
 
 logger = logging.getLogger(__name__)
 
-RAW_COUNTS = text(query("postgres/raw_counts"))
-RESCANNED_DAYS = text(query("postgres/rescanned_days"))
-BRIN_INDEXES = text(query("postgres/brin_indexes"))
-ABANDONED_INDEXES = text(query("postgres/abandoned_indexes"))
+RAW_COUNTS = text(query("lake/raw_counts"))
+RESCANNED_DAYS = text(query("lake/rescanned_days"))
+BRIN_INDEXES = text(query("lake/brin_indexes"))
+ABANDONED_INDEXES = text(query("lake/abandoned_indexes"))
 
 LONGEST_WAIT = "1s"
 """For the lock that dropping an index takes: writers wait behind it."""

@@ -21,8 +21,8 @@ from pipeline.lake.source import Snapshot
 
 logger = logging.getLogger(__name__)
 
-WRITTEN_POSITION = text(query("postgres/written_position"))
-REPLICA_STATE = text(query("postgres/replica_state"))
+WRITTEN_POSITION = text(query("lake/written_position"))
+REPLICA_STATE = text(query("lake/replica_state"))
 
 WAIT_SECONDS = 60.0
 """How long a replica may take to get there. A step of a Dagster run is tried again after that."""

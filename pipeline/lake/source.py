@@ -30,18 +30,18 @@ from pipeline.names import TableNames
 if TYPE_CHECKING:
     import pyarrow as pa
 
-OLDEST_WRITER = text(query("postgres/oldest_writer"))
-SNAPSHOT = text(query("postgres/snapshot"))
-HAS_IDS_TO_COME = text(query("postgres/has_ids_to_come"))
-FORGET_WATERMARKS = text(query("postgres/forget_watermarks"))
-LATEST_SYNC = text(query("postgres/latest_sync"))
-FORGET_OLD_SYNCS = text(query("postgres/forget_old_syncs"))
-LATEST_REFRESH = text(query("postgres/latest_refresh"))
-TOUCHED_DAYS = text(query("postgres/touched_days"))
-UNREAD_DAYS = text(query("postgres/unread_days"))
-HELD_BACK = text(query("postgres/held_back"))
-INVALIDATED_DAYS = text(query("postgres/invalidated_days"))
-USAGE_EVENTS = query("postgres/usage_events")
+OLDEST_WRITER = text(query("lake/oldest_writer"))
+SNAPSHOT = text(query("lake/snapshot"))
+HAS_IDS_TO_COME = text(query("lake/has_ids_to_come"))
+FORGET_WATERMARKS = text(query("lake/forget_watermarks"))
+LATEST_SYNC = text(query("lake/latest_sync"))
+FORGET_OLD_SYNCS = text(query("lake/forget_old_syncs"))
+LATEST_REFRESH = text(query("lake/latest_refresh"))
+TOUCHED_DAYS = text(query("lake/touched_days"))
+UNREAD_DAYS = text(query("lake/unread_days"))
+HELD_BACK = text(query("lake/held_back"))
+INVALIDATED_DAYS = text(query("lake/invalidated_days"))
+USAGE_EVENTS = query("lake/usage_events")
 
 WITHOUT_INDEX = (
     "SELECT set_config('enable_bitmapscan', 'off', true), set_config('enable_seqscan', 'on', true)"
@@ -268,7 +268,7 @@ def usage_events(
     """A stream of the events of some days, each above its day's mark and below ``high``.
 
     ``marks`` has one entry per day, :data:`WHOLE_DAY` for a day that is wanted whole. Columns as in
-    ``sql/postgres/usage_events.sql``. ``passed`` is told with each batch how many rows have come so far.
+    ``sql/lake/usage_events.sql``. ``passed`` is told with each batch how many rows have come so far.
     ``has_index``: whether an index may be used to find them (``pipeline.lake.range_index``).
 
     :raises DatabaseUnavailableError: the read was broken off by what passes, a lost connection or a replica

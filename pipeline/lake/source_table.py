@@ -36,10 +36,10 @@ from pipeline.names import TableNames
 
 logger = logging.getLogger(__name__)
 
-SOURCE_TABLE = text(query("postgres/source_table"))
-NUMBER_ROWS_TO_COME = text(query("postgres/number_rows_to_come"))
-NEXT_XID = text(query("postgres/next_xid"))
-HAS_ROWS_TO_COME = text(query("postgres/has_rows_to_come"))
+SOURCE_TABLE = text(query("lake/source_table"))
+NUMBER_ROWS_TO_COME = text(query("lake/number_rows_to_come"))
+NEXT_XID = text(query("lake/next_xid"))
+HAS_ROWS_TO_COME = text(query("lake/has_rows_to_come"))
 
 PUBLISHED = select(stats_day.c.day, stats_day.c.usage_count)
 EXPIRED_WITH_A_PARTITION = select(stats_expired_day.c.day, stats_expired_day.c.partition).where(

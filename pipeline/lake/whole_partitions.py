@@ -23,7 +23,7 @@ from pipeline.lake.partitions import Partition, read_partitions
 
 logger = logging.getLogger(__name__)
 
-STILL_EXPIRED = text(query("postgres/still_expired"))
+STILL_EXPIRED = text(query("lake/still_expired"))
 
 LONGEST_WAIT = "1s"
 """For a lock of the partition, and then for that of the table: whoever comes after us waits as long."""

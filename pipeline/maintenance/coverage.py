@@ -28,8 +28,8 @@ from pipeline.tracking.event import read_event
 
 logger = logging.getLogger(__name__)
 
-POSTS_WITH_PROMPT = query("postgres/posts_with_prompt")
-UNTRACKED_POSTS = query("postgres/untracked_posts")
+POSTS_WITH_PROMPT = query("maintenance/posts_with_prompt")
+UNTRACKED_POSTS = query("maintenance/untracked_posts")
 
 GRACE = dt.timedelta(hours=1)
 """How old a post is before its event is missed: a tracker may have it in its buffer."""

@@ -17,8 +17,8 @@ from pipeline.tracking.batches import append_events
 from pipeline.tracking.event import Record, cut, read_event, read_given
 from pipeline.tracking.given_json import UNREADABLE, decode
 
-REJECTED_EVENTS = text(query("postgres/rejected_events"))
-TAKE_REJECTED_EVENTS = query("postgres/take_rejected_events")
+REJECTED_EVENTS = text(query("maintenance/rejected_events"))
+TAKE_REJECTED_EVENTS = query("maintenance/take_rejected_events")
 
 EVENTS_PER_BATCH = 5_000
 
@@ -29,7 +29,7 @@ PAYLOAD_SHOWN_LENGTH = 20_000
 
 @dataclass(frozen=True)
 class Rejections:
-    """``events``: the latest, as in ``sql/postgres/rejected_events.sql``. ``reasons``: how often each is.
+    """``events``: the latest, as in ``sql/maintenance/rejected_events.sql``. ``reasons``: how often each is.
 
     A payload is a text where it is too long to be shown, or can't be read.
     """

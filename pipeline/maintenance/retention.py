@@ -37,11 +37,11 @@ from pipeline.refresh import refresh
 
 logger = logging.getLogger(__name__)
 
-RAW_DAYS_BEFORE = text(query("postgres/raw_days_before"))
-EXPIRED_ROWS = query("postgres/expired_rows")
-DELETE_EXPIRED_ROWS = text(query("postgres/delete_expired_rows"))
-CLEAR_OWN_INVALIDATIONS = text(query("postgres/clear_own_invalidations"))
-KEEP_WRITERS_OUT = text(query("postgres/keep_writers_out"))
+RAW_DAYS_BEFORE = text(query("maintenance/raw_days_before"))
+EXPIRED_ROWS = query("maintenance/expired_rows")
+DELETE_EXPIRED_ROWS = text(query("maintenance/delete_expired_rows"))
+CLEAR_OWN_INVALIDATIONS = text(query("maintenance/clear_own_invalidations"))
+KEEP_WRITERS_OUT = text(query("maintenance/keep_writers_out"))
 
 ROWS_PER_BATCH = 10_000
 """Rows of one delete: a transaction of some ten milliseconds."""

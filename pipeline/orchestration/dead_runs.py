@@ -14,7 +14,7 @@ from pipeline.database.connections import Database
 from pipeline.database.queries import query
 from pipeline.orchestration.resources import Stores, name_of_run
 
-CONNECTED_RUNS = query("postgres/connected_runs")
+CONNECTED_RUNS = query("orchestration/connected_runs")
 
 SILENT = dt.timedelta(minutes=5)
 """No step of ours goes so long without an event or a connection: one that computes holds a lock."""

@@ -80,7 +80,7 @@ def lake_assets(first_day: dt.date, days_per_run: int | None) -> list[dg.AssetsD
                 kinds=LAKE | {"postgres"},
                 pace=EACH_TICK,
                 description="Raw usage events in the lake, one partition per day: `prompt_usage` in columns.",
-                code=[query("postgres/usage_events"), str(usage_events.SCHEMA)],
+                code=[query("lake/usage_events"), str(usage_events.SCHEMA)],
             )
         ],
         check_specs=[_days_check(usage_events.TABLE)],

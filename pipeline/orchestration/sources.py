@@ -19,7 +19,7 @@ from pipeline.orchestration.explaining import OWNERS, table_metadata
 GROUP = "app"
 SOURCES = (tables.prompt_usage, tables.posts, tables.prompt_favorites)
 
-RELATIONS = text(query("postgres/relations"))
+RELATIONS = text(query("orchestration/relations"))
 
 CHANGES = "changes"
 """Not Dagster's data version: a table of an app in use has another one by the time that a run has read it,

@@ -107,7 +107,7 @@ def stats_assets(*, write_back: bool) -> list[dg.AssetsDefinition]:
                 [Upstream(tables.prompt_stats.name)],
                 description="The counters written back into `prompts`, in the same transaction."
                 + ("" if write_back else f" {LEFT_ALONE}"),
-                code=[*code_of_stats(), query("postgres/write_back_prompts")],
+                code=[*code_of_stats(), query("publish/write_back_prompts")],
             ),
             explained(
                 tables.user_prompt_stats.name,

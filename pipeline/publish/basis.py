@@ -20,7 +20,7 @@ from pipeline.lake.usage_events import open_usage_events
 from pipeline.publish.copy import frame_of
 from pipeline.publish.guard import require_known_lake
 
-PUBLISHED_SUMS = text(query("postgres/published_sums"))
+PUBLISHED_SUMS = text(query("publish/published_sums"))
 ENGINE_QUERIES = ("engine/merged_partials", "engine/merged_values", "engine/prompt_days")
 
 DAYS = {"day": pl.Date, "usage_count": pl.Int64, "ingest_xid": pl.Int64, "events_version": pl.Int64}

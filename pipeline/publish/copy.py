@@ -22,7 +22,7 @@ from pipeline.errors import TableLockedError
 from pipeline.publish import binary
 from pipeline.stats.changes import Changes, changed_rows
 
-INDEXES_MADE_AFTERWARDS = text(query("postgres/indexes_made_afterwards"))
+INDEXES_MADE_AFTERWARDS = text(query("publish/indexes_made_afterwards"))
 
 ROWS_PER_BATCH = 50_000
 

@@ -22,7 +22,7 @@ from pipeline.lake.delta_table import DailyTable
 from pipeline.lake.ownership import Ownership, identify
 from pipeline.lake.partials import COMPLETE
 
-LOST_DAYS = text(query("postgres/lost_days"))
+LOST_DAYS = text(query("publish/lost_days"))
 
 ADDED = pl.col("usage_count", "^(success|failure|timed)_count$", "^generation_time_.*_sum$")
 """What adds up to the same in each dimension that every event has."""

@@ -15,9 +15,9 @@ from pipeline.days import NOTHING_KNOWN, ONE_DAY, DayRange
 from pipeline.lake import source
 from pipeline.publish.guard import require_progress, require_published_days
 
-PENDING_DAYS = text(query("postgres/pending_days"))
-CLEAR_INVALIDATIONS = text(query("postgres/clear_invalidations"))
-KNOWN_AS_OF = text(query("postgres/known_as_of"))
+PENDING_DAYS = text(query("publish/pending_days"))
+CLEAR_INVALIDATIONS = text(query("publish/clear_invalidations"))
+KNOWN_AS_OF = text(query("publish/known_as_of"))
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ from pipeline.stats.drift import Drift, summary
 
 logger = logging.getLogger(__name__)
 
-WRITE_FAVORITE_COUNTS = text(query("postgres/write_favorite_counts"))
+WRITE_FAVORITE_COUNTS = text(query("publish/write_favorite_counts"))
 
 ATTEMPTS = 3
 """How often the stats are computed, at most, while others change what is published: ``reconcile`` does."""

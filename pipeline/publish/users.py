@@ -32,14 +32,14 @@ from pipeline.stats import frames
 
 logger = logging.getLogger(__name__)
 
-CREATE_USER_PROMPTS_CHANGED = text(query("postgres/create_user_prompts_changed"))
-WRITE_USER_PROMPTS = text(query("postgres/write_user_prompts"))
-DELETE_OTHER_USER_PROMPTS = text(query("postgres/delete_other_user_prompts"))
-ANALYZE_USER_PROMPTS_CHANGED = text(query("postgres/analyze_user_prompts_changed"))
-ADD_USER_FAVORITES = text(query("postgres/add_user_favorites"))
-REMOVE_USER_FAVORITES = text(query("postgres/remove_user_favorites"))
-DELETE_GONE_USER_PROMPTS = text(query("postgres/delete_gone_user_prompts"))
-COUNT_UNIQUE_USERS = text(query("postgres/count_unique_users"))
+CREATE_USER_PROMPTS_CHANGED = text(query("publish/create_user_prompts_changed"))
+WRITE_USER_PROMPTS = text(query("publish/write_user_prompts"))
+DELETE_OTHER_USER_PROMPTS = text(query("publish/delete_other_user_prompts"))
+ANALYZE_USER_PROMPTS_CHANGED = text(query("publish/analyze_user_prompts_changed"))
+ADD_USER_FAVORITES = text(query("publish/add_user_favorites"))
+REMOVE_USER_FAVORITES = text(query("publish/remove_user_favorites"))
+DELETE_GONE_USER_PROMPTS = text(query("publish/delete_gone_user_prompts"))
+COUNT_UNIQUE_USERS = text(query("publish/count_unique_users"))
 
 KEYS = ["user_id", "prompt_id"]
 

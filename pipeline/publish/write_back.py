@@ -19,12 +19,12 @@ from pipeline.publish.copy import frame_of
 from pipeline.publish.fitting import Column, Extent, misfits
 from pipeline.stats.drift import COUNTERS, Drift, counter_drift
 
-WRITE_BACK_COLUMNS = text(query("postgres/write_back_columns"))
-PROMPT_COUNTERS = text(query("postgres/prompt_counters"))
-CREATE_PROMPTS_CHANGED = text(query("postgres/create_prompts_changed"))
-ADD_PROMPTS_CHANGED = text(query("postgres/add_prompts_changed"))
-EXTENT_OF_PROMPTS_CHANGED = text(query("postgres/extent_of_prompts_changed"))
-WRITE_BACK_PROMPTS = text(query("postgres/write_back_prompts"))
+WRITE_BACK_COLUMNS = text(query("publish/write_back_columns"))
+PROMPT_COUNTERS = text(query("publish/prompt_counters"))
+CREATE_PROMPTS_CHANGED = text(query("publish/create_prompts_changed"))
+ADD_PROMPTS_CHANGED = text(query("publish/add_prompts_changed"))
+EXTENT_OF_PROMPTS_CHANGED = text(query("publish/extent_of_prompts_changed"))
+WRITE_BACK_PROMPTS = text(query("publish/write_back_prompts"))
 
 logger = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ from pipeline.tracking.faults import Fault, fault_of, said_by
 from pipeline.tracking.fitting import Fitted, fitted, has_new_labels
 from pipeline.tracking.usage_table import forget_table, usage_table
 
-INSERT_REJECTED = query("postgres/insert_prompt_usage_rejected")
+INSERT_REJECTED = query("tracking/insert_prompt_usage_rejected")
 
 
 @dataclass(frozen=True)

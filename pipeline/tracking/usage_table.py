@@ -21,18 +21,18 @@ from pipeline.database.queries import query
 from pipeline.tracking.encodings import cut_mark
 from pipeline.tracking.event import CUT_MARK
 
-USAGE_COLUMNS = query("postgres/usage_columns")
-INSERT_EVENT = query("postgres/insert_prompt_usage")
-IS_EVENT_THERE = query("postgres/is_event_there")
-COPY_EVENTS = query("postgres/copy_events")
-CREATE_GIVEN_EVENTS = query("postgres/create_given_events")
-COPY_EVENTS_BINARY = query("postgres/copy_events_binary")
-COPY_GIVEN_EVENTS = query("postgres/copy_given_events")
-APPEND_GIVEN_EVENTS = query("postgres/append_given_events")
-INSERT_NEW_EVENT = query("postgres/insert_new_event")
-APPEND_NEW_EVENTS = query("postgres/append_new_events")
-LOCK_EVENT_KEYS = query("postgres/lock_event_keys")
-EMPTY_GIVEN_EVENTS = query("postgres/empty_given_events")
+USAGE_COLUMNS = query("tracking/usage_columns")
+INSERT_EVENT = query("tracking/insert_prompt_usage")
+IS_EVENT_THERE = query("tracking/is_event_there")
+COPY_EVENTS = query("tracking/copy_events")
+CREATE_GIVEN_EVENTS = query("tracking/create_given_events")
+COPY_EVENTS_BINARY = query("tracking/copy_events_binary")
+COPY_GIVEN_EVENTS = query("tracking/copy_given_events")
+APPEND_GIVEN_EVENTS = query("tracking/append_given_events")
+INSERT_NEW_EVENT = query("tracking/insert_new_event")
+APPEND_NEW_EVENTS = query("tracking/append_new_events")
+LOCK_EVENT_KEYS = query("tracking/lock_event_keys")
+EMPTY_GIVEN_EVENTS = query("tracking/empty_given_events")
 
 EVENT_KEY = "event_key"
 """The column for the event's id where ``id`` can't hold it; ``migrate`` adds it there."""
@@ -70,7 +70,7 @@ class ColumnType(NamedTuple):
 
 
 class _Found(NamedTuple):
-    """A row of ``sql/postgres/usage_columns.sql``.
+    """A row of ``sql/tracking/usage_columns.sql``.
 
     Not psycopg's ``namedtuple_row``, which evaluates text: at the end of a process that a signal ends, Python
     would forget that it did.

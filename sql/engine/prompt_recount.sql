@@ -2,7 +2,7 @@
 -- Grain:   one row per kind, prompt and value; kind says what value is.
 -- Time:    day (UTC).
 -- Reads usage_events and bounds: by prompt and percentile what the published one is. Kinds as in
--- sql/postgres/prompt_recount.sql. Runs on DuckDB alone: it is no rollup, and shares nothing with those that it
+-- sql/health/prompt_recount.sql. Runs on DuckDB alone: it is no rollup, and shares nothing with those that it
 -- checks, their engine included.
 WITH grouped AS (
     SELECT

@@ -123,7 +123,7 @@ def app_way() -> str:
 def our_way() -> str:
     """The tracker's own statement. Ids sort by time, as the tracker's do."""
     values = {**VALUES, "event_id": "uuidv7()", "created_at": "now()"}
-    statement = re.sub(r"--.*", "", query("postgres/insert_prompt_usage"))
+    statement = re.sub(r"--.*", "", query("tracking/insert_prompt_usage"))
     return re.sub(r"%\((\w+)\)s", lambda found: values[found[1]], statement).strip() + ";\n"
 
 

@@ -42,15 +42,17 @@ def rows_handled(node: dict[str, Any]) -> Iterator[float]:
         yield from rows_handled(child)
 
 
-@pytest.mark.parametrize("name", ["clear_invalidations", "invalidated_days", "lost_days", "day_counts"])
+@pytest.mark.parametrize(
+    "name", ["publish/clear_invalidations", "lake/invalidated_days", "publish/lost_days", "health/day_counts"]
+)
 def test_the_work_grows_with_the_notes_and_not_with_notes_times_days(database: Database, name: str) -> None:
     with database.engine.connect() as connection:
         connection.execute(text(NOTED), {"first_day": FIRST_DAY, "notes": NOTES})
         connection.execute(text(PUBLISHED), {"first_day": FIRST_DAY})
-        explained = text(f"EXPLAIN (ANALYZE, FORMAT JSON) {query(f'postgres/{name}')}")
+        explained = text(f"EXPLAIN (ANALYZE, FORMAT JSON) {query(name)}")
         given = {each: VALUES[each] for each in explained.compile().params}
         (plan,) = connection.execute(explained, given).scalar_one()
         assert sum(rows_handled(plan["Plan"])) < 10 * (NOTES + len(DAYS))
-        if name == "clear_invalidations":
+        if name == "publish/clear_invalidations":
             left = connection.execute(text("SELECT count(*) FROM prompt_usage_invalidation")).scalar_one()
             assert left == 0

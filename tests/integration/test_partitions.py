@@ -397,7 +397,7 @@ def test_extraction_reads_the_partitions_of_its_days_alone(history: Database) ->
         "lowest_mark": "-1",
         "days": "[]",
     }
-    statement = query("postgres/usage_events")
+    statement = query("lake/usage_events")
     with psycopg.connect(history.conninfo) as connection:
         for name, value in settings.items():
             connection.execute("SELECT set_config(%s, %s, true)", (f"prompt_stats.{name}", value))

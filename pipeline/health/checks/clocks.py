@@ -12,8 +12,8 @@ from pipeline.database.queries import query
 from pipeline.health.checks.report import MOMENT, WORST, Report, plural, rows
 from pipeline.installation import Installation
 
-STATS_AGES = text(query("postgres/stats_ages"))
-EVENTS_AHEAD = text(query("postgres/events_ahead"))
+STATS_AGES = text(query("health/stats_ages"))
+EVENTS_AHEAD = text(query("health/events_ahead"))
 
 LIMITS = {
     # Six ticks of the schedule.
@@ -52,7 +52,7 @@ def stats_are_fresh(installation: Installation) -> Report:
 
 
 def judge_ages(ages: pl.DataFrame) -> Report:
-    """From the rows of ``sql/postgres/stats_ages.sql``."""
+    """From the rows of ``sql/health/stats_ages.sql``."""
     seconds = dict(ages.filter(pl.col("kind") == "stats").select("name", "seconds").iter_rows())
     if not seconds:
         return Report(passed=False, summary="Nothing is published yet; run: prompt-stats refresh")
@@ -92,7 +92,7 @@ def skew_of(before: dt.datetime, read_at: dt.datetime, after: dt.datetime) -> dt
 
 
 def judge_clocks(before: dt.datetime, events: pl.DataFrame, after: dt.datetime) -> Report:
-    """From the rows of ``sql/postgres/events_ahead.sql``, read between two moments of this clock."""
+    """From the rows of ``sql/health/events_ahead.sql``, read between two moments of this clock."""
     read_at = events["read_at"].item(0)
     skew = skew_of(before, read_at, after)
     count = int(events["events_ahead"].item(0))

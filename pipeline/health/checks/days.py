@@ -16,8 +16,8 @@ from pipeline.installation import Installation
 from pipeline.lake.delta_table import DailyTable
 from pipeline.lake.usage_events import open_own_events, open_usage_events
 
-DAY_COUNTS = text(query("postgres/day_counts"))
-WEEKDAY_COUNTS = text(query("postgres/weekday_counts"))
+DAY_COUNTS = text(query("health/day_counts"))
+WEEKDAY_COUNTS = text(query("health/weekday_counts"))
 
 RECENT = 7
 """Days whose raw rows are counted; the others are compared by the ledgers, and every night by reconcile."""
@@ -70,7 +70,7 @@ def _moved(held: pl.DataFrame, lake: DailyTable) -> list[dt.date]:
 
 
 def judge_days(counted: pl.DataFrame, held: pl.DataFrame, moved: Collection[dt.date] = ()) -> Report:
-    """From the rows of ``sql/postgres/day_counts.sql`` and what the lake's log says of its days.
+    """From the rows of ``sql/health/day_counts.sql`` and what the lake's log says of its days.
 
     ``moved``: days to be left out.
     """
@@ -124,7 +124,7 @@ def usage_is_usual(installation: Installation) -> Report:
 
 
 def judge_usage(days: pl.DataFrame) -> Report:
-    """From the rows of ``sql/postgres/weekday_counts.sql``. Weeks without any event are no example.
+    """From the rows of ``sql/health/weekday_counts.sql``. Weeks without any event are no example.
 
     Compared by median and median absolute deviation, which one odd week does not move. Their scatter is no
     smaller than that of counts by chance, and than :data:`USUAL_SCATTER`.

@@ -12,9 +12,9 @@ from pipeline.installation import Installation
 from pipeline.lake.usage_events import unusable_values
 from pipeline.maintenance import coverage
 
-REJECTED_REASONS = text(query("postgres/rejected_reasons"))
-HELD_BACK_DAYS = text(query("postgres/held_back_days"))
-UNKNOWN_PROMPTS = text(query("postgres/unknown_prompts"))
+REJECTED_REASONS = text(query("health/rejected_reasons"))
+HELD_BACK_DAYS = text(query("health/held_back_days"))
+UNKNOWN_PROMPTS = text(query("health/unknown_prompts"))
 
 REASONS_SCHEMA = {"reason": pl.String, "event_count": pl.Int64, "first_at": MOMENT, "last_at": MOMENT}
 HELD_BACK_SCHEMA = {
@@ -38,7 +38,7 @@ def no_events_rejected(installation: Installation) -> Report:
 
 
 def judge_rejected(reasons: pl.DataFrame) -> Report:
-    """From the rows of ``sql/postgres/rejected_reasons.sql``."""
+    """From the rows of ``sql/health/rejected_reasons.sql``."""
     count, oldest = int(reasons["event_count"].sum()), reasons["first_at"].min()
     return Report(
         passed=not count,
@@ -64,7 +64,7 @@ def no_events_held_back(installation: Installation) -> Report:
 
 
 def judge_held_back(days: pl.DataFrame) -> Report:
-    """From the rows of ``sql/postgres/held_back_days.sql``."""
+    """From the rows of ``sql/health/held_back_days.sql``."""
     count = int(days["event_count"].sum())
     first = days["day"].item(0) if count else None
     return Report(
@@ -99,7 +99,7 @@ def prompts_exist(installation: Installation) -> Report:
 
 
 def judge_prompts(unknown: pl.DataFrame) -> Report:
-    """From the rows of ``sql/postgres/unknown_prompts.sql``.
+    """From the rows of ``sql/health/unknown_prompts.sql``.
 
     Prompts may be deleted, and what they were used for still counts; so only use today is no good sign.
     """

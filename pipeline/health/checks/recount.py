@@ -30,9 +30,9 @@ from pipeline.stats.frames import windows
 from pipeline.stats.percentiles import PERCENTILES
 from pipeline.stats.rates import TIME_SUMS
 
-RECOUNT_SAMPLE = text(query("postgres/recount_sample"))
-PROMPT_RECOUNT = text(query("postgres/prompt_recount"))
-VALUE_SUMS = text(query("postgres/value_sums"))
+RECOUNT_SAMPLE = text(query("health/recount_sample"))
+PROMPT_RECOUNT = text(query("health/prompt_recount"))
+VALUE_SUMS = text(query("health/value_sums"))
 
 MOST_USED = 10
 OTHERS = 40
@@ -110,7 +110,7 @@ def _read(installation: Installation) -> State | None:
 
 
 def _is_sampled(one_of: int) -> pl.Expr:
-    """Whether a user is one of those of ``sql/postgres/prompt_recount.sql``."""
+    """Whether a user is one of those of ``sql/health/prompt_recount.sql``."""
 
     def is_it(user: str) -> bool:
         digest = hashlib.md5(user.encode(), usedforsecurity=False).hexdigest()

@@ -9,7 +9,7 @@ from pipeline.database.queries import query
 from pipeline.health.checks.report import WORST, Report, plural, rows
 from pipeline.installation import Installation
 
-STATS_SUMS = text(query("postgres/stats_sums"))
+STATS_SUMS = text(query("health/stats_sums"))
 
 COUNTS = ("usage_count", "success_count", "failure_count")
 SCHEMA = {
@@ -31,7 +31,7 @@ def stats_add_up(installation: Installation) -> Report:
 
 
 def judge(sums: pl.DataFrame) -> Report:
-    """From the rows of ``sql/postgres/stats_sums.sql``.
+    """From the rows of ``sql/health/stats_sums.sql``.
 
     Events without a prompt are in the sums by scene, environment, outfit and day, and not in those by prompt.
     """

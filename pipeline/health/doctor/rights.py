@@ -19,10 +19,10 @@ from pipeline.health.doctor.findings import Finding, ok, warning, wrong
 from pipeline.health.doctor.setup import Setup
 from pipeline.names import APP_TABLES, VIEWS_SCHEMA
 
-MISSING_RIGHTS = text(query("postgres/missing_rights"))
-HIDDEN_TABLES = text(query("postgres/hidden_tables"))
-OPEN_RELATIONS = text(query("postgres/open_relations"))
-OPEN_SCHEMAS = text(query("postgres/open_schemas"))
+MISSING_RIGHTS = text(query("health/missing_rights"))
+HIDDEN_TABLES = text(query("health/hidden_tables"))
+OPEN_RELATIONS = text(query("health/open_relations"))
+OPEN_SCHEMAS = text(query("health/open_schemas"))
 
 
 class Right(NamedTuple):

@@ -20,8 +20,8 @@ from pipeline.health.checks.report import WORST
 from pipeline.health.doctor.findings import Finding, ok, warning, wrong
 from pipeline.health.doctor.setup import Setup
 
-SERVER = text(query("postgres/server"))
-TABLE_SCHEMAS = text(query("postgres/table_schemas"))
+SERVER = text(query("health/server"))
+TABLE_SCHEMAS = text(query("health/table_schemas"))
 OPEN_TRANSACTIONS = text(query("operations/open_transactions"))
 
 NAMES_OF_UTC = {"UTC", "Etc/UTC", "GMT", "Etc/GMT"}

@@ -31,10 +31,10 @@ from pipeline.tracking.event import Event, new_id
 from pipeline.tracking.fitting import fitted
 from pipeline.tracking.usage_table import usage_table
 
-UPDATE_TRIGGERS = text(query("postgres/update_triggers"))
-PROMPT_TO_TRY = text(query("postgres/prompt_to_try"))
-TRIGGERS_AFTER_OURS = text(query("postgres/triggers_after_ours"))
-CHANGED_TABLES = text(query("postgres/changed_tables"))
+UPDATE_TRIGGERS = text(query("health/update_triggers"))
+PROMPT_TO_TRY = text(query("health/prompt_to_try"))
+TRIGGERS_AFTER_OURS = text(query("health/triggers_after_ours"))
+CHANGED_TABLES = text(query("health/changed_tables"))
 
 NAME = "the app's triggers"
 IS_NUMBERED = "ingest_xid IS NOT DISTINCT FROM pg_current_xact_id()::text::bigint"

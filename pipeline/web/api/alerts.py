@@ -14,8 +14,8 @@ from pipeline.database.queries import query
 from pipeline.web.api.answers import StatsAnswer, model_of
 from pipeline.web.api.reader import Stats, answer
 
-ALERTS = query("api/alerts")
-LATEST_EVALUATION = query("postgres/latest_evaluation")
+ALERTS = query("alerts/alerts")
+LATEST_EVALUATION = query("answers/latest_evaluation")
 
 router = APIRouter(tags=["operation"])
 

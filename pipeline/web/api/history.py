@@ -32,10 +32,10 @@ from pipeline.web.api.problems import Problem
 from pipeline.web.api.prompts import PromptAnswer, prompt_named
 from pipeline.web.api.reader import Id, Reader, Rows, Stats, answer
 
-PROMPT_SERIES = query("api/prompt_series")
-OVERVIEW = query("api/overview")
-OVERVIEW_SERIES = query("api/overview_series")
-SPARKLINES = query("api/sparklines")
+PROMPT_SERIES = query("web/prompt_series")
+OVERVIEW = query("web/overview")
+OVERVIEW_SERIES = query("web/overview_series")
+SPARKLINES = query("web/sparklines")
 
 SERIES_MAX_DAYS = 1_830
 """Of a series that is published."""

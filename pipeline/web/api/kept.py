@@ -1,6 +1,6 @@
 """Answers that are given again, as bytes, until what they rest on changes.
 
-They rest on the published stats and on the app's ``prompts``, whose state ``sql/api/state.sql`` gives. It is
+They rest on the published stats and on the app's ``prompts``, whose state ``sql/web/state.sql`` gives. It is
 looked at beside the requests, at most once every ``seconds``. A request waits for it only where none is known
 of the last ``2 * seconds``, and not for long: it is answered then as if nothing were kept.
 """

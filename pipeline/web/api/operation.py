@@ -31,7 +31,7 @@ from pipeline.web.api.reader import Rows, Stats
 
 logger = logging.getLogger(__name__)
 
-OPERATION = query("api/operation")
+OPERATION = query("web/operation")
 
 router = APIRouter(tags=["operation"])
 

@@ -24,11 +24,11 @@ from pipeline.web.api.prompts import Limit
 from pipeline.web.api.reader import Rows, Stats, answer
 
 BY_VALUE = {
-    "scenes": query("api/scenes"),
-    "environments": query("api/environments"),
-    "outfits": query("api/outfits"),
+    "scenes": query("web/scenes"),
+    "environments": query("web/environments"),
+    "outfits": query("web/outfits"),
 }
-CATEGORIES = query("api/categories")
+CATEGORIES = query("web/categories")
 MEASURED = ("usage_count", "success_count", "failure_count", "timed_count", "avg_generation_time_ms")
 """What a category is summed from."""
 

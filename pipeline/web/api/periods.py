@@ -21,7 +21,7 @@ from pipeline.web.api.answers import StatsAnswer
 from pipeline.web.api.problems import Problem
 from pipeline.web.api.reader import Found, Reader
 
-PUBLISHED_DAYS = query("api/published_days")
+PUBLISHED_DAYS = query("answers/published_days")
 
 Result = TypeVar("Result")
 

@@ -30,17 +30,17 @@ from pipeline.web.api.periods import (
 from pipeline.web.api.problems import Problem
 from pipeline.web.api.reader import Id, Rows, Stats, answer, only
 
-PROMPT = query("api/prompt")
-PROMPT_STATS = query("api/prompt_stats")
-MOST_USED_PROMPTS = query("api/most_used_prompts")
-RANKED_PROMPTS = query("api/ranked_prompts")
-LISTED_PROMPTS = query("api/listed_prompts")
-PROMPT_ERRORS = query("api/prompt_errors")
-PROMPT_VALUE_ERRORS = query("api/prompt_value_errors")
+PROMPT = query("web/prompt")
+PROMPT_STATS = query("web/prompt_stats")
+MOST_USED_PROMPTS = query("web/most_used_prompts")
+RANKED_PROMPTS = query("web/ranked_prompts")
+LISTED_PROMPTS = query("web/listed_prompts")
+PROMPT_ERRORS = query("web/prompt_errors")
+PROMPT_VALUE_ERRORS = query("web/prompt_value_errors")
 BY_VALUE = {
-    "scenes": query("api/prompt_scenes"),
-    "environments": query("api/prompt_environments"),
-    "outfits": query("api/prompt_outfits"),
+    "scenes": query("web/prompt_scenes"),
+    "environments": query("web/prompt_environments"),
+    "outfits": query("web/prompt_outfits"),
 }
 
 COMPARED_MAX = 20
@@ -478,7 +478,7 @@ def _ranked(rows: Rows) -> dict[str, object]:
 
 
 def _stats_of(stats: PeriodStats, prompt_id: str) -> dict[str, Any]:
-    """What ``sql/api/prompt_stats.sql`` has of a prompt, of a period."""
+    """What ``sql/web/prompt_stats.sql`` has of a prompt, of a period."""
     rows = stats.prompts(prompt_id)
     row = rows.row(0, named=True) if rows.height else dict.fromkeys(rows.columns)
     counts = {name: row.pop(name) or 0 for name in ("usage_count", *COUNTS)}

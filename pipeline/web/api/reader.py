@@ -33,8 +33,8 @@ from pipeline.web.api.connections import ReadingConnection, read, readers
 from pipeline.web.api.kept import Answered
 from pipeline.web.api.values import Unheld, unheld
 
-FRESHNESS = query("api/freshness")
-STATE = query("api/state")
+FRESHNESS = query("answers/freshness")
+STATE = query("web/state")
 
 NOTES_MAX = 20
 """Of an answer."""

@@ -22,10 +22,10 @@ from pipeline.web.api.connections import WritingConnection as Connection
 from pipeline.web.api.connections import write
 from pipeline.web.api.reader import Id, Stats, answer
 
-USER_PROMPTS = query("api/user_prompts")
-ADD_FAVORITE = query("api/add_favorite")
-REMOVE_FAVORITE = query("api/remove_favorite")
-ORDER_FAVORITES = query("api/order_favorites")
+USER_PROMPTS = query("web/user_prompts")
+ADD_FAVORITE = query("web/add_favorite")
+REMOVE_FAVORITE = query("web/remove_favorite")
+ORDER_FAVORITES = query("web/order_favorites")
 
 router = APIRouter(tags=["users"])
 
