@@ -97,17 +97,21 @@ def windows(prompt_ids: Sequence[Any], asked: Asked, today: dt.date) -> list[Win
     return [Window(prompt_id, days) for prompt_id in prompt_ids]
 
 
-def period(asked: Asked, today: dt.date, longest: int = PUBLISHED_MAX_DAYS) -> DayRange:
-    """The days asked for; by default the last 30 up to ``today``.
+def period(
+    asked: Asked, today: dt.date, longest: int = PUBLISHED_MAX_DAYS, usual: int = USUAL_DAYS
+) -> DayRange:
+    """The days asked for; by default the last ``usual`` ones up to ``today``.
 
     :raises InputError: there are none or too many.
     """
     if asked.days is not None and asked.first:
         raise InputError("Choosing days", "days and from are both given", "Give one of them")
     last = asked.last or today
-    length = USUAL_DAYS if asked.days is None else asked.days
-    if length < 1 or length > last.toordinal() - 1:
-        raise InputError("Choosing days", f"{length} days are none", "Give a number of days from 1 on")
+    length = usual if asked.days is None else asked.days
+    if not asked.first and not 1 <= length <= last.toordinal():
+        raise InputError(
+            f"Choosing days up to {last}", f"{length} days are none", "Give a number of days from 1 on"
+        )
     found = DayRange(asked.first or last - (length - 1) * ONE_DAY, last)
     _require_few(found, asked.timezone, longest)
     return found
@@ -125,6 +129,8 @@ def around(date: dt.date, days: int | None, today: dt.date) -> tuple[DayRange, D
     if not 1 <= length <= over:
         why = f"{max(over, 0)} days since then are over" if over > 0 else "no day since then is over yet"
         raise InputError(f"Comparing before and after {date}", why, "Give an earlier date or fewer days")
+    if length >= date.toordinal():
+        raise InputError(f"Comparing before and after {date}", "no days are before it", "Give a later date")
     return DayRange(date - length * ONE_DAY, date - ONE_DAY), DayRange(date, date + (length - 1) * ONE_DAY)
 
 
@@ -182,11 +188,14 @@ def _rate(sample: Sample) -> dict[str, float | None]:
 
 
 def _require_few(days: DayRange, timezone: str, longest: int = PUBLISHED_MAX_DAYS) -> None:
-    longest = longest if timezone == UTC else LAKE_MAX_DAYS
-    length = (days.last - days.first).days + 1
-    if not 1 <= length <= longest:
+    what = f"Choosing days from {days.first} to {days.last}"
+    if days.first == dt.date.min or days.last == dt.date.max:
+        # Those of another time zone begin or end on the day beside.
+        raise InputError(what, "the calendar has no day beside them", "Choose others")
+    longest = longest if timezone == UTC else min(longest, LAKE_MAX_DAYS)
+    if not 1 <= (days.last - days.first).days + 1 <= longest:
         raise InputError(
-            f"Choosing days from {days.first} to {days.last}",
+            what,
             f"they are not between 1 and {longest} days"
             + ("" if timezone == UTC else ", which is the most in another time zone than UTC"),
             "Choose others",

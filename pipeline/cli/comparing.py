@@ -11,8 +11,7 @@ from pipeline.answers import reading
 from pipeline.answers.comparison import Asked
 from pipeline.cli import render
 from pipeline.cli.context import AsJson, console, open_installation, print_json
-from pipeline.cli.days import Days, First, Last, TimeZone, day_of
-from pipeline.days import UTC
+from pipeline.cli.days import Days, First, Last, TimeZone, day_of, zone_of
 
 
 def compare(
@@ -28,10 +27,10 @@ def compare(
     first: First = None,
     last: Last = None,
     days: Days = None,
-    timezone: TimeZone = UTC,
+    timezone: TimeZone = None,
     as_json: AsJson = False,
 ) -> None:
     """Say whether one prompt is better than another, or than it was before a date."""
-    asked = Asked(day_of(first), day_of(last), days, timezone, day_of(before))
+    asked = Asked(day_of(first), day_of(last), days, zone_of(timezone), day_of(before))
     answer = reading.compare(open_installation(), prompts, asked)
     print_json(answer) if as_json else console.print(render.comparison(answer))

@@ -16,7 +16,6 @@ from pipeline.answers.period_export import period_export
 from pipeline.cli import render
 from pipeline.cli.context import messages, open_installation, progress_bar
 from pipeline.cli.days import Days, First, Last, TimeZone, asked_for
-from pipeline.days import UTC
 from pipeline.errors import InputError
 from pipeline.files import replaced
 from pipeline.formats import count
@@ -34,7 +33,7 @@ def export(
     first: First = None,
     last: Last = None,
     days: Days = None,
-    timezone: TimeZone = UTC,
+    timezone: TimeZone = None,
     raw: Annotated[
         bool,
         typer.Option("--raw", help="Of CSV: no ' before texts that a spreadsheet may take for a formula."),

@@ -12,7 +12,6 @@ from pipeline.cli import render
 from pipeline.cli.context import AsJson, console, open_current_database, open_installation, print_json
 from pipeline.cli.days import Days, First, Last, TimeZone, asked_for
 from pipeline.cli.terminal import literal
-from pipeline.days import UTC
 from pipeline.settings import settings
 
 
@@ -28,7 +27,7 @@ def top(
     first: First = None,
     last: Last = None,
     days: Days = None,
-    timezone: TimeZone = UTC,
+    timezone: TimeZone = None,
     as_json: AsJson = False,
 ) -> None:
     """Show the most used prompts, of all time or of some days."""
@@ -43,7 +42,7 @@ def show(
     first: First = None,
     last: Last = None,
     days: Days = None,
-    timezone: TimeZone = UTC,
+    timezone: TimeZone = None,
     as_json: AsJson = False,
 ) -> None:
     """Show one prompt: counters, rate, times, scenes, days; of all time or of some days."""

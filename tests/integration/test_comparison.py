@@ -169,6 +169,10 @@ def test_a_table_of_some_days_is_a_file(app: App, kind: Format) -> None:
         (["better", "better"], Asked(), "one of them twice"),
         (["better", "worse"], Asked(before=CHANGED), "for one prompt"),
         (["better"], Asked(before=TODAY), "no day since then is over yet"),
+        (["better"], Asked(before=dt.date.min), "no days are before it"),
+        (["better"], Asked(before=dt.date.min + 3 * ONE_DAY), "no days are before it"),
+        (["better", "worse"], Asked(dt.date.max, dt.date.max, None, KIRITIMATI), "no day beside them"),
+        (["better", "worse"], Asked(dt.date.min, dt.date.min), "no day beside them"),
         (["better"], Asked(before=CHANGED, days=11), "10 days since then are over"),
         (["better", "worse"], Asked(TODAY, TODAY - ONE_DAY), "not between 1 and"),
         (["better", "worse"], Asked(days=93, timezone=KIRITIMATI), "not between 1 and 92 days"),
@@ -227,3 +231,10 @@ def test_top_and_show_answer_of_some_days(app: App, tmp_path: Path, timezone: st
     exported = prompt_stats(tmp_path, "export", "prompt_stats", *options, **given)
     assert f",{counts['worse'][0]}," in exported.stdout
     assert answer(tmp_path, "top", *options, **given)["prompts"][0]["usage_count"] == counts["better"][0]
+
+
+def test_a_command_with_a_time_zone_is_of_a_period_even_if_it_is_the_usual_one(
+    app: App, tmp_path: Path
+) -> None:
+    given = {"DATABASE_URL": app.database.conninfo, "PROMPT_STATS_LAKE_URI": app.lake}
+    assert answer(tmp_path, "top", "--timezone", "UTC", **given)["from"] == str(TODAY - 29 * ONE_DAY)

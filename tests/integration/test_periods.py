@@ -327,6 +327,18 @@ def test_days_end_with_the_day_of_the_publish(client: httpx.Client) -> None:
     today = dt.datetime.fromisoformat(found["asOf"]).date()
     assert (found["from"], found["to"]) == (str(today - 6 * ONE_DAY), str(today))
     assert found["totalUsage"] == len(of("one", Asked(today - 6 * ONE_DAY, today, "UTC").events()))
+    # As many as from and to may have.
+    long = client.get("/overview", params={"days": 1_000}).json()
+    assert (long["from"], long["to"]) == (str(today - 999 * ONE_DAY), str(today))
+
+
+@pytest.mark.parametrize("path", ["/prompts/one/stats", "/scenes", "/categories", "/prompts/top/usage"])
+def test_a_time_zone_asks_for_a_period_even_if_it_is_the_usual_one(client: httpx.Client, path: str) -> None:
+    of_days, of_zone = (
+        client.get(path, params=asked).json() for asked in ({"days": 30}, {"timezone": "UTC"})
+    )
+    assert of_zone["from"] is not None
+    assert {**of_zone, "lagSeconds": None} == {**of_days, "lagSeconds": None}
 
 
 PATHS = (
@@ -334,6 +346,7 @@ PATHS = (
     *(f"/prompts/one/{name}" for name in ("errors/scenes", "errors/series", "scenes/series")),
     *(
         "/prompts/compare?ids=one",
+        "/prompts/difference?ids=one,two",
         "/scenes",
         "/environments",
         "/outfits",
@@ -347,13 +360,24 @@ PATHS = (
 @pytest.mark.parametrize(
     ("parameters", "named"),
     [
-        ({"from": "2026-01-02", "to": "2026-01-01"}, "From 2026-01-02 to 2026-01-01 is not between 1 and"),
+        ({"from": "2026-01-02", "to": "2026-01-01"}, "2026-01-01: they are not between 1 and"),
         ({"from": "2020-01-01", "to": "2026-01-01"}, "days"),
         ({"from": "2026-01-01", "to": "2026-05-01", "timezone": "Asia/Tokyo"}, "1 and 92 days"),
-        ({"days": 7, "from": "2026-01-01"}, "from or days"),
+        ({"days": 7, "from": "2026-01-01"}, "days and from are both given"),
         ({"days": 7, "timezone": "Berlin"}, "Europe/Berlin"),
-        ({"days": 400}, "days"),
-        ({"from": "yesterday"}, "from"),
+        ({"days": 2_000}, "days"),
+        ({"from": "yesterday"}, "give a day as YYYY-MM-DD"),
+        ({"from": "1767225600"}, "give a day as YYYY-MM-DD"),
+        ({"to": "2026-01-01T00:00:00+02:00"}, "give a day as YYYY-MM-DD"),
+        ({"days": 2**64}, "days are none"),
+        ({"days": [7, 8]}, "days: it is given 2 times"),
+        ({"timezone": ["UTC", "Asia/Tokyo"]}, "timezone: it is given 2 times"),
+        *(
+            ({"from": edge, "to": edge, "timezone": timezone}, "the calendar has no day beside them")
+            for edge in ("0001-01-01", "9999-12-31")
+            for timezone in ("UTC", "Asia/Tokyo")
+        ),
+        ({"to": "0001-01-03", "days": 4}, "4 days are none"),
     ],
     ids=str,
 )

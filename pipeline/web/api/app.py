@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.concurrency import run_in_threadpool
@@ -58,23 +59,29 @@ class Api(FastAPI):
 
 
 async def known_parameters(request: Request) -> None:
-    """Lets no misspelt parameter pass for one that was left out.
+    """Lets no misspelt parameter pass for one that was left out, and of one value only one be given.
 
-    :raises Problem: 422, there is one that the request does not have.
+    :raises Problem: 422, there is one that the request does not have, or that has several values.
     """
-    route = request.scope["route"]
-    known = set(_parameters(route.dependant))
-    unknown = sorted(request.query_params.keys() - known)
-    if unknown:
-        raise Problem(
-            422, f"There is no parameter {unknown[0]!r}; there are: {', '.join(sorted(known)) or 'none'}"
-        )
+    known = dict(_parameters(request.scope["route"].dependant))
+    given = Counter(name for name, _ in request.query_params.multi_items())
+    for name, times in sorted(given.items()):
+        if name not in known:
+            there_are = ", ".join(sorted(known)) or "none"
+            raise Problem(422, f"There is no parameter {name!r}; there are: {there_are}")
+        if times > 1 and not _is_list(known[name]):
+            raise Problem(422, f"{name}: it is given {times} times; give it once")
 
 
-def _parameters(dependant: Dependant) -> Iterator[str]:
-    yield from (parameter.alias for parameter in dependant.query_params)
+def _parameters(dependant: Dependant) -> Iterator[tuple[str, Any]]:
+    """Names and types."""
+    yield from ((each.alias, each.field_info.annotation) for each in dependant.query_params)
     for each in dependant.dependencies:
         yield from _parameters(each)
+
+
+def _is_list(annotation: Any) -> bool:
+    return any(get_origin(each) is list for each in (annotation, *get_args(annotation)))
 
 
 def build_app(settings: Settings, database: Database, kept_seconds: float = KEPT_SECONDS) -> FastAPI:

@@ -24,7 +24,7 @@ from pipeline.errors import InputError, NotFoundError
 from pipeline.lake.period_stats import Period
 from pipeline.web.api.addresses import Keys, asked_keys
 from pipeline.web.api.answers import Answer, StatsAnswer
-from pipeline.web.api.periods import count_period
+from pipeline.web.api.periods import Day, count_period
 from pipeline.web.api.problems import Problem
 from pipeline.web.api.prompts import PromptAnswer, prompt_named
 from pipeline.web.api.reader import Id, Stats, answer
@@ -75,11 +75,11 @@ async def difference(
     stats: Stats,
     *,
     ids: Keys = None,
-    first: Annotated[dt.date | None, Query(alias="from")] = None,
-    last: Annotated[dt.date | None, Query(alias="to", description="By default the day of `asOf`.")] = None,
+    first: Annotated[Day | None, Query(alias="from")] = None,
+    last: Annotated[Day | None, Query(alias="to", description="By default the day of `asOf`.")] = None,
     days: Annotated[int | None, Query(ge=1, description="How many, up to the last; by default 30.")] = None,
     before: Annotated[
-        dt.date | None, Query(description="Of one prompt: compare the days since this one with those before.")
+        Day | None, Query(description="Of one prompt: compare the days since this one with those before.")
     ] = None,
     timezone: Annotated[str, Query(description="Whose days, of the IANA database.")] = UTC,
 ) -> Response:

@@ -26,7 +26,6 @@ from pipeline.web.api.periods import (
     last_day,
     period_fields,
     period_of,
-    zone_named,
 )
 from pipeline.web.api.problems import Problem
 from pipeline.web.api.prompts import PromptAnswer, prompt_named
@@ -154,7 +153,7 @@ async def overview(
     """
     period = await _period(stats, asked, bucket)
     days = period.days
-    compared = _compared(days, await last_day(stats, zone_named(period.timezone)))
+    compared = _compared(days, await last_day(stats, period.timezone))
     may_be_kept = True
     if _is_published(bucket, period):
         values = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-import zoneinfo
+import re
 from collections.abc import Callable
 from typing import Annotated, Any, NamedTuple, TypeVar
 
@@ -11,17 +11,22 @@ import msgspec
 import polars as pl
 from fastapi import Depends, Query, Request
 from fastapi.concurrency import run_in_threadpool
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
+from pipeline.answers import comparison
+from pipeline.answers.comparison import today_of
 from pipeline.database.queries import query
-from pipeline.days import ONE_DAY, USUAL_DAYS, UTC, DayRange, timezones
+from pipeline.days import USUAL_DAYS, UTC
+from pipeline.errors import InputError
 from pipeline.lake.period_stats import Period, PeriodStats
-from pipeline.limits import LAKE_MAX_DAYS, PARTIALS_MAX_DAYS
+from pipeline.limits import PARTIALS_MAX_DAYS
 from pipeline.web.api.answers import StatsAnswer
 from pipeline.web.api.problems import Problem
 from pipeline.web.api.reader import Found, Reader
 
 PUBLISHED_DAYS = query("answers/published_days")
+
+ISO_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 Result = TypeVar("Result")
 
@@ -33,31 +38,41 @@ class Asked(NamedTuple):
     last: dt.date | None
     days: int | None
     timezone: str
+    is_given: bool
+    """Whether a period is asked for, if only by its time zone; else the answer is of all time."""
 
-    @property
-    def is_given(self) -> bool:
-        """Whether a period is asked for; else the answer is of all time."""
-        return self != Asked(None, None, None, UTC)
+
+def _as_a_day(given: object) -> object:
+    # A number would be seconds since 1970, and of a moment only its date would count, whatever its offset.
+    if isinstance(given, str) and not ISO_DAY.fullmatch(given):
+        raise ValueError("give a day as YYYY-MM-DD, such as 2026-01-31")
+    return given
+
+
+Day = Annotated[dt.date, BeforeValidator(_as_a_day)]
+"""A day as a parameter."""
 
 
 async def _asked(
     first: Annotated[
-        dt.date | None,
+        Day | None,
         Query(alias="from", description="The first day; by default 30 days end with `to`."),
     ] = None,
     last: Annotated[
-        dt.date | None,
+        Day | None,
         Query(alias="to", description="The last day, included; by default that of `asOf`."),
     ] = None,
     days: Annotated[
         int | None,
-        Query(ge=1, le=PARTIALS_MAX_DAYS, description="How many days end with `to`; not with `from`."),
+        Query(ge=1, description="How many days end with `to`; not with `from`."),
     ] = None,
     timezone: Annotated[
-        str, Query(description="Whose days, of the IANA database.", examples=["Europe/Berlin"])
-    ] = UTC,
+        str | None,
+        Query(description="Whose days, of the IANA database; by default UTC.", examples=["Europe/Berlin"]),
+    ] = None,
 ) -> Asked:
-    return Asked(first, last, days, timezone)
+    is_given = any(each is not None for each in (first, last, days, timezone))
+    return Asked(first, last, days, UTC if timezone is None else timezone, is_given)
 
 
 AskedPeriod = Annotated[Asked, Depends(_asked)]
@@ -73,21 +88,12 @@ class PeriodAnswer(StatsAnswer):
     timezone: str | None = Field(default=None, description="Whose days.")
 
 
-def zone_named(name: str) -> zoneinfo.ZoneInfo:
-    """The time zone.
+async def last_day(stats: Reader, timezone: str) -> dt.date:
+    """The day of the last publish; today before the first.
 
-    :raises Problem: 422, there is none of this name.
+    :raises InputError: there is no such time zone.
     """
-    if name not in timezones():
-        raise Problem(422, f"timezone: {name!r} is no name of the IANA database, such as Europe/Berlin")
-    return zoneinfo.ZoneInfo(name)
-
-
-async def last_day(stats: Reader, zone: dt.tzinfo) -> dt.date:
-    """The day of the last publish; today before the first."""
-    found = await stats.read()
-    as_of: dt.datetime = found.freshness["as_of"] or dt.datetime.now(dt.UTC)
-    return as_of.astimezone(zone).date()
+    return today_of((await stats.read()).freshness["as_of"], timezone)
 
 
 async def period_of(
@@ -99,18 +105,12 @@ async def period_of(
 
     :raises Problem: 422, there are too many, or none.
     """
-    zone = zone_named(asked.timezone)
-    last = asked.last or await last_day(stats, zone)
-    if asked.days and asked.first:
-        raise Problem(422, "Give from or days, not both")
-    if asked.timezone != UTC:
-        longest = min(longest, LAKE_MAX_DAYS)
-    usual = asked.days or usual
-    first = asked.first or last - min(usual - 1, last.toordinal() - 2) * ONE_DAY
-    if not 0 <= (last - first).days < longest or first == dt.date.min or last == dt.date.max:
-        what = "" if asked.timezone == UTC else f", the most for days of another time zone than {UTC}"
-        raise Problem(422, f"From {first} to {last} is not between 1 and {longest} days{what}")
-    return Period(DayRange(first, last), asked.timezone)
+    chosen = comparison.Asked(asked.first, asked.last, asked.days, asked.timezone)
+    try:
+        today = await last_day(stats, asked.timezone)
+        return Period(comparison.period(chosen, today, longest, usual), asked.timezone)
+    except InputError as error:
+        raise Problem(422, str(error)) from None
 
 
 class Counted(NamedTuple):
