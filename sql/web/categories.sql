@@ -1,6 +1,8 @@
 -- Purpose: what the prompts of each category add up to.
--- Grain:   one row per category of prompts that are not deleted, NULL being one; most used first.
+-- Grain:   one row per category, NULL being one; most used first.
 -- Time:    as of the last refresh; or that of :measured, if given: a JSON array of what was counted of a period.
+-- Counted are prompts that are not deleted, and those that were used: so all categories are the sum of all prompts.
+-- A prompt that was removed from the table has no category.
 -- prompt_stats keeps a prompt's mean time, and not the sum it was made from; the mean times its number is that
 -- sum but for two roundings, together at most 1 part in 2^52. So where a whole number is as near as that, it is
 -- the sum itself.
@@ -48,8 +50,8 @@ SELECT
         0
     )                                                 AS generation_time_ms_sum
 FROM prompts AS prompt
-LEFT JOIN measured AS stats ON stats.prompt_id = prompt.id::text
-WHERE prompt.deleted_at IS NULL
+FULL JOIN measured AS stats ON stats.prompt_id = prompt.id::text
+WHERE (prompt.id IS NOT NULL AND prompt.deleted_at IS NULL) OR stats.usage_count > 0
 GROUP BY prompt.category
 ORDER BY usage_count DESC, prompt.category
 LIMIT %(limit)s

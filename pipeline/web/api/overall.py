@@ -71,7 +71,10 @@ class Category(Answer):
     """The prompts of a category, taken together."""
 
     category: str | None = Field(description="Null is that of prompts without one.", examples=["portrait"])
-    prompt_count: int = Field(description="Its prompts that are not deleted, used or not.", examples=[12])
+    prompt_count: int = Field(
+        description="Its prompts that are not deleted, used or not, and deleted ones that were used.",
+        examples=[12],
+    )
     usage_count: int
     success_count: int
     failure_count: int
@@ -110,7 +113,8 @@ async def outfits(request: Request, stats: Stats, asked: AskedPeriod, limit: Lim
 async def categories(request: Request, stats: Stats, asked: AskedPeriod, limit: Limit = 200) -> Response:
     """What the prompts of each category add up to; null is that of prompts without one. Most used first.
 
-    Deleted prompts are left out, those that are not active are not.
+    Prompts that are not active are counted too, and deleted ones that were used: so categories add up to
+    what `/overview` has. Null is also that of prompts that are gone.
     """
     if asked.is_given:
         period = await period_of(stats, asked)
