@@ -14,6 +14,7 @@ from pipeline.database.tables import metadata, views
 SECTIONS = {
     "The app's": r"prompts|prompt_favorites|posts",
     "Raw events": r"prompt_usage.*",
+    "What authors note": r"prompt_marker",
     "Stats": r".*_stats",
     "Freshness": r"stats_freshness",
     "Bookkeeping": r".*",

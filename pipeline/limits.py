@@ -33,6 +33,9 @@ BODY_MAX_BYTES = MIB
 FAVORITES_MAX = 1_000
 """Favourites that are put in order at once, and those that are read at once."""
 
+NOTE_MAX_LENGTH = 200
+"""Characters of a marker's note; the table has the same limit."""
+
 ENCODED_CHARACTER_BYTES = 12
 """Of a character in an address, at most: four bytes of UTF-8, each as ``%F0``."""
 

@@ -31,6 +31,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB, UUID
 
+from pipeline.limits import NOTE_MAX_LENGTH
+
 metadata = MetaData()
 
 views = MetaData()
@@ -410,6 +412,17 @@ prompt_favorites = Table(
     ),
     UniqueConstraint("prompt_id", "user_id", name="prompt_favorites_prompt_id_user_id_key"),
     comment="One row per user and favourite prompt. It belongs to the app.",
+)
+
+prompt_marker = Table(
+    "prompt_marker",
+    metadata,
+    Column("prompt_id", UUID, primary_key=True, comment="The prompt."),
+    Column("day", Date, primary_key=True, comment="Day of the change, in the author's time zone."),
+    Column("note", Text, nullable=False, comment=f"What was changed: {NOTE_MAX_LENGTH} characters at most."),
+    Column("created_at", TIMESTAMP, nullable=False, server_default=NOW, comment="When the day was marked."),
+    CheckConstraint(f"char_length(note) BETWEEN 1 AND {NOTE_MAX_LENGTH}", name="prompt_marker_note_length"),
+    comment="One row per prompt and day on which its author notes a change. Written over HTTP alone.",
 )
 
 posts = Table(

@@ -24,6 +24,8 @@ SET search_path TO :"views", :"schema";
 \endif
 -- PUT and DELETE /users/{id}/favorites.
 GRANT SELECT (id, sort_order), INSERT, UPDATE (sort_order), DELETE ON prompt_favorites TO :"role";
+-- PUT and DELETE /prompts/{id}/markers.
+GRANT INSERT, UPDATE (note), DELETE ON prompt_marker TO :"role";
 -- GET /status and /metrics: which days the next refresh will look at, and what waits.
 GRANT SELECT (created_at, ingest_xid) ON prompt_usage TO :"role";
 GRANT SELECT ON

@@ -34,7 +34,7 @@ GRANT SELECT, INSERT, DELETE ON prompt_usage_rejected TO :"role";
 -- So that it may lock rows, which takes UPDATE on a column: this one can only be set to its default.
 GRANT UPDATE (id) ON prompt_usage_rejected TO :"role";
 GRANT SELECT, DELETE ON prompt_favorites TO :"role";
-GRANT SELECT ON posts TO :"role";
+GRANT SELECT ON posts, prompt_marker TO :"role";
 
 -- The counters that are written back, and no other column.
 GRANT SELECT ON prompts TO :"role";

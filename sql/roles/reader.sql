@@ -39,6 +39,7 @@ GRANT SELECT ON
     prompt_value_stats,
     prompt_value_error_stats,
     user_prompt_stats,
+    prompt_marker,
     stats_refresh,
     stats_freshness,
     stats_alerts,

@@ -291,8 +291,50 @@ def test_favourites_are_added_ordered_and_removed(client: httpx.Client) -> None:
     assert names(get(client, f"/users/{USER}/prompts")) == ["Portrait", "Street"]
 
 
+def test_an_author_marks_the_days_of_a_change(client: httpx.Client) -> None:
+    path = "/prompts/street/markers"
+    for day, note in (("2026-01-02", "First"), ("2026-01-31", "Later <b>"), ("2026-01-02", "Second")):
+        for _ in range(2):
+            assert client.put(f"{path}/{day}", json={"note": note}).status_code == 204
+    found = get(client, path)
+    assert [(each["day"], each["note"]) for each in found["markers"]] == [
+        ("2026-01-31", "Later <b>"),
+        ("2026-01-02", "Second"),
+    ]
+    assert all(dt.datetime.fromisoformat(each["createdAt"]) > NOW for each in found["markers"])
+    assert [each["note"] for each in get(client, path, limit=1)["markers"]] == ["Later <b>"]
+    for day in ("2026-01-31", "2026-01-02", "2026-01-02"):
+        assert client.delete(f"{path}/{day}").status_code == 204
+    assert get(client, path)["markers"] == []
+    assert client.put("/prompts/nobodys/markers/2026-01-02", json={"note": "x"}).status_code == 404
+
+
 @pytest.mark.parametrize(
-    "path", ["", "/stats", "/scenes", "/environments", "/outfits", "/errors", "/errors/scenes", "/series"]
+    ("day", "body"),
+    [
+        ("2026-01-02", {"note": "x" * 201}),
+        ("2026-01-02", {"note": " \n"}),
+        ("2026-01-02", {"note": "a\0b"}),
+        ("2026-01-02", {"note": 1}),
+        ("2026-01-02", {}),
+        ("2026-02-30", {"note": "x"}),
+        ("today", {"note": "x"}),
+    ],
+)
+def test_a_marker_needs_a_day_and_a_note_that_can_be_seen(
+    client: httpx.Client, day: str, body: dict[str, Any]
+) -> None:
+    assert client.put(f"/prompts/street/markers/{day}", json=body).status_code == 422
+    assert get(client, "/prompts/street/markers")["markers"] == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        *(f"/{name}" for name in ("stats", "scenes", "environments", "outfits", "series", "markers")),
+        *("/errors", "/errors/scenes"),
+    ],
 )
 def test_what_is_not_there_is_said(client: httpx.Client, path: str) -> None:
     for key in ("nobodys", str(NOBODY), "%00"):

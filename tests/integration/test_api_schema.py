@@ -138,6 +138,7 @@ def test_no_value_in_a_body_is_a_fault_of_the_program(client: httpx.Client, valu
         ("PUT", f"/users/{PROMPT}/favorites", f'{{"promptIds": [{value}]}}'),
         ("PUT", f"/users/{PROMPT}/favorites", f"{{{value}: [{value}]}}"),
         ("PUT", f"/users/{PROMPT}/favorites", value),
+        ("PUT", "/prompts/portrait/markers/2026-01-01", f'{{"note": {value}}}'),
         ("POST", "/events", value),
         *(("POST", "/events", f'[{{"eventId": "{PROMPT}", "{name}": {value}}}]') for name in (*READERS, "x")),
     ):

@@ -242,7 +242,7 @@ FAULTS = {
     ),
     "old revision": (
         "UPDATE prompt_stats_schema_version SET version_num = '2026_11_22_older'",
-        "UPDATE prompt_stats_schema_version SET version_num = '2026_12_08_alert_median'",
+        "UPDATE prompt_stats_schema_version SET version_num = '2026_12_09_prompt_marker'",
         [
             ("revision", WRONG, "it is at revision 2026_11_22_older"),
             ("rights", UNCHECKED, "revision has to be right first"),

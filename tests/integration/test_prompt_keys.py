@@ -220,6 +220,24 @@ def test_a_favourite_is_the_prompt_that_is_named_and_no_other(app: App) -> None:
     assert favorites() == []
 
 
+def test_a_marker_is_that_of_the_prompt_that_is_named_and_no_other(app: App) -> None:
+    def markers(key: str) -> list[tuple[str, str]]:
+        found = app.client.get(f"/prompts/{key}/markers").json()["markers"]
+        return [(each["day"], each["note"]) for each in found]
+
+    days = ("2026-01-02", "2026-01-31", "2026-01-01")
+    for key, day in zip(("twice", app.id(LIVING), "marketing%2Fhero"), days, strict=True):
+        assert app.client.put(f"/prompts/{key}/markers/{day}", json={"note": key}).status_code == 204
+    path = f"/prompts/{app.id(DELETED)}/markers/2026-01-01"
+    assert app.client.put(path, json={"note": "x"}).status_code == 404
+    assert markers("twice") == [("2026-01-31", app.id(LIVING)), ("2026-01-02", "twice")]
+    assert markers("marketing%2Fhero") == [("2026-01-01", "marketing%2Fhero")]
+    for key in ("twice", "marketing%2Fhero", "nobody's", "%00"):
+        for day in days:
+            assert app.client.delete(f"/prompts/{key}/markers/{day}").status_code == 204
+    assert markers("twice") == markers("marketing%2Fhero") == []
+
+
 def test_a_name_is_enough_where_no_other_prompt_has_it(app: App) -> None:
     assert app.named(f"prompt {SECOND}") == (app.id(SECOND), SECOND)
     with psycopg.connect(app.database.conninfo) as writer:

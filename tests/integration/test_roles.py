@@ -171,6 +171,7 @@ def test_the_reader_reads_stats_and_prompts_and_no_events(database: Database) ->
             for name in {
                 *STATS,
                 "prompts",
+                "prompt_marker",
                 "stats_refresh",
                 "stats_freshness",
                 "stats_day",
@@ -244,6 +245,8 @@ def test_the_api_answers_and_takes_what_it_is_sent(database: Database, lake: str
         ("PUT", f"{user}/favorites/{SLUG}", None),
         ("PUT", f"{user}/favorites", {"promptIds": [str(uuid.UUID(int=2))]}),
         ("DELETE", f"{user}/favorites/{SLUG}", None),
+        *(("PUT", f"/prompts/{SLUG}/markers/{YESTERDAY}", {"note": note}) for note in ("new", "newer")),
+        ("DELETE", f"/prompts/{SLUG}/markers/{YESTERDAY}", None),
     ]
     with (
         as_role(database, "reader", "app", "api") as api,
@@ -270,6 +273,7 @@ def test_the_api_answers_and_takes_what_it_is_sent(database: Database, lake: str
             "SELECT user_id FROM prompt_usage",
             "SELECT payload FROM prompt_usage_rejected",
             "UPDATE prompt_favorites SET user_id = gen_random_uuid()",
+            "UPDATE prompt_marker SET day = CURRENT_DATE",
             "UPDATE prompts SET usage_count = 0",
         )
 
@@ -359,6 +363,7 @@ def test_the_pipeline_changes_nothing_of_the_apps_but_the_counters(
         "TRUNCATE prompt_usage",
         "UPDATE prompt_usage_rejected SET payload = '{}'",
         "UPDATE prompt_favorites SET sort_order = 0",
+        "DELETE FROM prompt_marker",
         "DELETE FROM posts",
         "DELETE FROM stats_refresh",
         "CREATE TABLE mine ()",

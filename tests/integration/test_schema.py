@@ -142,6 +142,7 @@ def test_the_view_is_readable_for_those_who_could_read_what_it_shows(empty_datab
         try:
             connection.execute('GRANT SELECT ON stats_refresh TO "who reads"')
             connection.execute("DROP VIEW stats_freshness")
+            connection.execute("DROP TABLE prompt_marker")
             set_back = "UPDATE prompt_stats_schema_version SET version_num = %s"
             connection.execute(set_back, [BEFORE_THE_VIEW])
             migrate(empty_database)

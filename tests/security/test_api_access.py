@@ -26,7 +26,14 @@ OPEN = {
 }
 """What needs no token, and why."""
 
-WHOLE = {"key": "x", "user_id": str(uuid.UUID(int=1)), "by": "scenes", "ranking": "best", "table": "prompts"}
+WHOLE = {
+    "key": "x",
+    "day": "2026-01-01",
+    "user_id": str(uuid.UUID(int=1)),
+    "by": "scenes",
+    "ranking": "best",
+    "table": "prompts",
+}
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +72,7 @@ def changes(database: Database) -> int:
     with psycopg.connect(database.conninfo) as connection:
         row = connection.execute(
             "SELECT (SELECT count(*) FROM prompt_usage) + (SELECT count(*) FROM prompt_usage_rejected)"
-            " + (SELECT count(*) FROM prompt_favorites)"
+            " + (SELECT count(*) FROM prompt_favorites) + (SELECT count(*) FROM prompt_marker)"
         ).fetchone()
     assert row
     return int(row[0])

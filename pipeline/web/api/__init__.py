@@ -32,6 +32,8 @@
     Whether one prompt is better than another, or than it was.
 ``history``
     Usage over time: of a prompt, of all, by scene.
+``markers``
+    The days on which a prompt's author noted a change.
 ``overall``
     Scenes, environments, outfits and categories over all prompts.
 ``alerts``

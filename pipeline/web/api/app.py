@@ -23,6 +23,7 @@ from pipeline.web.api import (
     events,
     export,
     history,
+    markers,
     operation,
     overall,
     prompts,
@@ -137,6 +138,17 @@ def build_app(settings: Settings, database: Database, kept_seconds: float = KEPT
     app.add_middleware(SafeHeaders)
     answer_with_problems(app)
     # These first: /prompts/sparklines and its like are a prompt's key only where they have no parameter.
-    for part in (comparison, history, prompts, overall, alerts, users, export, events, operation):
+    for part in (
+        comparison,
+        history,
+        markers,
+        prompts,
+        overall,
+        alerts,
+        users,
+        export,
+        events,
+        operation,
+    ):
         app.include_router(part.router)
     return app

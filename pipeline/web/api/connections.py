@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 import psycopg
+from fastapi.concurrency import run_in_threadpool
 from psycopg import AsyncConnection, IsolationLevel
 from psycopg.abc import RV, PQGen
 from psycopg.pq import TransactionStatus
@@ -125,6 +126,19 @@ def write(pool: Writers, run: Callable[[WritingConnection], Result]) -> Result:
     """The same for something that writes, and may be repeated without harm (:func:`sessions.run_on`)."""
     deadline = time.monotonic() + ANSWER_SECONDS
     return sessions.run_on(pool, run, partial(_writing, pool, deadline))
+
+
+async def change(pool: Writers, work: Callable[[WritingConnection], None]) -> None:
+    """Does some work in a transaction, in a thread; what it leaves is the same however often it is done.
+
+    :raises psycopg.Error: as :func:`read`.
+    """
+
+    def run(connection: WritingConnection) -> None:
+        with sessions.transaction(connection):
+            work(connection)
+
+    await run_in_threadpool(write, pool, run)
 
 
 @asynccontextmanager

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Query, Request, Response
-from fastapi.concurrency import run_in_threadpool
 from pydantic import Field
 
-from pipeline.database import sessions
-from pipeline.database.prompt_keys import Named, named_by, only_id
+from pipeline.database.prompt_keys import named_by, only_id
 from pipeline.database.queries import query
 from pipeline.errors import NotFoundError
 from pipeline.limits import FAVORITES_MAX
 from pipeline.web.api.addresses import Key, UserId
 from pipeline.web.api.answers import Answer, StatsAnswer
 from pipeline.web.api.connections import WritingConnection as Connection
-from pipeline.web.api.connections import write
+from pipeline.web.api.connections import change
 from pipeline.web.api.reader import Id, Stats, answer
 
 USER_PROMPTS = query("web/user_prompts")
@@ -79,14 +76,14 @@ async def add_favorite(request: Request, user_id: UserId, key: Key) -> None:
     """Makes the prompt the last of the user's favourites; one that is there already stays where it is."""
 
     def add(connection: Connection) -> None:
-        prompt_id = only_id(_named(connection, [key]), key)
+        prompt_id = only_id(named_by(connection.execute, [key]), key)
         row = connection.execute(ADD_FAVORITE, {"user_id": user_id, "prompt_id": prompt_id}).fetchone()
         if not row or not row[0]:
             raise NotFoundError(
                 f"Making the prompt {key!r} a favourite", "it is deleted", "Name one that GET /prompts lists"
             )
 
-    await _write(request, add)
+    await change(request.app.state.writers, add)
 
 
 @router.delete(
@@ -97,10 +94,10 @@ async def remove_favorite(request: Request, user_id: UserId, key: Key) -> None:
 
     def remove(connection: Connection) -> None:
         with suppress(NotFoundError):
-            prompt_id = only_id(_named(connection, [key]), key)
+            prompt_id = only_id(named_by(connection.execute, [key]), key)
             connection.execute(REMOVE_FAVORITE, {"user_id": user_id, "prompt_id": prompt_id})
 
-    await _write(request, remove)
+    await change(request.app.state.writers, remove)
 
 
 @router.put("/users/{user_id:segment}/favorites", summary="Order the favourites", status_code=204)
@@ -121,22 +118,8 @@ async def order_favorites(
     """Puts the user's favourites into this order; those that are not named follow, as they were."""
 
     def order(connection: Connection) -> None:
-        named = _named(connection, keys)
+        named = named_by(connection.execute, keys)
         prompt_ids = [str(only_id(named, key)) for key in keys if key in named]
         connection.execute(ORDER_FAVORITES, {"user_id": user_id, "prompt_ids": prompt_ids})
 
-    await _write(request, order)
-
-
-def _named(connection: Connection, keys: Sequence[str]) -> Named:
-    return named_by(connection.execute, keys)
-
-
-async def _write(request: Request, work: Callable[[Connection], None]) -> None:
-    """Has a connection that writes do some work, which leaves behind the same however often it is done."""
-
-    def run(connection: Connection) -> None:
-        with sessions.transaction(connection):
-            work(connection)
-
-    await run_in_threadpool(write, request.app.state.writers, run)
+    await change(request.app.state.writers, order)
