@@ -4,6 +4,8 @@
     Success rates, means, and the lower bound of a rate's confidence interval.
 ``comparison``
     The interval of the difference of two rates, and a plain verdict.
+``change_point``
+    The day since which a success rate is another.
 ``percentiles``
     Percentiles from counts by logarithmic bucket.
 ``errors``

@@ -28,10 +28,13 @@ NOW = dt.datetime.now(dt.UTC)
 ONE_DAY = dt.timedelta(days=1)
 EVENTS = 1_500
 DAYS = 50
-PROMPTS = {"one": "portrait", "two": "portrait", "three": None, "unused": "outdoor"}
+PROMPTS = {"one": "portrait", "two": "portrait", "three": None, "unused": "outdoor", "fallen": "outdoor"}
 IDS = {slug: uuid.UUID(int=number) for number, slug in enumerate(PROMPTS, start=1)}
 KINDS = {"timeout after 30 s": "timeout after <n> s", "timeout after 9 s": "timeout after <n> s", "no": "no"}
 VALUES = ("scene", "environment", "outfit")
+FELL = NOW.date() - 12 * ONE_DAY
+"""Since when most uses of the prompt that fell fail."""
+
 QUESTIONS = 6
 """Periods that are asked for, each in a time zone."""
 
@@ -70,8 +73,18 @@ def made_up(luck: random.Random) -> Iterator[Event]:
         )
 
 
+def fallen(luck: random.Random) -> Iterator[Event]:
+    """Ten events per day of one prompt, more of which fail since one day."""
+    for days in range(30):
+        day = NOW - days * ONE_DAY
+        for hour in range(10):
+            success = luck.random() < (0.4 if day.date() >= FELL else 0.95)
+            at = day.replace(hour=hour)
+            yield Event(IDS["fallen"], None, "cafe", None, None, success, None, None, at)
+
+
 LUCK = random.Random(20)  # noqa: S311  # a test's
-EVERY = list(made_up(LUCK))
+EVERY = [*made_up(LUCK), *fallen(LUCK)]
 
 
 class Asked(NamedTuple):
@@ -320,6 +333,33 @@ def test_sparklines_are_a_recount_by_day(client: httpx.Client, asked: Asked) -> 
     for slug, row in zip(("two", "one"), found, strict=True):
         used = Counter(map(asked.day_of, of(slug, asked.events())))
         assert row["usageCounts"] == [used[day] for day in days]
+
+
+@PERIODS
+@pytest.mark.parametrize("slug", ["one", "fallen", "unused"])
+def test_the_rates_on_both_sides_of_a_change_are_a_recount(
+    client: httpx.Client, asked: Asked, slug: str
+) -> None:
+    found, *others = (
+        get(client, f"/prompts/{slug}/series", asked, bucket=bucket)["changePoint"]
+        for bucket in ("day", "week", "month")
+    )
+    assert others == [found, found]
+    sides = grouped(
+        of(slug, asked.events()), lambda event: str(asked.day_of(event)) >= found["day"] if found else None
+    )
+    if found:
+        assert slug == "fallen"
+        assert abs(dt.date.fromisoformat(found["day"]) - FELL) <= 2 * ONE_DAY
+        for name, is_since in (("before", False), ("since", True)):
+            expected = counts(sides[is_since])
+            assert found[f"{name}UsageCount"] == expected["usageCount"]
+            rate = found[f"{name}SuccessRate"]
+            assert rate == expected["successRate"]
+            assert found[f"{name}SuccessRateLower"] < rate < found[f"{name}SuccessRateUpper"]
+    # With a week on each side it is.
+    if slug == "fallen" and asked.first <= FELL - 7 * ONE_DAY and asked.last >= FELL + 7 * ONE_DAY:
+        assert found
 
 
 def test_days_end_with_the_day_of_the_publish(client: httpx.Client) -> None:

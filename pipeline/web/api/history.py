@@ -16,6 +16,7 @@ from pipeline.database.queries import query
 from pipeline.days import ONE_DAY, UTC, DayRange
 from pipeline.lake import series
 from pipeline.lake.period_stats import Period, PeriodStats
+from pipeline.stats.change_point import DAYS_MIN, Day, change_point
 from pipeline.web.api.addresses import Key, Keys, asked_keys
 from pipeline.web.api.answers import Answer, StatsAnswer
 from pipeline.web.api.periods import (
@@ -80,6 +81,29 @@ class SeriesAnswer(StatsAnswer):
     first: dt.date = Field(alias="from", description="The first day.")
     last: dt.date = Field(alias="to", description="The last day; it is counted.")
     series: list[SeriesPeriod]
+
+
+class ChangePoint(Answer):
+    """The day since which the success rate is another, with the rates before and since, in percent."""
+
+    day: dt.date
+    before_usage_count: int
+    before_success_rate: float
+    before_success_rate_lower: float = Field(description="The lower end of its 95 % Wilson interval.")
+    before_success_rate_upper: float
+    since_usage_count: int
+    since_success_rate: float
+    since_success_rate_lower: float
+    since_success_rate_upper: float
+
+
+class PromptSeriesAnswer(SeriesAnswer):
+    """Usage of a prompt over time, and when its success rate changed."""
+
+    change_point: ChangePoint | None = Field(
+        description="Found in the days of the period, whatever the bucket; null if chance explains them, or"
+        f" fewer than {DAYS_MIN} had any use."
+    )
 
 
 class OverviewAnswer(SeriesAnswer):
@@ -207,7 +231,7 @@ async def sparklines(request: Request, stats: Stats, asked: AskedPeriod, ids: Ke
     return answer(request, found, body, may_be_kept=may_be_kept)
 
 
-@router.get("/prompts/{key:segment}/series", summary="A prompt over time", response_model=SeriesAnswer)
+@router.get("/prompts/{key:segment}/series", summary="A prompt over time", response_model=PromptSeriesAnswer)
 async def prompt_series(
     request: Request, stats: Stats, key: Key, asked: AskedPeriod, bucket: Bucket = Bucket.DAY
 ) -> Response:
@@ -216,20 +240,33 @@ async def prompt_series(
     By days of UTC from the published stats. Hours (of UTC, a week at most) and the days of other time zones
     (a quarter at most) are counted from the raw events in the lake, as of the same publish. Undated events
     are in no hour, and in no day of another time zone.
+
+    `changePoint` is the day since which the success rate is another, at most one. The last day counts though
+    it may not be over. In 100 series without a change it is found in 1 at most.
     """
     period = await _period(stats, asked, bucket)
     days = period.days
     prompt_id = await stats.prompt_id(key)
     may_be_kept = True
+    # The first is what is asked for, the last are days: most often both are one.
+    buckets = dict.fromkeys((bucket.value, Bucket.DAY.value))
     if _is_published(bucket, period):
-        values = {"prompt_id": prompt_id, "bucket": bucket.value, "from_day": days.first, "to_day": days.last}
-        found = await stats.read((PROMPT_SERIES, values))
-        rows = found[0]
+        values = {"prompt_id": prompt_id, "from_day": days.first, "to_day": days.last}
+        found = await stats.read(*((PROMPT_SERIES, {**values, "bucket": each}) for each in buckets))
+        counted = found.results
     else:
-        count = partial(series.prompt_series, prompt_id=str(prompt_id), bucket=bucket.value, days=days)
+
+        def count(each: PeriodStats) -> list[Rows]:
+            return [series.prompt_series(each, str(prompt_id), length, days).to_dicts() for length in buckets]
+
         found, counted, may_be_kept = await count_period(request, stats, period, count)
-        rows = counted.to_dicts()
-    body = {"bucket": bucket, **period_fields(period), "series": _with_periods(rows, bucket)}
+    changed = _change_point(counted[-1])
+    body = {
+        "bucket": bucket,
+        **period_fields(period),
+        "change_point": changed,
+        "series": _with_periods(counted[0], bucket),
+    }
     return answer(request, found, body, may_be_kept=may_be_kept)
 
 
@@ -329,10 +366,19 @@ def _compared(days: DayRange, today: dt.date) -> series.Compared:
     return series.Compared(before, before + (end - days.first), end)
 
 
+def _change_point(rows: Rows) -> dict[str, Any] | None:
+    """When the success rate changed, of a series by day."""
+    found = change_point([Day(_day(row["period"]), row["usage_count"], row["success_count"]) for row in rows])
+    return found._asdict() if found else None
+
+
+def _day(period: dt.date) -> dt.date:
+    return period.date() if isinstance(period, dt.datetime) else period
+
+
 def _with_periods(rows: Rows, bucket: Bucket) -> list[dict[str, Any]]:
     """The rows with their periods as text: a day, or the moment at which an hour begins."""
     for row in rows:
         period = row["period"]
-        is_moment = isinstance(period, dt.datetime)
-        row["period"] = (period if bucket is Bucket.HOUR or not is_moment else period.date()).isoformat()
+        row["period"] = (period if bucket is Bucket.HOUR else _day(period)).isoformat()
     return rows
