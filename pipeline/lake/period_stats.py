@@ -140,6 +140,19 @@ class PeriodStats:
             .sort("error_count", "value", "error_kind", descending=[True, False, False], nulls_last=True)
         )
 
+    def failures(
+        self, prompt_id: str, limit: int, error_kind: str | None = None, scene: str | None = None
+    ) -> pl.DataFrame:
+        """The latest failed events of a prompt, of one kind or scene or of all: one row per event. From raw
+        events.
+        """
+        events = self.events(prompt_id).where(("success", "=", False))
+        if scene is not None:
+            events = events.where(("scene", "=", scene))
+        wanted = {"error_kind": error_kind, "limit": limit}
+        kinds = _error_kinds(events)
+        return duckdb_engine.run("latest_failures", wanted, usage_events=events, error_kinds=kinds)
+
     def times(self, prompt_id: str) -> pl.DataFrame:
         """As :func:`generation_times`, of the period."""
         return _histogram(self._totals(prompt_id, "time"))

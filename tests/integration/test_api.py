@@ -333,7 +333,7 @@ def test_a_marker_needs_a_day_and_a_note_that_can_be_seen(
     [
         "",
         *(f"/{name}" for name in ("stats", "scenes", "environments", "outfits", "series", "markers")),
-        *("/errors", "/errors/scenes"),
+        *("/errors", "/errors/scenes", "/failures"),
     ],
 )
 def test_what_is_not_there_is_said(client: httpx.Client, path: str) -> None:

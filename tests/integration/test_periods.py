@@ -275,6 +275,45 @@ def test_errors_are_a_recount_by_kind_day_and_value(client: httpx.Client, asked:
 
 
 @PERIODS
+@pytest.mark.parametrize("narrowed", [{}, {"errorKind": "timeout after <n> s"}, {"scene": "cafe"}], ids=str)
+def test_examples_of_failures_are_the_latest_of_those_that_are_counted(
+    client: httpx.Client, asked: Asked, narrowed: dict[str, str]
+) -> None:
+    for slug in ("one", "two"):
+        path = f"/prompts/{slug}/failures"
+        if (asked.last - asked.first).days >= 92:
+            assert client.get(path, params=asked.parameters).status_code == 422
+            continue
+        failed = [
+            event
+            for event in of(slug, asked.events())
+            if event.success is False
+            and narrowed.get("scene", event.scene) == event.scene
+            and narrowed.get("errorKind") in (None, KINDS.get(event.error_message or ""))
+        ]
+        examples = get(client, path, asked, **narrowed)["failures"]
+        assert len(examples) == min(20, len(failed))
+        assert len({example["eventId"] for example in examples}) == len(examples)
+        failed.sort(
+            key=lambda event: event.created_at or dt.datetime.min.replace(tzinfo=dt.UTC), reverse=True
+        )
+        for example, event in zip(examples, failed, strict=False):
+            if event.created_at is None:
+                assert example["createdAt"] is None
+                continue
+            assert example | {"eventId": None} == {
+                "eventId": None,
+                "createdAt": event.created_at.isoformat().replace("+00:00", "Z"),
+                **{name: getattr(event, name) for name in VALUES},
+                "errorKind": KINDS.get(event.error_message or ""),
+                "generationTimeMs": event.generation_time_ms,
+            }
+        if not narrowed and len(failed) <= 20:
+            assert len(examples) == get(client, f"/prompts/{slug}/stats", asked)["failureCount"]
+        assert get(client, path, asked, **narrowed, limit=1)["failures"] == examples[:1]
+
+
+@PERIODS
 def test_values_and_categories_over_all_prompts_are_a_recount(client: httpx.Client, asked: Asked) -> None:
     for name in VALUES:
         found = get(client, f"/{name}s", asked)[f"{name}s"]
@@ -383,6 +422,7 @@ def test_a_time_zone_asks_for_a_period_even_if_it_is_the_usual_one(client: httpx
 
 PATHS = (
     *(f"/prompts/one/{name}" for name in ("stats", "scenes", "environments", "outfits", "errors", "times")),
+    "/prompts/one/failures",
     *(f"/prompts/one/{name}" for name in ("errors/scenes", "errors/series", "scenes/series")),
     *(
         "/prompts/compare?ids=one",
@@ -433,7 +473,7 @@ def test_what_the_lake_has_and_nobody_published_is_in_no_answer(
 ) -> None:
     lake = str(tmp_path / "lake")
     today = NOW.date()
-    paths = ("/prompts/one/stats", "/prompts/one/series", "/scenes")
+    paths = ("/prompts/one/stats", "/prompts/one/series", "/scenes", "/prompts/one/failures")
     first, second = (
         [event for event in EVERY if event.created_at and event.created_at.date() == today - days * ONE_DAY]
         for days in (2, 3)
@@ -458,6 +498,7 @@ def test_what_the_lake_has_and_nobody_published_is_in_no_answer(
             now = answers(client)
             assert now[0]["totalUsage"] == len(of("one", [*first, *second])) > before[0]["totalUsage"]
             assert sum(each["usageCount"] for each in now[1]["series"]) == now[0]["totalUsage"]
+            assert now[3]["failures"] != before[3]["failures"]
 
 
 def written(database: Database, lake: str) -> None:

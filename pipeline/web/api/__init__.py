@@ -30,6 +30,8 @@
     Stats of prompts, rankings, times, errors.
 ``comparison``
     Whether one prompt is better than another, or than it was.
+``failures``
+    The latest failed events of a prompt, as examples.
 ``history``
     Usage over time: of a prompt, of all, by scene.
 ``markers``

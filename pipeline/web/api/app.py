@@ -22,6 +22,7 @@ from pipeline.web.api import (
     connections,
     events,
     export,
+    failures,
     history,
     markers,
     operation,
@@ -143,6 +144,8 @@ def build_app(settings: Settings, database: Database, kept_seconds: float = KEPT
         history,
         markers,
         prompts,
+        # After the ranking /prompts/top/failures: of a prompt with the slug top by its id alone.
+        failures,
         overall,
         alerts,
         users,
