@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 from pipeline.days import ONE_DAY, UTC, DayRange
 from pipeline.engines import duckdb_engine
 from pipeline.engines.scan import Condition, Input, Scan
+from pipeline.errors import LakeError
 from pipeline.lake.delta_table import DailyTable
 from pipeline.lake.partials import SCHEMA, USAGE, kinds_of, made_from, open_partials
 from pipeline.lake.periods import State
@@ -68,7 +69,7 @@ class PeriodStats:
     found any more (it is too long ago, or a reconciliation disowned it), they are of the lake as it is now,
     and may hold later events.
 
-    All raise :class:`~pipeline.errors.LakeError` if the lake can't be read.
+    All raise :class:`~pipeline.errors.LakeError` if the lake can't be read, or lacks days that are published.
     """
 
     def __init__(self, lake: str, period: Period, published: Versions) -> None:
@@ -266,6 +267,7 @@ class PeriodStats:
         state = published_state(table, self.period.touched, self._published, version)
         if state is None:
             self.is_as_published = False
+            _require_days(table, table.days()["day"], self._published)
             logger.info("%s of the last publish can't be found: it is read as it is", table.name)
         return state or table
 
@@ -292,15 +294,28 @@ def published_state(
     return None
 
 
-def generation_times(lake: str, prompt_id: str) -> pl.DataFrame:
+def generation_times(lake: str, prompt_id: str, published: Iterable[dt.date]) -> pl.DataFrame:
     """How many events of all days took how long: one row per bucket of the histogram that has any.
 
-    The shortest first: ``from_ms``, ``to_ms`` (included) and ``usage_count``.
+    The shortest first: ``from_ms``, ``to_ms`` (included) and ``usage_count``. ``published``: days that are.
 
-    :raises LakeError: the lake can't be read.
+    :raises LakeError: the lake can't be read, or lacks days that are published.
     """
-    partials = State(lake, USAGE).scan().where(*_of(prompt_id, "time"))
+    state = State(lake, USAGE)
+    _require_days(state.daily, state.days, published)
+    partials = state.scan().where(*_of(prompt_id, "time"))
     return _histogram(duckdb_engine.run("merged_partials", partials=partials))
+
+
+def _require_days(table: DailyTable, held: Iterable[dt.date], published: Iterable[dt.date]) -> None:
+    """Lets nothing be counted from the empty lake of a wrong address: opening it makes one."""
+    absent = sorted(set(published) - set(held))
+    if absent:
+        raise LakeError(
+            f"Counting from {table.uri}",
+            f"it lacks {len(absent)} days that are published, such as {absent[0]}",
+            "Have PROMPT_STATS_LAKE_URI name the lake that refreshes write",
+        )
 
 
 _OF_LEDGER = ("ingest_xid", "synced_high", "events_version")

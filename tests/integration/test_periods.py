@@ -17,7 +17,10 @@ import psycopg
 import pytest
 
 from pipeline import repair
+from pipeline.answers import comparison, reading
 from pipeline.database.connections import Database
+from pipeline.errors import LakeError
+from pipeline.installation import Installation
 from pipeline.lake.usage_events import sync_days
 from pipeline.refresh import refresh
 from tests.api import served
@@ -126,10 +129,10 @@ PERIODS = pytest.mark.parametrize("asked", list(chosen()), ids=str)
 
 
 @pytest.fixture(scope="module")
-def client(
+def counted(
     new_database: NewDatabase, migrated_template: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[httpx.Client]:
-    """The API on a database with stats; tests of this module only read."""
+) -> Iterator[Installation]:
+    """A database with stats, and its lake. Tests of this module only read it."""
     lake = str(tmp_path_factory.mktemp("lake"))
     with new_database(migrated_template) as database:
         with psycopg.connect(database.conninfo) as app:
@@ -137,8 +140,14 @@ def client(
             app.execute("ALTER TABLE prompt_usage ALTER prompt_id DROP NOT NULL")
             write(app, EVERY)
         refresh(at(database, lake))
-        with served(database, PROMPT_STATS_LAKE_URI=lake) as client:
-            yield client
+        yield at(database, lake)
+
+
+@pytest.fixture(scope="module")
+def client(counted: Installation) -> Iterator[httpx.Client]:
+    """The API on it."""
+    with served(counted.database, PROMPT_STATS_LAKE_URI=counted.lake) as client:
+        yield client
 
 
 def write(app: psycopg.Connection[Any], events: Iterable[Event]) -> None:
@@ -499,6 +508,23 @@ def test_what_the_lake_has_and_nobody_published_is_in_no_answer(
             assert now[0]["totalUsage"] == len(of("one", [*first, *second])) > before[0]["totalUsage"]
             assert sum(each["usageCount"] for each in now[1]["series"]) == now[0]["totalUsage"]
             assert now[3]["failures"] != before[3]["failures"]
+
+
+@pytest.mark.parametrize("timezone", ["UTC", "Asia/Tokyo"])
+def test_a_lake_without_what_was_published_is_refused(
+    client: httpx.Client, counted: Installation, tmp_path: Path, timezone: str
+) -> None:
+    elsewhere = str(tmp_path / "a wrong address")
+    asked = {"days": "9", "timezone": timezone}
+    paths = ("/prompts/one/stats", "/prompts/one/scenes", "/scenes", "/categories", "/prompts/top/usage")
+    with served(counted.database, PROMPT_STATS_LAKE_URI=elsewhere) as other:
+        for path in paths:
+            assert client.get(path, params=asked).status_code == 200
+            assert other.get(path, params=asked).status_code == 503
+        assert client.get("/prompts/one/times").json()["times"]
+        assert other.get("/prompts/one/times").status_code == 503
+    with pytest.raises(LakeError, match="days that are published"):
+        reading.prompt(at(counted.database, elsewhere), "one", comparison.Asked(days=9, timezone=timezone))
 
 
 def written(database: Database, lake: str) -> None:

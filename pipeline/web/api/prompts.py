@@ -19,6 +19,7 @@ from pipeline.stats import frames
 from pipeline.web.api.addresses import STORABLE, Key, Keys, asked_keys
 from pipeline.web.api.answers import Answer, StatsAnswer, model_of
 from pipeline.web.api.periods import (
+    PUBLISHED_DAYS,
     Asked,
     AskedPeriod,
     PeriodAnswer,
@@ -405,8 +406,9 @@ async def prompt_times(request: Request, stats: Stats, key: Key, asked: AskedPer
     """
     prompt_id = str(await stats.prompt_id(key))
     if not asked.is_given:
-        found = await stats.read()
-        times = await run_in_threadpool(generation_times, request.app.state.settings.lake, prompt_id)
+        found = await stats.read((PUBLISHED_DAYS, {"from_day": dt.date.min, "to_day": dt.date.max}))
+        days = [row["day"] for row in found[0]]
+        times = await run_in_threadpool(generation_times, request.app.state.settings.lake, prompt_id, days)
         return answer(request, found, {"times": times.to_dicts()})
     period = await period_of(stats, asked)
     found, times, may_be_kept = await count_period(request, stats, period, lambda each: each.times(prompt_id))

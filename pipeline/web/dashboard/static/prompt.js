@@ -105,7 +105,7 @@ async function times({ source, base, stats, period }) {
 
 async function compared({ source, head, stats, period }) {
   if (head.category === null) return section("Beside its category", null, note("This prompt has no category."));
-  if (head.deletedAt) return section("Beside its category", null, note("It is deleted, and no part of its category."));
+  if (head.deletedAt) return section("Beside its category", null, note("It is deleted, and compared with no others."));
   const content = await from(source.get(path("/categories", ofPeriod(period))), ({ categories }) => {
     const category = categories.find((each) => each.category === head.category);
     if (!category) return note("Nothing is known of its category.");
