@@ -1,6 +1,7 @@
 -- Purpose: the prompts with the most failures, and the kinds of errors that they see most.
 -- Grain:   one row per prompt and kind of error; a prompt without messages has one row, its error_kind NULL.
 -- Time:    as_of.
+-- Without those that fail less often than all active prompts together, as in the ranking of the API.
 -- An error counts if the event has a message, whatever its success says.
 -- -v prompts_max=10 says how many prompts, -v kinds_max=3 how many kinds of each.
 \if :{?prompts_max}
@@ -11,14 +12,26 @@
 \else
 \set kinds_max 3
 \endif
-WITH failing AS (
+WITH average AS (
     SELECT
-        prompt_id,
-        usage_count,
-        failure_count
-    FROM prompt_stats
-    WHERE failure_count > 0
-    ORDER BY failure_count DESC, prompt_id
+        sum(stats.failure_count) AS failure_count,
+        sum(stats.usage_count)   AS usage_count
+    FROM prompt_stats AS stats
+    INNER JOIN prompts ON prompts.id = stats.prompt_id
+    WHERE prompts.is_active IS NOT FALSE AND prompts.deleted_at IS NULL
+),
+
+failing AS (
+    SELECT
+        stats.prompt_id,
+        stats.usage_count,
+        stats.failure_count
+    FROM prompt_stats AS stats
+    CROSS JOIN average
+    WHERE
+        stats.failure_count > 0
+        AND (stats.failure_count * average.usage_count >= average.failure_count * stats.usage_count) IS NOT FALSE
+    ORDER BY stats.failure_count DESC, stats.prompt_id
     LIMIT :prompts_max
 ),
 

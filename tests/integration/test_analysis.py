@@ -51,7 +51,9 @@ EVENTS = (
     Events(SELFIE, 3, THIS_WEEK, BEN, success=False, error_message="timeout after 30 s"),
     Events(SELFIE, 1, THIS_WEEK, BEN, success=False, error_message="out of memory"),
     Events(SELFIE, 10, WEEK_BEFORE, BEN, "", success=None, generation_time_ms=3001),
-    Events("steady", 35, LONG_AGO, generation_time_ms=2000),
+    Events("steady", 34, LONG_AGO, generation_time_ms=2000),
+    # Of the prompts that fail, it alone does so less often than all together.
+    Events("steady", 1, LONG_AGO, success=False, generation_time_ms=2000),
     Events("runway", 5, THIS_WEEK, ANN, "stage", success=False, generation_time_ms=70_000),
     Events("runway", 10, WEEK_BEFORE, ANN, "stage"),
     Events("new", 2, THIS_WEEK),
@@ -333,10 +335,8 @@ def test_the_panels_of_the_period_say_what_the_events_do(reader: Database) -> No
     used = [(row["prompt"], row["uses"]) for row in grafana(reader, "Most used prompts")]
     assert used == [(SELFIE.title(), 44), ("Runway", 15), (str(id_of("gone")), 3), ("New", 2)]
     failing = grafana(reader, "Prompts with most failures")
-    assert [(row["prompt"], row["failures"], row["uses"]) for row in failing] == [
-        ("Runway", 5, 15),
-        (SELFIE.title(), 4, 44),
-    ]
+    # In these days the other one that failed did so less often than all together.
+    assert [(row["prompt"], row["failures"], row["uses"]) for row in failing] == [("Runway", 5, 15)]
     assert float(failing[0]["failure_rate"]) == pytest.approx(100 / 3)
 
 
