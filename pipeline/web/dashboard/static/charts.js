@@ -62,7 +62,10 @@ async function drawOne(place) {
   forget(place);
   drawn.add(place);
   const colours = palette();
-  place.embedded = await window.vegaEmbed(place, { ...place.specification(colours), width: "container" }, {
+  // Vega gives its element words of its own: those of the place stay.
+  const canvas = h("div", { "aria-hidden": "true" });
+  place.replaceChildren(canvas);
+  place.embedded = await window.vegaEmbed(canvas, { ...place.specification(colours), width: "container" }, {
     mode: "vega-lite",
     // Expressions are interpreted, not compiled: the page's policy allows no eval.
     ast: true,
@@ -72,7 +75,6 @@ async function drawOne(place) {
     tooltip: showTooltip,
     config: configuration(colours),
   });
-  place.querySelector("svg").setAttribute("aria-hidden", "true");
 }
 
 function forget(place) {
