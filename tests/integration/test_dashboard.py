@@ -55,10 +55,16 @@ INSERT_ALERT = (
     " recent_value, past_count, past_value, as_of, evaluated_at, raised_at, recovered_at) VALUES"
     " ('success_rate', 'prompt', %s, %s, 'ALERT', 1, 40, 50, 900, 90, now(), now(), now(), %s)"
 )
+INSERT_MARKER = "INSERT INTO prompt_marker (prompt_id, day, note) VALUES (%s, %s, %s)"
 INSERT_EVALUATION = (
     "INSERT INTO stats_alert_evaluation (evaluated_at, as_of, tested_count, raised_count)"
     " VALUES (now(), now(), 3, 1)"
 )
+FALLEN_DAYS = 10
+MARKERS = [
+    (PORTRAIT, NOW.date() - dt.timedelta(days=days), note)
+    for days, note in ((FALLEN_DAYS, HOSTILE), (FALLEN_DAYS - 1, "Steps put back"), (60, "Long ago"))
+]
 USER = uuid.UUID(int=77)
 VIEWS = (
     "#/",
@@ -73,10 +79,12 @@ WIDTHS = (360, 768, 1280)
 
 
 def events() -> Iterator[tuple[Any, ...]]:
-    """Portrait: 40 days of growing use in three scenes; street: a few a week ago; the evil one: once."""
+    """Portrait: 40 days of growing use in three scenes, more failures in the last ten; street: a few a week
+    ago; the evil one: once.
+    """
     for days in range(40):
         for number in range(80 - days):
-            failed = number % 9 == 0
+            failed = number % (9 if days >= FALLEN_DAYS else 3) == 0
             scene = (None, "cafe", HOSTILE, "beach")[number % 4]
             message = f"out of memory: {number} MiB" if failed else None
             at = NOW - dt.timedelta(days=days, minutes=number)
@@ -101,6 +109,7 @@ def filled(new_database: Any, migrated_template: str, settings: Settings) -> Ite
             app.cursor().executemany(INSERT_EVENT, list(events()))
             app.execute("UPDATE prompt_usage SET user_id = %s WHERE prompt_id = %s", (USER, STREET))
             app.execute("INSERT INTO prompt_favorites (user_id, prompt_id) VALUES (%s, %s)", (USER, UNUSED))
+            app.cursor().executemany(INSERT_MARKER, MARKERS)
             app.execute("UPDATE prompts SET tags = '[\"night\"]' WHERE id = %s", (STREET,))
         refresh(at(database, settings.lake), values=True)
         with psycopg.connect(database.conninfo) as app:
@@ -258,6 +267,51 @@ def test_a_prompts_page_shows_its_stats(tab: Tab, api: httpx.Client) -> None:
     tab.unfold()
     cells = [row[-1] for row in tab.rows("Scenes by week")]
     assert all(cell.replace(",", "").isdigit() for cell in cells)
+
+
+def test_a_series_shows_what_was_changed_and_when_its_rate_did(tab: Tab, api: httpx.Client) -> None:
+    tab.go(page_of(api, "#/prompts/portrait"))
+    found = get(api, "/prompts/portrait/series", **last_days(30))["changePoint"]
+    noted = get(api, "/prompts/portrait/markers")["markers"]
+    assert [each["note"] for each in noted] == [note for _, _, note in (MARKERS[1], MARKERS[0], MARKERS[2])]
+    before, since = (
+        f"{percent(found[f'{side}SuccessRate'])} ({found[f'{side}SuccessRateLower']:.1f}\N{EN DASH}"
+        f"{found[f'{side}SuccessRateUpper']:.1f})"
+        for side in ("before", "since")
+    )
+    expected = [(day.isoformat(), note) for _, day, note in MARKERS[:2]]
+    expected.append((found["day"], f"The success rate fell from {before} to {since}"))
+    shown = tab.page.locator(".marks li")
+    for mark, (day, text) in zip(shown.all(), sorted(expected, key=itemgetter(0)), strict=True):
+        expect(mark).to_contain_text(text)
+        words = f"{dt.date.fromisoformat(day):%-d %b %Y}"
+        expect(mark).to_contain_text(words)
+        link = mark.get_by_role("link", name=f"Before and after {words}")
+        assert link.get_attribute("href") == f"#/compare?ids={PORTRAIT}&before={day}"
+        expect(tab.page.locator(".chart").first).to_have_attribute("aria-label", re.compile(re.escape(text)))
+    assert tab.page.locator(".chart .mark-rule line").count() >= 2 * len(expected)
+    tab.page.locator(".marks a").last.click()
+    expect(tab.page.locator("h1")).to_have_text("Compare prompts")
+
+
+def test_failures_have_examples_and_each_kind_its_own(tab: Tab, api: httpx.Client) -> None:
+    tab.go(page_of(api, "#/prompts/portrait"))
+    found = get(api, "/prompts/portrait/failures", **last_days(30))["failures"]
+    assert len(found) == 20
+    rows = tab.rows("Latest failures")
+    assert [row[-1] for row in rows] == [each["eventId"] for each in found]
+    assert rows[0][1] == "out of memory: <n> MiB"
+    tab.page.get_by_role("region", name="Errors by kind").get_by_role("link").click()
+    tab.arrive("error=out+of+memory%3A+%3Cn%3E+MiB")
+    expect(tab.page.get_by_text("Of the kind out of memory: <n> MiB.")).to_be_visible()
+    assert tab.rows("Latest failures") == rows
+    tab.page.get_by_role("link", name="All kinds").click()
+    tab.arrive("#/prompts/portrait")
+    tab.picker("Period").select_option("365")
+    expect(tab.page.get_by_text("Of the last 92 days of this period, 20 at most.")).to_be_visible()
+    tab.go(page_of(api, "#/prompts/street"))
+    assert len(tab.rows("Latest failures")) == 1
+    expect(tab.page.get_by_role("region", name="Latest failures")).to_contain_text("no message")
 
 
 def test_periods_and_bars_are_picked_and_kept_in_the_address(tab: Tab, api: httpx.Client) -> None:
@@ -473,7 +527,8 @@ MAIN_NUMBERS = """() => [...document.querySelectorAll('.scroll')].flatMap((place
 LABELS = r"""() => [...document.querySelectorAll('.chart svg')].map((chart) => {
     const seen = (each) => each.getAttribute('opacity') !== '0' && each.textContent.trim();
     const texts = (place, names) => [...place.querySelectorAll(names)].filter(seen);
-    const marks = texts(chart, 'text').filter((each) => /^p\d/.test(each.textContent))
+    const isMark = (each) => /^p\d/.test(each.textContent) || each.getAttribute('font-weight') === 'bold';
+    const marks = texts(chart, 'text').filter(isMark)
         .map((each) => [each.textContent, each.getBoundingClientRect()]);
     const meets = ([, one], [, other]) => one.left < other.right && other.left < one.right
         && one.top < other.bottom && other.top < one.bottom;
@@ -484,11 +539,11 @@ LABELS = r"""() => [...document.querySelectorAll('.chart svg')].map((chart) => {
     const labels = (axis) => texts(axis, '.role-axis-label text').length;
     const axes = [...chart.querySelectorAll('.role-axis')].map(labels);
     return {
-        words: chart.parentNode.closest('[aria-label]').ariaLabel, marks: marks.length,
+        words: chart.closest('.chart').ariaLabel, marks: marks.length,
         faulty: faulty.map(([text]) => text), axes: axes.filter(Boolean),
     };
 })"""
-"""Of each chart: marks of percentiles that meet or are cut off, and how many labels each axis shows."""
+"""Of each chart: marks of percentiles and days that meet or are cut off; how many labels each axis shows."""
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -616,6 +671,10 @@ def test_the_file_shows_the_same_without_a_server(
         expect(tab.picker("Time zone")).to_be_disabled()
         expect(tab.page.get_by_text("Other time zones need the API.")).to_be_visible()
         assert tab.faults() == []
+        tab.go(f"{report.file.as_uri()}#/prompts/{PORTRAIT}")
+        assert tab.page.locator(".marks li").count() == 3
+        for absent in ("Before and after", "Latest failures"):
+            assert tab.page.get_by_text(absent).count() == 0
         choices = [
             every_choice(tab, f"{report.file.as_uri()}{view}")
             for view in (

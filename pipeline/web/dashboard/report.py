@@ -219,6 +219,7 @@ async def _get(app: ASGIApp, address: str) -> tuple[int, Any]:
 def _of_prompt(key: str, today: dt.date) -> Iterator[str]:
     base = f"/prompts/{quote(str(key), safe=UNQUOTED)}"
     yield base
+    yield f"{base}/markers"
     for days in PERIODS:
         period = _period(days, today)
         yield from (_path(f"{base}/{name}", **period) for name in ("stats", "errors", "times", *VALUES))

@@ -119,8 +119,12 @@ function periodAxis(bucket, periods) {
   };
 }
 
-/** Uses over time by outcome, and under it the success rate. */
-export function series(what, rows, bucket) {
+/**
+ * Uses over time by outcome, and under it the success rate.
+ *
+ * @param {Array<{day: string, text: string, change: string|null}>} marks Days with a line, numbered in their order.
+ */
+export function series(what, rows, bucket, marks = []) {
   const uses = rows.flatMap((row) => {
     const unknown = row.usageCount - row.successCount - row.failureCount;
     const name = format.periodName(row.period, bucket);
@@ -134,23 +138,56 @@ export function series(what, rows, bucket) {
   const periods = rows.map((row) => row.period);
   const x = { field: "period", type: "ordinal", axis: periodAxis(bucket, periods), scale: { domain: periods, type: "band" } };
   const total = rows.reduce((sum, row) => sum + row.usageCount, 0);
-  const words = `${what}: ${format.count(total)} uses in ${format.counted(rows.length, bucket)}, by outcome.`;
+  const said = marks.map(({ day, text }, index) => ` ${index + 1}: ${format.dateOf(day)}, ${text}.`).join("");
+  const words = `${what}: ${format.count(total)} uses in ${format.counted(rows.length, bucket)}, by outcome.${said}`;
+  const lines = (colours) => markLayers(marks, x, bucket, colours);
   return figure([
-    chart(words, (colours) => usesSpecification(uses, x, colours)),
-    rates.length > 1 ? rateChart(rates, x, bucket) : null,
+    chart(words, (colours) => usesSpecification(uses, x, lines(colours), colours)),
+    rates.length > 1 ? rateChart(rates, x, bucket, (colours) => lines(colours).slice(0, 1)) : null,
   ], seriesTable(`${what} by ${bucket}`, rows, bucket));
 }
 
-function usesSpecification(values, x, { good, bad, unknown }) {
+/** Lines where something is marked, and above them their numbers; those that would meet are one label. */
+function markLayers(marks, x, bucket, { bad, good, ink, soft }) {
+  if (!marks.length) return [];
+  const periods = x.scale.domain;
+  const room = periods.length / (innerWidth < PHONE ? 7 : 16);
+  // Where a bar is no longer than a day, what is marked begins with it.
+  const place = { ...x, field: "period", bandPosition: ["hour", "day"].includes(bucket) ? 0 : 0.5 };
+  const lines = marks.map(({ day, text, change }, index) => {
+    const at = bucket === "hour" ? `${day}T00:00:00` : day;
+    const period = periods.findLast((each) => each <= at) ?? periods[0];
+    const colour = { fell: bad, rose: good }[change] ?? soft;
+    return { number: index + 1, period, index: periods.indexOf(period), name: format.dateOf(day), text, colour, dash: change ? [1, 0] : [4, 3] };
+  });
+  const labels = [];
+  for (const { number, period, index } of lines) {
+    const last = labels.at(-1);
+    if (last && index - last.index < room) last.to = number;
+    else labels.push({ period, index, from: number, to: number });
+  }
+  const texts = labels.map(({ period, from, to }) => ({ period, label: from === to ? `${from}` : `${from}–${to}` }));
+  const own = { type: "nominal", scale: null };
+  return [
+    { data: { values: lines }, mark: { type: "rule", strokeWidth: 1.5 }, encoding: {
+      x: place, stroke: { field: "colour", ...own }, strokeDash: { field: "dash", ...own },
+      tooltip: [{ field: "name", title: "when" }, { field: "text", title: "marked" }],
+    } },
+    { data: { values: texts }, mark: { type: "text", color: ink, baseline: "bottom", fontSize: 12, fontWeight: "bold" }, encoding: {
+      x: place, y: { value: -3 }, text: { field: "label" },
+    } },
+  ];
+}
+
+function usesSpecification(values, x, lines, { good, bad, unknown }) {
   const present = OUTCOMES.filter((outcome) => outcome !== "unknown" || values.some((each) => each.outcome === outcome && each.uses));
-  return {
-    height: 220,
+  const bars = {
     data: { values },
     mark: { type: "bar" },
     encoding: {
       x,
       y: { field: "uses", type: "quantitative", stack: true, title: "uses", ...countAxis(Math.max(...values.map((each) => each.all)), 5) },
-      color: { field: "outcome", type: "nominal", scale: { domain: present, range: [good, bad, unknown].slice(0, present.length) } },
+      color: { field: "outcome", type: "nominal", scale: { domain: present, range: [good, bad, unknown].slice(0, present.length) }, legend: lines.length ? { offset: 22 } : {} },
       order: { field: "index", type: "quantitative" },
       tooltip: [
         { field: "name", title: "when" }, { field: "outcome", title: "outcome" },
@@ -158,6 +195,7 @@ function usesSpecification(values, x, { good, bad, unknown }) {
       ],
     },
   };
+  return { height: 220, layer: [bars, ...lines] };
 }
 
 /** An axis of counts: whole numbers, three at least. */
@@ -169,12 +207,11 @@ const countAxis = (largest, ticks) => ({
 /** The ends of an axis of rates: not so near that there would be nothing between them. */
 const rateDomain = (lowest, highest) => (highest - lowest >= 2 ? [lowest, highest] : [Math.max(0, lowest - 1), Math.min(100, highest + 1)]);
 
-function rateChart(values, x, bucket) {
+function rateChart(values, x, bucket, lines) {
   const lowest = values.reduce((low, each) => (each.rate < low.rate ? each : low));
   const highest = values.reduce((high, each) => (each.rate > high.rate ? each : high));
   const words = `Success rate by ${bucket}, where there were ${FEW} uses or more: lowest ${lowest.text} (${lowest.name}), highest ${highest.text} (${highest.name}).`;
-  return chart(words, ({ good }) => ({
-    height: 120,
+  const line = ({ good }) => ({
     data: { values },
     mark: { type: "line", color: good, point: { color: good, size: values.length > 60 ? 8 : 24 }, strokeWidth: 1.5 },
     encoding: {
@@ -182,7 +219,8 @@ function rateChart(values, x, bucket) {
       y: { field: "rate", type: "quantitative", title: "success rate, %", scale: { domain: rateDomain(lowest.rate, highest.rate), nice: true }, axis: { tickCount: 4, minExtent: Y_AXIS } },
       tooltip: [{ field: "name", title: "when" }, { field: "text", title: "success rate" }, { field: "all", title: "uses", format: "," }],
     },
-  }));
+  });
+  return chart(words, (colours) => ({ height: 120, layer: [line(colours), ...lines(colours)] }));
 }
 
 function seriesTable(caption, rows, bucket) {

@@ -42,6 +42,9 @@ export function dayOf(text, timezone) {
   return form.format(new Date(text));
 }
 
+/** A day as 23 Nov 2026 */
+export const dateOf = (day) => dayOf(`${day}T00:00Z`, "UTC");
+
 /** A moment's time as 03:29 UTC, or 04:29 Berlin */
 export function timeOf(text, timezone) {
   if (!text) return null;

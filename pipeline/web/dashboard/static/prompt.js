@@ -4,7 +4,9 @@
 
 import { heatMap, histogram, series } from "dashboard/charts";
 import { h, table } from "dashboard/dom";
+import { examplesOf, failures } from "dashboard/failures";
 import * as format from "dashboard/format";
+import { markList, marksOf } from "dashboard/markers";
 import { RATE, bar, byValue, capital, certainty, columns, day, figures, from, named, note, periodWords, rate, section } from "dashboard/parts";
 import { path } from "dashboard/source";
 import { bucketOf, buckets, elsewhere, heatBucket, ofPeriod, periodOf } from "dashboard/state";
@@ -55,6 +57,7 @@ async function everything(page) {
     scenesOver(page),
     times(page),
     Promise.all([compared(page), errors(page)]).then(columns),
+    failures(page),
     values("scene", page),
     Promise.all([values("environment", page), values("outfit", page)]).then(columns),
   ]);
@@ -77,10 +80,13 @@ function keyFigures(stats, period) {
   ]));
 }
 
-async function over({ source, period, bucket, base }) {
-  const wanted = path(`${base}/series`, { ...ofPeriod(period), bucket });
-  const content = await from(source.get(wanted), (found) =>
-    (found.series.some((row) => row.usageCount) ? series("This prompt", found.series, bucket) : note("Not used in this period.")));
+async function over({ state, source, period, bucket, base, head }) {
+  const wanted = [path(`${base}/series`, { ...ofPeriod(period), bucket }), `${base}/markers`];
+  const content = await from(Promise.all(wanted.map((each) => source.get(each))), ([found, { markers }]) => {
+    if (!found.series.some((row) => row.usageCount)) return note("Not used in this period.");
+    const marks = marksOf(found.changePoint, markers, period);
+    return [series("This prompt", found.series, bucket, marks), markList(marks, state, source, head)];
+  });
   return section("Over time", periodWords(period), content);
 }
 
@@ -143,12 +149,12 @@ function verdict(own, others) {
   return `${share}Its success rate may be that of the others: the intervals overlap.`;
 }
 
-async function errors({ source, base, stats, period }) {
+async function errors({ state, source, base, stats, period }) {
   const content = await from(source.get(path(`${base}/errors`, ofPeriod(period))), ({ errors: rows }) => {
     if (!rows.length) return note(stats.failureCount ? "Its failures have no messages." : "It did not fail in this period.");
     const largest = Math.max(...rows.map((row) => row.errorCount));
     return table("Errors by kind", [
-      { title: "Kind", cell: (row) => h("span", { class: "message" }, named(row.errorKind)) },
+      { title: "Kind", cell: (row) => h("span", { class: "message" }, source.offline ? named(row.errorKind) : examplesOf(row.errorKind, state)) },
       { title: "Errors", number: true, cell: (row) => bar(row.errorCount, largest) },
       { title: "Of its failures", number: true, cell: (row) => format.percent((row.errorCount / stats.failureCount) * 100) },
       { title: "Last seen", cell: (row) => day(row.lastSeenAt, period.timezone) },

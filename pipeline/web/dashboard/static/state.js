@@ -9,7 +9,7 @@ export const PERIODS = [7, 30, 90, 365];
 export const OFFLINE_PERIODS = [7, 30, 90];
 export const DEFAULT_DAYS = 30;
 const DAY_MS = 86_400_000;
-const LAKE_MAX_DAYS = 92; // of hours and of days of another time zone than UTC, which the API counts from raw events
+export const LAKE_MAX_DAYS = 92; // of hours and of days of another time zone than UTC, which the API counts from raw events
 const HOURS_MAX_DAYS = 7;
 const COMMON = ["days", "from", "to", "timezone"]; // what goes along from view to view
 
