@@ -32,6 +32,9 @@ def launch_backfill(page: Page, address: str) -> None:
     page.goto(f"{address}/locations/pipeline/jobs/refresh_stats")
     page.get_by_role("button", name="Materialize all").click()
     chosen = page.get_by_placeholder("No matching partitions")
+    # Nothing is chosen beforehand, as docs/operations.md says.
+    expect(chosen).to_have_value("")
+    expect(page.get_by_role("button", name="Launch backfill")).to_be_disabled()
     chosen.fill(f"[{DAYS[0]}...{DAYS[-1]}]")
     chosen.press("Tab")
     expect(page.get_by_text(f"{len(DAYS)} partitions", exact=True)).to_be_visible()
