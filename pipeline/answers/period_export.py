@@ -7,12 +7,14 @@ There are fewer columns: windows that end with today, users and favourites are n
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Text, cast, select
 
 from pipeline.answers.comparison import Asked
-from pipeline.answers.export import PROMPT_NAME, TIMES, Chunk, Export, Format, writer_of
+from pipeline.answers.export import PROMPT_NAME, TIMES, Chunk, Export, Format, open_export, writer_of
 from pipeline.answers.reading import stats_asked_for
 from pipeline.database.tables import prompts
 from pipeline.errors import InputError
@@ -23,8 +25,35 @@ if TYPE_CHECKING:
     # polars takes a moment to import.
     import polars as pl
 
-TABLES = ("prompt_stats", "scene_stats", "environment_stats", "outfit_stats")
+    from pipeline.lake.period_stats import PeriodStats
+
+_VALUES = ("scene", "environment", "outfit")
+TABLES = (
+    "prompt_stats",
+    *(f"prompt_{value}_stats" for value in _VALUES),
+    *(f"{value}_stats" for value in _VALUES),
+    "prompt_daily_stats",
+    "prompt_error_stats",
+)
 """Those that can be counted for some days."""
+
+COUNTS = ("usage_count", "error_count")
+"""The first column of a table after those that tell its rows apart."""
+
+
+@contextmanager
+def opened_export(
+    installation: Installation, name: str, kind: Format, asked: Asked | None, *, raw: bool = False
+) -> Iterator[Export]:
+    """The table of that name: as it is published, or of the days asked for.
+
+    As :func:`open_export` and :func:`period_export` have it, which say what they raise.
+    """
+    if asked:
+        yield period_export(installation, name, kind, asked, raw=raw)
+    else:
+        with open_export(installation.database, name, kind, raw=raw) as found:
+            yield found
 
 
 def period_export(
@@ -44,16 +73,30 @@ def period_export(
     with installation.database.engine.connect() as connection:
         latest = source.latest_refresh(connection) or {}
         said, stats = stats_asked_for(connection, installation.lake, latest, asked)
-        if name == "prompt_stats":
+        rows = _counted(stats, name)
+        rows = rows.sort(takewhile(lambda column: column not in COUNTS, rows.columns), nulls_last=True)
+        if "prompt_id" in rows.columns:
             names = select(cast(prompts.c.id, Text).label("id"), cast(prompts.c.name, Text).label("name"))
-            named = {row.id: row.name for row in connection.execute(names)}
-            rows = _with_names(stats.prompts(), named)
-        else:
-            rows = stats.overall(name.removesuffix("_stats"))
+            rows = _with_names(rows, {row.id: row.name for row in connection.execute(names)})
     about = {"table": name, "as_of": str(latest.get("as_of") or "")}
     about |= {key: str(value) for key, value in said.items()}
     chunks = _chunks(rows, kind, about, raw=raw)
     return Export(latest.get("as_of"), latest.get("lag_seconds"), rows.height, chunks)
+
+
+def _counted(stats: PeriodStats, name: str) -> pl.DataFrame:
+    match name.removesuffix("_stats").split("_"):
+        case ["prompt"]:
+            return stats.prompts()
+        case ["prompt", "daily"]:
+            return stats.daily()
+        case ["prompt", "error"]:
+            return stats.errors()
+        case ["prompt", value]:
+            return stats.by_prompt(value)
+        case [value]:
+            return stats.overall(value)
+    raise ValueError(f"{name} is none of {TABLES}")
 
 
 def _with_names(rows: pl.DataFrame, names: dict[str, str | None]) -> pl.DataFrame:
@@ -61,7 +104,7 @@ def _with_names(rows: pl.DataFrame, names: dict[str, str | None]) -> pl.DataFram
 
     known = {"prompt_id": [*names], PROMPT_NAME: [*names.values()]}
     frame = pl.DataFrame(known, schema={"prompt_id": pl.String, PROMPT_NAME: pl.String})
-    return rows.join(frame, on="prompt_id", how="left").sort("prompt_id")
+    return rows.join(frame, on="prompt_id", how="left", maintain_order="left")
 
 
 def _chunks(rows: pl.DataFrame, kind: Format, about: dict[str, str], *, raw: bool) -> Iterator[Chunk]:

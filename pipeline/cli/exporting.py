@@ -10,9 +10,9 @@ from typing import Annotated, BinaryIO
 
 import typer
 
-from pipeline.answers.comparison import Asked
-from pipeline.answers.export import TABLES, Export, Format, open_export
-from pipeline.answers.period_export import period_export
+from pipeline.answers.export import TABLES, Format
+from pipeline.answers.period_export import TABLES as TABLES_OF_DAYS
+from pipeline.answers.period_export import opened_export
 from pipeline.cli import render
 from pipeline.cli.context import messages, open_installation, progress_bar
 from pipeline.cli.days import Days, First, Last, TimeZone, asked_for
@@ -20,9 +20,14 @@ from pipeline.errors import InputError
 from pipeline.files import replaced
 from pipeline.formats import count
 
+OF_ALL_DAYS = [name for name in TABLES if name not in TABLES_OF_DAYS]
+
 
 def export(
-    table: Annotated[str, typer.Argument(help=f"One of {', '.join(TABLES)}.")],
+    table: Annotated[
+        str,
+        typer.Argument(help=f"One of {', '.join(TABLES)}. Of some days: all but {', '.join(OF_ALL_DAYS)}."),
+    ],
     *,
     kind: Annotated[
         Format | None, typer.Option("--format", help="By default what --output ends with, else csv.")
@@ -39,10 +44,7 @@ def export(
         typer.Option("--raw", help="Of CSV: no ' before texts that a spreadsheet may take for a formula."),
     ] = False,
 ) -> None:
-    """Write a stats table, or the prompts, to a file: Parquet, CSV or JSON, of one moment.
-
-    Of some days, if these are given: prompt_stats, scene_stats, environment_stats and outfit_stats.
-    """
+    """Write a stats table, or the prompts, to a file: Parquet, CSV or JSON, of one moment or of some days."""
     kind = kind or _format_of(output)
     to_terminal = output is None and sys.stdout.isatty()
     if to_terminal and kind is Format.PARQUET:
@@ -52,7 +54,13 @@ def export(
             "Name a file with --output, pipe it to a program, or take another --format",
         )
     with (
-        _opened(table, kind, asked_for(first, last, days, timezone), raw=raw) as found,
+        opened_export(
+            open_installation(),
+            table,
+            kind,
+            asked_for(first, last, days, timezone),
+            raw=raw,
+        ) as found,
         _written(output) as file,
         progress_bar(f"exporting {table}", visible=not to_terminal) as advance,
     ):
@@ -63,16 +71,6 @@ def export(
     # Standard output is the table's.
     age = render.age({"as_of": found.as_of, "lag_seconds": found.lag_seconds})
     messages.print(f"{count(done)} rows of {table}, {age}", soft_wrap=True)
-
-
-@contextmanager
-def _opened(table: str, kind: Format, asked: Asked | None, *, raw: bool) -> Iterator[Export]:
-    installation = open_installation()
-    if asked:
-        yield period_export(installation, table, kind, asked, raw=raw)
-    else:
-        with open_export(installation.database, table, kind, raw=raw) as found:
-            yield found
 
 
 def _format_of(output: Path | None) -> Format:

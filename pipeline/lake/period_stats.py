@@ -121,13 +121,22 @@ class PeriodStats:
         """One row per value of all prompts, most used first, as :func:`frames.overall_stats` has it."""
         return _most_used_first(frames.overall_stats(self._totals(None, dimension), dimension), dimension)
 
+    def by_prompt(self, dimension: str) -> pl.DataFrame:
+        """One row per prompt and value, as :func:`frames.value_stats` has it."""
+        return frames.value_stats(self._totals(None, dimension), dimension)
+
+    def daily(self) -> pl.DataFrame:
+        """One row per day and prompt: ``prompt_daily_stats``."""
+        return frames.prompt_daily_stats(
+            duckdb_engine.run("prompt_days", partials=self._partials(None, "prompt"))
+        )
+
     def scene(self, scene: str | None) -> pl.DataFrame:
         """One row per prompt that was used in a scene, as :func:`frames.value_stats` has it."""
-        rows = frames.value_stats(self._totals(None, "scene"), "scene")
-        return rows.filter(pl.col("scene").eq_missing(pl.lit(scene)))
+        return self.by_prompt("scene").filter(pl.col("scene").eq_missing(pl.lit(scene)))
 
-    def errors(self, prompt_id: str) -> pl.DataFrame:
-        """One row per kind of error of a prompt, most frequent first: ``prompt_error_stats``."""
+    def errors(self, prompt_id: str | None = None) -> pl.DataFrame:
+        """One row per kind of error of a prompt or each, most frequent first: ``prompt_error_stats``."""
         rows = frames.prompt_error_stats(self._totals(prompt_id, "error"))
         return rows.sort("error_count", "error_kind", descending=[True, False])
 

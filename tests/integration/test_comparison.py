@@ -17,8 +17,9 @@ import pytest
 
 from pipeline.answers import reading
 from pipeline.answers.comparison import Asked
-from pipeline.answers.export import Format
-from pipeline.answers.period_export import period_export
+from pipeline.answers.export import PROMPT_NAME, Format
+from pipeline.answers.export import TABLES as EXPORTED
+from pipeline.answers.period_export import TABLES, opened_export, period_export
 from pipeline.database.connections import Database
 from pipeline.errors import InputError
 from pipeline.installation import Installation
@@ -82,10 +83,11 @@ def app(
                 [(prompt_id, name) for name, prompt_id in PROMPTS.items()],
             )
             with writer.cursor().copy(
-                "COPY prompt_usage (prompt_id, success, created_at) FROM STDIN"
+                "COPY prompt_usage (prompt_id, success, error_message, created_at) FROM STDIN"
             ) as copy:
                 for event in EVENTS:
-                    copy.write_row((PROMPTS[event.prompt], event.success, event.created_at))
+                    message = None if event.success else "out of memory"
+                    copy.write_row((PROMPTS[event.prompt], event.success, message, event.created_at))
         refresh(at(database, lake))
         with served(database, PROMPT_STATS_LAKE_URI=lake) as client:
             yield App(database, lake, client)
@@ -156,16 +158,60 @@ def test_a_table_of_some_days_is_a_file(app: App, kind: Format) -> None:
         assert (row["usage_count"], row["success_count"]) == recount(
             row["prompt_name"], first, last, KIRITIMATI
         )
-    scenes = period_export(app.installation, "scene_stats", kind, asked)
-    assert scenes.row_count == 1
-    with pytest.raises(InputError, match="prompt_stats, scene_stats, environment_stats, outfit_stats"):
-        period_export(app.installation, "user_prompt_stats", kind, asked)
+
+
+@pytest.mark.parametrize("timezone", ["UTC", KIRITIMATI])
+@pytest.mark.parametrize("table", TABLES)
+def test_a_table_of_some_days_is_a_recount_over_http_and_by_command(
+    app: App, table: str, timezone: str
+) -> None:
+    first, last = TODAY - 20 * ONE_DAY, TODAY - 9 * ONE_DAY
+    days = {"from": str(first), "to": str(last), "timezone": timezone}
+    answered = app.client.get(f"/export/{table}", params=days)
+    assert answered.status_code == 200, answered.text
+    rows = pl.read_csv(io.StringIO(answered.text), try_parse_dates=True).to_dicts()
+    for prompt in ("better", "worse"):
+        of_prompt = [row for row in rows if row.get(PROMPT_NAME) == prompt]
+        uses, successes = recount(prompt, first, last, timezone)
+        if table == "prompt_error_stats":
+            [row] = of_prompt
+            assert (row["error_kind"], row["error_count"]) == ("out of memory", uses - successes)
+        elif table.startswith("prompt_"):
+            assert sum(row["usage_count"] for row in of_prompt) == uses
+            assert sum(row["success_count"] for row in of_prompt) == successes
+        if table == "prompt_daily_stats":
+            for row in of_prompt:
+                assert (row["usage_count"], row["success_count"]) == recount(
+                    prompt, row["day"], row["day"], timezone
+                )
+    if not table.startswith("prompt_"):
+        whole = [recount(prompt, first, last, timezone) for prompt in ("better", "worse")]
+        assert [row["usage_count"] for row in rows] == [sum(uses for uses, _ in whole)]
+    columns = [*rows[0]]
+    assert rows == sorted(rows, key=lambda row: [str(row[name]) for name in columns[:2]])
+    with opened_export(app.installation, table, Format.CSV, Asked(first, last, None, timezone)) as found:
+        assert b"".join(chunk.content for chunk in found.chunks) == answered.content
+
+
+def test_what_can_t_be_exported_of_some_days_is_said(app: App, tmp_path: Path) -> None:
+    others = {*EXPORTED} - {*TABLES}
+    assert "user_prompt_stats" in others
+    for table in others:
+        refused = app.client.get(f"/export/{table}", params={"days": 7})
+        assert refused.status_code == 422
+        assert all(each in refused.json()["detail"] for each in TABLES)
+    given = {"DATABASE_URL": app.database.conninfo, "PROMPT_STATS_LAKE_URI": app.lake}
+    done = prompt_stats(tmp_path, "export", "user_prompt_stats", "--days", "7", **given)
+    assert done.returncode == 1
+    assert "prompt_daily_stats" in done.stderr
+    for wrong in (f"days=7&from={TODAY}", "from=1900-01-01", "timezone=Mars/Base"):
+        assert app.client.get(f"/export/prompt_stats?{wrong}").status_code == 422
 
 
 @pytest.mark.parametrize(
     ("keys", "asked", "why"),
     [
-        (["better"], Asked(), "1 are named"),
+        (["better"], Asked(days=1), "that day is not over"),
         (["better", "better"], Asked(), "one of them twice"),
         (["better", "worse"], Asked(before=CHANGED), "for one prompt"),
         (["better"], Asked(before=TODAY), "no day since then is over yet"),

@@ -509,7 +509,7 @@ def test_before_the_first_refresh_there_is_nothing_to_date(database: Database) -
         ("/export/nobodys", 404, "user_prompt_stats"),
         ("/export/prompt_usage", 404, "user_prompt_stats"),
         ("/export/prompts?format=xlsx", 422, "parquet"),
-        ("/export/prompts?kind=csv", 422, "there are: format"),
+        ("/export/prompts?kind=csv", 422, "there are: days, format"),
     ],
 )
 def test_what_can_not_be_exported_is_said(client: httpx.Client, path: str, status: int, named: str) -> None:

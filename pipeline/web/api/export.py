@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from itertools import chain
 from typing import Annotated, Any
 
@@ -14,9 +14,12 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from pipeline.answers.export import MEDIA_TYPES, TABLES, Export, Format, open_export
-from pipeline.database.connections import Database
+from pipeline.answers.export import MEDIA_TYPES, TABLES, Export, Format
+from pipeline.answers.period_export import opened_export
+from pipeline.errors import InputError, NotFoundError
+from pipeline.installation import Installation
 from pipeline.limits import STALLED_SECONDS
+from pipeline.web.api.periods import AskedPeriod
 from pipeline.web.api.problems import RETRY_SECONDS, Problem
 
 AT_ONCE = 4
@@ -77,6 +80,7 @@ class _File(StreamingResponse):
 async def export(
     request: Request,
     table: Annotated[str, Path(description="Its name.", json_schema_extra={"enum": [*TABLES]})],
+    asked: AskedPeriod,
     kind: Annotated[Format, Query(alias="format", description="What the file is written as.")] = Format.CSV,
     *,
     raw: Annotated[
@@ -86,6 +90,9 @@ async def export(
 ) -> Response:
     """All rows and columns, named as in SQL, from one snapshot, in the order of the key.
 
+    Of some days, if these are given: counted from the lake, in fewer columns. Not all tables can be counted
+    so; the error lists those that can.
+
     In CSV nothing between the commas is NULL, and `""` the empty text. A text that a spreadsheet may take for
     a formula (it begins with `=`, `+`, `-`, `@`, a tab or a line break) has a `'` in front, but not if `raw`.
     """
@@ -93,9 +100,21 @@ async def export(
     opened = ExitStack()
     try:
         state.exports.begin(opened)
-        found, chunks = await run_in_threadpool(_open, opened, state.database, table, kind, raw)
-    except BaseException:
+        found, chunks = await run_in_threadpool(
+            _open,
+            opened,
+            opened_export(
+                Installation.of(state.settings, state.database),
+                table,
+                kind,
+                asked.period if asked.is_given else None,
+                raw=raw,
+            ),
+        )
+    except BaseException as error:
         opened.close()
+        if isinstance(error, InputError) and not isinstance(error, NotFoundError):
+            raise Problem(422, str(error)) from None
         raise
     headers = {
         "Content-Disposition": f'attachment; filename="{table}.{kind}"',
@@ -107,14 +126,8 @@ async def export(
     return _File(opened, chunks, kind, headers)
 
 
-def _open(
-    opened: ExitStack,
-    database: Database,
-    table: str,
-    kind: Format,
-    raw: bool,  # noqa: FBT001
-) -> tuple[Export, Iterator[bytes]]:
+def _open(opened: ExitStack, export: AbstractContextManager[Export]) -> tuple[Export, Iterator[bytes]]:
     """The export and its bytes; the first are there: what goes wrong before them is an answer of its own."""
-    found = opened.enter_context(open_export(database, table, kind, raw=raw))
+    found = opened.enter_context(export)
     first = next(found.chunks)
     return found, (chunk.content for chunk in chain([first], found.chunks))

@@ -41,6 +41,11 @@ class Asked(NamedTuple):
     is_given: bool
     """Whether a period is asked for, if only by its time zone; else the answer is of all time."""
 
+    @property
+    def period(self) -> comparison.Asked:
+        """The same as the command line asks for it."""
+        return comparison.Asked(self.first, self.last, self.days, self.timezone)
+
 
 def _as_a_day(given: object) -> object:
     # A number would be seconds since 1970, and of a moment only its date would count, whatever its offset.
@@ -105,10 +110,9 @@ async def period_of(
 
     :raises Problem: 422, there are too many, or none.
     """
-    chosen = comparison.Asked(asked.first, asked.last, asked.days, asked.timezone)
     try:
         today = await last_day(stats, asked.timezone)
-        return Period(comparison.period(chosen, today, longest, usual), asked.timezone)
+        return Period(comparison.period(asked.period, today, longest, usual), asked.timezone)
     except InputError as error:
         raise Problem(422, str(error)) from None
 
