@@ -16,7 +16,7 @@ from pipeline.database.queries import query
 from pipeline.days import ONE_DAY, USUAL_DAYS, UTC, DayRange, timezones
 from pipeline.errors import InputError
 from pipeline.limits import LAKE_MAX_DAYS
-from pipeline.stats.comparison import Z_95, Sample, differences, wilson
+from pipeline.stats.comparison import Z_95, Sample, differences, standings, wilson
 
 if TYPE_CHECKING:
     # polars takes a moment to import.
@@ -177,6 +177,12 @@ def compared_answer(
             for sample, found in zip(samples[1:], differences(samples), strict=True)
         ],
     }
+
+
+def with_standings(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rows with counts and their ``standing`` among each other: ``best``, ``worst`` or None."""
+    counts = [(row["success_count"], row["usage_count"]) for row in rows]
+    return [{**row, "standing": each} for row, each in zip(rows, standings(counts), strict=True)]
 
 
 def _rate(sample: Sample) -> dict[str, float | None]:

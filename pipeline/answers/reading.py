@@ -23,6 +23,7 @@ from pipeline.answers.comparison import (
     today_of,
     uses_in_lake,
     windows,
+    with_standings,
 )
 from pipeline.database.connections import Database
 from pipeline.database.prompt_keys import named_by, only_id
@@ -182,7 +183,7 @@ def prompt(installation: Installation, key: str, asked: Asked | None = None) -> 
         return {
             **_freshness(latest),
             **found,
-            "scenes": _rows(connection, PROMPT_SCENES, {"prompt_id": prompt_id}),
+            "scenes": with_standings(_rows(connection, PROMPT_SCENES, {"prompt_id": prompt_id})),
             "days": _rows(connection, PROMPT_DAYS, {**_last_days(latest), "prompt_id": prompt_id}),
         }
 
@@ -312,7 +313,7 @@ def _of_period(head: Answer, stats: PeriodStats, prompt_id: str) -> Answer:
         **kept,
         **{name: used[name] if used[name] is not None else counts.get(name) for name in OF_PERIOD},
         "unique_users": stats.unique_users(prompt_id),
-        "scenes": stats.values(prompt_id, "scene").select(OF_SCENE).to_dicts(),
+        "scenes": with_standings(stats.values(prompt_id, "scene").select(OF_SCENE).to_dicts()),
         "days": [{"day": day, **counts, **by_day.get(day, {})} for day in stats.period.days.days()],
     }
 

@@ -319,12 +319,14 @@ def _scenes(scenes: Sequence[Mapping[str, Any]]) -> RenderableType:
     table.add_column("scene")
     for name in ("uses", "success", "mean"):
         table.add_column(name, justify="right")
+    table.add_column("")
     for scene in scenes:
         table.add_row(
             one_line(("none given", "dim") if scene["scene"] is None else quoted_if_blank(scene["scene"])),
             count(scene["usage_count"]),
             percent(scene["success_rate"]),
             seconds(scene["avg_generation_time_ms"]),
+            scene["standing"] or "",
         )
     return table
 

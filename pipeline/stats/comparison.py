@@ -9,12 +9,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import Literal
 
 Z_95 = 1.959963984540054
 """The 97.5 % quantile of the standard normal distribution: a two-sided 95 % interval."""
 
 CONFIDENCE = 95.0
 """Percent: how sure all differences of one answer are together."""
+
+ENOUGH_USES = 30
+"""What has fewer is compared with others together, not alone."""
 
 SMALLEST_SHOWN = 0.05
 """Points: what is less would be printed as 0.0."""
@@ -89,6 +93,35 @@ def differences(samples: Sequence[Sample]) -> list[Difference]:
     """How each sample but the first differs from the first."""
     first, *others = samples
     return [difference(each, first, len(others)) for each in others]
+
+
+def standings(counts: Sequence[tuple[int, int]]) -> list[Literal["best", "worst"] | None]:
+    """Which of several success rates, given as successes and uses, is surely the best, and which the worst.
+
+    The best is the one whose interval lies wholly above that of all others together, and above that of each
+    other with 30 uses or more; the worst lies below them. There may be neither.
+    The more rates, the wider each interval (Bonferroni), so that all of them together are 95 % sure.
+    """
+    found: list[Literal["best", "worst"] | None] = [None] * len(counts)
+    used = [number for number, (_, uses) in enumerate(counts) if uses]
+    if len(used) < 2:
+        return found
+    z = NormalDist().inv_cdf(1 - (100 - CONFIDENCE) / 100 / len(used) / 2)
+    intervals = {number: wilson(*counts[number], z) for number in used}
+
+    def others(one: int) -> list[tuple[float, float]]:
+        rest = [number for number in used if number != one]
+        successes, uses = (sum(column) for column in zip(*(counts[number] for number in rest), strict=True))
+        alone = [intervals[number] for number in rest if counts[number][1] >= ENOUGH_USES]
+        return [wilson(successes, uses, z), *alone]
+
+    best = max(used, key=lambda number: intervals[number][0])
+    worst = min(used, key=lambda number: intervals[number][1])
+    if intervals[best][0] > max(upper for _, upper in others(best)):
+        found[best] = "best"
+    if intervals[worst][1] < min(lower for lower, _ in others(worst)):
+        found[worst] = "worst"
+    return found
 
 
 def _verdict(one: str, other: str, lower: float, upper: float) -> str:

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from pipeline.stats.comparison import Sample, difference, differences
+from pipeline.stats.comparison import Sample, difference, differences, standings
 
 
 @pytest.mark.parametrize(
@@ -67,3 +67,33 @@ def test_of_several_each_is_surer() -> None:
     assert alone.lower is not None
     assert to_b.lower < alone.lower
     assert to_c.verdict.startswith("C is worse than A by ")
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        ([], []),
+        ([(9, 10)], [None]),
+        ([(95, 100), (0, 0)], [None, None]),
+        ([(950, 1_000), (900, 1_000), (800, 1_000)], ["best", None, "worst"]),
+        # Two that are alike are both better than the others together, and neither is the best.
+        ([(950, 1_000), (949, 1_000), (800, 1_000)], [None, None, "worst"]),
+        # One with few uses hides nothing, and is not best for being lucky.
+        ([(950, 1_000), (800, 1_000), (3, 3)], ["best", "worst", None]),
+        ([(800, 1_000), (3, 3)], [None, None]),
+        ([(0, 20), (1_000, 1_000)], ["worst", "best"]),
+    ],
+)
+def test_only_what_is_surely_best_or_worst_is_marked(
+    counts: list[tuple[int, int]], expected: list[str | None]
+) -> None:
+    assert standings(counts) == expected
+
+
+def test_of_rates_that_are_alike_hardly_any_is_marked() -> None:
+    chance = random.Random(20)  # noqa: S311  # a test's
+    marked = 0
+    for _ in range(200):
+        counts = [(sum(chance.random() < 0.9 for _ in range(100)), 100) for _ in range(15)]
+        marked += standings(counts) != [None] * 15
+    assert marked <= 10

@@ -48,7 +48,7 @@ def test_a_long_name_takes_no_number_its_place(name: str, slug: str | None, widt
     assert "…" in row
     # Narrower than an id, it goes on in the next line.
     assert (slug is None) == (ID in "".join(line.strip() for line in lines))
-    scene = {"scene": name, **NUMBERS}
+    scene = {"scene": name, "standing": "worst", **NUMBERS}
     others = ("usage_count_7d", "usage_count_30d", "success_count", "failure_count", "unique_users")
     shown = {"id": ID, "name": name, "slug": slug, **NUMBERS, **dict.fromkeys(others, 1)}
     shown |= {"p50_generation_time_ms": 1.0, "favorite_count": 0, "last_used_at": None, "as_of": None}
@@ -57,6 +57,7 @@ def test_a_long_name_takes_no_number_its_place(name: str, slug: str | None, widt
     assert any(ID in line for line in lines)
     [row] = [line for line in lines if "99.9 %" in line and "12.35 s" in line]
     assert "1,234,567" in row
+    assert "worst" in row
 
 
 def test_events_with_a_time_that_is_none_are_named() -> None:

@@ -6,7 +6,7 @@ import datetime as dt
 import uuid
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 from sqlalchemy import Table
@@ -49,6 +49,13 @@ _ROW_ID = camel_case(ROW_ID)
 
 NEEDED = ("id", "name")
 """What an app's ``prompts`` has to have in each row."""
+
+
+STANDING = (
+    Literal["best", "worst"] | None,
+    "Whether its success rate is surely the best or the worst of those listed; null: neither is shown.",
+)
+"""What an answer that lists values says of each."""
 
 
 class Answer(BaseModel):

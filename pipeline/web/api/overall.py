@@ -6,11 +6,12 @@ import polars as pl
 from fastapi import APIRouter, Request, Response
 from pydantic import Field
 
+from pipeline.answers.comparison import with_standings
 from pipeline.database import tables
 from pipeline.database.queries import query
 from pipeline.lake.period_stats import PeriodStats
 from pipeline.stats.rates import success_rate, success_rate_interval
-from pipeline.web.api.answers import Answer, model_of
+from pipeline.web.api.answers import STANDING, Answer, model_of
 from pipeline.web.api.periods import (
     Asked,
     AskedPeriod,
@@ -44,9 +45,9 @@ COLUMNS_OF_CATEGORIES = {
 
 router = APIRouter(tags=["overall"])
 
-OverallScene = model_of("OverallScene", tables.scene_stats)
-OverallEnvironment = model_of("OverallEnvironment", tables.environment_stats)
-OverallOutfit = model_of("OverallOutfit", tables.outfit_stats)
+OverallScene = model_of("OverallScene", tables.scene_stats, standing=STANDING)
+OverallEnvironment = model_of("OverallEnvironment", tables.environment_stats, standing=STANDING)
+OverallOutfit = model_of("OverallOutfit", tables.outfit_stats, standing=STANDING)
 
 
 class OverallScenes(PeriodAnswer):
@@ -149,11 +150,11 @@ def _with_rates(rows: Rows) -> Rows:
 async def _overall(request: Request, stats: Stats, name: str, asked: Asked, limit: int) -> Response:
     if not asked.is_given:
         found = await stats.read((BY_VALUE[name], {"limit": limit}))
-        return answer(request, found, {name: found[0]}, may_be_kept=True)
+        return answer(request, found, {name: with_standings(found[0])}, may_be_kept=True)
     period = await period_of(stats, asked)
 
     def count(each: PeriodStats) -> Rows:
-        return each.overall(name.removesuffix("s")).head(limit).to_dicts()
+        return with_standings(each.overall(name.removesuffix("s")).head(limit).to_dicts())
 
     found, rows, may_be_kept = await count_period(request, stats, period, count)
     return answer(request, found, {**period_fields(period), name: rows}, may_be_kept=may_be_kept)

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import Field
 
+from pipeline.answers.comparison import with_standings
 from pipeline.database import tables
 from pipeline.database.queries import query
 from pipeline.errors import NotFoundError
@@ -17,7 +18,7 @@ from pipeline.lake.period_stats import PeriodStats, generation_times
 from pipeline.limits import LAKE_MAX_DAYS
 from pipeline.stats import frames
 from pipeline.web.api.addresses import STORABLE, Key, Keys, asked_keys
-from pipeline.web.api.answers import Answer, StatsAnswer, model_of
+from pipeline.web.api.answers import STANDING, Answer, StatsAnswer, model_of
 from pipeline.web.api.periods import (
     PUBLISHED_DAYS,
     Asked,
@@ -97,7 +98,7 @@ OF_A_PERIOD = {
     column.name: NOT_OF_A_PERIOD if column.name in WINDOWS else COUNTED_OF_A_PERIOD
     for column in tables.prompt_value_stats.c
 }
-COUNTED_DAILY = {
+COUNTED_DAILY = {"standing": STANDING} | {
     column.name: (
         column.type.python_type | None,
         f"{column.comment} As of valueStatsAsOf; null before that. {OF_A_PERIOD[column.name]}",
@@ -501,13 +502,14 @@ async def _by_value(request: Request, stats: Stats, key: str, name: str, asked: 
         found = await stats.read((BY_VALUE[name], {"prompt_id": prompt_id}))
         for row in found[0]:
             del row["prompt_id"]
-        body = {"value_stats_as_of": found.freshness["value_stats_as_of"], name: found[0]}
+        rows = with_standings(found[0])
+        body = {"value_stats_as_of": found.freshness["value_stats_as_of"], name: rows}
         return answer(request, found, body, may_be_kept=True)
     period = await period_of(stats, asked)
 
     def count(each: PeriodStats) -> Rows:
         rows = each.values(str(prompt_id), name.removesuffix("s")).drop("prompt_id").to_dicts()
-        return [{**row, **dict.fromkeys(WINDOWS)} for row in rows]
+        return [{**row, **dict.fromkeys(WINDOWS)} for row in with_standings(rows)]
 
     found, rows, may_be_kept = await count_period(request, stats, period, count)
     body = {**period_fields(period), "value_stats_as_of": found.freshness["as_of"], name: rows}
