@@ -72,6 +72,8 @@ def today_of(as_of: dt.datetime | None, timezone: str) -> dt.date:
 def windows(prompt_ids: Sequence[Any], asked: Asked, today: dt.date) -> list[Window]:
     """The days of each prompt; or of one those before a date, then those since.
 
+    Of one prompt and no date: the whole days of the period, after as many of the period before.
+
     :raises InputError: there are too few or too many prompts or days, or two that exclude each other.
     """
     if asked.before:
@@ -87,11 +89,23 @@ def windows(prompt_ids: Sequence[Any], asked: Asked, today: dt.date) -> list[Win
             Window(prompt_ids[0], before, "before"),
             Window(prompt_ids[0], since, f"since {asked.before}"),
         ]
+    if len(prompt_ids) == 1:
+        before, whole = with_before(period(asked, today), today)
+        if whole.last < whole.first:
+            raise InputError(
+                f"Comparing {whole.first} with the time before",
+                "that day is not over",
+                "Give an earlier date",
+            )
+        return [
+            Window(prompt_ids[0], before, "before"),
+            Window(prompt_ids[0], whole, f"from {whole.first} to {whole.last}"),
+        ]
     if not 2 <= len({*map(str, prompt_ids)}) == len(prompt_ids) <= PROMPTS_MAX:
         raise InputError(
             "Comparing prompts",
             f"{len(prompt_ids)} are named, or one of them twice",
-            f"Name 2 to {PROMPTS_MAX} different ones, or one and a date",
+            f"Name 2 to {PROMPTS_MAX} different ones, or one",
         )
     days = period(asked, today)
     return [Window(prompt_id, days) for prompt_id in prompt_ids]
@@ -134,6 +148,19 @@ def around(date: dt.date, days: int | None, today: dt.date) -> tuple[DayRange, D
     return DayRange(date - length * ONE_DAY, date - ONE_DAY), DayRange(date, date + (length - 1) * ONE_DAY)
 
 
+def with_before(days: DayRange, today: dt.date) -> tuple[DayRange, DayRange]:
+    """As many days of the period before as this one has whole days, and these.
+
+    A day that is not over would make its period seem smaller. If none is over, both are empty: the last day
+    is the one before the first.
+    """
+    length = (days.last - days.first).days + 1
+    # Before the year 1 there is nothing to count.
+    first = dt.date.fromordinal(max(days.first.toordinal() - length, dt.date.min.toordinal() + 1))
+    others = max(min(days.last, today - ONE_DAY) - days.first, -ONE_DAY)
+    return DayRange(first, first + others), DayRange(days.first, days.first + others)
+
+
 def uses_in_lake(stats: PeriodStats, prompt_id: Any) -> dict[str, int]:
     """The counts of a prompt over the days of ``stats``, as a row of :data:`COMPARED_USES` has them.
 
@@ -164,19 +191,42 @@ def compared_answer(
             {"label": sample.name, **row, "from": each.days.first, "to": each.days.last, **_rate(sample)}
             for sample, each, row in zip(samples, compared, rows, strict=True)
         ],
-        "differences": [
-            {
-                "label": sample.name,
-                "baseline": samples[0].name,
-                "points": found.points,
-                "points_lower": found.lower,
-                "points_upper": found.upper,
-                "confidence": found.confidence,
-                "verdict": found.verdict,
-            }
-            for sample, found in zip(samples[1:], differences(samples), strict=True)
-        ],
+        "differences": _differences(samples),
     }
+
+
+def period_against_before(before: DayRange, whole: DayRange, counts: Mapping[str, Any]) -> dict[str, Any]:
+    """The whole days of a period, those before, and how their rates differ: ``compared``, ``previous``,
+    ``difference``; each None if no day is over.
+
+    ``counts`` are named ``compared_usage_count``, ``previous_usage_count`` and so on.
+    """
+    if whole.last < whole.first:
+        return dict.fromkeys(("compared", "previous", "difference"))
+    said = {}
+    samples = []
+    sides = (("previous", before, "before"), ("compared", whole, f"from {whole.first} to {whole.last}"))
+    for side, days, name in sides:
+        own = {kind: counts[f"{side}_{kind}"] for kind in ("usage_count", "success_count", "failure_count")}
+        samples.append(Sample(name, own["usage_count"], own["success_count"]))
+        said[side] = {"from": days.first, "to": days.last, **own, **_rate(samples[-1])}
+    return {**said, "difference": _differences(samples)[0]}
+
+
+def _differences(samples: Sequence[Sample]) -> list[dict[str, Any]]:
+    """How each but the first differs from the first."""
+    return [
+        {
+            "label": sample.name,
+            "baseline": samples[0].name,
+            "points": found.points,
+            "points_lower": found.lower,
+            "points_upper": found.upper,
+            "confidence": found.confidence,
+            "verdict": found.verdict,
+        }
+        for sample, found in zip(samples[1:], differences(samples), strict=True)
+    ]
 
 
 def with_standings(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

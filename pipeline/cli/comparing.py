@@ -15,7 +15,7 @@ from pipeline.cli.days import Days, First, Last, TimeZone, day_of, zone_of
 
 
 def compare(
-    prompts: Annotated[list[str], typer.Argument(help="2 to 4 prompts, by slug, id or unique name.")],
+    prompts: Annotated[list[str], typer.Argument(help="1 to 4 prompts, by slug, id or unique name.")],
     *,
     before: Annotated[
         dt.datetime | None,
@@ -30,7 +30,7 @@ def compare(
     timezone: TimeZone = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say whether one prompt is better than another, or than it was before a date."""
+    """Say whether one prompt is better than another, than in the period before, or than before a date."""
     asked = Asked(day_of(first), day_of(last), days, zone_of(timezone), day_of(before))
     answer = reading.compare(open_installation(), prompts, asked)
     print_json(answer) if as_json else console.print(render.comparison(answer))

@@ -15,7 +15,10 @@ from pipeline.engines import duckdb_engine
 from pipeline.lake.period_stats import Period, PeriodStats
 from pipeline.stats.rates import success_rate
 
-OF_THE_WHOLE = ("compared_usage_count", "previous_usage_count", "prompt_count")
+COMPARED = tuple(
+    f"{side}_{kind}_count" for side in ("compared", "previous") for kind in ("usage", "success", "failure")
+)
+OF_THE_WHOLE = (*COMPARED, "prompt_count")
 """Columns that are the same in every row."""
 
 
@@ -54,8 +57,7 @@ def overview(
     """What all prompts add up to, and the same as :func:`prompt_series` of all of them.
 
     The first has ``usage_count``, ``success_count``, ``failure_count`` and ``success_rate`` over the days,
-    ``prompt_count`` of those used, and of what is compared ``compared_usage_count`` and
-    ``previous_usage_count``.
+    ``prompt_count`` of those used, and the counts of what is compared: ``compared_…`` and ``previous_…``.
 
     :raises LakeError: the lake can't be read.
     """

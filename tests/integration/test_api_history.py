@@ -18,6 +18,7 @@ from pipeline.database.connections import Database
 from pipeline.lake.partials import USAGE
 from pipeline.lake.periods import State
 from pipeline.refresh import refresh
+from pipeline.stats.comparison import Z_95, Sample, difference, wilson
 from tests.api import served
 from tests.app import at
 from tests.conftest import FIRST_DAY, NewDatabase
@@ -181,11 +182,41 @@ def expected_overview(
         "from": str(days[0]),
         "to": str(days[-1]),
         **counts(within),
-        "comparedUsageCount": sum(day_of(event) in compared for event in PROMPTED),
-        "previousUsageCount": sum(day_of(event) in previous for event in PROMPTED),
+        **expected_comparison(compared, previous, day_of),
         "promptCount": len({event.prompt_id for event in within}),
         "series": expected_series(PROMPTED, days, bucket, day_of),
     }
+
+
+def expected_comparison(
+    compared: list[dt.date], previous: list[dt.date], day_of: Callable[[Event], dt.date | None]
+) -> dict[str, Any]:
+    if not compared:
+        return dict.fromkeys(("compared", "previous", "difference"))
+    sides = {}
+    for name, days in (("compared", compared), ("previous", previous)):
+        found = counts([event for event in PROMPTED if day_of(event) in days])
+        uses = found["usageCount"]
+        interval = wilson(found["successCount"], uses, Z_95) if uses else None
+        ends = [end * 100 for end in interval] if interval else [None, None]
+        sides[name] = {"from": str(days[0]), "to": str(days[-1]), **found}
+        sides[name] |= {"successRateLower": ends[0], "successRateUpper": ends[1]}
+    whole = Sample(f"from {compared[0]} to {compared[-1]}", *_counted(sides["compared"]))
+    differs = difference(whole, Sample("before", *_counted(sides["previous"])))
+    said = {
+        "label": whole.name,
+        "baseline": "before",
+        "points": differs.points,
+        "pointsLower": differs.lower,
+        "pointsUpper": differs.upper,
+        "confidence": 95.0,
+        "verdict": differs.verdict,
+    }
+    return {**sides, "difference": said}
+
+
+def _counted(side: dict[str, Any]) -> tuple[int, int]:
+    return side["usageCount"], side["successCount"]
 
 
 def day_in_utc(event: Event) -> dt.date:
@@ -201,7 +232,7 @@ def test_the_overview_is_a_recount_of_the_events_with_a_prompt(
     days = days_of(last - (length - 1) * ONE_DAY, last)
     found = get(client, "/overview", **{"from": days[0], "to": days[-1], "bucket": bucket})
     assert found == expected_overview(days, bucket, "UTC", day_in_utc, today)
-    assert found["usageCount"] > 0 < found["previousUsageCount"]
+    assert found["usageCount"] > 0 < found["previous"]["usageCount"]
 
 
 def test_the_overview_is_by_default_of_the_last_thirty_days(client: httpx.Client, today: dt.date) -> None:
@@ -345,7 +376,7 @@ def test_before_the_first_refresh_there_is_nothing(database: Database, lake: str
         for timezone in ("UTC", "Europe/Berlin"):
             found = client.get("/overview", params={"timezone": timezone}).json()
             assert (found["asOf"], found["usageCount"], found["successRate"]) == (None, 0, None)
-            assert (found["previousUsageCount"], found["promptCount"], len(found["series"])) == (0, 0, 30)
+            assert (found["previous"]["usageCount"], found["promptCount"], len(found["series"])) == (0, 0, 30)
         [sparkline] = client.get("/prompts/sparklines", params={"ids": "new"}).json()["prompts"]
         assert sparkline["usageCounts"] == [0] * 30
         [category] = client.get("/categories").json()["categories"]

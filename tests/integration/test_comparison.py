@@ -137,6 +137,32 @@ def test_a_prompt_is_compared_with_itself_before_a_date(app: App) -> None:
     assert same["prompts"][0]["from"] == CHANGED - 5 * ONE_DAY
 
 
+@pytest.mark.parametrize("timezone", ["UTC", KIRITIMATI])
+def test_a_period_of_one_prompt_is_compared_with_the_one_before(app: App, timezone: str) -> None:
+    found = reading.compare(app.installation, ["worse"], Asked(days=10, timezone=timezone))
+    before, since = found["prompts"]
+    today = NOW.astimezone(zoneinfo.ZoneInfo(timezone)).date()
+    # Today is not over, and the first of the days before is compared with the first of these.
+    assert [since["from"], since["to"]] == [today - 9 * ONE_DAY, today - ONE_DAY]
+    assert [before["from"], before["to"]] == [today - 19 * ONE_DAY, today - 11 * ONE_DAY]
+    for side in found["prompts"]:
+        expected = recount("worse", side["from"], side["to"], timezone)
+        assert (side["usage_count"], side["success_count"]) == expected
+    given: dict[str, Any] = {"ids": "worse", "days": 10, "timezone": timezone}
+    over_http = app.client.get("/prompts/difference", params=given).json()
+    assert over_http["differences"][0]["verdict"] == found["differences"][0]["verdict"]
+    assert found["differences"][0]["verdict"].startswith(
+        f"worse from {since['from']} to {since['to']} is better"
+    )
+    [closed] = {
+        each["from"]
+        for each in reading.compare(
+            app.installation, ["worse"], Asked(TODAY - 9 * ONE_DAY, TODAY - 3 * ONE_DAY, None, timezone)
+        )["prompts"][:1]
+    }
+    assert closed == TODAY - 16 * ONE_DAY
+
+
 def test_of_several_each_is_compared_with_the_first(app: App) -> None:
     found = reading.compare(app.installation, ["better", "worse", "unused"], Asked(days=7))
     assert [each["confidence"] for each in found["differences"]] == [97.5, 97.5]

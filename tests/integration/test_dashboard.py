@@ -27,6 +27,7 @@ from pipeline.orchestration.reporting import REPORT_JOB
 from pipeline.orchestration.resources import Stores
 from pipeline.refresh import refresh
 from pipeline.settings import Settings
+from pipeline.stats.comparison import Z_95, wilson
 from pipeline.web.dashboard.report import Report, write_report
 from tests.api import served
 from tests.app import at
@@ -73,19 +74,21 @@ VIEWS = (
     "#/prompts/unused",
     "#/prompts/nobodys",
     "#/compare?ids=portrait,street",
+    "#/compare?ids=portrait",
     f"#/users/{USER}",
 )
 WIDTHS = (360, 768, 1280)
 
 
 def events() -> Iterator[tuple[Any, ...]]:
-    """Portrait: 40 days of growing use in three scenes, more failures in the last ten; street: a few a week
-    ago; the evil one: once.
+    """Portrait: 40 days of growing use, best without a scene, worst at the beach, more failures in the last
+    ten days; street: a few a week ago; the evil one: once.
     """
     for days in range(40):
         for number in range(80 - days):
-            failed = number % (9 if days >= FALLEN_DAYS else 3) == 0
             scene = (None, "cafe", HOSTILE, "beach")[number % 4]
+            often = 9 if days >= FALLEN_DAYS else 3
+            failed = (number % often == 0 and scene is not None) or number % 8 == 3
             message = f"out of memory: {number} MiB" if failed else None
             at = NOW - dt.timedelta(days=days, minutes=number)
             yield PORTRAIT, scene, not failed, 900 + 37 * number, message, at
@@ -423,7 +426,7 @@ def test_a_prompt_is_found_by_name_slug_id_and_tag(tab: Tab, api: httpx.Client) 
 
 def test_prompts_are_compared_over_the_period(tab: Tab, api: httpx.Client) -> None:
     tab.go(page_of(api, "#/compare"))
-    expect(tab.page.get_by_text("Name the prompts above")).to_be_visible()
+    expect(tab.page.get_by_text("Name prompts above")).to_be_visible()
     tab.page.get_by_label("First prompt").fill("portrait")
     tab.page.get_by_label("Second prompt").fill("Street")
     tab.page.get_by_role("button", name="Compare").click()
@@ -440,6 +443,75 @@ def test_prompts_are_compared_over_the_period(tab: Tab, api: httpx.Client) -> No
     expect(tab.page.locator(".verdicts li")).to_have_text(
         ["Street was not used: there is nothing to compare."]
     )
+
+
+def test_one_prompt_is_compared_before_and_after_a_day(tab: Tab, api: httpx.Client) -> None:
+    tab.go(page_of(api, "#/prompts/portrait?days=7"))
+    tab.page.get_by_role("link", name="before and after a day").click()
+    tab.arrive(f"ids={PORTRAIT}")
+    found = get(api, "/prompts/difference", ids=str(PORTRAIT), **last_days(7))
+    rows = tab.rows("Prompts beside each other")
+    assert [row[0] for row in rows] == [
+        f"Portrait {each['from']} to {each['to']}" for each in found["prompts"]
+    ]
+    assert [row[3] for row in rows] == [f"{each['usageCount']:,}" for each in found["prompts"]]
+    before = NOW.date() - dt.timedelta(days=5)
+    tab.page.get_by_label("Before and since the day").fill(str(before))
+    tab.page.get_by_role("button", name="Compare").click()
+    tab.arrive(f"before={before}")
+    found = get(api, "/prompts/difference", ids=str(PORTRAIT), before=str(before))
+    verdict = found["differences"][0]["verdict"]
+    expect(tab.page.locator(".verdicts li")).to_have_text([f"{verdict[0].upper()}{verdict[1:]}."])
+    assert [row[3] for row in tab.rows("Prompts beside each other")] == [
+        f"{each['usageCount']:,}" for each in found["prompts"]
+    ]
+    # What is shown has days of its own.
+    expect(tab.picker("Period")).to_have_count(0)
+    tab.page.get_by_label("Before and since the day").fill(str(NOW.date()))
+    tab.page.get_by_role("button", name="Compare").click()
+    expect(tab.page.get_by_text("no day since then is over yet")).to_be_visible()
+    assert ["422" in complaint for complaint in tab.complaints] == [True]
+    tab.complaints.clear()
+
+
+@pytest.mark.parametrize("timezone", ["UTC", "Asia/Kathmandu"])
+def test_key_figures_stand_beside_those_of_the_period_before(
+    tab: Tab, api: httpx.Client, timezone: str
+) -> None:
+    first, last = (NOW.date() - dt.timedelta(days=days) for days in (9, 4))
+    asked = {"from": first, "to": last, "timezone": timezone}
+    before, now = get(api, "/prompts/difference", ids="portrait", **asked)["prompts"]
+    overview = get(api, "/overview", **asked)
+    for view, one, other in (
+        ("#/prompts/portrait", now, before),
+        ("#/", overview["compared"], overview["previous"]),
+    ):
+        tab.go(page_of(api, f"{view}?from={first}&to={last}&timezone={timezone}"))
+        figures = tab.page.locator("dl.figures")
+        for name in ("usageCount", "failureCount"):
+            said = f"whole days: {one[name]:,} against {other[name]:,} before"
+            expect(figures.get_by_text(said)).to_be_visible()
+        rates = f"whole days: {percent(one['successRate'])} against {percent(other['successRate'])} before"
+        expect(figures.get_by_text(rates)).to_be_visible()
+    # A day that is not over is compared with nothing.
+    tab.go(page_of(api, f"#/prompts/portrait?from={NOW.date()}&to={NOW.date()}"))
+    expect(tab.page.get_by_text("this one is not over")).to_be_visible()
+
+
+def test_scenes_are_sorted_by_what_is_sure(tab: Tab, api: httpx.Client) -> None:
+    scenes = get(api, "/prompts/portrait/scenes", **last_days(30))["scenes"]
+    tab.go(page_of(api, "#/prompts/portrait"))
+    for order, name in (("success", "successCount"), ("failure", "failureCount")):
+        tab.picker("Scenes, environments and outfits by").select_option(order)
+        tab.arrive(f"order={order}")
+        rows = tab.rows("By scene")
+        lower = sorted(scenes, key=lambda row: -wilson(row[name], row["usageCount"], Z_95)[0])
+        assert [row[1] for row in rows] == [f"{each['usageCount']:,}" for each in lower]
+    standings = {each["scene"]: each["standing"] for each in scenes}
+    marked = {row[0]: row[2].split()[0] for row in tab.rows("By scene")}
+    assert {each for each in standings.values() if each} == {"best", "worst"}
+    for scene, standing in standings.items():
+        assert (marked[scene or "none given"] == standing) == (standing is not None)
 
 
 def test_a_users_page_shows_what_the_user_likes(tab: Tab, api: httpx.Client) -> None:
@@ -685,7 +757,7 @@ def test_the_file_shows_the_same_without_a_server(
                 "#/prompts",
             )
         ]
-        assert choices[:4] == [5, 6, 7, 8]
+        assert choices[:4] == [8, 9, 10, 11]
         assert choices[4] >= 7 + 3 + 4 + 4
         expect(tab.page.get_by_text("This file has pages of the 3 most used prompts.")).to_be_visible()
         tab.go(f"{report.file.as_uri()}#/prompts/{UNUSED}")

@@ -32,13 +32,9 @@ from pipeline.web.api.reader import Id, Stats, answer
 router = APIRouter(tags=["prompts"])
 
 
-class ComparedPrompt(Answer):
-    """How a prompt did in the days that are compared."""
+class ComparedDays(Answer):
+    """How prompts did in the days that are compared."""
 
-    label: str = Field(description="What the verdict calls it.")
-    prompt_id: Id
-    slug: str | None
-    name: str | None
     first: dt.date = Field(alias="from", description="The first day.")
     last: dt.date = Field(alias="to", description="The last day; it is counted.")
     usage_count: int
@@ -47,6 +43,15 @@ class ComparedPrompt(Answer):
     success_rate: float | None
     success_rate_lower: float | None
     success_rate_upper: float | None
+
+
+class ComparedPrompt(ComparedDays):
+    """How a prompt did in the days that are compared."""
+
+    label: str = Field(description="What the verdict calls it.")
+    prompt_id: Id
+    slug: str | None
+    name: str | None
 
 
 class DifferenceOfRates(Answer):
@@ -83,9 +88,10 @@ async def difference(
     ] = None,
     timezone: Annotated[str, Query(description="Whose days, of the IANA database.")] = UTC,
 ) -> Response:
-    """Whether the success rates of 2 to 4 prompts differ, each from the first, with the interval of that.
+    """Whether the success rates of up to 4 prompts differ, each from the first, with the interval of that.
 
-    With `before`, one prompt's whole days since that date with as many before it, 28 at most by default.
+    One prompt alone: the whole days of the period, with as many of the period before. With `before`, its
+    whole days since that date with as many before it, 28 at most by default.
     Days of another time zone than UTC are counted from the lake, 92 at most. Without `ids`: the prompt with
     the slug `difference`.
     """

@@ -12,13 +12,15 @@ import polars as pl
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
+from pipeline.answers.comparison import period_against_before, with_before
 from pipeline.database.queries import query
-from pipeline.days import ONE_DAY, UTC, DayRange
+from pipeline.days import ONE_DAY, UTC
 from pipeline.lake import series
 from pipeline.lake.period_stats import Period, PeriodStats
 from pipeline.stats.change_point import DAYS_MIN, Day, change_point
 from pipeline.web.api.addresses import Key, Keys, asked_keys
 from pipeline.web.api.answers import Answer, StatsAnswer
+from pipeline.web.api.comparison import ComparedDays, DifferenceOfRates
 from pipeline.web.api.periods import (
     Asked,
     AskedPeriod,
@@ -113,10 +115,11 @@ class OverviewAnswer(SeriesAnswer):
     success_count: int
     failure_count: int
     success_rate: float | None = Field(description="Percent; null without use.", examples=[91.5])
-    compared_usage_count: int = Field(
-        description="Events of its whole days: without those of the day of `asOf`."
+    compared: ComparedDays | None = Field(
+        description="Its whole days: without that of `asOf`, which is not over; null if there are none."
     )
-    previous_usage_count: int = Field(description="Events of as many days, of the period before.")
+    previous: ComparedDays | None = Field(description="As many days of the period before.")
+    difference: DifferenceOfRates | None = Field(description="How the success rates of these two differ.")
     prompt_count: int = Field(description="Prompts that were used.")
 
 
@@ -177,7 +180,8 @@ async def overview(
     """
     period = await _period(stats, asked, bucket)
     days = period.days
-    compared = _compared(days, await last_day(stats, period.timezone))
+    before, whole = with_before(days, await last_day(stats, period.timezone))
+    compared = series.Compared(before.first, before.last + ONE_DAY, whole.last + ONE_DAY)
     may_be_kept = True
     if _is_published(bucket, period):
         values = {
@@ -193,7 +197,14 @@ async def overview(
         count = partial(series.overview, bucket=bucket.value, days=days, compared=compared)
         found, (totals, counted), may_be_kept = await count_period(request, stats, read, count)
         rows = counted.to_dicts()
-    body = {"bucket": bucket, **period_fields(period), **totals, "series": _with_periods(rows, bucket)}
+    counts = {name: totals.pop(name) for name in series.COMPARED}
+    body = {
+        "bucket": bucket,
+        **period_fields(period),
+        **totals,
+        **period_against_before(before, whole, counts),
+        "series": _with_periods(rows, bucket),
+    }
     return answer(request, found, body, may_be_kept=may_be_kept)
 
 
@@ -355,15 +366,6 @@ async def _period(stats: Stats, asked: Asked, bucket: Bucket) -> Period:
     if asked.timezone != UTC:
         raise Problem(422, "Hours are those of UTC: leave timezone out")
     return await period_of(stats, asked, usual=DAYS_OF_HOURS, longest=DAYS_OF_HOURS)
-
-
-def _compared(days: DayRange, today: dt.date) -> series.Compared:
-    """What of a period can be compared with the one before: an unfinished day would make it seem smaller."""
-    length = (days.last - days.first).days + 1
-    # Before the year 1 there is nothing to count.
-    before = dt.date.fromordinal(max(days.first.toordinal() - length, dt.date.min.toordinal() + 1))
-    end = max(min(days.last + ONE_DAY, today), days.first)
-    return series.Compared(before, before + (end - days.first), end)
 
 
 def _change_point(rows: Rows) -> dict[str, Any] | None:

@@ -224,6 +224,8 @@ def _of_prompt(key: str, today: dt.date) -> Iterator[str]:
         period = _period(days, today)
         yield from (_path(f"{base}/{name}", **period) for name in ("stats", "errors", "times", *VALUES))
         yield from (_series(f"{base}/series", days, bucket, today) for bucket in _buckets(days))
+        # Given several times, each is one: an id may have a comma.
+        yield _path("/prompts/difference", ids=[key, ""], **period)
         yield _series(f"{base}/scenes/series", days, _heat_bucket(days), today, limit=HEAT_SCENES)
 
 

@@ -91,6 +91,11 @@ export function interval(successes, uses) {
   return [Math.max(0, (middle - half) / whole) * 100, Math.min(1, (middle + half) / whole) * 100];
 }
 
+const tenths = new Intl.NumberFormat(LANGUAGE, { minimumFractionDigits: 1, maximumFractionDigits: 1, signDisplay: "exceptZero" });
+
+/** +1.3, -0.4, 0.0: percentage points */
+export const signed = (value) => tenths.format(value);
+
 /** How a count differs from the one before: text, and whether it is more (1), less (-1) or alike (0). */
 export function change(now, before) {
   if (!before) return { text: now ? "none before" : "none before either", direction: 0 };

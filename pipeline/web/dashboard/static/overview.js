@@ -5,7 +5,7 @@
 import { series } from "dashboard/charts";
 import { h, table } from "dashboard/dom";
 import * as format from "dashboard/format";
-import { RATE, bar, byValue, capital, certainty, changed, columns, figures, from, named, note, periodWords, promptLink, rate, section } from "dashboard/parts";
+import { RATE, against, bar, byValue, capital, certainty, columns, figures, from, named, note, orderPicker, periodWords, promptLink, rate, section } from "dashboard/parts";
 import { path } from "dashboard/source";
 import { bucketOf, buckets, elsewhere, ofPeriod, periodOf } from "dashboard/state";
 import { bucketPicker, overTime } from "dashboard/toolbar";
@@ -34,8 +34,8 @@ async function everything(state, source, period, bucket, found) {
     alerts(state, source, period),
     prompts(state, source, period),
     categories(state, source, period),
-    values("scene", source, period),
-    Promise.all([values("environment", source, period), values("outfit", source, period)]).then(columns),
+    values("scene", state, source, period),
+    Promise.all([values("environment", state, source, period), values("outfit", state, source, period)]).then(columns),
   ]);
   const [raised, ...others] = sections;
   return [raised, totals(found), over(found, bucket, period), ...others];
@@ -68,20 +68,13 @@ function totals(found) {
   const { usageCount, successCount, failureCount } = found;
   const [lower, upper] = format.interval(successCount, usageCount) ?? [0, 0];
   const unknown = usageCount - successCount - failureCount;
+  const than = against(found.compared, found.previous, found.difference);
   return figures([
-    ["Uses", format.count(usageCount), compared(found)],
-    ["Success rate", format.percent(found.successRate), certainty(lower, upper, usageCount)],
-    ["Failed", format.count(failureCount), unknown ? `and ${format.count(unknown)} with unknown outcome` : null],
+    ["Uses", format.count(usageCount), than.uses],
+    ["Success rate", format.percent(found.successRate), certainty(lower, upper, usageCount), than.rate],
+    ["Failed", format.count(failureCount), than.failed, unknown ? `and ${format.count(unknown)} with unknown outcome` : null],
     ["Prompts used", format.count(found.promptCount), usageCount ? `${format.count(Math.round(usageCount / found.promptCount))} uses each, on average` : null],
   ]);
-}
-
-/** A day that is not over would make its period seem smaller than the one before. */
-function compared(found) {
-  const { comparedUsageCount, previousUsageCount } = found;
-  if (!comparedUsageCount && !previousUsageCount) return null;
-  const both = `whole days: ${format.count(comparedUsageCount)} against ${format.count(previousUsageCount)} in as many days before`;
-  return changed(comparedUsageCount, previousUsageCount, both);
 }
 
 function over(found, bucket, period) {
@@ -128,7 +121,8 @@ async function categories(state, source, period) {
   return section("Categories", "Of this period.", content);
 }
 
-async function values(kind, source, period) {
-  const content = await from(source.get(path(`/${kind}s`, ofPeriod(period))), (found) => byValue(kind, found[`${kind}s`], period.timezone));
-  return section(`${capital(kind)}s`, "Of this period, events without a prompt included.", content);
+async function values(kind, state, source, period) {
+  const content = await from(source.get(path(`/${kind}s`, ofPeriod(period))), (found) => byValue(kind, found[`${kind}s`], state, period.timezone));
+  const picker = kind === "scene" ? orderPicker(state) : null;
+  return section(`${capital(kind)}s`, "Of this period, events without a prompt included.", picker, content);
 }

@@ -5,9 +5,20 @@
 import { h, svg, table } from "dashboard/dom";
 import * as format from "dashboard/format";
 import { elsewhere } from "dashboard/state";
+import { parameterPicker } from "dashboard/toolbar";
 
 export const RATE = "Success rate (95 % interval)";
 const FEW = 30; // uses below which a rate says little
+
+/** The lower end of a share's interval: what it surely is. */
+const surely = (count, row) => format.interval(count, row.usageCount)?.[0] ?? 0;
+
+/** What tables by scene, environment and outfit may be sorted by, the highest first. */
+const ORDERS = {
+  uses: ["Uses", (row) => row.usageCount],
+  success: ["Success rate (lower bound)", (row) => surely(row.successCount, row)],
+  failure: ["Failure rate (lower bound)", (row) => surely(row.failureCount, row)],
+};
 
 /** A section with a heading, some words, and its content. */
 export function section(title, words, ...content) {
@@ -19,13 +30,14 @@ export function section(title, words, ...content) {
  *
  * @param {Promise<object>} answer
  * @param {(answer: object) => Node|Node[]} make
+ * @param {(why: string) => Node} instead
  */
-export async function from(answer, make) {
+export async function from(answer, make, instead = note) {
   try {
     return make(await answer);
   } catch (error) {
     if (error.status === undefined || error.status === 401) throw error;
-    return note(error.message);
+    return instead(error.message);
   }
 }
 
@@ -48,10 +60,26 @@ export function figures(entries) {
       remarks.filter(Boolean).map((remark) => h("dd", { class: "remark" }, remark)))));
 }
 
-/** How a count differs from the one before it. */
-export function changed(now, before, than) {
-  const { text, direction } = format.change(now, before);
-  return h("span", { class: direction > 0 ? "up" : direction < 0 ? "down" : null }, `${text} `, h("span", { class: "soft" }, than));
+/**
+ * What key figures say of a period beside the one before: remarks on uses, success rate and failures. Both are whole
+ * days, and as many: one that is not over would make its period seem smaller.
+ *
+ * @param {object|null} now
+ * @param {object|null} before
+ * @param {object|null} difference Of their success rates, as the API has it
+ */
+export function against(now, before, difference) {
+  if (!now || !(now.usageCount || before.usageCount)) return {};
+  const both = (one, other) => h("span", { class: "soft" }, `whole days: ${one} against ${other} before`);
+  const count = (name) => {
+    const { text, direction } = format.change(now[name], before[name]);
+    return h("span", { class: direction ? "changed" : null }, `${text} `, both(format.count(now[name]), format.count(before[name])));
+  };
+  const { points, pointsLower, pointsUpper } = difference;
+  const rates = both(format.percent(now.successRate), format.percent(before.successRate));
+  const rate = points === null ? rates
+    : [h("span", { class: pointsLower > 0 || pointsUpper < 0 ? "changed" : null }, `${format.signed(points)} points`), ` (${format.signed(pointsLower)} to ${format.signed(pointsUpper)}) `, rates];
+  return { uses: count("usageCount"), rate, failed: count("failureCount") };
 }
 
 const spread = (lower, upper) => `${lower.toFixed(1)}–${upper.toFixed(1)} %`;
@@ -102,21 +130,30 @@ export function promptLink(state, prompt) {
   return h("a", { href: elsewhere(state, `/prompts/${encodeURIComponent(id)}`) }, format.valueName(prompt.name));
 }
 
+const orderOf = ({ parameters }) => (Object.hasOwn(ORDERS, parameters.order) ? parameters.order : "uses");
+
+/** The order of all tables by value of a page. */
+export const orderPicker = (state) =>
+  parameterPicker("order", "Scenes, environments and outfits by", Object.entries(ORDERS).map(([name, [title]]) => [name, title]), orderOf(state), "uses");
+
 /**
- * How each scene (environment, outfit) did, the most used first.
+ * How each scene (environment, outfit) did, in the order of the page.
  *
  * @param {string} kind What the values are: "scene"
- * @param {object[]} rows
+ * @param {object[]} rows The most used first
  * @param {boolean} counted Whether to show what is counted once a day
  */
-export function byValue(kind, rows, timezone, counted = false) {
+export function byValue(kind, rows, state, timezone, counted = false) {
+  const order = orderOf(state);
+  const [, by] = ORDERS[order];
   const largest = Math.max(...rows.map((row) => row.usageCount), 0);
   const title = `By ${kind}`;
   if (!rows.length) return note(`No ${kind}s yet.`);
   const columns = [
     { title: capital(kind), cell: (row) => named(row[kind]) },
     { title: "Uses", number: true, cell: (row) => bar(row.usageCount, largest) },
-    { title: RATE, number: true, cell: rate },
+    { title: RATE, number: true, cell: (row) => [standing(row), rate(row)] },
+    ...(order === "failure" ? [{ title: "Failed, surely", number: true, cell: failed }] : []),
     { title: "Mean time", number: true, cell: (row) => format.duration(row.avgGenerationTimeMs) },
     ...(counted ? [
       { title: "p95 time", number: true, cell: (row) => format.duration(row.p95GenerationTimeMs) },
@@ -124,8 +161,14 @@ export function byValue(kind, rows, timezone, counted = false) {
     ] : []),
     { title: "Last used", cell: (row) => day(row.lastUsedAt, timezone) },
   ];
-  return table(title, columns, rows, { captionHidden: true });
+  return table(title, columns, [...rows].sort((one, other) => by(other) - by(one)), { captionHidden: true });
 }
+
+/** "best" or "worst", where the API is sure of it. */
+const standing = (row) => (row.standing ? [h("strong", { class: `standing ${row.standing}` }, row.standing), " "] : null);
+
+const failed = (row) => h("span", { class: "rate" },
+  h("span", {}, format.count(row.failureCount)), h("small", {}, `≥ ${format.percent(surely(row.failureCount, row))}`));
 
 /** The day of a moment; which moment, for those who ask. */
 export const day = (text, timezone) =>

@@ -7,7 +7,7 @@ import { h, table } from "dashboard/dom";
 import { examplesOf, failures } from "dashboard/failures";
 import * as format from "dashboard/format";
 import { markList, marksOf } from "dashboard/markers";
-import { RATE, bar, byValue, capital, certainty, columns, day, figures, from, named, note, periodWords, rate, section } from "dashboard/parts";
+import { RATE, against, bar, byValue, capital, certainty, columns, day, figures, from, named, note, orderPicker, periodWords, rate, section } from "dashboard/parts";
 import { path } from "dashboard/source";
 import { bucketOf, buckets, elsewhere, heatBucket, ofPeriod, periodOf } from "dashboard/state";
 import { bucketPicker, overTime, parameterPicker } from "dashboard/toolbar";
@@ -44,7 +44,7 @@ function headOf(state, prompt) {
       prompt.slug ? [h("code", {}, prompt.slug), " · "] : null, category,
       prompt.subcategory ? ` · ${prompt.subcategory}` : null,
       gone ? [" · ", h("strong", {}, gone)] : null,
-      " · ", h("a", { href: elsewhere(state, "/compare", { ids: prompt.id }) }, "Compare with others")),
+      " · ", h("a", { href: elsewhere(state, "/compare", { ids: prompt.id }) }, "Compare with others, or before and after a day")),
     prompt.description ? h("p", {}, prompt.description) : null,
     h("details", {}, h("summary", {}, "Template"), h("pre", { tabindex: "0" }, prompt.template),
       prompt.negativePrompt ? [h("p", { class: "words" }, "Negative prompt"), h("pre", { tabindex: "0" }, prompt.negativePrompt)] : null));
@@ -60,17 +60,28 @@ async function everything(page) {
     failures(page),
     values("scene", page),
     Promise.all([values("environment", page), values("outfit", page)]).then(columns),
+    keyFigures(page),
   ]);
-  return [keyFigures(stats, period), ...sections];
+  return [sections.pop(), ...sections];
 }
 
-function keyFigures(stats, period) {
+async function beside({ source, head, period }) {
+  if (period.open && period.days === 1) return { uses: "not beside the day before: this one is not over" };
+  // Given several times, each is one: an id may have a comma.
+  const wanted = path("/prompts/difference", { ids: [head.id, ""], ...ofPeriod(period) });
+  return from(source.get(wanted), ({ prompts: [before, now], differences: [difference] }) => against(now, before, difference),
+    (why) => ({ uses: `not beside the period before: ${why}` }));
+}
+
+async function keyFigures(page) {
+  const { stats, period } = page;
+  const than = await beside(page);
   const { totalUsage, successCount, failureCount } = stats;
   const unknown = totalUsage - successCount - failureCount;
   return section("Key figures", periodWords(period), figures([
-    ["Uses", format.count(totalUsage), stats.uniqueUsers === null ? period.days > 92 ? "users are not counted for so many days" : "users are not counted in a file" : `by ${format.counted(stats.uniqueUsers, "user")}`],
-    ["Success rate", format.percent(stats.successRate), certainty(stats.successRateLower, stats.successRateUpper, totalUsage)],
-    ["Failed", format.count(failureCount), unknown ? `and ${format.count(unknown)} with unknown outcome` : null],
+    ["Uses", format.count(totalUsage), stats.uniqueUsers === null ? period.days > 92 ? "users are not counted for so many days" : "users are not counted in a file" : `by ${format.counted(stats.uniqueUsers, "user")}`, than.uses],
+    ["Success rate", format.percent(stats.successRate), certainty(stats.successRateLower, stats.successRateUpper, totalUsage), than.rate],
+    ["Failed", format.count(failureCount), than.failed, unknown ? `and ${format.count(unknown)} with unknown outcome` : null],
     ["Median time", format.duration(stats.p50GenerationTimeMs), `mean ${format.duration(stats.avgGenerationTimeMs)}`],
     ["p90 time", format.duration(stats.p90GenerationTimeMs), "9 of 10 are faster"],
     ["p95 time", format.duration(stats.p95GenerationTimeMs), "19 of 20 are faster"],
@@ -163,13 +174,13 @@ async function errors({ state, source, base, stats, period }) {
   return section("Errors", "Messages with numbers, ids and addresses folded. Of this period.", content);
 }
 
-async function values(kind, { source, base, period }) {
+async function values(kind, { state, source, base, period }) {
   let isCounted = false; // users and percentiles, where there is room for them
   const content = await from(source.get(path(`${base}/${kind}s`, ofPeriod(period))), (found) => {
     const rows = found[`${kind}s`];
     isCounted = kind === "scene" && rows.some((row) => row.uniqueUsers !== null);
-    return byValue(kind, rows, period.timezone, isCounted);
+    return byValue(kind, rows, state, period.timezone, isCounted);
   });
   const words = kind === "scene" && !isCounted ? "Of this period; users and p95 are not counted in a file, nor of more than 92 days." : "Of this period.";
-  return section(`${capital(kind)}s`, words, content);
+  return section(`${capital(kind)}s`, words, kind === "scene" ? orderPicker(state) : null, content);
 }

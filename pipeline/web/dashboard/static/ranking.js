@@ -22,6 +22,14 @@ const RANKINGS = {
   rising: ["Rising", "By how far the last 7 whole days (UTC) are above the 7 before, in standard deviations."],
   falling: ["Falling", "By how far the last 7 whole days (UTC) are below the 7 before, in standard deviations."],
 };
+/** What a ranking goes by, with its unit, where no other column shows it. */
+const SCORES = {
+  best: ["Success rate, at least", format.percent],
+  failing: ["Failure rate, at least", format.percent],
+  worse: ["Failure rate above the average, at least", (score) => `${score.toFixed(1)} points`],
+  rising: ["Rise", (score) => `${score.toFixed(1)} standard deviations`],
+  falling: ["Fall", (score) => `${score.toFixed(1)} standard deviations`],
+};
 const BY_PERIOD = ["usage", "best", "failures", "failing", "worse", "slowest"]; // and by scene; the others have a time of their own
 const BAD = ["failures", "failing", "worse"];
 const OFFLINE = "not in this file";
@@ -126,6 +134,10 @@ async function rows(state, source, { ranking: chosen }, period, prompts) {
   if (chosen === "rising" || chosen === "falling") columns.splice(2, 0, weeks);
   const failed = { title: "Failures", number: true, cell: (prompt) => format.count(prompt.failureCount) };
   if (BAD.includes(chosen)) columns.splice(1, 0, failed);
+  if (Object.hasOwn(SCORES, chosen)) {
+    const [title, cell] = SCORES[chosen];
+    columns.splice(1, 0, { title, number: true, cell: (prompt) => cell(prompt.score) });
+  }
   const place = { title: "#", number: true, cell: (prompt) => String(prompts.indexOf(prompt) + 1) };
   return h("div", { class: "card" }, table(`${RANKINGS[chosen][0]} prompts`, [place, ...columns], prompts, { captionHidden: true }));
 }

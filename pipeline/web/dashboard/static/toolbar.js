@@ -35,7 +35,7 @@ function customDays(period) {
   return [day("from", "From", "from"), day("to", "To", "to")];
 }
 
-function timezonePicker(state, source) {
+export function timezonePicker(state, source) {
   const chosen = timezoneOf(state, source);
   const known = timezones();
   const options = (known.includes(chosen) ? known : [chosen, ...known]).map((name) => [name, name.replaceAll("_", " ")]);
