@@ -166,7 +166,7 @@ def uses_in_lake(stats: PeriodStats, prompt_id: Any) -> dict[str, int]:
 
     :raises LakeError: the lake can't be read.
     """
-    rows = stats.prompts(str(prompt_id))
+    rows = stats.usage(str(prompt_id))
     return {name: int(rows[name].sum()) for name in ("usage_count", "success_count", "failure_count")}
 
 

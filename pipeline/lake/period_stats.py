@@ -96,9 +96,9 @@ class PeriodStats:
         """One row per prompt that was used, or only that of one, as :func:`frames.period_stats` has it."""
         return frames.period_stats(self._totals(prompt_id, "prompt", "time"))
 
-    def usage(self) -> pl.DataFrame:
-        """The same of all prompts without percentiles, which take longest."""
-        return frames.period_stats(self._totals(None, "prompt"))
+    def usage(self, prompt_id: str | None = None) -> pl.DataFrame:
+        """The same without percentiles, which take longest."""
+        return frames.period_stats(self._totals(prompt_id, "prompt"))
 
     def values(self, prompt_id: str, dimension: str) -> pl.DataFrame:
         """One row per value of a prompt, most used first, as :func:`frames.value_stats` has it.

@@ -69,7 +69,8 @@ export function figures(entries) {
  * @param {object|null} difference Of their success rates, as the API has it
  */
 export function against(now, before, difference) {
-  if (!now || !(now.usageCount || before.usageCount)) return {};
+  if (!now) return {};
+  if (!before.usageCount) return { uses: "none in the period before" };
   const both = (one, other) => h("span", { class: "soft" }, `whole days: ${one} against ${other} before`);
   const count = (name) => {
     const { text, direction } = format.change(now[name], before[name]);
