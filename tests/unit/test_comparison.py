@@ -82,6 +82,9 @@ def test_of_several_each_is_surer() -> None:
         ([(950, 1_000), (800, 1_000), (3, 3)], ["best", "worst", None]),
         ([(800, 1_000), (3, 3)], [None, None]),
         ([(0, 20), (1_000, 1_000)], ["worst", "best"]),
+        # Of many one lies apart by chance sooner than of two.
+        ([(985, 1_000), (960, 1_000)], ["best", "worst"]),
+        ([(985, 1_000)] + [(960, 1_000)] * 14, [None] * 15),
     ],
 )
 def test_only_what_is_surely_best_or_worst_is_marked(
