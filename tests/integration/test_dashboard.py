@@ -341,6 +341,24 @@ def test_periods_and_bars_are_picked_and_kept_in_the_address(tab: Tab, api: http
     expect(tab.page.get_by_text("The first day is after the last one.")).to_be_visible()
 
 
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("#/?from=2026-02-30&to=2026-03-05", "no two days that there are"),
+        ("#/prompts?from=2026-03-05", "no two days that there are"),
+        ("#/?days=abc", "The address asks for abc days"),
+        ("#/prompts/portrait?days=0", "The address asks for 0 days"),
+        ("#/compare?ids=1,2,3,4,5", "At most 4 prompts can be compared, and the address names 5."),
+    ],
+)
+def test_an_address_that_asks_for_what_there_is_not_is_answered_with_nothing_else(
+    tab: Tab, api: httpx.Client, address: str, said: str
+) -> None:
+    tab.go(page_of(api, address))
+    expect(tab.page.get_by_text(said)).to_be_visible()
+    assert tab.page.locator("dl.figures").count() == tab.page.locator("table").count() == 0
+
+
 def test_days_are_those_of_the_time_zone(tab: Tab, api: httpx.Client) -> None:
     timezone = "Pacific/Kiritimati"
     tab.go(page_of(api, "#/prompts/portrait?days=7"))

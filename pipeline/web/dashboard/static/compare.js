@@ -22,11 +22,12 @@ export async function compare(state, source) {
   const page = (...content) => ({ title, toolbar, content: [h("h1", { tabindex: "-1" }, title), chooser(state, ids, before), content] });
   if (source.offline) return page(note("Comparing needs the API: this file does not hold it."));
   if (period.wrong && !before) return page(note(period.wrong));
+  if (ids.length > MOST) return page(note(`At most ${MOST} prompts can be compared, and the address names ${ids.length}.`));
   if (!ids.length) return page(note("Name prompts above: the others are compared with the first, one alone with its own past."));
   const days = before ? { before, ...ofPeriod({ timezone: timezoneOf(state, source) }) } : ofPeriod(period);
   let found = null;
   // Given several times, each is one: an id may have a comma.
-  const content = await from(source.get(path("/prompts/difference", { ids: [...ids.slice(0, MOST), ""], ...days })), (answer) => {
+  const content = await from(source.get(path("/prompts/difference", { ids: [...ids, ""], ...days })), (answer) => {
     found = answer;
     return [verdicts(found), section("Beside each other", words(found, period), beside(state, found))];
   });

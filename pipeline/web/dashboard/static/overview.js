@@ -19,10 +19,11 @@ export async function overview(state, source) {
   const choices = buckets(period, source);
   const bucket = bucketOf(state, choices, period);
   const toolbar = [overTime(state, source, period), bucketPicker(choices, bucket)];
-  if (period.wrong) return { title: "Overview", toolbar, content: [note(period.wrong)] };
+  const heading = h("h1", { tabindex: "-1" }, "Overview");
+  if (period.wrong) return { title: "Overview", toolbar, content: [heading, note(period.wrong)] };
   const found = await source.get(path("/overview", { ...ofPeriod(period), bucket }));
   const content = found.asOf === null ? [nothingYet()] : await everything(state, source, period, bucket, found);
-  return { title: "Overview", toolbar, content: [h("h1", { tabindex: "-1" }, "Overview"), content], freshness: found };
+  return { title: "Overview", toolbar, content: [heading, content], freshness: found };
 }
 
 function nothingYet() {

@@ -94,19 +94,25 @@ export function periodOf(state, source) {
 
 function between(state, today) {
   const { from, to } = state.parameters;
-  if (!isDay(from) || !isDay(to)) return lastDays(state, today, PERIODS);
+  if (from === undefined && to === undefined) return lastDays(state, today, PERIODS);
+  if (!isDay(from) || !isDay(to)) {
+    return { ...lastDays({ parameters: {} }, today, PERIODS), wrong: "The address names no two days that there are: from and to are written YYYY-MM-DD. Choose a period above." };
+  }
   const days = (Date.parse(to) - Date.parse(from)) / DAY_MS + 1;
   const wrong = days < 1 ? "The first day is after the last one." : null;
   return { from, to, days, custom: true, wrong };
 }
 
 function lastDays(state, today, allowed) {
-  const wanted = Number(state.parameters.days);
-  const days = allowed.includes(wanted) ? wanted : DEFAULT_DAYS;
-  return { from: dayBefore(today, days - 1), to: today, days, custom: false, wrong: null };
+  const wanted = Number(state.parameters.days ?? DEFAULT_DAYS);
+  const isChoice = allowed.includes(wanted);
+  const days = isChoice ? wanted : DEFAULT_DAYS;
+  const wrong = isChoice ? null : `The address asks for ${state.parameters.days} days, which is not one of ${allowed.join(", ")}. Choose a period above.`;
+  return { from: dayBefore(today, days - 1), to: today, days, custom: false, wrong };
 }
 
-const isDay = (text) => /^\d{4}-\d\d-\d\d$/.test(text ?? "") && !Number.isNaN(Date.parse(text));
+/** Whether a text is a day that there is: Date.parse takes the 30th of February for the 2nd of March. */
+const isDay = (text) => /^\d{4}-\d\d-\d\d$/.test(text ?? "") && !Number.isNaN(Date.parse(text)) && dayBefore(text, 0) === text;
 
 /** The day so many days before another. */
 export function dayBefore(day, days) {
