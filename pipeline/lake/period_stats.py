@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-import zoneinfo
 from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
 from typing import NamedTuple
@@ -55,11 +54,13 @@ class Period(NamedTuple):
 
     def whole(self, days: Iterable[dt.date]) -> list[dt.date]:
         """Those of some days of UTC that lie in it from their beginning to their end."""
-        zone = zoneinfo.ZoneInfo(self.timezone)
-        first, last = self.days
-        start, end = (dt.datetime.combine(each, dt.time(), zone) for each in (first, last + ONE_DAY))
-        begins = {day: dt.datetime.combine(day, dt.time(), dt.UTC) for day in days}
-        return [day for day, begin in begins.items() if start <= begin and begin + ONE_DAY <= end]
+        asked = {
+            "days": list(days),
+            "timezone": self.timezone,
+            "first": self.days.first,
+            "last": self.days.last,
+        }
+        return duckdb_engine.run("whole_days", asked)["day"].to_list()
 
 
 class PeriodStats:

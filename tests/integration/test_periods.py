@@ -8,20 +8,27 @@ import uuid
 import zoneinfo
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import duckdb
 import httpx
+import hypothesis
 import psycopg
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import strategies as st
 
 from pipeline import repair
 from pipeline.answers import comparison, reading
 from pipeline.database.connections import Database
+from pipeline.days import timezones
 from pipeline.errors import LakeError
 from pipeline.installation import Installation
 from pipeline.lake.usage_events import sync_days
+from pipeline.limits import LAKE_MAX_DAYS, PARTIALS_MAX_DAYS
 from pipeline.refresh import refresh
 from tests.api import served
 from tests.app import at
@@ -37,9 +44,6 @@ KINDS = {"timeout after 30 s": "timeout after <n> s", "timeout after 9 s": "time
 VALUES = ("scene", "environment", "outfit")
 FELL = NOW.date() - 12 * ONE_DAY
 """Since when most uses of the prompt that fell fail."""
-
-QUESTIONS = 6
-"""Periods that are asked for, each in a time zone."""
 
 
 class Event(NamedTuple):
@@ -86,7 +90,7 @@ def fallen(luck: random.Random) -> Iterator[Event]:
             yield Event(IDS["fallen"], None, "cafe", None, None, success, None, None, at)
 
 
-LUCK = random.Random(20)  # noqa: S311  # a test's
+LUCK = random.Random(NOW.date().toordinal())  # noqa: S311  # a test's: the same events all day
 EVERY = [*made_up(LUCK), *fallen(LUCK)]
 
 
@@ -111,21 +115,47 @@ class Asked(NamedTuple):
         """The local day; of undated events there is one in UTC only, the first that is counted."""
         if event.created_at is None:
             return FIRST_DAY if self.timezone == "UTC" else None
-        return event.created_at.astimezone(zoneinfo.ZoneInfo(self.timezone)).date()
+        return day_in(self.timezone, event.created_at)
 
 
-def chosen() -> Iterator[Asked]:
-    """Periods of any length: the whole of UTC, and others at random."""
+@cache
+def known_alike() -> list[str]:
+    """The time zones whose rules Python and DuckDB have alike: their databases are of different versions."""
+    days = [NOW + number * ONE_DAY for number in range(-500, 5)]
+    names = sorted(timezones())
+    local = duckdb.execute(
+        "SELECT list_transform($days, lambda day: CAST(timezone(name, day) AS DATE))"
+        " FROM unnest($names) AS t (name)",
+        {"days": days, "names": names},
+    )
+    zones = zip(names, local.fetchall(), strict=True)
+    return [name for name, (found,) in zones if found == [day_in(name, day) for day in days]]
+
+
+def day_in(timezone: str, at: dt.datetime) -> dt.date:
+    return at.astimezone(zoneinfo.ZoneInfo(timezone)).date()
+
+
+@st.composite
+def periods(draw: st.DrawFn, timezones: st.SearchStrategy[str]) -> Asked:
+    """Days around those of the events, as many as may be asked for."""
+    timezone = draw(st.one_of(st.just("UTC"), timezones))
+    longest = PARTIALS_MAX_DAYS if timezone == "UTC" else LAKE_MAX_DAYS
+    length = draw(st.one_of(st.integers(1, DAYS), st.just(longest)))
+    last = NOW.date() - draw(st.integers(-2, DAYS + 5)) * ONE_DAY
+    return Asked(last - (length - 1) * ONE_DAY, last, timezone)
+
+
+HURRIED = hypothesis.settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def of_any_period(test: Callable[..., None]) -> Callable[..., None]:
+    """Runs the test with periods made up, with one that has all dated events, and with the undated ones."""
     today = NOW.date()
-    yield Asked(today - 300 * ONE_DAY, today + ONE_DAY, "UTC")
-    zones = ("UTC", "UTC", "Asia/Kathmandu", "America/St_Johns", "Pacific/Kiritimati")
-    for zone in zones[: QUESTIONS - 1]:
-        first = today - LUCK.randrange(2, DAYS) * ONE_DAY
-        yield Asked(first, first + LUCK.randrange(0, 30) * ONE_DAY, zone)
-    yield Asked(FIRST_DAY, FIRST_DAY, "UTC")
-
-
-PERIODS = pytest.mark.parametrize("asked", list(chosen()), ids=str)
+    run = given(asked=periods(st.deferred(lambda: st.sampled_from(known_alike()))))(test)
+    for asked in (Asked(today - 300 * ONE_DAY, today + ONE_DAY, "UTC"), Asked(FIRST_DAY, FIRST_DAY, "UTC")):
+        run = hypothesis.example(asked=asked)(run)
+    return HURRIED(run)
 
 
 @pytest.fixture(scope="module")
@@ -219,7 +249,7 @@ def of(slug: str, events: Iterable[Event]) -> list[Event]:
     return [event for event in events if event.prompt_id == IDS[slug]]
 
 
-@PERIODS
+@of_any_period
 def test_a_prompts_stats_are_a_recount_and_so_is_what_stands_beside_them(
     client: httpx.Client, asked: Asked
 ) -> None:
@@ -247,7 +277,7 @@ def test_a_prompts_stats_are_a_recount_and_so_is_what_stands_beside_them(
         assert compared[1].items() <= stats.items()
 
 
-@PERIODS
+@of_any_period
 def test_what_a_prompt_did_by_value_is_a_recount_that_adds_up(client: httpx.Client, asked: Asked) -> None:
     events = of("one", asked.events())
     for name in VALUES:
@@ -267,7 +297,7 @@ def test_what_a_prompt_did_by_value_is_a_recount_that_adds_up(client: httpx.Clie
     }
 
 
-@PERIODS
+@of_any_period
 def test_errors_are_a_recount_by_kind_day_and_value(client: httpx.Client, asked: Asked) -> None:
     failed = [event for event in of("one", asked.events()) if event.error_message]
     expected = Counter(KINDS[event.error_message] for event in failed if event.error_message)
@@ -283,7 +313,7 @@ def test_errors_are_a_recount_by_kind_day_and_value(client: httpx.Client, asked:
         )
 
 
-@PERIODS
+@of_any_period
 @pytest.mark.parametrize("narrowed", [{}, {"errorKind": "timeout after <n> s"}, {"scene": "cafe"}], ids=str)
 def test_examples_of_failures_are_the_latest_of_those_that_are_counted(
     client: httpx.Client, asked: Asked, narrowed: dict[str, str]
@@ -322,7 +352,7 @@ def test_examples_of_failures_are_the_latest_of_those_that_are_counted(
         assert get(client, path, asked, **narrowed, limit=1)["failures"] == examples[:1]
 
 
-@PERIODS
+@of_any_period
 def test_values_and_categories_over_all_prompts_are_a_recount(client: httpx.Client, asked: Asked) -> None:
     for name in VALUES:
         found = get(client, f"/{name}s", asked)[f"{name}s"]
@@ -342,7 +372,7 @@ def test_values_and_categories_over_all_prompts_are_a_recount(client: httpx.Clie
     assert sum(row["usageCount"] for row in found) == get(client, "/overview", asked)["usageCount"]
 
 
-@PERIODS
+@of_any_period
 @pytest.mark.parametrize("narrowed", [{}, {"scene": "cafe"}], ids=str)
 def test_rankings_are_of_the_period_and_the_scene(
     client: httpx.Client, asked: Asked, narrowed: dict[str, str]
@@ -374,7 +404,7 @@ def test_rankings_are_of_the_period_and_the_scene(
     assert {row["slug"] for row in used} == {slug for slug in PROMPTS if of(slug, events)}
 
 
-@PERIODS
+@of_any_period
 def test_sparklines_are_a_recount_by_day(client: httpx.Client, asked: Asked) -> None:
     found = get(client, "/prompts/sparklines", asked, ids="two,one")["prompts"]
     days = [asked.first + number * ONE_DAY for number in range((asked.last - asked.first).days + 1)]
@@ -383,7 +413,7 @@ def test_sparklines_are_a_recount_by_day(client: httpx.Client, asked: Asked) -> 
         assert row["usageCounts"] == [used[day] for day in days]
 
 
-@PERIODS
+@of_any_period
 @pytest.mark.parametrize("slug", ["one", "fallen", "unused"])
 def test_the_rates_on_both_sides_of_a_change_are_a_recount(
     client: httpx.Client, asked: Asked, slug: str
@@ -408,6 +438,19 @@ def test_the_rates_on_both_sides_of_a_change_are_a_recount(
     # With a week on each side it is.
     if slug == "fallen" and asked.first <= FELL - 7 * ONE_DAY and asked.last >= FELL + 7 * ONE_DAY:
         assert found
+
+
+@HURRIED
+@given(asked=periods(st.sampled_from(sorted(timezones()))))
+def test_numbers_of_one_screen_agree_in_every_time_zone(client: httpx.Client, asked: Asked) -> None:
+    """Whatever rules a time zone has: Python's may be older than those that events are counted by."""
+    uses = get(client, "/prompts/one/stats", asked)["totalUsage"]
+    series = get(client, "/prompts/one/series", asked)["series"]
+    scenes = get(client, "/prompts/one/scenes", asked)["scenes"]
+    over = get(client, "/prompts/one/scenes/series", asked)["series"]
+    times = get(client, "/prompts/one/times", asked)["times"]
+    assert [sum(row["usageCount"] for row in rows) for rows in (series, scenes, over)] == [uses] * 3
+    assert sum(row["usageCount"] for row in times) == sum(row["timedCount"] for row in scenes)
 
 
 def test_days_end_with_the_day_of_the_publish(client: httpx.Client) -> None:
