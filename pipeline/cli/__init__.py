@@ -1,15 +1,15 @@
 """The command line, ``prompt-stats``.
 
 ``main``
-    The application, and the edge where errors become texts and exit codes.
+    The application, and the place where errors become texts and exit codes.
 ``catalog``
-    The commands, and where each is: a module is imported when its command is called.
+    The commands, and where each one is. A module is imported when its command is called.
 ``failures``
-    What is said of a command that failed.
+    Reports why a command failed.
 ``context``
     What the commands share: settings, database, output.
 ``terminal``
-    The one way to the terminal, on which text is never markup.
+    The only way to the terminal. Text is never read as markup.
 ``writing``
     ``migrate``, ``seed-prompts``, ``simulate``, ``refresh``, ``backfill``.
 ``keeping``
@@ -25,7 +25,7 @@
 ``comparing``
     ``compare``.
 ``days``
-    The options by which a command is told which days to count.
+    The options that say which days to count.
 ``alerting``
     ``alerts``.
 ``exporting``

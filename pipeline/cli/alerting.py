@@ -1,4 +1,4 @@
-"""``alerts``: what is raised, silencing it, and whether those who are told can be reached."""
+"""``alerts``: shows alerts, mutes one, and tests whether messages reach their receivers."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from pipeline.settings import settings
 
 def alerts(
     *,
-    days: Annotated[int, typer.Option(min=0, max=365, help="Also those that recovered so lately.")] = 0,
-    silence: Annotated[int | None, typer.Option(help="Tell nobody of the alert with this id.")] = None,
-    hours: Annotated[float, typer.Option(min=0, max=8760, help="For how long to silence it.")] = 24,
+    days: Annotated[int, typer.Option(min=0, max=365, help="Also show those recovered within N days.")] = 0,
+    silence: Annotated[int | None, typer.Option(help="Mute the alert with this id.")] = None,
+    hours: Annotated[float, typer.Option(min=0, max=8760, help="For how many hours to mute it.")] = 24,
     test: Annotated[bool, typer.Option("--test", help="Send a test message to every receiver.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show what is far worse than its own past."""
+    """Show the alerts: what is far worse than its own past."""
     if test:
         _test(as_json=as_json)
         return
@@ -34,7 +34,7 @@ def alerts(
 
         until = silence_alert(database, silence, dt.timedelta(hours=hours))
         answer = {"id": silence, "silenced_until": until}
-        words = f"Nobody is told of alert {silence} before {formats.moment(until)}."
+        words = f"Alert {silence} is muted until {formats.moment(until)}."
         print_json(answer) if as_json else console.print(words)
         return
     found = reading.alerts(database, days)
@@ -42,10 +42,10 @@ def alerts(
 
 
 def _test(*, as_json: bool) -> None:
-    """Needs no database, and leaves nothing in it.
+    """Sends the test messages. It does not use the database.
 
     :raises SettingsError: there is no receiver.
-    :raises typer.Exit: with 1, one did not take the message.
+    :raises typer.Exit: with 1, a receiver did not accept the message.
     """
     # The database's driver and the mail's libraries take a while to import.
     from pipeline.alerts import messages, notifier
@@ -54,8 +54,8 @@ def _test(*, as_json: bool) -> None:
     if not outcomes:
         raise SettingsError(
             "Sending a test message",
-            "no receiver is set up",
-            "Set PROMPT_STATS_ALERT_WEBHOOK_URL or PROMPT_STATS_ALERT_EMAIL_TO: docs/alerts.md",
+            "no receiver is configured",
+            "Set PROMPT_STATS_ALERT_WEBHOOK_URL or PROMPT_STATS_ALERT_EMAIL_TO: see docs/alerts.md",
         )
     if as_json:
         print_json(

@@ -17,7 +17,7 @@ from pipeline.errors import PromptStatsError
 
 
 def check(*, as_json: AsJson = False) -> None:
-    """Check the stats: fresh, complete, equal to a recount, and nothing waits; say what to do."""
+    """Check that the stats are fresh, complete and equal to a recount. Say what to do if they are not."""
     from pipeline.health.checks.catalog import make_all
     from pipeline.health.checks.report import Severity
     from pipeline.lake.source_table import require_first_day
@@ -53,12 +53,12 @@ def check(*, as_json: AsJson = False) -> None:
         raise PromptStatsError(
             "Checking the stats",
             f"{len(errors)} of {len(made)} checks found an error: {', '.join(errors)}",
-            "What each means and what to do is in docs/checks.md",
+            "docs/checks.md explains each check and what to do",
         )
 
 
 def doctor(*, as_json: AsJson = False) -> None:
-    """Examine the set-up: environment, database, rights, lake, Dagster; say what to do. Changes nothing."""
+    """Examine environment, database, rights, lake and Dagster, and say what to do. It changes nothing."""
     # Dagster takes two seconds to import.
     from pipeline.health.doctor.examination import examine
     from pipeline.health.doctor.findings import Status
@@ -73,5 +73,5 @@ def doctor(*, as_json: AsJson = False) -> None:
     wrong = dict.fromkeys(each.name for each in found if each.status is Status.WRONG)
     if wrong:
         raise PromptStatsError(
-            "Examining the set-up", f"something is wrong with {', '.join(wrong)}", "Each line says what to do"
+            "Examining the setup", f"something is wrong with {', '.join(wrong)}", "Each line says what to do"
         )

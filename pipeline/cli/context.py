@@ -1,4 +1,4 @@
-"""What the commands share: where the data is, and where answers go."""
+"""What the commands share: opening the database, asking for confirmation, printing, progress."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ console = Terminal()
 messages = Terminal(stderr=True)
 """Progress and errors, on standard error, so that an answer can be piped."""
 
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
 opened = ExitStack()
-"""Closes what a command opened; left once it has ended."""
+"""Closes what a command opened, when the command ends."""
 
 
 def open_database() -> Database:
-    """The database that the environment names, whatever its schema."""
+    """The database that the environment names, whatever the version of its schema."""
     database = Database.from_settings(settings())
     opened.callback(database.close)
     return database
@@ -65,22 +65,22 @@ def open_installation() -> Installation:
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Asks before what can't be taken back is done; ``yes`` is the answer already.
+    """Asks before something that can't be undone. ``yes`` means that the answer was given already.
 
-    :raises typer.Exit: with 2, there is no terminal to ask at.
+    :raises typer.Exit: with 2, there is no terminal to ask on.
     :raises typer.Abort: the answer was no.
     """
     if yes:
         return
     if not sys.stdin.isatty():
         messages.print(
-            f"{question} There is no terminal to ask at, so nothing was done: pass --yes.",
+            f"{question} There is no terminal to ask for confirmation, so nothing was done. Pass --yes.",
             style="red",
             soft_wrap=True,
         )
         raise typer.Exit(2)
     messages.print(question, soft_wrap=True)
-    typer.confirm("Go on?", abort=True, err=True)
+    typer.confirm("Continue?", abort=True, err=True)
 
 
 def print_json(answer: Any) -> None:
@@ -98,13 +98,13 @@ def _plain(value: object) -> object:
 
 @contextmanager
 def working(what: str) -> Iterator[Spinner]:
-    """Shows that long work goes on; what the package's loggers say meanwhile stands beside it.
+    """Shows a spinner while work goes on, with what the package's loggers say beside it.
 
     Warnings stay on the screen.
     """
     with (
         Spinner(what, messages) as spinner,
-        _heard(
+        _forwarding_logs(
             lambda said: spinner.update(literal(f"{what} ", (said, "dim"))),
             lambda warning: messages.print(warning, soft_wrap=True),
         ),
@@ -114,10 +114,10 @@ def working(what: str) -> Iterator[Spinner]:
 
 @contextmanager
 def refreshing(what: str) -> Iterator[OnProgress]:
-    """A bar of the events that are read; what the package's loggers say afterwards stands beside it.
+    """Shows a progress bar of the events that are read, with what the package's loggers say below it.
 
-    Hand the progress to what it gives. On no terminal a line is printed now and then, unless the log is
-    written anyway.
+    Pass the progress to the callback that it yields. Without a terminal it prints a line every few seconds,
+    unless a log is written.
     """
     with _screen() as screen:
         if not screen.is_terminal:
@@ -130,7 +130,7 @@ def refreshing(what: str) -> Iterator[OnProgress]:
         columns = (SpinnerColumn(), BarColumn(bar_width=16), Said())
         with Progress(*columns, console=screen, transient=True) as bar:
             task = bar.add_task(what, total=None, said="")
-            with _heard(lambda said: bar.update(task, said=said)):
+            with _forwarding_logs(lambda said: bar.update(task, said=said)):
                 yield lambda progress: bar.update(
                     task, completed=progress.done, total=progress.total, said=str(progress)
                 )
@@ -138,7 +138,7 @@ def refreshing(what: str) -> Iterator[OnProgress]:
 
 @contextmanager
 def _screen() -> Iterator[Terminal]:
-    """Where messages go, also while Dagster keeps for itself what its steps write to standard error."""
+    """Where messages go, even while Dagster captures what its steps write to standard error."""
     try:
         descriptor = os.dup(messages.file.fileno())
     except OSError:
@@ -151,7 +151,7 @@ def _screen() -> Iterator[Terminal]:
 
 @contextmanager
 def progress_bar(what: str, *, visible: bool = True) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar; the function that it hands out takes what is done and the total."""
+    """Shows a progress bar. The function that it yields takes the number done and the total."""
     columns = (Said(), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     hidden = not (visible and messages.is_terminal)
     with Progress(*columns, console=messages, transient=True, disable=hidden) as progress:
@@ -160,12 +160,14 @@ def progress_bar(what: str, *, visible: bool = True) -> Iterator[Callable[[int, 
 
 
 @contextmanager
-def _heard(hear: Callable[[str], None], warn: Callable[[str], None] | None = None) -> Iterator[None]:
-    """Hands what the package's loggers say to ``hear``, in at most a line; warnings whole to ``warn``.
+def _forwarding_logs(
+    on_message: Callable[[str], None], on_warning: Callable[[str], None] | None = None
+) -> Iterator[None]:
+    """Passes each message of the package's loggers to ``on_message``, shortened to one line.
 
-    Where the log is written anyway, that has the warnings.
+    Warnings also go to ``on_warning`` in full, unless a log is written, which has them.
     """
-    handler = _Handler(hear, None if logging.getLogger().handlers else warn)
+    handler = _Handler(on_message, None if logging.getLogger().handlers else on_warning)
     logger = logging.getLogger("pipeline")
     level = logger.level
     logger.setLevel(logging.INFO)
@@ -178,12 +180,12 @@ def _heard(hear: Callable[[str], None], warn: Callable[[str], None] | None = Non
 
 
 class _Handler(logging.Handler):
-    def __init__(self, hear: Callable[[str], None], warn: Callable[[str], None] | None) -> None:
+    def __init__(self, on_message: Callable[[str], None], on_warning: Callable[[str], None] | None) -> None:
         super().__init__(logging.INFO)
-        self._hear = hear
-        self._warn = warn
+        self._on_message = on_message
+        self._on_warning = on_warning
 
     def emit(self, record: logging.LogRecord) -> None:
-        if self._warn and record.levelno >= logging.WARNING:
-            self._warn(record.getMessage())
-        self._hear(textwrap.shorten(record.getMessage(), 60, placeholder=" …"))
+        if self._on_warning and record.levelno >= logging.WARNING:
+            self._on_warning(record.getMessage())
+        self._on_message(textwrap.shorten(record.getMessage(), 60, placeholder=" …"))

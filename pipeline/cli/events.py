@@ -1,4 +1,4 @@
-"""``rejected``, ``send-journal``, ``track-missing``: events that are not where they belong yet."""
+"""``rejected``, ``send-journal``, ``track-missing``: events that have not reached ``prompt_usage``."""
 
 from __future__ import annotations
 
@@ -31,38 +31,38 @@ from pipeline.tracking.rescue import Rescue, rescue
 from pipeline.tracking.tracker import JOURNAL_BYTES
 
 LOOK_SECONDS = 5.0
-"""How long not a single batch may get through before it gives up."""
+"""If no batch gets through for this long, the command gives up."""
 
 rejected_app = typer.Typer(
-    help="List, replay or discard events that could not be taken.",
+    help="List, replay or discard rejected events.",
     no_args_is_help=True,
     add_completion=False,
 )
 
-Ids = Annotated[list[int] | None, typer.Argument(help="Ids of rejected events, as listed.")]
-Everything = Annotated[bool, typer.Option("--all", help="All of them.")]
+Ids = Annotated[list[int] | None, typer.Argument(help="Ids of rejected events, as rejected list shows them.")]
+Everything = Annotated[bool, typer.Option("--all", help="Take all rejected events.")]
 
 
 @rejected_app.command("list")
 def list_rejected(
     *,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many events, the latest first.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many to show, the latest first.")] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """Show how many events were rejected, why, and the latest of them."""
+    """Show how many events were rejected and why, and the latest of them."""
     found = rejected.rejections(open_current_database(), limit)
     print_json(asdict(found)) if as_json else console.print(render.rejections(found))
 
 
 @rejected_app.command("replay")
 def replay_rejected(ids: Ids = None, *, everything: Everything = False, as_json: AsJson = False) -> None:
-    """Track rejected events again, with their own time and id: after their prompt was added, say."""
+    """Track rejected events again with their own time and id, for example after adding their prompt."""
     wanted = _wanted(ids, everything=everything)
     report = rejected.replay(open_current_database(), wanted)
     if as_json:
         print_json(asdict(report))
     else:
-        console.print(f"{count(report.taken)} events taken, {count(report.rejected)} rejected again.")
+        console.print(f"{count(report.taken)} events accepted, {count(report.rejected)} rejected again.")
     _require(wanted, report.taken + report.rejected)
 
 
@@ -71,26 +71,28 @@ def discard_rejected(
     ids: Ids = None,
     *,
     everything: Everything = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before --all.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation of --all.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Delete rejected events for good."""
     wanted, database = _wanted(ids, everything=everything), open_current_database()
     if everything:
-        confirm("This deletes all rejected events, for good.", yes=yes)
+        confirm("This deletes all rejected events for good.", yes=yes)
     discarded = rejected.discard(database, wanted)
-    print_json({"discarded": discarded}) if as_json else console.print(f"{count(discarded)} discarded.")
+    words = f"{count(discarded)} events discarded."
+    print_json({"discarded": discarded}) if as_json else console.print(words)
     _require(wanted, discarded)
 
 
 def _require(ids: list[int] | None, found: int) -> None:
-    """Makes sure that each id was one of a rejected event."""
+    """Makes sure that each id belonged to a rejected event."""
     missing = len({*(ids or ())}) - found
     if ids and missing:
         raise NotFoundError(
             "Choosing rejected events",
-            f"{missing} of the ids given are of none, or another process is at it; all others are done",
-            "prompt-stats rejected list shows those that there are",
+            f"{missing} of the given ids belong to no rejected event, or another process is handling them;"
+            " all others are done",
+            "See the ids that there are with prompt-stats rejected list",
         )
 
 
@@ -98,7 +100,7 @@ def _wanted(ids: list[int] | None, *, everything: bool) -> list[int] | None:
     if bool(ids) == everything:
         raise InputError(
             "Choosing rejected events",
-            "there are both ids and --all" if ids else "there are neither ids nor --all",
+            "both ids and --all are given" if ids else "neither ids nor --all are given",
             "Give the ids that prompt-stats rejected list shows, or --all",
         )
     return ids or None
@@ -106,24 +108,24 @@ def _wanted(ids: list[int] | None, *, everything: bool) -> list[int] | None:
 
 def send_journal(
     folder: Annotated[
-        Path | None, typer.Argument(help="The journal; by default that of PROMPT_STATS_JOURNAL_DIR.")
+        Path | None, typer.Argument(help="The journal's folder. By default PROMPT_STATS_JOURNAL_DIR.")
     ] = None,
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Send what a tracker's journal holds, after the app that wrote it is gone."""
+    """Send the events that a tracker left in its journal, once its app is gone."""
     journal_dir = folder or settings().journal_dir
     if journal_dir is None or not journal_dir.is_dir():
         raise InputError(
             "Sending a journal",
-            f"{journal_dir} is no folder" if journal_dir else "no folder is given",
+            f"{journal_dir} is not a folder" if journal_dir else "no folder is given",
             "Give the folder, or set PROMPT_STATS_JOURNAL_DIR",
         )
     if owner := other_owner(journal_dir):
         raise InputError(
             f"Sending the journal in {journal_dir}",
             f"it belongs to {owner}",
-            f"Run it as {owner}, or give the folder and its files to the one user who runs the app and this",
+            f"Run it as {owner}, or run the app and this command as one user and give that user the folder",
         )
     open_current_database()
     damage = _rescued(journal_dir)
@@ -140,7 +142,7 @@ def send_journal(
     else:
         console.print(f"{count(stats.written)} events sent, {count(stats.rejected)} rejected.")
     if damage:
-        missing = "nobody knows how many" if damage.missing is None else f"at least {count(damage.missing)}"
+        missing = "an unknown number" if damage.missing is None else f"at least {count(damage.missing)}"
         raise InputError(
             f"Sending the journal in {journal_dir}",
             f"it was damaged ({damage.reason}): {count(damage.read)} events could be read,"
@@ -151,13 +153,13 @@ def send_journal(
         raise InputError(
             f"Sending the journal in {journal_dir}",
             f"{count(unreadable)} entries are too long to be read",
-            f"They are kept in the table unreadable of {journal_dir / FILE}: look at them and delete them",
+            f"They are kept in the table unreadable of {journal_dir / FILE}; look at them, then delete them",
         )
     if stats.waiting:
         raise DatabaseError(
             f"Sending the journal in {journal_dir}",
-            f"{stats.waiting} events still wait",
-            "See above why, or whether another process is sending them, and run it again",
+            f"{stats.waiting} events are still waiting",
+            "See the messages above, or another process that sends this journal, and run the command again",
         )
 
 
@@ -180,19 +182,19 @@ def _unusable(journal_dir: Path, error: Exception) -> InputError:
     return InputError(
         f"Sending the journal in {journal_dir}",
         readable(error),
-        "Its files are left as they are; have them be regular files that you may read and write",
+        "Its files are left as they are. Make sure that they are regular files which you may read and write",
     )
 
 
 def track_missing(
     *,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count them.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count the posts.")] = False,
     grace_minutes: Annotated[
-        int, typer.Option(min=0, help="Leave out posts younger than this: their events may be on the way.")
+        int, typer.Option(min=0, help="Leave out posts younger than this, whose events may still arrive.")
     ] = 60,
     as_json: AsJson = False,
 ) -> None:
-    """Append an event for each post that was made from a prompt and has none, once."""
+    """Append an event for each post that was made from a prompt and has none."""
     from pipeline.maintenance import coverage
 
     look = coverage.look_for_missing if dry_run else coverage.track_missing
@@ -203,6 +205,6 @@ def track_missing(
         return
     console.print(f"{count(report.missing)} of {count(report.posts)} posts from a prompt had no usage event.")
     if report.missing:
-        console.print(f"The first was made {moment(report.first_at)}, the last {moment(report.last_at)}.")
+        console.print(f"The first is from {moment(report.first_at)}, the last from {moment(report.last_at)}.")
     if not dry_run:
         console.print(f"{count(report.tracked)} events appended, {count(report.rejected)} rejected.")

@@ -1,4 +1,4 @@
-"""What is said of a command that failed. Imported once one has."""
+"""Reports why a command failed. This module is imported only then."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 
 def complain(error: Exception) -> None:
-    """Tells on standard error, or in the log where there is one."""
+    """Writes the error to standard error, or to the log if one is written."""
     text = _told(error)
     if logging.getLogger().handlers:
         logger.error(text)
@@ -31,7 +31,7 @@ def _told(error: Exception) -> str:
         return str(error)
     if isinstance(error, DBAPIError | psycopg.Error):
         return f"Talking to the database: {readable(cause_of(error))}. {_remedy(error)}."
-    # A fault of ours, with all its calls; what engines say there may repeat an address.
+    # A bug of ours, with its traceback. Messages of engines in it may repeat an address.
     return redacted("".join(traceback.format_exception(error)))
 
 

@@ -31,7 +31,7 @@ from pipeline.settings import settings
 
 
 def reconcile(*, as_json: AsJson = False) -> None:
-    """Compare every day of the lake with Postgres, and the stats with the lake; repair what differs."""
+    """Compare every day of the lake with Postgres, and the stats with the lake. Repair what differs."""
     from pipeline.maintenance.reconcile import reconcile
 
     installation = open_installation()
@@ -54,19 +54,19 @@ def reconcile(*, as_json: AsJson = False) -> None:
         console.print(f"{formats.count(report.events)} events of {report.days} days compared with Postgres.")
         if report.expired_days:
             events = formats.count(report.expired_events)
-            console.print(f"{events} events of {report.expired_days} days that only the lake has.")
+            console.print(f"{events} events of {report.expired_days} days are only in the lake.")
         _print_days("read again", report.repaired)
         for table, days in report.rebuilt.items():
-            console.print(f"made anew: {len(days)} partitions of {table}")
+            console.print(f"rebuilt: {len(days)} partitions of {table}")
         for table, rows in report.rows_corrected.items():
-            console.print(f"written: {rows} rows of {table}")
+            console.print(f"corrected: {rows} rows of {table}")
         _print_days("lost", report.lost)
     if report.lost:
         day, why = min(report.lost.items())
         raise LakeError(
-            f"Comparing the days that only the lake has, {len(report.lost)} are not whole, the first {day}",
+            f"Comparing the days that are only in the lake ({len(report.lost)} are incomplete, first {day})",
             why,
-            "Restore these days of usage_events from the lake's backup; Postgres has them no more",
+            "Restore these days of usage_events from the lake's backup; Postgres no longer has them",
         )
 
 
@@ -75,7 +75,7 @@ def accept_settings(
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Count with another PROMPT_STATS_START_DATE or PROMPT_STATS_TABLES from now on: those of this shell."""
+    """From now on, count with the PROMPT_STATS_START_DATE and PROMPT_STATS_TABLES of this shell."""
     from pipeline.lake.acceptance import accept_settings, compare_settings
 
     installation = open_installation()
@@ -84,18 +84,18 @@ def accept_settings(
     if report.before and is_other:
         for name, before in asdict(report.before).items():
             messages.print(literal(f"{name}: {before} → {asdict(report.after)[name]}"))
-        confirm("Every service needs the new settings, too.", yes=yes)
+        confirm("All services need the new settings, too.", yes=yes)
     report = accept_settings(installation)
     if as_json:
         print_json(asdict(report))
     elif is_other:
-        console.print("The next prompt-stats refresh reads everything anew; until then the stats stay.")
+        console.print("The next prompt-stats refresh reads everything again. Until then the stats stay.")
     else:
-        console.print("Nothing to do: the settings are those that the stats were made with.")
+        console.print("Nothing to do: the stats were made with the same settings.")
 
 
 def keep_up(*, as_json: AsJson = False) -> None:
-    """Join the lake's small files and delete those that were replaced more than a week ago."""
+    """Join the lake's small files, and delete files that were replaced more than a week ago."""
     from pipeline.lake import upkeep
 
     installation = open_installation()
@@ -113,36 +113,36 @@ def claim_lake(
         bool,
         typer.Option(
             "--discard",
-            help="Give up what a lake holds that this database does not know, or expired days as they were.",
+            help="Discard what the lake holds and this database does not know, or expired days as they were.",
         ),
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before --discard.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation of --discard.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make this database the owner of the lake; the next refresh reads all but expired days anew."""
+    """Make this database the owner of the lake. The next refresh reads all but expired days again."""
     from pipeline.lake.usage_events import claim_lake
 
     installation = open_installation()
     if discard:
-        confirm(f"This gives up, for good, what {installation.lake} holds of another database.", yes=yes)
+        confirm(f"This discards for good what {installation.lake} holds of another database.", yes=yes)
     with working("claiming the lake"):
         is_new = claim_lake(installation, discard=discard)
     if as_json:
         print_json({"is_new_owner": is_new})
     elif is_new:
         console.print(
-            "The lake is this database's; another one is refused from now on. Next: prompt-stats refresh"
+            "The lake now belongs to this database, and refuses any other. Next: prompt-stats refresh"
         )
     else:
-        console.print("The lake is this database's already; nothing was changed.")
+        console.print("The lake already belongs to this database. Nothing was changed.")
 
 
 def retain(
     *,
-    days: Annotated[int, typer.Option(min=1, help="Days of raw events to keep, today included.")],
+    days: Annotated[int, typer.Option(min=1, help="How many days of raw events to keep, including today.")],
     as_json: AsJson = False,
 ) -> None:
-    """Remove older raw events from Postgres once the lake has them; no number changes."""
+    """Remove old raw events from Postgres if the lake has them. No number changes."""
     from pipeline.maintenance.retention import retain
 
     installation = open_installation()
@@ -154,7 +154,7 @@ def retain(
         console.print(f"{len(report.expired)} days expired, {formats.count(report.rows)} raw events removed.")
         if report.rows_kept:
             stay = formats.count(report.rows_kept)
-            console.print(f"{stay} of expired days stay: the lake does not have them.")
+            console.print(f"{stay} raw events of expired days were kept: the lake does not have them.")
         _print_days("kept", report.kept)
 
 
@@ -164,12 +164,12 @@ def erase_user(
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Erase a person's events from Postgres, the lake with its old files, the journal, and the stats."""
+    """Erase a person's events from Postgres, the lake and its old files, the journal, and the stats."""
     from pipeline.maintenance.erasure import erase_user
     from pipeline.orchestration.mentions import search_storage
 
     installation = open_installation()
-    confirm(f"This erases all events of the user {user}, for good.", yes=yes)
+    confirm(f"This erases all events of the user {user} for good.", yes=yes)
     with working("erasing"):
         report = erase_user(
             installation,
@@ -184,7 +184,7 @@ def erase_user(
         console.print(
             f"{formats.count(report.rows['prompt_usage'])} raw events removed from Postgres,"
             f" {formats.count(report.events)} from the lake,"
-            f" {formats.count(report.waiting)} from the journal; {report.files} old files deleted."
+            f" {formats.count(report.waiting)} from the journal. {report.files} old files deleted."
         )
         if report.blanked:
             console.print(f"The id was overwritten {formats.count(report.blanked)} times in logs.")
@@ -194,19 +194,22 @@ def erase_user(
                 highlight=False,
             )
         for place, count in report.left_to_app.items():
-            console.print(f"{place} names the user {count} times: this table is the app's", highlight=False)
+            console.print(
+                f"{place} mentions the user {count} times. It belongs to the app and was not changed.",
+                highlight=False,
+            )
     if report.unread:
         raise LakeError(
             "Searching every table and file for the user",
             f"{len(report.unread)} could not be searched: {_listed(report.unread, '{}, {}')}",
-            "Restore or repair them and run it again; all else is done",
+            "Restore or repair them and run the command again; everything else is done",
         )
     if report.found:
         raise LakeError(
             "Searching every table and file for the user",
             f"{len(report.found)} still have the id: {_listed(report.found, '{}, {} times')}",
-            "If new events came in, or a writer died within the last hour, run it again in an hour. Delete by"
-            " hand what else mentions the person; Dagster's UI deletes runs",
+            "If new events came in, or if a writer died within the last hour, run the command again in an"
+            " hour. Delete by hand what else mentions the person; you can delete runs in Dagster's UI",
         )
 
 

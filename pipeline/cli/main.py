@@ -1,7 +1,7 @@
-"""The application, and the edge where errors become texts and exit codes.
+"""The application, and the place where errors become texts and exit codes.
 
-Exit codes: 0 it did what was asked, 1 it could not, 2 the command line can't be read, or
-nobody is there to be asked.
+The exit code is 0 if the command did what was asked, and 1 if it could not. It is 2 if the command line can't
+be read, or if a command asks for confirmation without a terminal.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ def options(
     *,
     _version: Annotated[
         bool,
-        typer.Option("--version", help="Print the version and end.", is_eager=True, callback=_print_version),
+        typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version),
     ] = False,
 ) -> None:
     """Usage statistics of prompt templates that equal a recount of the raw events."""
-    # Only once a command is called: these imports take a second.
+    # These imports take a second, so they happen only when a command is called.
     from pipeline.cli.context import opened
 
     context.with_resource(opened)
@@ -74,7 +74,7 @@ def _log_as_set() -> None:
 
     if logging.lastResort:
         logging.lastResort.setFormatter(LogLines())
-    # A fault of the environment is for the command to tell: doctor makes a line of it.
+    # The command reports a fault of the environment: doctor makes a line of it.
     with suppress(SettingsError):
         if settings().log_format is LogFormat.JSON:
             from pipeline.logs import write_json

@@ -23,14 +23,14 @@ def status(*, as_json: AsJson = False) -> None:
 
 def top(
     *,
-    limit: Annotated[int, typer.Option(help="How many prompts, 1 to 1,000.")] = 10,
+    limit: Annotated[int, typer.Option(help="How many prompts to show, 1 to 1,000.")] = 10,
     first: First = None,
     last: Last = None,
     days: Days = None,
     timezone: TimeZone = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the most used prompts, of all time or of some days."""
+    """Show the most used prompts of all time, or of a range of days."""
     asked = asked_for(first, last, days, timezone)
     answer = reading.top_prompts(open_installation(), limit, asked)
     print_json(answer) if as_json else console.print(render.top(answer))
@@ -45,21 +45,21 @@ def show(
     timezone: TimeZone = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show one prompt: counters, rate, times, scenes, days; of all time or of some days."""
+    """Show a prompt's counters, rate, times, scenes and days, of all time or of a range of days."""
     asked = asked_for(first, last, days, timezone)
     answer = reading.prompt(open_installation(), prompt, asked)
     print_json(answer) if as_json else console.print(render.prompt(answer))
 
 
 def drift(*, as_json: AsJson = False) -> None:
-    """Show how far the counters in prompts are from what is counted; once written back, were."""
+    """Show by how much the counters in prompts differ from the events, or did before the write-back."""
     answer = reading.drift(open_current_database())
     print_json(answer) if as_json else console.print(render.drift(answer))
 
 
 def report(
     file: Annotated[
-        Path | None, typer.Argument(help="Where to; by default report.html in PROMPT_STATS_HOME.")
+        Path | None, typer.Argument(help="The file to write. By default report.html in PROMPT_STATS_HOME.")
     ] = None,
     *,
     as_json: AsJson = False,

@@ -31,16 +31,16 @@ STYLES = {"ALERT": "bold red", "WARNING": "yellow", "OK": "green"}
 
 
 def age(answer: Mapping[str, Any]) -> str:
-    """As of when an answer is, and how long ago that was."""
+    """The moment that an answer is as of, and how long ago that was."""
     if answer["as_of"] is None:
-        return "nothing published yet; run: prompt-stats refresh"
+        return "nothing has been published yet; run: prompt-stats refresh"
     if answer["as_of"] == NOTHING_KNOWN:
         return "not complete yet: some days changed while they were read; run prompt-stats refresh again"
     return f"as of {moment(answer['as_of'])}, {answer['lag_seconds']:,.0f} s ago"
 
 
 def _known(moment_known: dt.datetime | None) -> str:
-    return f"as of {moment(moment_known)}" if moment_known else "nothing published yet"
+    return f"as of {moment(moment_known)}" if moment_known else "nothing has been published yet"
 
 
 def status(answer: Mapping[str, Any]) -> RenderableType:
@@ -59,7 +59,7 @@ def status(answer: Mapping[str, Any]) -> RenderableType:
         "days not completed": _days([dt.date.fromisoformat(day) for day in answer["pending_days"]]),
         "events held back": count(answer["held_back_count"]),
         "events rejected": count(answer["rejected_count"]),
-        "times that are none": unusable(answer["unusable_count"], answer["unusable_examples"]),
+        "unusable times": unusable(answer["unusable_count"], answer["unusable_examples"]),
         "days only in the lake": _expired(answer),
         "damaged days": _damaged(answer["damage"]),
     }
@@ -71,25 +71,25 @@ def status(answer: Mapping[str, Any]) -> RenderableType:
 def _expired(answer: Mapping[str, Any]) -> str:
     said = count(answer["expired_day_count"])
     if answer["dropped_day_count"]:
-        said += f", {count(answer['dropped_day_count'])} of them since their partition was dropped"
+        said += f", {count(answer['dropped_day_count'])} of them because their partition was dropped"
     if answer["dropped_partitions"] == "count-down":
-        said += "; days of partitions that are dropped from now on are not counted any more"
+        said += "; if a partition is dropped from now on, its days are no longer counted"
     return said
 
 
 def unusable(number: int | None, examples: Sequence[str]) -> str:
-    """How many events have a time that is none, and the ids of a few."""
+    """How many events have an unusable time, and the ids of some of them."""
     if number is None:
         return "unknown"
-    return f"{count(number)}, such as of {', '.join(examples)}" if examples else count(number)
+    return f"{count(number)}, for example in {', '.join(examples)}" if examples else count(number)
 
 
 def _write_back(state: str | None, as_of: dt.datetime | None) -> str:
     if state in (None, "on"):
         return state or _known(None)
-    why = "off" if state == "off" else "waits for the days not completed"
-    had = f"are as of {moment(as_of)}" if as_of else "are as the app left them"
-    return f"{why}: prompts is left alone, its counters {had}"
+    why = "off" if state == "off" else "waiting for the days not completed"
+    had = f"are as of {moment(as_of)}" if as_of else "are those of the app"
+    return f"{why}; nothing is written to prompts, and its counters {had}"
 
 
 def drift(answer: Mapping[str, Any]) -> RenderableType:
@@ -98,15 +98,15 @@ def drift(answer: Mapping[str, Any]) -> RenderableType:
 
     found = answer["counter_drift"]
     if found is None:
-        return "Nobody kept counters in prompts: there is nothing to compare."
+        return "The app has kept no counters in prompts, so there is nothing to compare."
     names = {each["prompt_id"]: each["name"] for each in found["prompts"] if each["name"]}
     header, lines = rows(found, names, DIFFERING_SHOWN)
     differing = f"{count(found['differing_count'])} of {count(found['prompt_count'])} prompts"
-    # A comparison of now is of no refresh.
-    was = "differ, at" if answer["refresh_id"] is None else "differed before the write-back of"
-    when = f"{was} {moment(answer['compared_at'])}, counted as of {moment(answer['as_of'])}"
+    # A comparison that was made just now belongs to no refresh.
+    was = "differ at" if answer["refresh_id"] is None else "differed before the write-back of"
+    when = f"{was} {moment(answer['compared_at'])}. Events were counted as of {moment(answer['as_of'])}"
     table = Table(
-        title="Counters in prompts → what is counted",
+        title="Counters in prompts → events counted",
         title_justify="left",
         box=box.SIMPLE,
     )
@@ -114,11 +114,11 @@ def drift(answer: Mapping[str, Any]) -> RenderableType:
         table.add_column(name, justify="right" if number else "left")
     for name, *counters in lines:
         table.add_row(one_line(name), *counters)
-    return Group(table, f"{differing} {when}.", "All of them: prompt-stats drift --json")
+    return Group(table, f"{differing} {when}.", "To see all of them: prompt-stats drift --json")
 
 
 def checks(made: Sequence[tuple[Check, Report]]) -> RenderableType:
-    """Checks and what they found; of those that failed the worst offenders, and what to do."""
+    """What the checks found. For those that failed, the worst offenders and what to do."""
     table = Table.grid(padding=(0, 2))
     failed: list[RenderableType] = []
     for each, report in made:
@@ -138,20 +138,20 @@ def checks(made: Sequence[tuple[Check, Report]]) -> RenderableType:
 
 
 def migration_plan(plan: MigrationPlan) -> RenderableType:
-    """What a migration would do, with the lock that each step takes, and its statements."""
+    """What a migration would do: each step with its lock and its statements."""
     lines: list[RenderableType] = []
     if not plan.revisions and not plan.steps:
-        lines = ["Nothing to do: all that is needed is there."]
-    lines += [f"migrates tables of our own, {revision}" for revision in plan.revisions]
+        lines = ["Nothing to do: everything that is needed is there."]
+    lines += [f"migrates our own tables: {revision}" for revision in plan.revisions]
     for step in plan.steps:
         lines += [
             literal((step.what, "bold")),
-            f"  lock on a table of the app: {step.lock.value}",
+            f"  lock on an app's table: {step.lock.value}",
             *(literal((f"  {' '.join(statement.split())};", "dim")) for statement in step.statements),
         ]
     for offer in plan.offers:
         lines += [
-            f"yours to decide, and not done by migrate: {offer.what}",
+            f"optional, and not done by migrate: {offer.what}",
             literal((f"  {offer.statement};", "dim")),
         ]
     warnings = [literal((f"warning: {each.what}. {each.remedy}.", "yellow")) for each in plan.warnings]
@@ -159,7 +159,7 @@ def migration_plan(plan: MigrationPlan) -> RenderableType:
 
 
 def findings(found: Sequence[Finding]) -> RenderableType:
-    """What ``pipeline.health.doctor`` found, a line each, and below it what to do."""
+    """What ``pipeline.health.doctor`` found, one line each, and what to do below it."""
     table = Table.grid(padding=(0, 2))
     for each in found:
         said = literal((each.status.value, LIGHTS[each.status.value]))
@@ -174,7 +174,7 @@ def _writer(writer: Mapping[str, Any] | None) -> str:
     if not writer:
         return "none"
     seconds = writer["open_seconds"]
-    since = "for how long this role may not see" if seconds is None else f"for {seconds:,.0f} s"
+    since = "since a time that this role may not see" if seconds is None else f"for {seconds:,.0f} s"
     process = f"pid {writer['pid']}" if writer["pid"] else "prepared"
     parts = [process, f"role {writer['role']}", f"database {writer['database']}", writer["application_name"]]
     return f"{', '.join(each for each in parts if each)}: open {since}"
@@ -187,13 +187,13 @@ def _damaged(found: Sequence[Mapping[str, Any]]) -> str:
 def rejections(found: Rejections) -> RenderableType:
     """What ``pipeline.maintenance.rejected.rejections`` found."""
     if not found.count:
-        return "No event was rejected."
+        return "No events were rejected."
     reasons = Table(title=f"{count(found.count)} rejected events", box=box.SIMPLE, title_justify="left")
     reasons.add_column("events", justify="right")
     reasons.add_column("reason")
     for reason, events in found.reasons.items():
         reasons.add_row(count(events), reason)
-    latest = Table(title="The latest", box=box.SIMPLE, title_justify="left")
+    latest = Table(title="The latest events", box=box.SIMPLE, title_justify="left")
     for name, width in (("id", None), ("rejected at", None), ("prompt", PROMPT_WIDTH), ("reason", None)):
         latest.add_column(name, max_width=width)
     for event in found.events:
@@ -246,15 +246,15 @@ def comparison(answer: Mapping[str, Any]) -> RenderableType:
             NONE if lower is None else f"{lower:.1f} to {upper:.1f}",
         )
     verdicts = [literal((each["verdict"], "bold")) for each in answer["differences"]]
-    sure = f"Days of {answer['timezone']}. Differences are in percentage points, 95 % sure"
+    sure = f"Days are in {answer['timezone']}. Differences are in percentage points, with 95 % confidence"
     if len(verdicts) > 1:
         each = answer["differences"][0]["confidence"]
-        sure += f" together: each of the {len(verdicts)} is {each:.1f} % sure"
+        sure += f" together: {each:.1f} % for each of the {len(verdicts)}"
     return Group(*verdicts, "", table, "", f"{sure}.")
 
 
 def _in_days(answer: Mapping[str, Any]) -> str:
-    """Which days an answer is of; nothing if it is of all time."""
+    """The days that an answer is of, or nothing if it is of all time."""
     if "from" not in answer:
         return ""
     return f", {answer['from']} to {answer['to']}, days of {answer['timezone']}"
@@ -263,12 +263,15 @@ def _in_days(answer: Mapping[str, Any]) -> str:
 def alerts(answer: Mapping[str, Any]) -> RenderableType:
     """The answer of ``reading.alerts``."""
     if answer["evaluated_at"] is None:
-        return "Alerts were never evaluated; Dagster does it every quarter of an hour: prompt-stats ui"
-    evaluated = f"evaluated {moment(answer['evaluated_at'])}; {age(answer)}"
+        return (
+            "No alerts. They have never been evaluated. Is Dagster's schedule running? See: prompt-stats ui"
+        )
+    evaluated = f"Evaluated {moment(answer['evaluated_at'])}, {age(answer)}."
     if answer["damaged_days"]:
-        evaluated += f"; without what can't be read of {_days(answer['damaged_days'])}: prompt-stats check"
+        days = ", ".join(day.isoformat() for day in answer["damaged_days"])
+        evaluated += f" Events that can't be read were left out, on {days}. See: prompt-stats check"
     if not answer["alerts"]:
-        return f"Nothing is raised. {evaluated}"
+        return f"No alerts. {evaluated}"
     table = Table(box=box.SIMPLE, caption=evaluated, title_justify="left")
     table.add_column("id", justify="right")
     table.add_column("state")
@@ -276,7 +279,7 @@ def alerts(answer: Mapping[str, Any]) -> RenderableType:
     table.add_column("raised")
     for alert in answer["alerts"]:
         is_silenced = alert["silenced_until"] and not alert["recovered_at"]
-        silenced = " silenced" if is_silenced else ""
+        silenced = " muted" if is_silenced else ""
         state = literal((alert["state"], STYLES.get(alert["state"], "")), (silenced, "dim"))
         table.add_row(str(alert["id"]), state, alert["text"], moment(alert["raised_at"]))
     return table

@@ -13,10 +13,10 @@ from pipeline.settings import LogFormat, settings
 
 def serve(
     *,
-    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port; 0 takes a free one.")] = 8000,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="The port. 0 takes a free one.")] = 8000,
 ) -> None:
-    """Serve the dashboard and the HTTP API. Without PROMPT_STATS_API_TOKEN it answers this machine alone."""
+    """Serve the dashboard and the HTTP API, without PROMPT_STATS_API_TOKEN only to this machine."""
     # The web libraries take a while to import, and the other commands need none of them.
     from uvicorn.config import LOGGING_CONFIG
 
@@ -28,10 +28,10 @@ def serve(
         if host not in LOOPBACK:
             raise InputError(
                 f"Serving at {host}",
-                "there is no token, so everybody who reaches this address could read and write",
-                "Set PROMPT_STATS_API_TOKEN, or leave --host out to serve this machine alone",
+                "no token is set, so everybody who can reach this address could read and write",
+                "Set PROMPT_STATS_API_TOKEN, or leave out --host to serve only this machine",
             )
-        messages.print("No PROMPT_STATS_API_TOKEN: this machine alone is answered.")
+        messages.print("PROMPT_STATS_API_TOKEN is not set, so only this machine is served.")
     app = build_app(settings(), open_current_database())
     add_dashboard(app)
     plain = settings().log_format is LogFormat.TEXT

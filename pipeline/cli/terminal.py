@@ -1,10 +1,10 @@
-"""The one way to the terminal, on which text is shown as it is and never obeyed.
+"""The only way to the terminal. It shows text as it is, and never interprets it.
 
 Names, scenes, error messages, file names and other sessions' application names are written by an app, its
-users and strangers. rich by itself reads brackets in a ``str`` as markup and ``:fire:`` as an emoji, and
-passes escape sequences on. Here a ``str`` is literal wherever it stands, and so is what :func:`literal` gives
-a style: no caller has to remember which text is whose. Nothing else in the package makes a console or a
-``Text`` (``tests/conventions/test_terminal.py``). https://rich.readthedocs.io/en/stable/console.html
+users and strangers. By default rich reads brackets in a ``str`` as markup and ``:fire:`` as an emoji, and
+passes escape sequences on. Here every ``str`` is literal, and so is the text that :func:`literal` gives a
+style. So no caller has to remember where a text comes from. Nothing else in the package creates a console or
+a ``Text`` (``tests/conventions/test_terminal.py``). https://rich.readthedocs.io/en/stable/console.html
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ ExceptionInfo = tuple[type[BaseException], BaseException, TracebackType | None] 
 
 
 def literal(*parts: Part) -> ConsoleRenderable:
-    """Texts one after the other, on one line, as they are."""
+    """Joins texts without interpreting them."""
     return _literal(*parts)
 
 
 def one_line(*parts: Part) -> ConsoleRenderable:
-    """The same, cut where the line or a table's cell ends: a long text takes no number's place."""
+    """The same, cut where the line or a table's cell ends, so that a long text displaces no number."""
     line = _literal(*parts)
     line.no_wrap, line.overflow = True, "ellipsis"
     return line
@@ -50,11 +50,11 @@ class Terminal(Console):
     """A console that takes a ``str`` literally."""
 
     def __init__(self, file: IO[str] | None = None, **options: Any) -> None:
-        """``options``: as rich has them, such as ``stderr``."""
+        """``options`` are those of rich's ``Console``, such as ``stderr``."""
         super().__init__(file=file, markup=False, emoji=False, highlight=False, **options)
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """What rich makes of a ``str``, in a table's cell or title too; asking for markup is no use."""
+        """Renders a ``str``, also in a cell or title of a table. Options that ask for markup are ignored."""
         line = _literal((text, ""))
         line.style = options.get("style", "")
         line.justify = options.get("justify")
@@ -62,13 +62,13 @@ class Terminal(Console):
         return line
 
     def print_plain_json(self, text: str) -> None:
-        """Prints JSON, with what a terminal would obey escaped as JSON escapes it. No line is broken."""
+        """Prints JSON, and escapes control characters as JSON does. No line is wrapped."""
         plain = "\n".join(visible(line, _escaped_in_json) for line in text.split("\n"))
         self.print(JSONHighlighter()(Text(plain)) if self.is_terminal else Text(plain), soft_wrap=True)
 
 
 class Spinner(Status):
-    """Says what goes on."""
+    """A spinner with a text beside it."""
 
     def __init__(self, what: str, console: Console) -> None:
         super().__init__(literal(what), console=console)
@@ -78,25 +78,25 @@ class Spinner(Status):
         return self
 
     def update(self, status: RenderableType | None = None, **options: Any) -> None:
-        """Says something else."""
+        """Replaces the text."""
         super().update(literal(status) if isinstance(status, str) else status, **options)
 
 
 class Said(ProgressColumn):
-    """What a task is, and below it, dim, what its field ``said`` holds."""
+    """A task's description and, dimmed below it, the text of its field ``said``."""
 
     def get_table_column(self) -> Column:
-        """As that of rich's own texts."""
+        """The same column as that of rich's own texts."""
         return Column(no_wrap=True)
 
     def render(self, task: Task) -> Group:
-        """Two lines at most."""
+        """Renders at most two lines."""
         said = task.fields.get("said")
         return Group(literal(task.description), *([literal((said, "dim"))] if said else []))
 
 
 class LogLines(logging.Formatter):
-    """A record as a line, and its traceback indented below: no text in it can pass for another record."""
+    """Writes a record as one line, with its traceback indented below, so that no text can forge a record."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging's name
         """The message on one line."""

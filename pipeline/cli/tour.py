@@ -1,4 +1,4 @@
-"""``demo``: the whole way once, to look at. ``ui``, ``exec``: other programs on the same data."""
+"""``demo`` shows every step once. ``ui`` and ``exec`` run other programs on the same data."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ IS_USED = text(query("cli/is_used"))
 
 
 def demo() -> None:
-    """Take the tour: a database, made-up traffic, a refresh, a table and a picture. Under a minute."""
+    """Take a tour in less than a minute: set up a database, simulate traffic, refresh, show the stats."""
     # The web libraries take a second to import.
     from pipeline.web.dashboard.report import write_report
 
@@ -47,35 +47,35 @@ def demo() -> None:
     database = open_database()
     _step("Postgres", "the database of DATABASE_URL" if settings().database_url else f"embedded, in {home}")
     report = schema.migrate(database)
-    _step("Schema", "created" if report.steps else "there already")
+    _step("Schema", "created" if report.steps else "already there")
     seeded = seeding.seed_prompts(database)
     _step("Prompts", f"{seeded.imported} imported, {seeded.unchanged} unchanged")
     _append_traffic(database)
     refresh_stale(database)
-    _step("Refresh", "raw events → lake → daily partials → stats, in one Dagster run a range")
+    _step("Refresh", "raw events → lake → daily partials → stats, in one Dagster run per range of days")
     _use_a_prompt(database)
     console.print()
     console.print(render.top(reading.top_prompts(Installation.of(settings(), database), 10)))
     written = write_report(settings(), database)
     console.print()
-    console.print(literal("The same with charts: ", (written.file.as_uri(), "bold")), soft_wrap=True)
+    console.print(literal("The same stats with charts: ", (written.file.as_uri(), "bold")), soft_wrap=True)
     program = "prompt-stats" if shutil.which("prompt-stats") else os.path.relpath(sys.argv[0])
     console.print()
     console.print("What to type next:")
     for command, what in (
-        ("show portrait-selfie-casual", "one prompt with its scenes and days"),
-        ("status", "as of when the numbers are, and what waits"),
-        ("serve", "the dashboard and the HTTP API"),
-        ("ui", "Dagster with the schedule, for backfills"),
-        ("simulate --events 10000 --days 2", "more traffic; then refresh"),
+        ("show portrait-selfie-casual", "shows one prompt with its scenes and days"),
+        ("status", "shows how fresh and how complete the stats are"),
+        ("serve", "serves the dashboard and the HTTP API"),
+        ("ui", "runs Dagster with the schedules, for backfills"),
+        ("simulate --events 10000 --days 2", "appends more traffic; then run refresh"),
     ):
         console.print(literal(f"  {program} {command:<34}", (what, "dim")), soft_wrap=True)
 
 
 def ui(
     *,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65_535, help="Port to listen on.")] = 3000,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65_535, help="The port to listen on.")] = 3000,
     workspace: Annotated[
         Path | None,
         typer.Option(
@@ -83,11 +83,11 @@ def ui(
             "-w",
             exists=True,
             dir_okay=False,
-            help="Open the UI alone: code server and daemon run elsewhere, and this file says where.",
+            help="Run only the UI. This file says where the code server is; the daemon runs elsewhere.",
         ),
     ] = None,
 ) -> None:
-    """Open Dagster's UI, with the schedule and its daemon, on the same database and home."""
+    """Run Dagster's UI and its daemon with the schedules, on the same database and home."""
     # They take seconds to import.
     from pipeline.orchestration import instance, webserver
     from pipeline.orchestration.guard import allowed_hosts
@@ -97,7 +97,10 @@ def ui(
     if workspace is None:
         schema.require_current(open_database())
     instance.prepare_environment(settings().dagster_home)
-    console.print(f"Dagster starts: within a minute http://{host}:{port}; Ctrl-C ends it", soft_wrap=True)
+    console.print(
+        f"Dagster is starting. Within a minute it answers at http://{host}:{port}. Ctrl-C stops it.",
+        soft_wrap=True,
+    )
     sys.stdout.flush()
     with instance.open_instance() as opened:
         if workspace:
@@ -105,7 +108,9 @@ def ui(
             return
         exit_code = webserver.run_services(opened, listener)
     if exit_code:
-        messages.print("Dagster's daemon ended, and with it the UI. What it said last is above.", style="red")
+        messages.print(
+            "Dagster's daemon ended, so the UI was stopped. Its last messages are above.", style="red"
+        )
     raise typer.Exit(exit_code)
 
 
@@ -115,9 +120,9 @@ exec_app = typer.Typer(add_completion=False)
 # What follows the program's name is the program's.
 @exec_app.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 def execute(
-    command: Annotated[list[str], typer.Argument(help="The program and its arguments: psql -c 'SELECT 1'.")],
+    command: Annotated[list[str], typer.Argument(help="A program with its arguments: psql -c 'SELECT 1'.")],
 ) -> None:
-    """Run a program, psql for example, with the database's address in its environment."""
+    """Run a program, for example psql, with the database's address in its environment."""
     # Held open as for the UI: the embedded server runs as long as the program.
     database = open_database()
     given = Conninfo.parse(database.conninfo.encode())
@@ -145,7 +150,7 @@ def execute(
         ended = subprocess.run(command, env=environment, umask=given_umask(), check=False)
     except OSError as error:
         raise InputError(
-            f"Running {command[0]}", str(error.strerror).lower(), "Install it or give its whole path"
+            f"Running {command[0]}", str(error.strerror).lower(), "Install it, or give its full path"
         ) from error
     raise typer.Exit(ended.returncode)
 
@@ -155,15 +160,15 @@ def _append_traffic(database: Database) -> None:
         is_used = connection.execute(IS_USED).scalar_one()
     if is_used and settings().database_url:
         raise InputError(
-            "Making up traffic for the tour",
-            "prompt_usage of the database in DATABASE_URL has events already",
+            "Simulating traffic for the tour",
+            "prompt_usage in the database of DATABASE_URL already has events",
             "Unset DATABASE_URL to take the tour on the embedded server",
         )
     if is_used:
-        _step("Traffic", "there already, from an earlier tour")
+        _step("Traffic", "already there, from an earlier tour")
         return
     simulate_with_progress(database, DEMO_EVENTS, DEMO_DAYS, DEMO_SEED)
-    _step("Traffic", f"{DEMO_EVENTS:,} made-up events over {DEMO_DAYS} days, appended in bulk")
+    _step("Traffic", f"{DEMO_EVENTS:,} simulated events over {DEMO_DAYS} days, appended in bulk")
 
 
 def _use_a_prompt(database: Database) -> None:

@@ -39,29 +39,31 @@ if TYPE_CHECKING:
     from pipeline.samples.simulation import SimulationReport
 
 MaxRowsPerSecond = Annotated[
-    int | None, typer.Option(min=1, help="Read no more raw events per second, to spare the database.")
+    int | None, typer.Option(min=1, help="Read at most N raw events per second, to spare the database.")
 ]
 
 
 def migrate(
     *,
-    plan: Annotated[bool, typer.Option("--plan", help="Only show what it would do.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Only show what would be done.")] = False,
     undo: Annotated[
-        bool, typer.Option("--undo", help="Take back what it added: the stats go, rows of the app stay.")
+        bool,
+        typer.Option("--undo", help="Remove what migrate added. The stats are lost, the app's rows stay."),
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before --undo.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation of --undo.")] = False,
     partition_by: Annotated[
-        PartitionBy | None, typer.Option(help="Make prompt_usage with partitions, if there is none yet.")
+        PartitionBy | None,
+        typer.Option(help="Create prompt_usage with partitions, if the table does not exist yet."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Bring the database to this version's schema; doing it again does nothing.
+    """Bring the database to this version's schema. Running it again changes nothing.
 
-    The app's tables keep all they have. Steps on them are quick, and none waits for a lock for more than half
-    a second before it lets others pass.
+    The app's tables keep everything they have. Each step on them is quick. A step that does not get its lock
+    within half a second gives way to other sessions and tries again later.
     """
     if plan and undo:
-        raise InputError("Migrating", "there are both --plan and --undo", "Give one of them")
+        raise InputError("Migrating", "--plan and --undo can't be used together", "Give one of them")
     database = open_database()
     if plan:
         planned = schema.plan_migration(database, partition_by)
@@ -72,7 +74,10 @@ def migrate(
             console.print(render.migration_plan(planned), soft_wrap=True)
         return
     if undo:
-        confirm("This drops the stats tables, rejected events included, and all that migrate added.", yes=yes)
+        confirm(
+            "This drops the stats tables, the rejected events, and everything else that migrate added.",
+            yes=yes,
+        )
     with working("migrating") as spinner:
 
         def did(step: str) -> None:
@@ -98,11 +103,13 @@ def migrate(
 
 
 def seed_prompts(
-    file: Annotated[Path | None, typer.Argument(help="JSON or YAML; without it the shipped set.")] = None,
+    file: Annotated[
+        Path | None, typer.Argument(help="A JSON or YAML file. By default the shipped prompts.")
+    ] = None,
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Import prompt templates; those that exist get the new text and keep their stats."""
+    """Import prompt templates. Those that exist already get the new text and keep their stats."""
     report = seeding.seed_prompts(open_current_database(), file)
     if as_json:
         print_json(asdict(report))
@@ -112,12 +119,14 @@ def seed_prompts(
 
 def simulate(
     *,
-    events: Annotated[int, typer.Option(min=1, help="How many events.")] = 200_000,
-    days: Annotated[int, typer.Option(min=1, help="Over how many days, up to now.")] = 30,
-    seed: Annotated[int | None, typer.Option(help="The same number gives the same users and habits.")] = None,
+    events: Annotated[int, typer.Option(min=1, help="How many events to append.")] = 200_000,
+    days: Annotated[int, typer.Option(min=1, help="Over how many days they are spread, up to now.")] = 30,
+    seed: Annotated[
+        int | None, typer.Option(help="The same seed gives the same users with the same habits.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Append believable made-up traffic; for trying things out, not for production."""
+    """Append realistic simulated traffic to try things out. Do not use it in production."""
     report = simulate_with_progress(open_current_database(), events, days, seed)
     if as_json:
         print_json(asdict(report))
@@ -135,7 +144,7 @@ def simulate_with_progress(database: Database, events: int, days: int, seed: int
 
 
 def refresh(*, max_rows_per_second: MaxRowsPerSecond = None, as_json: AsJson = False) -> None:
-    """Bring the stats up to date: what the schedule does every five minutes."""
+    """Bring the stats up to date. The schedule does the same every five minutes."""
     database = open_current_database()
     since = _latest_refresh(database)
     _report(database, refresh_stale(database, max_rows_per_second), since, as_json=as_json)
@@ -143,12 +152,12 @@ def refresh(*, max_rows_per_second: MaxRowsPerSecond = None, as_json: AsJson = F
 
 def backfill(
     *,
-    first: Annotated[dt.datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="First day.")],
-    last: Annotated[dt.datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="Last day.")],
+    first: Annotated[dt.datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="The first day.")],
+    last: Annotated[dt.datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="The last day.")],
     max_rows_per_second: MaxRowsPerSecond = None,
     as_json: AsJson = False,
 ) -> None:
-    """Read a range of days again from the raw events and publish."""
+    """Read the raw events of a range of days again, and publish."""
     days = DayRange(first.date(), last.date())
     _check_range(days)
     database = open_current_database()
@@ -158,7 +167,7 @@ def backfill(
 
 
 def refresh_stale(database: Database, max_rows_per_second: int | None = None) -> list[DayRange]:
-    """Runs the job over the stale days; returns the ranges, one per run: none where nothing is stale."""
+    """Runs the job over the stale days. Returns the ranges, one per run, or none if nothing is stale."""
     # The lake's libraries take a second to import; the reading commands do without.
     from pipeline import refresh as steps
     from pipeline.lake.source_table import compare_now
@@ -226,19 +235,19 @@ def _check_range(days: DayRange) -> None:
     if days.last > latest:
         raise InputError(
             f"Backfilling {days.first} to {days.last}",
-            f"the range ends in the future, and events are counted up to {latest}",
+            f"the range ends in the future, and events are counted only up to {latest}",
             f"End it at {latest} or earlier",
         )
     if days.first < settings().start_date:
         raise InputError(
             f"Backfilling {days.first} to {days.last}",
             f"the first partition is {settings().start_date}, and earlier events belong to it",
-            "Begin there, or set PROMPT_STATS_START_DATE",
+            "Begin with that day, or set PROMPT_STATS_START_DATE",
         )
 
 
 def _report(database: Database, ranges: Sequence[DayRange], since: int, *, as_json: bool) -> None:
-    """Says how the stats are, and what counters of the app were taken over after the refresh ``since``."""
+    """Prints the status, and how the app's counters differed if a refresh after ``since`` replaced them."""
     answer = reading.status(Installation.of(settings(), database))
     drift = reading.taken_over(database, since)
     if as_json:

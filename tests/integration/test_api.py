@@ -519,7 +519,7 @@ def test_the_command_serves_this_machine_alone_without_a_token(database: Databas
         assert httpx.get(f"http://127.0.0.1:{port}/health", trust_env=False).json() == {"status": "ok"}
         process.terminate()
         lines += process.stderr.readlines()
-    assert "this machine alone is answered" in lines[0]
+    assert "only this machine is served" in lines[0]
     assert process.returncode in {0, -15}
 
 

@@ -275,7 +275,7 @@ def rejected_events(deployment: Deployment) -> Iterator[list[str]]:
         tracker.track_post_creation(prompt_id="fitness-yoga-sunrise", success=True)
         tracker.track_post_creation(prompt_id="no-such-prompt", success=True)
     deployment.events += 1
-    yield ["no prompt has the id or slug", "1 imported", "1 events taken, 1 rejected again", "1 discarded"]
+    yield ["no prompt has the id or slug", "1 imported", "1 events accepted, 1 rejected again", "1 events discarded"]
     deployment.refresh()
 
 
@@ -308,7 +308,7 @@ def refused_setting(deployment: Deployment) -> Iterator[list[str]]:
     refused = invoke("refresh").exception
     assert isinstance(refused, PromptStatsError)
     assert f"PROMPT_STATS_START_DATE={FIRST_DAY}" in str(refused)
-    yield ["until then the stats stay", "events counted"]
+    yield ["Until then the stats stay", "events counted"]
     deployment.set(PROMPT_STATS_START_DATE=FIRST_DAY.isoformat())
     assert invoke("accept-settings", "--yes").exit_code == 0
     deployment.refresh()

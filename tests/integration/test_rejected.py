@@ -59,13 +59,13 @@ def test_commands(refused: Database, tmp_path: Path) -> None:
     add_prompt(refused)
     assert answer(tmp_path, "rejected", "replay", "--all", **given) == {"taken": EVENTS - 1, "rejected": 1}
     assert answer(tmp_path, "rejected", "discard", "--all", "--yes", **given) == {"discarded": 1}
-    assert prompt_stats(tmp_path, "rejected", "list", **given).stdout.strip() == "No event was rejected."
+    assert prompt_stats(tmp_path, "rejected", "list", **given).stdout.strip() == "No events were rejected."
     for wrong in ([], ["7", "--all"]):
         said = prompt_stats(tmp_path, "rejected", "replay", *wrong, **given)
         assert (said.returncode, "--all" in said.stderr) == (1, True)
     for what in ("replay", "discard"):
         said = prompt_stats(tmp_path, "rejected", what, str(first), str(first), **given)
-        assert (said.returncode, "1 of the ids given are of none" in said.stderr) == (1, True)
+        assert (said.returncode, "1 of the given ids belong to no rejected event" in said.stderr) == (1, True)
 
 
 def test_a_replayed_event_keeps_its_id_and_its_time(refused: Database) -> None:
@@ -218,4 +218,4 @@ def test_a_journal_can_be_sent_without_its_app(database: Database, tmp_path: Pat
     assert answer(tmp_path, "send-journal", str(journal), **given)["written"] == 0
     assert len(rows(database, "SELECT FROM prompt_usage")) == 7
     missing = prompt_stats(tmp_path, "send-journal", str(tmp_path / "none"), **given)
-    assert (missing.returncode, "is no folder" in missing.stderr) == (1, True)
+    assert (missing.returncode, "is not a folder" in missing.stderr) == (1, True)

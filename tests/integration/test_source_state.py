@@ -567,7 +567,7 @@ def test_every_command_refuses_and_one_accepts(
             ended = invoke(*command)
             assert isinstance(ended.exception, PromptStatsError), command
             assert f"PROMPT_STATS_START_DATE={FIRST_DAY}" in str(ended.exception)
-        assert invoke("accept-settings").exit_code == 2, "nobody is there to be asked"
+        assert invoke("accept-settings").exit_code == 2, "there is no terminal to ask on"
         accepted = invoke("accept-settings", "--yes")
         assert accepted.exit_code == 0, accepted.output
         assert invoke("refresh").exit_code == 0

@@ -14,7 +14,7 @@ from pipeline.days import NOTHING_KNOWN
 
 
 def test_an_age_is_told_of_what_is_complete_alone() -> None:
-    assert age({"as_of": None, "lag_seconds": None}).startswith("nothing published yet")
+    assert age({"as_of": None, "lag_seconds": None}).startswith("nothing has been published yet")
     assert age({"as_of": NOTHING_KNOWN, "lag_seconds": 1.8e9}).startswith("not complete yet")
     at = dt.datetime(2026, 1, 31, 12, tzinfo=dt.UTC)
     assert age({"as_of": at, "lag_seconds": 1234.5}) == "as of 2026-01-31 12:00 UTC, 1,234 s ago"
@@ -63,4 +63,4 @@ def test_a_long_name_takes_no_number_its_place(name: str, slug: str | None, widt
 def test_events_with_a_time_that_is_none_are_named() -> None:
     assert unusable(None, []) == "unknown"
     assert unusable(0, []) == "0"
-    assert unusable(1_234, ["E1", "[red]"]) == "1,234, such as of E1, [red]"
+    assert unusable(1_234, ["E1", "[red]"]) == "1,234, for example in E1, [red]"
