@@ -16,7 +16,7 @@ BEGINNING = """\
 
 `prompt-stats COMMAND --help` says the same. The exit code is 0 if the command did what was asked, and 1
 if it could not. It is 2 if the command line can't be read, or if a command asks for confirmation and there
-is no terminal to answer on: pass `--yes`. Errors are text on standard error. `--json` prints JSON for programs.
+is no terminal to answer on: pass `--yes`. Errors are text on standard error. `--json` prints JSON.
 
 <!-- Made from the command line: python docs/commands.py > docs/commands.md -->"""
 

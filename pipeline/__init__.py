@@ -3,11 +3,11 @@
 The folders, in the order in which the data passes through them:
 
 ``tracking``
-    The write path: appends one raw event to ``prompt_usage``. What an app imports.
+    The write path, which an app imports: appends raw events to ``prompt_usage``.
 ``database``
-    Postgres: connections and their settings, tables, queries, locks, the server that starts by itself.
+    Postgres: connections and their settings, tables, queries, locks, and the embedded server.
 ``adoption``
-    The app's tables, found or made: what is missing there, added in quick steps.
+    Finds or creates the app's tables, and adds what is missing there in quick steps.
 ``lake``
     Reads new events from Postgres and keeps them in columns, one partition per day.
 ``engines``
@@ -19,24 +19,24 @@ The folders, in the order in which the data passes through them:
 ``maintenance``
     Reconciliation, retention, erasure, rejected events, posts without events.
 ``answers``
-    What people ask of the published stats; whole tables as files.
+    Answers questions about the published stats, and exports whole tables.
 ``alerts``
-    What is far worse than its own past: tested, kept, and sent to who wants to know.
+    Finds what is far worse than its own past, stores it, and notifies people.
 ``health``
-    Compares, looks for what is odd, examines the set-up, and says what to do.
+    Checks the stats, examines the setup, and says what to do.
 ``web``
     The HTTP API and the dashboard.
 ``samples``
-    The shipped prompts, and made-up traffic.
+    The shipped prompts, and simulated traffic.
 ``orchestration``
-    Dagster: assets, partitions, jobs, schedules. Nothing else knows it.
+    Dagster: assets, partitions, jobs, schedules. No other folder imports Dagster.
 ``cli``
     The command line, ``prompt-stats``.
 
 Beside them: ``definitions`` (what Dagster loads), ``refresh`` (the steps in order, without Dagster),
-``repair`` (the steps again, after what can't be read was made anew), ``installation`` (the database and the
+``repair`` (repeats the steps after rebuilding what can't be read), ``installation`` (the database and the
 lake that every step works on), ``settings`` (the environment), ``environment`` (what a tracker reads of it),
-``errors`` (the error tree), ``days`` (which day an event belongs to), ``names`` (what the app calls its
-tables), ``files`` (who may read what we write), ``formats`` (values as people read them), ``redaction``
-(texts without secrets), ``logs`` (the log as JSON), ``limits`` (how much of anything is taken).
+``errors`` (the error tree), ``days`` (which day an event belongs to), ``names`` (the names of the app's
+tables), ``files`` (who may read what we write), ``formats`` (values in readable form), ``redaction`` (removes
+secrets from texts), ``logs`` (the log as JSON), ``limits`` (how much input is accepted).
 """

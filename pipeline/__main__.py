@@ -6,15 +6,15 @@ import sys
 
 
 def run() -> None:
-    """The entry point of the command ``prompt-stats``, which an app that has the tracker alone has too."""
+    """The entry point of the command ``prompt-stats``. It exists even if only the tracker is installed."""
     try:
         from pipeline.cli import main
     except ModuleNotFoundError as error:
         if str(error.name).startswith("pipeline"):
             raise
         sys.exit(
-            f"Starting prompt-stats failed: {error.name} is not installed. This is the tracker alone; install"
-            " the command with: pip install 'prompt-stats[pipeline]'"
+            f"Starting prompt-stats failed: {error.name} is not installed. Only the tracker is installed. To"
+            " install the command: pip install 'prompt-stats[pipeline]'"
         )
     main.run()
 

@@ -1,7 +1,7 @@
 """The variables that a tracker reads.
 
-An app installs the tracker alone, without the library that reads all the others. What a variable means is
-said in :class:`pipeline.settings.Settings`, and both read it alike.
+An app that installs only the tracker does not have the library that reads all others.
+:class:`pipeline.settings.Settings` describes the variables, and both modules read them in the same way.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ DEFAULT_HOME = ".prompt-stats"
 
 @dataclass(frozen=True)
 class Environment:
-    """What the environment says to a tracker: fields of :class:`pipeline.settings.Settings`."""
+    """A tracker's settings: fields of :class:`pipeline.settings.Settings`."""
 
     database_url: str | None
     tables: TableNames
@@ -27,11 +27,11 @@ class Environment:
 
 
 def environment() -> Environment:
-    """What the variables say now.
+    """The current settings.
 
     :raises SettingsError: ``PROMPT_STATS_TABLES`` can't be read.
     """
-    # As pydantic reads them: whatever the case, and an empty one as if it were not set.
+    # As pydantic reads them: in any case, and an empty one counts as unset.
     given = {name.upper(): value for name, value in os.environ.items() if value}
     names = given.get("PROMPT_STATS_TABLES")
     try:
@@ -52,5 +52,5 @@ def environment() -> Environment:
 
 
 def absolute(folder: Path | str) -> Path:
-    """A folder as a variable means it, wherever the process goes later."""
+    """A folder's absolute path, which stays right if the process changes its directory."""
     return Path(folder).expanduser().absolute()

@@ -5,7 +5,7 @@ The tree::
     PromptStatsError
     ├── SettingsError        an environment variable has a value that can't be used
     ├── DatabaseError        the database can't be reached, is too old, or lacks something
-    │   ├── DatabaseUnavailableError   it does not answer now, or is a replica that is behind
+    │   ├── DatabaseUnavailableError   it does not answer at present, or is a replica that lags
     │   │   └── TableLockedError   another session holds a table, or a row, for too long
     │   └── EmbeddedServerError   the embedded server can't be set up or started
     ├── InputError           what the caller gave can't be used: a file, a range, a prompt
@@ -15,9 +15,9 @@ The tree::
     ├── EngineError          the engine of the rollups can't be used, or does not see the lake
     └── LakeError            the lake can't be read or written
         ├── LakeConflictError    another process wrote first: run the step again
-        ├── LakeOwnerError       it is another database's, or this one's is elsewhere
+        ├── LakeOwnerError       it belongs to another database, or this one's lake is elsewhere
         ├── LakeFlushError       what was written to the lake can't be flushed to disk
-        └── LostDaysError        the lake lost days that Postgres has no more; all else was done
+        └── LostDaysError        the lake lost days that Postgres no longer has; all else was done
 
 Each text says what was attempted, what was wrong, and what to do. Addresses in it have no credentials.
 """
@@ -54,11 +54,11 @@ class DatabaseError(PromptStatsError):
 
 
 class DatabaseUnavailableError(DatabaseError):
-    """The database does not answer, does not let us in, or lacks what its primary has, now."""
+    """At present the database does not answer, refuses the connection, or is a replica that lags."""
 
 
 class TableLockedError(DatabaseUnavailableError):
-    """Another session held what a statement waited for, for too long; the statement did nothing."""
+    """Another session held a lock for too long. The statement that waited for it did nothing."""
 
 
 class EmbeddedServerError(DatabaseError):
@@ -90,21 +90,21 @@ class LakeError(PromptStatsError):
 
 
 class LostDaysError(LakeError):
-    """The lake lost days that Postgres does not have any more; what can be done without them was done."""
+    """The lake lost days that Postgres no longer has. Everything that does not need them was done."""
 
 
 class LakeConflictError(LakeError):
-    """Another process wrote first; running the step again is enough."""
+    """Another process wrote first. Running the step again is enough."""
 
 
 class LakeOwnerError(LakeError):
-    """The lake is another database's, or holds nothing of what this one has in another lake."""
+    """The lake belongs to another database, or this database's data is in another lake."""
 
 
 class LakeFlushError(LakeError):
-    """The commit is there, and might not be after a power cut; nothing may rest on it yet."""
+    """The commit exists, but a power cut may still undo it, so nothing may rely on it yet."""
 
 
 def readable(error: BaseException) -> str:
-    """The text of a library's error as part of a sentence: one line, no colours or secrets, no full stop."""
+    """A library's error text as part of a sentence: one line without colours, secrets and full stop."""
     return redacted(" ".join(re.sub(r"\x1b\[[0-9;]*m", "", str(error)).split()).rstrip("."))

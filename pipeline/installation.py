@@ -1,4 +1,4 @@
-"""Where one installation keeps its data."""
+"""The places where an installation keeps its data."""
 
 from __future__ import annotations
 
@@ -24,5 +24,5 @@ class Installation:
 
     @classmethod
     def of(cls, settings: Settings, database: Database) -> Installation:
-        """What the settings name, over these connections."""
+        """The installation that the settings name, with these connections."""
         return cls(database, settings.lake, settings.start_date)

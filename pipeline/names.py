@@ -1,8 +1,8 @@
-"""What an app calls its tables, where it does not call them as we do.
+"""The names of an app's tables, where they differ from ours.
 
-Our SQL names the app's tables and columns in one way, everywhere. Where the app has other names, a schema of
-the installation's own, as a rule ``prompt_stats``, holds a plain view for each of its tables, with our names,
-and the sessions look there first.
+Our SQL uses the same names for the app's tables and columns everywhere. If the app has other names, a schema
+of this installation, by default ``prompt_stats``, holds a plain view with our names for each of its tables.
+This schema comes first in the search path of our sessions.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 APP_TABLES = ("prompts", "prompt_usage", "prompt_favorites", "posts")
-"""The tables that belong to the app, as we call them."""
+"""The app's tables, by our names."""
 
 VIEWS_SCHEMA = "prompt_stats"
-"""Where the views are, if there are any, and no other schema is named."""
+"""The default schema of the views."""
 
 _PAIR = re.compile(r"(?P<ours>\w+(\.\w+)?)=(?P<theirs>[^\s,=]+)")
 
@@ -24,9 +24,9 @@ _PAIR = re.compile(r"(?P<ours>\w+(\.\w+)?)=(?P<theirs>[^\s,=]+)")
 class TableNames:
     """The app's names.
 
-    ``schema``: of its tables, and of ours beside them; None: where the database's sessions create tables, as
-    a rule ``public``. ``tables`` and ``columns``: theirs by ours, where they differ. ``views``: the schema of
-    the views, which belongs to this installation alone.
+    ``schema``: the schema of its tables and of ours. None means the schema in which sessions create tables,
+    usually ``public``. ``tables`` and ``columns``: the app's names by ours, where they differ. ``views``: the
+    schema of the views, which belongs only to this installation.
     """
 
     schema: str | None = None
@@ -36,13 +36,13 @@ class TableNames:
 
     @classmethod
     def parse(cls, given: str) -> TableNames:
-        """From pairs ``ours=theirs``, separated by commas or blanks.
+        """Parses pairs ``ours=theirs``, separated by commas or blanks.
 
-        ``schema=app``, ``views=app_views``, ``prompts=templates`` and ``prompt_usage.created_at=used_at`` are
-        such pairs.
+        Examples of pairs are ``schema=app``, ``views=app_views``, ``prompts=templates`` and
+        ``prompt_usage.created_at=used_at``.
 
-        :raises ValueError: something else, a table that is none of the four, or one schema for the tables and
-            the views.
+        :raises ValueError: a text is not a pair, a table is none of the four, or the tables and the views
+            have the same schema.
         """
         schemas, tables, columns = {"schema": "public", "views": VIEWS_SCHEMA}, {}, {}
         for text in given.replace(",", " ").split():
@@ -54,13 +54,13 @@ class TableNames:
             if ours in schemas:
                 schemas[ours] = theirs
             elif table not in APP_TABLES:
-                raise ValueError(f"{table} is none of {', '.join(APP_TABLES)}")
+                raise ValueError(f"{table} is not one of {', '.join(APP_TABLES)}")
             elif column:
                 columns[table, column] = theirs
             else:
                 tables[table] = theirs
         if schemas["schema"] == schemas["views"]:
-            raise ValueError(f"schema and views are both {schemas['views']}, and have to differ")
+            raise ValueError(f"schema and views are both {schemas['views']}, but have to differ")
         return cls(schemas["schema"], tables, columns, schemas["views"])
 
     @property
@@ -70,7 +70,7 @@ class TableNames:
 
     @property
     def search_path(self) -> tuple[str, ...]:
-        """Where sessions look for tables, in this order; empty: where they look anyway."""
+        """The schemas in which sessions look for tables, in order. If it is empty, the default applies."""
         views = (self.views,) if self.has_views else ()
         return (*views, self.schema) if self.schema else ()
 
@@ -79,7 +79,7 @@ class TableNames:
         return self.tables.get(ours, ours)
 
     def qualified(self, ours: str) -> str:
-        """The name of a table in the database, as SQL; with its schema, if it is known."""
+        """The name of a table in the database, as SQL, with its schema if that is known."""
         parts = (self.schema, self.table(ours)) if self.schema else (self.table(ours),)
         return ".".join('"{}"'.format(part.replace('"', '""')) for part in parts)
 

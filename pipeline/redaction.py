@@ -1,6 +1,6 @@
-"""Takes secrets out of texts: out of addresses, wherever one stands. Errors, logs and the doctor go by it.
+"""Removes secrets from texts: from every address in them. Errors, logs and the doctor use it.
 
-What is an address is seen by its form alone, so an engine's message that repeats one is covered too.
+An address is recognised by its form, so messages of engines that repeat one are covered, too.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ _LIBPQ = re.compile(r"(?P<name>\b\w*password\s*=\s*)(?:'(?:\\.|[^'\\])*'|[^\s'\"
 
 
 def redacted(text: str) -> str:
-    """The text without the user's part of addresses, without parameters whose name says secret, and without
-    what an object store repeats of a request.
+    """The text without users and passwords of addresses, without parameters whose names sound like secrets,
+    and without what an object store repeats of a request.
     """
     text = _USER.sub(rf"\g<scheme>{HIDDEN}@", text)
     for pattern in (_PARAMETER, _LIBPQ, _REPEATED):

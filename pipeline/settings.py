@@ -1,7 +1,7 @@
 """The environment, read once.
 
-The only module that reads environment variables, but for the few that a tracker reads, in
-:mod:`pipeline.environment`. Everything else is handed a :class:`Settings`.
+This is the only module that reads environment variables, apart from :mod:`pipeline.environment` with the few
+that a tracker needs. All other modules take a :class:`Settings`.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True)
 class ApiToken:
-    """A secret of the HTTP API, and what it allows."""
+    """A secret for the HTTP API, and what it allows."""
 
     secret: str = field(repr=False)
     scopes: frozenset[Scope] = frozenset(Scope)
 
     @classmethod
     def parse(cls, text: str) -> ApiToken:
-        """From ``read:secret``, ``write:secret``, or a secret alone, which allows both.
+        """Parses ``read:secret``, ``write:secret``, or only a secret, which allows both.
 
         :raises ValueError: there is no secret, or another word before the colon.
         """
@@ -50,7 +50,7 @@ class ApiToken:
             raise ValueError("a token without a secret would let everybody in")
         if colon and scope not in [*Scope]:
             raise ValueError(
-                f"a token may begin with {' or '.join(f'{each}:' for each in Scope)} and no other word"
+                f"the word before the colon of a token has to be {' or '.join(f'{each}:' for each in Scope)}"
             )
         return cls(secret, frozenset({Scope(scope)}) if colon else frozenset(Scope))
 
@@ -63,7 +63,7 @@ class LogFormat(StrEnum):
 
 
 class WebhookFormat(StrEnum):
-    """How a message to the webhook looks: all of it as JSON, or its text as Slack takes it."""
+    """The format of messages to the webhook: all figures as JSON, or the text for Slack."""
 
     JSON = "json"
     SLACK = "slack"
@@ -77,14 +77,14 @@ class EngineName(StrEnum):
 
 
 class DroppedPartitions(StrEnum):
-    """What becomes of the numbers when a partition of raw events is dropped or detached."""
+    """What happens to the numbers when a partition of raw events is dropped or detached."""
 
     KEEP = "keep"
     COUNT_DOWN = "count-down"
 
 
 class Settings(BaseSettings):
-    """What the environment says. Frozen. ``docs/configuration.md`` is made from the descriptions."""
+    """The settings of the environment, frozen. ``docs/configuration.md`` is made from the descriptions."""
 
     model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, extra="ignore")
 
@@ -93,9 +93,9 @@ class Settings(BaseSettings):
         validation_alias="DATABASE_URL",
         repr=False,
         description=(
-            "The database: a URL as libpq, SQLAlchemy or [another "
-            "tool](adoption.md#addresses-of-other-tools) knows it, or a libpq connection "
-            "string. Unset: the embedded server."
+            "The database: a URL of libpq, SQLAlchemy or [another "
+            "tool](adoption.md#addresses-of-other-tools), or a connection string of libpq. "
+            "Unset: the embedded server is used."
         ),
     )
     read_url: str | None = Field(
@@ -103,16 +103,16 @@ class Settings(BaseSettings):
         validation_alias="PROMPT_STATS_READ_URL",
         repr=False,
         description=(
-            "A streaming [replica](adoption.md#from-a-replica) of it, from which raw events "
-            "are read. Unset: they are read from the database."
+            "A streaming [replica](adoption.md#from-a-replica) of the database. Raw events are "
+            "read from it. Unset: they are read from the database."
         ),
     )
     tables: Annotated[TableNames, NoDecode] = Field(
         default=DEFAULT_NAMES,
         validation_alias="PROMPT_STATS_TABLES",
         description=(
-            "What your app calls its tables and columns: [other "
-            "names](adoption.md#other-names). Unset: the names are ours."
+            "The names that your app gives its tables and columns, if [they "
+            "differ](adoption.md#other-names) from ours. Unset: they are the same."
         ),
     )
     home: Path = Field(
@@ -124,8 +124,8 @@ class Settings(BaseSettings):
         default=None,
         validation_alias="PROMPT_STATS_LAKE_URI",
         description=(
-            "Where the lake is: a folder, or an address such as `s3://bucket/lake`, without "
-            "credentials. Those go into `AWS_ACCESS_KEY_ID` and its like: [in a "
+            "Where the lake is: a folder, or an address such as `s3://bucket/lake` without "
+            "credentials. Give those in variables such as `AWS_ACCESS_KEY_ID`: see [in a "
             "bucket](deployment.md#in-a-bucket). Unset: `lake` in the home."
         ),
     )
@@ -133,8 +133,8 @@ class Settings(BaseSettings):
         default=dt.date(2025, 1, 1),
         validation_alias="PROMPT_STATS_START_DATE",
         description=(
-            "The first day. Earlier and undated events belong to it. The database remembers "
-            "it and refuses [another one](operations.md#a-setting-is-refused)."
+            "The first day that is counted. Earlier and undated events belong to it. The database "
+            "remembers it and refuses [another one](operations.md#a-setting-is-refused)."
         ),
     )
     # Before engine, whose validator looks at it.
@@ -144,7 +144,7 @@ class Settings(BaseSettings):
         repr=False,
         description=(
             "Spark's own variable: the address of its Connect server, `sc://host:15002`, with "
-            "a token and other parameters as Spark has them. Read where the engine is "
+            "a token and other parameters that Spark knows. It is read only if the engine is "
             "`spark`."
         ),
     )
@@ -152,29 +152,31 @@ class Settings(BaseSettings):
         default=EngineName.DUCKDB,
         validation_alias="PROMPT_STATS_ENGINE",
         description=(
-            "Where the rollups are computed: `duckdb`, in the process, or `spark`, on [a "
+            "Where the rollups are computed: `duckdb` in the process, or `spark` on [a "
             "cluster](deployment.md#rollups-on-spark)."
         ),
     )
     write_back: bool = Field(
         default=True,
         validation_alias="PROMPT_STATS_WRITE_BACK",
-        description="`off` leaves the counters in `prompts` alone, to [look first](adoption.md).",
+        description=(
+            "`off` leaves the counters in `prompts` alone, so that you can [compare first](adoption.md)."
+        ),
     )
     retain_days: PositiveInt | None = Field(
         default=None,
         validation_alias="PROMPT_STATS_RETAIN_DAYS",
         description=(
-            "Days of raw events that stay in Postgres; the nightly "
-            "[job](architecture.md#retention) removes older ones. Unset: all stay."
+            "How many days of raw events stay in Postgres. The nightly "
+            "[job](architecture.md#retention) removes older ones. Unset: all of them stay."
         ),
     )
     days_per_run: PositiveInt | None = Field(
         default=None,
         validation_alias="PROMPT_STATS_DAYS_PER_RUN",
         description=(
-            "Days per run of a [backfill](operations.md#a-backfill-failed) from Dagster's UI. "
-            "Unset: all in one run."
+            "How many days one run of a [backfill](operations.md#a-backfill-failed) from Dagster's "
+            "UI takes. Unset: one run takes all of them."
         ),
     )
     dropped_partitions: DroppedPartitions = Field(
@@ -189,7 +191,8 @@ class Settings(BaseSettings):
         default=None,
         validation_alias="PROMPT_STATS_JOURNAL_DIR",
         description=(
-            "The folder in which trackers keep events that wait for the database. Unset: they wait in memory."
+            "The folder in which trackers keep events while the database can't take them. Unset: they are "
+            "kept in memory."
         ),
     )
     api_tokens: Annotated[tuple[ApiToken, ...], NoDecode] = Field(
@@ -197,23 +200,24 @@ class Settings(BaseSettings):
         validation_alias="PROMPT_STATS_API_TOKEN",
         repr=False,
         description=(
-            "Who may use the [HTTP API](api.md#who-may-use-it): secrets, separated by commas; "
-            "`read:…` or `write:…` allows only that. Unset: this machine alone."
+            "Secrets, separated by commas, that let clients use the [HTTP "
+            "API](api.md#who-may-use-it). `read:…` or `write:…` allows only that. Unset: only "
+            "this machine may use it."
         ),
     )
     ui_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
         validation_alias="PROMPT_STATS_UI_HOSTS",
         description=(
-            "Names by which Dagster's UI is opened besides `localhost`, separated by commas: "
-            "of a [reverse proxy with a login](deployment.md#a-login-for-dagster). Unset: "
-            "this machine's."
+            "Host names, separated by commas, under which Dagster's UI answers besides `localhost`, "
+            "such as that of a [reverse proxy with a login](deployment.md#a-login-for-dagster). "
+            "Unset: only those of this machine."
         ),
     )
     log_format: LogFormat = Field(
         default=LogFormat.TEXT,
         validation_alias="PROMPT_STATS_LOG_FORMAT",
-        description="`json` writes the log, Dagster's too, as one JSON object per line.",
+        description="`json` writes the log, including Dagster's, as one JSON object per line.",
     )
 
     alert_webhook_url: str | None = Field(
@@ -221,18 +225,19 @@ class Settings(BaseSettings):
         validation_alias="PROMPT_STATS_ALERT_WEBHOOK_URL",
         pattern=r"^https?://[^/]",
         repr=False,
-        description="Where [alerts](alerts.md) are posted to. Unset: nowhere.",
+        description="The URL that [alerts](alerts.md) are posted to. Unset: they are not posted.",
     )
     alert_webhook_format: WebhookFormat = Field(
         default=WebhookFormat.JSON,
         validation_alias="PROMPT_STATS_ALERT_WEBHOOK_FORMAT",
-        description="How: `json`, or `slack` for an incoming webhook of Slack.",
+        description="The format of posted alerts: `json`, or `slack` for an incoming webhook of Slack.",
     )
     alert_email_to: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
         validation_alias="PROMPT_STATS_ALERT_EMAIL_TO",
         description=(
-            "Who gets alerts by mail, separated by commas; the first is also the sender. Unset: nobody."
+            "Addresses, separated by commas, that get alerts by mail. The first is also the sender. Unset: "
+            "no mail is sent."
         ),
     )
     alert_smtp_url: str = Field(
@@ -252,7 +257,7 @@ class Settings(BaseSettings):
     @classmethod
     def _begun(cls, given: dt.date) -> dt.date:
         if given > dt.datetime.now(dt.UTC).date():
-            raise ValueError("it is still to come, and nothing would be counted until then")
+            raise ValueError("it is in the future, and nothing would be counted until then")
         return given
 
     @field_validator("lake_uri")
@@ -260,8 +265,8 @@ class Settings(BaseSettings):
     def _without_credentials(cls, given: str | None) -> str | None:
         if given and redacted(given) != given:
             raise ValueError(
-                "it holds credentials, which engines ignore there and show in their messages; give them as"
-                " AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or as the variables of your object store"
+                "it contains credentials, which engines ignore there and show in their messages; give them in"
+                " AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or in the variables of your object store"
             )
         return given
 
@@ -270,14 +275,14 @@ class Settings(BaseSettings):
     def _has_server(cls, given: EngineName, info: ValidationInfo) -> EngineName:
         remote = info.data["spark_remote"] or ""
         if given is EngineName.SPARK and not re.match(r"sc://[^/:;@]", remote):
-            raise ValueError("SPARK_REMOTE does not name its server, as sc://host:15002 does")
+            raise ValueError("SPARK_REMOTE names no server, such as sc://host:15002")
         return given
 
     @field_validator("write_back", mode="before")
     @classmethod
     def _switch(cls, given: object) -> object:
         if isinstance(given, str) and given not in ("on", "off"):
-            raise ValueError("it may be on or off")
+            raise ValueError("it has to be on or off")
         return given
 
     @field_validator("api_tokens", mode="before")
@@ -316,13 +321,13 @@ class Settings(BaseSettings):
 
 
 def _host(text: str) -> str:
-    """A name or address of a host, in the form that it is compared in.
+    """A host's name or address, in the form in which hosts are compared.
 
-    :raises ValueError: it is more than that, or less: a URL, a port, a pattern.
+    :raises ValueError: it is something else, such as a URL, a port or a pattern.
     """
     bare = text.lower().removeprefix("[").removesuffix("]")
     if not re.fullmatch(r"[a-z0-9._-]+|[0-9a-f:.]*::?[0-9a-f:.]*", bare) or bare.count(":") == 1:
-        raise ValueError("each has to be the name of a host, without scheme, port and wildcard")
+        raise ValueError("each entry has to be a host's name, without scheme, port or wildcard")
     return bare
 
 
@@ -344,10 +349,11 @@ FIELDS = {str(field.validation_alias): field for field in Settings.model_fields.
 
 @dataclass(frozen=True)
 class Variable:
-    """A variable that is set. ``value``: what may be shown of it, None of a secret and of what nobody reads.
+    """A variable that is set.
 
-    ``fault``: why it can't be used. ``is_known``: whether it is one of ours, and not only called as if;
-    ``alike``: the one of ours whose name is nearest, if any is near.
+    ``value``: what may be shown of it; None for secrets and unknown variables. ``fault``: why it can't be
+    used. ``is_known``: whether it is one of ours, or only has the prefix. ``alike``: our variable with the
+    most similar name, if any is similar.
     """
 
     name: str
@@ -358,13 +364,13 @@ class Variable:
 
 
 def variables() -> list[Variable]:
-    """The variables that are set and ours, or called as if they were; none is used that has a fault."""
+    """The variables that are set and are ours or have our prefix."""
     try:
         Settings()
         faults = {}
     except ValidationError as error:
         faults = _faults(error)
-    # As pydantic reads them: whatever the case, and an empty one as if it were not set.
+    # As pydantic reads them: in any case, and an empty one counts as unset.
     given = {name: value for name, value in sorted(os.environ.items()) if value}
     known = [name for name in given if name.upper() in FIELDS]
     unknown = [name for name in given if name.upper().startswith(PREFIX) and name not in known]
@@ -382,7 +388,7 @@ def variables() -> list[Variable]:
 
 
 def _alike(name: str) -> str | None:
-    # What all have in common says nothing about which is meant.
+    # The prefix is common to all, so it does not show which one is meant.
     known = {each.removeprefix(PREFIX): each for each in FIELDS}
     found = difflib.get_close_matches(name.upper().removeprefix(PREFIX), known, n=1)
     return known[found[0]] if found else None
@@ -394,7 +400,7 @@ def _faults(error: ValidationError) -> dict[str, SettingsError]:
     for each in error.errors():
         name = str(each["loc"][0])
         shown = repr(each["input"])
-        # Where there is a secret, nobody knows for sure where it ends.
+        # If there is a secret in it, it is not certain where that ends.
         value = shown if FIELDS[name].repr and redacted(shown) == shown else "set"
         faults[name] = SettingsError(
             "Reading the environment",

@@ -275,7 +275,12 @@ def rejected_events(deployment: Deployment) -> Iterator[list[str]]:
         tracker.track_post_creation(prompt_id="fitness-yoga-sunrise", success=True)
         tracker.track_post_creation(prompt_id="no-such-prompt", success=True)
     deployment.events += 1
-    yield ["no prompt has the id or slug", "1 imported", "1 events accepted, 1 rejected again", "1 events discarded"]
+    yield [
+        "no prompt has the id or slug",
+        "1 imported",
+        "1 events accepted, 1 rejected again",
+        "1 events discarded",
+    ]
     deployment.refresh()
 
 

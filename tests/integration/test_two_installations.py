@@ -138,5 +138,5 @@ def test_a_role_of_the_one_has_no_right_on_the_other(shop: Database) -> None:
 
 @pytest.mark.parametrize("given", ["views=public, prompts=templates", "schema=app views=app"])
 def test_views_have_a_schema_of_their_own(given: str) -> None:
-    with pytest.raises(ValueError, match=r"schema and views are both (public|app), and have to differ"):
+    with pytest.raises(ValueError, match=r"schema and views are both (public|app), but have to differ"):
         TableNames.parse(given)
