@@ -42,9 +42,9 @@ from pipeline.settings import settings
 
 
 def build_definitions(stores: Stores) -> dg.Definitions:
-    """The definitions over the given stores; tests hand in their own."""
+    """The definitions for the given stores. Tests pass their own."""
     with warnings.catch_warnings():
-        # backfill_policy is marked beta; a range as one run is what makes a year's backfill bearable.
+        # backfill_policy is marked beta. Without one run per range, a year's backfill would take too long.
         warnings.simplefilter("ignore", dg.BetaWarning)
         assets = build_assets(
             stores.settings.start_date,
@@ -86,7 +86,7 @@ def build_definitions(stores: Stores) -> dg.Definitions:
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """The definitions as the environment configures them; built when Dagster asks for them."""
-    # The process that Dagster loads them in is ours: a code server, or a run.
+    """The definitions for the environment, built when Dagster asks for them."""
+    # Dagster loads them in a process of ours: a code server or a run.
     keep_private()
     return build_definitions(Stores(settings()))

@@ -1,4 +1,4 @@
-"""The asset ``stats_alerts`` with a job of its own, and the sensor that tells of failed runs."""
+"""The asset ``stats_alerts`` with its job, and the sensor that sends messages about failed runs."""
 
 import inspect
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ LISTED = 50
 LONGEST_ERROR = 1_000
 
 TOLD_AGAIN_AFTER_SECONDS = 12 * 3600
-"""A job that fails every five minutes all night is one message, one that fails every night one a night."""
+"""A job that fails every five minutes all night causes one message; a nightly job, one per night."""
 
 
 @dg.multi_asset(
@@ -48,14 +48,14 @@ TOLD_AGAIN_AFTER_SECONDS = 12 * 3600
 def stats_alerts(
     context: dg.AssetExecutionContext, stores: dg.ResourceParam[Stores]
 ) -> dg.MaterializeResult[None]:
-    """Compares the last hours with the past, raises and ends alerts, sends messages."""
+    """Compares the last hours with the past, raises alerts, ends them, and sends messages."""
     with step(context, stores) as installation:
         done = evaluate(installation.database, stores.settings)
     for channel, failure in done.failures.items():
-        # No failure of the run: it would be told by the channel that does not work.
+        # The run does not fail, because its message would go to the channel that does not work.
         context.log.warning(f"{channel}: {failure}")
     for day, why in done.left_out.items():
-        context.log.warning(f"Judged without {day}: {why}")
+        context.log.warning(f"Alerts were evaluated without {day}: {why}")
     return dg.MaterializeResult(
         metadata={
             "raised": len(done.alerts),
@@ -73,7 +73,7 @@ def stats_alerts(
 
 def _table(done: Evaluation) -> str:
     if not done.alerts:
-        return "Nothing is raised." if done.as_of else "Nothing was published yet."
+        return "No alerts." if done.as_of else "No alerts. Nothing has been published yet."
     rows = (
         [alert["state"], formats.markdown(messages.sentence(alert)), f"{alert['raised_at']:%Y-%m-%d %H:%M}"]
         for alert in done.alerts[:LISTED]
@@ -85,15 +85,15 @@ evaluate_alerts = dg.define_asset_job(
     ALERTS_JOB,
     selection=dg.AssetSelection.assets(stats_alerts),
     executor_def=dg.in_process_executor,
-    description="Compares the last hours with the past, and tells of what is far worse.",
+    description="Compares the last hours with the past, raises alerts, and sends messages.",
 )
 
 
 @dg.schedule(
     name="evaluate_alerts_schedule",
     job=evaluate_alerts,
-    # Every quarter of an hour: what an hour's events can't tell yet, five minutes more do not tell either.
-    # Two minutes after a refresh starts, so that neither waits for the other.
+    # Every quarter of an hour: five more minutes of events rarely change what an hour's events show. Two
+    # minutes after a refresh starts, so that neither waits for the other.
     cron_schedule="2,17,32,47 * * * *",
     default_status=dg.DefaultScheduleStatus.RUNNING,
     execution_timezone="UTC",
@@ -101,9 +101,9 @@ evaluate_alerts = dg.define_asset_job(
 def evaluate_alerts_schedule(
     context: dg.ScheduleEvaluationContext,
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
-    """Every quarter of an hour, if the last evaluation is over."""
+    """Starts an evaluation every quarter of an hour, unless the last one is still running."""
     if context.instance.get_runs(RunsFilter(job_name=ALERTS_JOB, statuses=UNFINISHED), limit=1):
-        yield dg.SkipReason("An evaluation is still under way.")
+        yield dg.SkipReason("An evaluation is still running.")
         return
     yield dg.RunRequest(tags={REASON: TICK})
 
@@ -112,10 +112,10 @@ def evaluate_alerts_schedule(
 @dg.run_failure_sensor(
     name="run_failures",
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Tells of runs that failed, those of backfills too, as alerts are told.",
+    description="Sends a message about each failed job or backfill to the receivers of alerts.",
 )
 def run_failures(context: dg.RunFailureSensorContext, stores: dg.ResourceParam[Stores]) -> None:
-    """One message for the first failure of a job; the next after a success, or half a day."""
+    """Sends one message for the first failure of a job. The next one follows a success or half a day."""
     run = context.dagster_run
     backfill = run.tags.get(BACKFILL_ID)
     if not notifier.channels(stores.settings) or _is_known(context.instance, run, backfill):
@@ -125,12 +125,12 @@ def run_failures(context: dg.RunFailureSensorContext, stores: dg.ResourceParam[S
         with stores.installation_of_run(run.run_id) as installation:
             notifier.notify(installation.database, stores.settings, message)
     except (DatabaseError, DBAPIError):
-        # Nothing can be kept; this may be why the run failed.
+        # The message can't be stored. This may be why the run failed.
         notifier.send_now(stores.settings, message)
 
 
 def _is_known(instance: dg.DagsterInstance, run: dg.DagsterRun, backfill: str | None) -> bool:
-    """Whether it is tried again by itself, or people were told of one just before it."""
+    """Whether Dagster retries the run, or a message about an earlier failure was sent recently."""
     if run.tags.get(WILL_RETRY_TAG) == "true":
         return True
     own = instance.get_run_record_by_id(run.run_id)
@@ -153,7 +153,7 @@ def _is_known(instance: dg.DagsterInstance, run: dg.DagsterRun, backfill: str | 
 
 
 def _error(context: dg.RunFailureSensorContext) -> str:
-    """What the first failed step said, or else the run."""
+    """The error of the first failed step, or else of the run."""
     for event in context.get_step_failure_events():
         error = event.step_failure_data.error
         while error and error.cause:

@@ -12,12 +12,12 @@ from pipeline.orchestration.stats_assets import stats_assets
 def build_assets(
     first_day: dt.date, *others: dg.AssetsDefinition, days_per_run: int | None, write_back: bool
 ) -> list[dg.AssetsDefinition | dg.AssetSpec]:
-    """All assets, over the days from ``first_day`` on, and the app's tables that they are made from.
+    """All assets, for the days from ``first_day`` on, and the app's tables that they are made from.
 
-    ``others``: those that are made from the stats, at a pace of their own. ``days_per_run``: how many days a
-    run of a backfill takes; None: all. ``write_back``: whether the counters in ``prompts`` are made.
+    ``others``: assets that are made from the stats on their own schedules. ``days_per_run``: how many days a
+    run of a backfill takes; None: all. ``write_back``: whether the counters in ``prompts`` are written.
 
-    The links are to the files of this installation, found when the definitions are loaded.
+    The links lead to the files of this installation, which are found when the definitions are loaded.
     """
     made = [*lake_assets(first_day, days_per_run), *stats_assets(write_back=write_back), *others]
     linked = dg.with_source_code_references(made)

@@ -1,4 +1,4 @@
-"""The checks of ``pipeline/checks`` as asset checks, their jobs, and how fresh the assets have to be."""
+"""The checks of ``pipeline/health/checks`` as asset checks, their jobs, and freshness policies."""
 
 import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -33,13 +33,13 @@ POLICIES = {
     dg.AssetKey("stats_report"): EVERY_HOUR,
     **{dg.AssetKey(table.name): EVERY_NIGHT for table in VALUE_TABLES},
 }
-"""When Dagster calls an asset late that was not materialized. How old its data are is ``stats_are_fresh``."""
+"""When Dagster calls an asset late. It looks at materializations; ``stats_are_fresh`` looks at the data."""
 
 
 def with_freshness(
     assets: Iterable[dg.AssetsDefinition | dg.AssetSpec], *, write_back: bool
 ) -> Sequence[dg.AssetsDefinition | dg.AssetSpec]:
-    """The assets, each with the freshness that its schedule promises; of ``prompts`` left alone, none."""
+    """Gives each asset the freshness policy of its schedule, except ``prompts`` if write-back is off."""
 
     def of_schedule(spec: dg.AssetSpec) -> dg.AssetSpec:
         policy = POLICIES.get(spec.key) if write_back or spec.key != PROMPTS else None
@@ -54,7 +54,7 @@ def _key(check: Check) -> dg.AssetCheckKey:
 
 @dg.multi_asset_check(
     name="check",
-    # One step for all: they take less time than a step of its own for each.
+    # One step makes all checks, since a step per check would take longer than the checks.
     specs=[
         dg.AssetCheckSpec(
             check.name,
@@ -69,7 +69,7 @@ def _key(check: Check) -> dg.AssetCheckKey:
 def stats_checks(
     context: dg.AssetCheckExecutionContext, stores: dg.ResourceParam[Stores]
 ) -> Iterator[dg.AssetCheckResult]:
-    """Makes those of the checks that are selected."""
+    """Makes the selected checks."""
     with stores.installation_of_run(context.run.run_id) as installation:
         selected = [check for check in CHECKS if _key(check) in context.selected_asset_check_keys]
         for check, report in make_all(installation, selected):
@@ -113,13 +113,15 @@ def _job(name: str, cadence: Cadence, description: str) -> Any:
     )
 
 
-check_stats = _job(JOB, Cadence.HOURLY, "Checks the stats by what costs little: ledgers and recent rows.")
-check_stats_nightly = _job(NIGHTLY_JOB, Cadence.NIGHTLY, "Checks the stats by what reads the history.")
+check_stats = _job(
+    JOB, Cadence.HOURLY, "Makes the checks that cost little: they read ledgers and recent rows."
+)
+check_stats_nightly = _job(NIGHTLY_JOB, Cadence.NIGHTLY, "Makes the checks that read the history.")
 
 check_stats_schedule = dg.ScheduleDefinition(
     name="check_stats_schedule",
     job=check_stats,
-    # Of their own, so that they lengthen no refresh; and between two of its ticks.
+    # A separate job, so that no refresh takes longer, and between two ticks of the refresh.
     cron_schedule="37 * * * *",
     execution_timezone="UTC",
     tags={REASON: TICK},

@@ -1,8 +1,7 @@
-"""Runs whose process is gone: of them Dagster believes that they are still under way.
+"""Runs whose process died, while Dagster believes that they are still running.
 
-A run worker that ends is reported by the code server that started it. Nobody reports those of a code server
-that was killed, or of a machine that was: left alone, they would hold the only slot for a run, and the stats
-would stay as they are for ever.
+The code server that started a run worker reports its end. If the code server or the machine was killed,
+nobody reports it. Such a run would occupy the only slot for runs, and the stats would never change again.
 """
 
 import datetime as dt
@@ -17,20 +16,20 @@ from pipeline.orchestration.resources import Stores, name_of_run
 CONNECTED_RUNS = query("orchestration/connected_runs")
 
 SILENT = dt.timedelta(minutes=5)
-"""No step of ours goes so long without an event or a connection: one that computes holds a lock."""
+"""None of our steps goes this long without an event or a connection: a step that computes holds a lock."""
 
 GONE = (
-    "The process of this run is gone: it wrote no event for {minutes:.0f} minutes and has no connection to"
-    " the database. What it left undone is stale, and taken by the next tick."
+    "The process of this run died: it has written no event for {minutes:.0f} minutes and has no connection to"
+    " the database. The days that it did not finish are stale. The next tick takes them."
 )
 
 
 def dead_runs(
     instance: dg.DagsterInstance, database: Database, silent: dt.timedelta = SILENT
 ) -> list[dg.DagsterRun]:
-    """The runs that have started, not ended, and gave no sign of life for so long: no event, no connection.
+    """The started runs that have shown no event and no connection for ``silent``.
 
-    :raises psycopg.OperationalError: the database does not answer; then nothing can be said.
+    :raises psycopg.OperationalError: the database does not answer, so the connections are unknown.
     """
     before = dt.datetime.now(dt.UTC) - silent
     started = instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.STARTED]))
@@ -49,14 +48,14 @@ def _last_event(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dt.datetime
     name="fail_dead_runs",
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Marks runs as failed whose process is gone, so that others can start.",
+    description="Marks runs as failed if their process died, so that other runs can start.",
 )
 def fail_dead_runs(context: dg.SensorEvaluationContext, stores: dg.ResourceParam[Stores]) -> dg.SkipReason:
-    """Every minute; of this code location's runs alone, and those that a command started."""
+    """Looks every minute at the runs of this code location, and at those that a command started."""
     dead = [run for run in dead_runs(context.instance, stores.database) if _is_ours(run, context)]
     for run in dead:
         context.instance.report_run_failed(run, GONE.format(minutes=SILENT.total_seconds() / 60))
-    return dg.SkipReason(f"{len(dead)} runs were marked as failed." if dead else "Every run is alive.")
+    return dg.SkipReason(f"{len(dead)} runs were marked as failed." if dead else "All runs are alive.")
 
 
 def _is_ours(run: dg.DagsterRun, context: dg.SensorEvaluationContext) -> bool:

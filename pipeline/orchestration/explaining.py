@@ -1,6 +1,6 @@
-"""What the UI shows of an asset beside its runs: columns and where they come from, owner, code version.
+"""What the UI shows of an asset besides its runs: columns, their lineage, owner, code version.
 
-From the tables' own definitions: SQLAlchemy's with their comments, and the Arrow schemas of the lake.
+They come from the definitions of the tables: SQLAlchemy's with their comments, and the lake's Arrow schemas.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -28,19 +28,19 @@ LAKE_SCHEMAS: Mapping[str, pa.Schema] = {
 }
 
 COMMENTED = (tables.prompt_usage, tables.prompt_stats, tables.user_stats_day)
-"""Tables whose columns mean the same in the lake. The first one's comment counts."""
+"""Tables whose columns mean the same in the lake. The first one that has a column supplies its comment."""
 OF_THE_LAKE = {
     "day": "The partition: the event's day in UTC, or the first day of the period.",
-    "dimension": "What the prompt's events are grouped by: prompt (not at all), scene, environment, outfit,"
-    " error, time; or user. Choose one: each counts the same events.",
-    "value": "The value of the dimension; NULL is a group of its own. Of time: the logarithmic bucket.",
+    "dimension": "What the prompt's events are grouped by: scene, environment, outfit, error, time or user;"
+    " or prompt, if they are not grouped. Choose one, because each dimension counts the same events.",
+    "value": "The value of the dimension. NULL is a group of its own. For time, the logarithmic bucket.",
     "generation_time_ms_sum": "Sum of the generation times, in whole milliseconds.",
-    "generation_time_ps_sum": "Sum of what the times have beyond whole milliseconds, in billionths of one.",
-    "generation_time_ps": "What the time has beyond whole milliseconds, in billionths of one; or NULL.",
-    "unusable": "The column whose value is no time and does not count; NULL if there is none.",
+    "generation_time_ps_sum": "Sum of the times' fractions of a millisecond, in billionths of one (ps).",
+    "generation_time_ps": "The time's fraction of a millisecond, in billionths of one (ps), or NULL.",
+    "unusable": "The column whose value is not a usable time and is not counted; NULL if there is none.",
     "generation_time_ms_min": "Shortest generation time in milliseconds; NULL if none was timed.",
     "generation_time_ms_max": "Longest generation time in milliseconds; NULL if none was timed.",
-    "covered_until": "Last day that is merged into the period.",
+    "covered_until": "The last day that was merged into the period.",
 }
 
 _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
@@ -50,8 +50,8 @@ _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy l
 class Upstream:
     """An asset that another one is made from.
 
-    ``columns``: columns made from others than that of their name, and from which. ``by_name``: whether the
-    other columns come from that of their name.
+    ``columns``: columns with the upstream columns that they are made from, where the names differ.
+    ``by_name``: whether the other columns come from the upstream column of the same name.
     """
 
     asset: str
@@ -70,7 +70,10 @@ def explained(
     code: Iterable[str],
     skippable: bool = False,
 ) -> dg.AssetSpec:
-    """The specification of an asset. ``pace``: how often it is made; ``code``: texts that say how."""
+    """The specification of an asset.
+
+    ``pace``: how often it is made. ``code``: the texts from which its code version is computed.
+    """
     upstream = list(upstream)
     return dg.AssetSpec(
         name,
@@ -87,7 +90,7 @@ def explained(
 
 
 def table_metadata(name: str) -> dict[str, Any]:
-    """Name and columns of the table that an asset is."""
+    """Name and columns of the asset's table."""
     address = f"lake.{name}" if name in LAKE_SCHEMAS else name
     return {
         "dagster/table_name": address,
@@ -107,7 +110,7 @@ def table_metadata(name: str) -> dict[str, Any]:
 
 @cache
 def _columns(name: str) -> dict[str, tuple[str, str | None, bool, bool]]:
-    """Type, comment, whether it may be null, whether it is unique: of each column."""
+    """Each column's type, comment, whether it may be null, and whether it is unique."""
     if name in LAKE_SCHEMAS:
         known = {column.name: column.comment for table in reversed(COMMENTED) for column in table.c}
         comments = known | OF_THE_LAKE
@@ -142,7 +145,7 @@ def _lineage(name: str, upstream: Iterable[Upstream]) -> dict[str, dg.TableColum
 
 
 def purpose(name: str) -> str:
-    """The purpose in the header of a query, and the query: what a reader of the UI wants to know."""
+    """The purpose in a query's header, followed by the query, as the description of an asset."""
     text = query(name)
     header = [line.removeprefix("--").strip() for line in text.splitlines() if line.startswith("--")]
     said = header[0].removeprefix("Purpose:").strip()

@@ -1,4 +1,4 @@
-"""The nightly job ``forget_runs``: Dagster keeps every run, 300 per day, and has no setting for it."""
+"""The nightly job ``forget_runs``. Dagster keeps every run, 300 per day, and has no setting for that."""
 
 import datetime as dt
 
@@ -13,9 +13,10 @@ ENDED = [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CA
 
 
 def forget(instance: DagsterInstance, before: dt.datetime) -> int:
-    """Deletes runs that were created before a moment and have ended, with their events; returns their number.
+    """Deletes ended runs that were created before a moment, with their events. Returns their number.
 
-    Those stay that were the last to make an asset or one of its partitions: the UI would call it missing.
+    A run stays if it was the last to make an asset or one of its partitions, which the UI would otherwise
+    show as missing.
     """
     kept = {run for key in instance.all_asset_keys() for run in _latest_runs(instance, key)}
     ended = instance.get_runs(RunsFilter(statuses=ENDED, created_before=before))
@@ -37,14 +38,14 @@ def _latest_runs(instance: DagsterInstance, key: dg.AssetKey) -> set[str]:
 
 @dg.op(name="forget", out=dg.Out(dg.Nothing))
 def forget_op(context: dg.OpExecutionContext) -> None:
-    """Deletes Dagster's memory of runs that ended more than 30 days ago and that nothing rests on."""
+    """Deletes runs that are older than 30 days and that no asset needs."""
     forgotten = forget(context.instance, dt.datetime.now(dt.UTC) - KEPT)
     context.add_output_metadata({"runs_forgotten": forgotten})
 
 
 @dg.job(name=FORGET_JOB, executor_def=dg.in_process_executor)
 def forget_runs() -> None:
-    """Every night: Dagster forgets runs of more than 30 days ago; the last of each partition stays."""
+    """Deletes Dagster's runs that are older than 30 days, except the last run of each partition."""
     forget_op()
 
 

@@ -1,10 +1,10 @@
-"""What stands in front of Dagster's webserver, which asks nobody who they are.
+"""Protects Dagster's webserver, which has no login.
 
 A browser lets a page of any site send requests to this machine, and a name that such a page controls may
-point here (DNS rebinding). The guard answers requests of the UI's own pages, and of what is no browser. It
-knows no users: a login is the work of a reverse proxy (docs/deployment.md).
+point here (DNS rebinding). The guard lets through requests of the UI's own pages, and of programs that are
+not browsers. It knows no users: a login is the task of a reverse proxy (docs/deployment.md).
 
-It is no list of what is dangerous: each request to each path, and each WebSocket, has to pass.
+It has no list of dangerous paths: every request to every path, and every WebSocket, has to pass.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Dagster's home, as the doctor looks at it: it can be written, its storage opens, its daemon is alive."""
+"""Examines Dagster's home for the doctor: its folder, storage, daemon and schedules."""
 
 import datetime as dt
 import os
@@ -17,11 +17,11 @@ from pipeline.health.doctor.folders import folder
 from pipeline.health.doctor.setup import Setup
 
 SILENT = dt.timedelta(minutes=5)
-"""The daemon of the schedules gives a sign of life every 30 seconds."""
+"""The daemon of the schedules writes a heartbeat every 30 seconds."""
 
 
 def examine_home(setup: Setup) -> Iterator[Finding]:
-    """The home that commands use; without one of its own the schedule has nowhere to run."""
+    """Examines the home that the commands use."""
     require_own_home(setup.settings.home)
     home = setup.settings.dagster_home
     yield folder("Dagster home", home)
@@ -29,30 +29,30 @@ def examine_home(setup: Setup) -> Iterator[Finding]:
     if others and Path(others).absolute() != home:
         yield warning(
             "Dagster home",
-            f"DAGSTER_HOME is {others}, and prompt-stats uses {home}: what one runs the other does not show",
+            f"DAGSTER_HOME is {others}, but prompt-stats uses {home}, so each shows only its own runs",
             f"Set DAGSTER_HOME={home}",
         )
     if not _has_storage(home):
         yield warning(
             "Dagster",
-            "it never ran here, so nothing is refreshed by itself",
-            "prompt-stats ui, or the services of docs/deployment.md",
+            "it has never run here, so nothing is refreshed automatically",
+            "Start prompt-stats ui, or the services of docs/deployment.md",
         )
         return
     try:
         with dg.DagsterInstance.from_config(str(home)) as instance:
             runs = instance.get_runs_count()
-            yield ok("Dagster", f"its storage opens, with {runs:,} runs")
+            yield ok("Dagster", f"its storage can be opened and has {runs:,} runs")
             yield _daemon(instance)
             yield from _stopped(instance)
     except Exception as error:
-        # Dagster passes on what its storage raises, whichever that is.
-        remedy = f"See {home / 'dagster.yaml'}, and that its server runs and its variables are set"
-        yield wrong("Dagster", f"its storage does not open: {readable(error)}", remedy)
+        # Dagster passes on whatever its storage raises.
+        remedy = f"Check {home / 'dagster.yaml'}, that its server is running, and that its variables are set"
+        yield wrong("Dagster", f"its storage can't be opened: {readable(error)}", remedy)
 
 
 def _has_storage(home: Path) -> bool:
-    """Whether there is one, or one is configured elsewhere. To open it would make it, for whoever we are."""
+    """Whether there is a storage, or one is configured elsewhere. Opening it would create it as our user."""
     configuration = home / "dagster.yaml"
     configured = yaml.safe_load(configuration.read_text()) if configuration.exists() else None
     return (home / "history").exists() or "storage" in (configured or {})
@@ -63,18 +63,18 @@ def _daemon(instance: dg.DagsterInstance) -> Finding:
     if heartbeat is None:
         return warning(
             "Dagster daemon",
-            "none ever ran, so nothing is refreshed by itself",
-            "prompt-stats ui, or the service prompt-stats-daemon",
+            "it has never run, so nothing is refreshed automatically",
+            "Start prompt-stats ui, or the service prompt-stats-daemon",
         )
     heard = dt.datetime.now(dt.UTC) - dt.datetime.fromtimestamp(heartbeat.timestamp, dt.UTC)
     ago = dt.timedelta(seconds=round(heard.total_seconds()))
     if heard > SILENT:
-        remedy = "Start it: prompt-stats ui, or the service prompt-stats-daemon"
-        return warning("Dagster daemon", f"it was last heard of {ago} ago", remedy)
+        remedy = "Start prompt-stats ui, or the service prompt-stats-daemon"
+        return warning("Dagster daemon", f"its last heartbeat was {ago} ago", remedy)
     if heartbeat.errors:
         said = " ".join(heartbeat.errors[0].message.split())
-        return warning("Dagster daemon", f"it says: {said}", "See its log")
-    return ok("Dagster daemon", f"last heard of {ago} ago")
+        return warning("Dagster daemon", f"it reports: {said}", "See its log")
+    return ok("Dagster daemon", f"its last heartbeat was {ago} ago")
 
 
 def _stopped(instance: dg.DagsterInstance) -> Iterator[Finding]:
@@ -85,5 +85,5 @@ def _stopped(instance: dg.DagsterInstance) -> Iterator[Finding]:
         yield warning(
             "Dagster schedules",
             f"{state.instigator_name} is switched off",
-            "Switch it on in Dagster's UI, under Automation, unless that is meant",
+            "Switch it on in Dagster's UI, under Automation, unless it is off on purpose",
         )

@@ -1,4 +1,4 @@
-"""Dagster's own home, and running the job in this process."""
+"""Prepares Dagster's home, and runs the job in this process."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from pipeline.orchestration.running import BACKFILL, MANUAL
 from pipeline.refresh import raise_failed
 
 DAGSTER_YAML = Path(__file__).with_name("dagster.yaml")
-# A run over a range writes events for each of its partitions, and they take longer than the work: for a
-# year, four times less with these two. The price of the second is that a failed run does not paint its
-# partitions red; what is stale is read from the data, never from Dagster's memory.
+# A run over a range writes events for each of its partitions, which takes longer than the work. For a year,
+# these two settings reduce it to a quarter. The price of the second is that a failed run does not show its
+# partitions in red. What is stale is read from the data, never from Dagster's storage.
 EVENT_SETTINGS = {
     "DAGSTER_EVENT_BATCH_SIZE": "100",
     "DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS": "1",
 }
 
-# The run's events are in its home; on the terminal only the command's own words belong.
+# The run's events are in Dagster's home. The terminal shows only the command's own messages.
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 def prepare_environment(dagster_home: Path) -> None:
-    """Makes this process and its children use ``dagster_home``, initialised once.
+    """Makes this process and its children use ``dagster_home``, and initialises it once.
 
-    Several processes on a brand-new SQLite home get into each other's way, so the first one makes it
-    while the others wait.
+    Several processes can't create the SQLite files of a new home at the same time, so the first one creates
+    them while the others wait.
 
     :raises SettingsError: the home can't be written, or another user can change what is in it.
     """
@@ -78,11 +78,11 @@ def run_refresh(
     replace: bool,
     max_rows_per_second: int | None = None,
 ) -> str:
-    """Runs ``refresh_stats`` over a range in this process; returns the run's id.
+    """Runs ``refresh_stats`` over a range in this process, and returns the run's id.
 
-    Errors of the steps are raised as they are.
+    Errors of the steps are raised unchanged.
 
-    :raises LakeError: some days could not be processed; the others are published.
+    :raises LakeError: some days could not be processed. The others are published.
     """
     job = definitions.resolve_job_def(JOB)
     run_id = str(uuid.uuid4())
@@ -95,10 +95,10 @@ def run_refresh(
             run_config={**config, **QUIET},
         )
     except dg.DagsterExecutionInterruptedError:
-        # Dagster's own, which a program that is broken off would show with all its calls.
+        # Otherwise an interrupted program would show Dagster's error with its traceback.
         raise KeyboardInterrupt from None
     except LakeError:
-        # What fails last, for want of a day that failed before, does not name the day.
+        # The last error may follow from a day that failed before, and does not name the day.
         raise_failed(failed_days(instance, run_id))
         raise
     raise_failed(failed_days(instance, run_id))

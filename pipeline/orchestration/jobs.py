@@ -26,18 +26,18 @@ RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
 
 BY_DAY = {dg.AssetKey(name) for name in (TABLE, USAGE.daily)}
-"""Whose steps say which days they could not process; the other checks have schedules of their own."""
+"""The assets whose steps report days that they could not process. Other checks have their own schedules."""
 
 MAX_RUNTIME = "dagster/max_runtime"
 MAX_TICK_SECONDS = 3600
-"""When run monitoring gives a run of the schedule up: its process went down with the machine, and nobody told
-Dagster. What a longer one had committed stays, and the next goes on from there."""
+"""After this time, run monitoring fails a run of the schedule: its process died with the machine, and nobody
+told Dagster. What a longer run has committed stays, and the next run continues from there."""
 UNLIMITED = "0"
-"""The ``MAX_RUNTIME`` of a run that somebody waits for, and of one over a whole history, whose publish the
-next would have to begin anew. If its process dies, ``fail_dead_runs`` sees it."""
+"""The ``MAX_RUNTIME`` of a run that somebody waits for, and of a run over the whole history, whose publish
+the next run would have to start again. If its process dies, ``fail_dead_runs`` notices."""
 
 BRIDGED_DAYS = 7
-"""Gaps that a range includes: a day with nothing new costs a run some 50 ms, one more run costs seconds."""
+"""A range includes gaps up to this length: a day without news costs some 50 ms, a run costs seconds."""
 
 UNFINISHED = [
     DagsterRunStatus.QUEUED,
@@ -49,26 +49,28 @@ UNFINISHED = [
 
 refresh_stats = dg.define_asset_job(
     JOB,
-    # Checks that are not part of an asset have a job of their own, and so have the report and the alerts.
+    # Checks that are not part of an asset have their own jobs. So do the report and the alerts.
     selection=dg.AssetSelection.all()
     - dg.AssetSelection.checks(stats_checks)
     - dg.AssetSelection.assets(stats_report, stats_alerts.name),
-    # The steps are calls of a few seconds: a process each would cost more than the work.
+    # Each step takes a few seconds. A process per step would cost more than the work.
     executor_def=dg.in_process_executor,
-    description="Brings some days of the lake up to date, recomputes their partials, publishes the stats.",
+    description="Brings a range of days of the lake up to date, recomputes their partials, and publishes the"
+    " stats.",
 )
 
 count_values = dg.define_asset_job(
     VALUES_JOB,
     selection=[table.name for table in VALUE_TABLES],
     executor_def=dg.in_process_executor,
-    description="Counts by scene, environment and outfit what does not add up from day to day.",
+    description="Counts users, percentiles and periods by scene, environment and outfit. They can't be summed"
+    " over days, so this job reads all raw events.",
 )
 
 count_values_schedule = dg.ScheduleDefinition(
     name="count_values_schedule",
     job=count_values,
-    # It reads all raw events, so once a day; beside the refreshes, which don't wait for it.
+    # It reads all raw events, so it runs once per day. Refreshes do not wait for it.
     cron_schedule="3 4 * * *",
     execution_timezone="UTC",
     tags={REASON: NIGHTLY},
@@ -84,7 +86,7 @@ def range_tags(days: DayRange, reason: str = MANUAL) -> dict[str, str]:
 def run_config(
     *, replace: bool, users: bool = True, max_rows_per_second: int | None = None
 ) -> dict[str, object]:
-    """The run configuration: whether days are read again whole, and how fast; whether users are published."""
+    """The run configuration: whether whole days are read again, how fast, and whether users are published."""
     sync = SyncConfig(replace=replace, max_rows_per_second=max_rows_per_second)
     return {
         "ops": {
@@ -95,14 +97,14 @@ def run_config(
 
 
 def stale_ranges(plan: Plan, stores: Stores) -> list[DayRange]:
-    """The ranges of days that a refresh has to cover; today, when nothing is stale.
+    """The ranges of days that a refresh has to cover, or today if nothing is stale.
 
-    With nothing new a refresh still has something to say: as of when. And favourites, new prompts and
-    the windows of 7 and 30 days change without events.
+    Even without new events a refresh updates ``as_of``. Favourites, new prompts and the windows of 7 and 30
+    days change without events, too.
     """
     today = max(plan.snapshot.taken_at.date(), stores.settings.start_date)
     days = set(plan.days)
-    # In one run: nothing is published while a published day is missing, nor a first part of the history.
+    # These take one run: nothing is published while a published day is missing, nor a part of the history.
     together = [day for day, reason in plan.reasons.items() if plan.is_first or reason is Reason.REPAIR]
     if together:
         days |= set(DayRange(together[0], together[-1]).days())
@@ -110,7 +112,7 @@ def stale_ranges(plan: Plan, stores: Stores) -> list[DayRange]:
 
 
 def reason_of(plan: Plan, days: DayRange) -> str:
-    """Why a run over the range is: the weightiest reason of its days."""
+    """Why a run over the range was launched: the most important reason of its days."""
     order = list(Reason)
     reasons = {reason for day, reason in plan.reasons.items() if days.first <= day <= days.last}
     weightiest = max(reasons, key=order.index, default=Reason.NEW_DATA)
@@ -118,10 +120,10 @@ def reason_of(plan: Plan, days: DayRange) -> str:
 
 
 def keys_of_tick(*, users: bool) -> set[dg.AssetKey]:
-    """The assets that a tick of the schedule brings up to date: every few minutes, or with users hourly.
+    """The assets that a tick of the schedule brings up to date, once per hour with those of users.
 
-    ``user_prompt_stats`` belongs to the one step that publishes, which passes it over unless ``users`` is in
-    its configuration.
+    ``user_prompt_stats`` belongs to the one step that publishes. The step skips it unless its configuration
+    says ``users``.
     """
     names = [TABLE, USAGE.daily, USAGE.monthly, USAGE.total]
     names += [*(table.name for table in STATS_TABLES), prompts.name, user_prompt_stats.name]
@@ -133,7 +135,7 @@ def keys_of_tick(*, users: bool) -> set[dg.AssetKey]:
 @dg.schedule(
     name=SCHEDULE,
     job=refresh_stats,
-    # Five minutes: a stats page that is this old is fresh enough, and a tick with nothing new is cheap.
+    # Stats that are five minutes old are fresh enough, and a tick without news is cheap.
     cron_schedule="*/5 * * * *",
     default_status=dg.DefaultScheduleStatus.RUNNING,
     execution_timezone="UTC",
@@ -141,15 +143,15 @@ def keys_of_tick(*, users: bool) -> set[dg.AssetKey]:
 def refresh_stats_schedule(
     context: dg.ScheduleEvaluationContext, stores: dg.ResourceParam[Stores]
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
-    """Every five minutes: one run for each contiguous range of stale days; every hour the users' stats."""
-    # An older one has died unseen, or works on a long range: then the locks in the database keep order.
+    """Starts a run for each range of stale days every five minutes, and includes users' stats every hour."""
+    # An older run died unnoticed, or works on a long range. Then the locks in the database keep order.
     since = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=MAX_TICK_SECONDS)
     under_way = (
         RunsFilter(job_name=JOB, statuses=UNFINISHED, created_after=since),
         RunsFilter(job_name=JOB, statuses=[DagsterRunStatus.STARTED], tags={MAX_RUNTIME: UNLIMITED}),
     )
     if any(context.instance.get_runs(each, limit=1) for each in under_way):
-        yield dg.SkipReason("A refresh is still under way; the next tick takes what it leaves.")
+        yield dg.SkipReason("A refresh is still running. The next tick takes what it leaves.")
         return
     plan = plan_refresh(stores.installation)
     ranges = stale_ranges(plan, stores)
@@ -159,12 +161,12 @@ def refresh_stats_schedule(
         longest = UNLIMITED if is_whole_history else str(MAX_TICK_SECONDS)
         users = plan.users and days is ranges[-1]
         keys = keys_of_tick(users=users)
-        # The tick is in the key: Dagster never again launches a run whose key was used once.
+        # The tick is part of the key, since Dagster launches only one run per key.
         yield dg.RunRequest(
             run_key=f"{context.scheduled_execution_time.isoformat()} {days.first} {days.last}",
             tags={**range_tags(days, reason), MAX_RUNTIME: longest},
             run_config=run_config(replace=False, users=users),
             asset_selection=sorted(keys),
-            # Without, each check of these assets would be made too.
+            # Otherwise every check of these assets would run, too.
             asset_check_keys=[dg.AssetCheckKey(key, EVERY_DAY_PROCESSED) for key in sorted(keys & BY_DAY)],
         )

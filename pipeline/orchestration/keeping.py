@@ -1,4 +1,4 @@
-"""The nightly job ``reconcile_lake``, and ``retain_events``, which is off unless it is asked for."""
+"""The nightly jobs ``reconcile_lake`` and ``retain_events``. The second one is off by default."""
 
 from collections.abc import Iterator
 
@@ -17,10 +17,10 @@ RETAIN_JOB = "retain_events"
 
 
 class RetainConfig(dg.Config):
-    """What a launch has to confirm: it removes nothing unless both are what holds when it runs."""
+    """What a launch has to confirm. Nothing is removed unless both values are still right when it runs."""
 
     days: int = Field(
-        description="Days of raw events that stay in Postgres, today included: the present value of"
+        description="How many days of raw events stay in Postgres, including today: the present value of"
         " PROMPT_STATS_RETAIN_DAYS."
     )
     database: str = Field(description="The database whose rows are removed, as host:port/name.")
@@ -32,7 +32,7 @@ def reconcile_op(context: dg.OpExecutionContext, stores: dg.ResourceParam[Stores
     with step(context, stores) as installation:
         report = reconcile(
             installation,
-            lambda done, total: context.log.info(f"{done} of {total} months are compared"),
+            lambda done, total: context.log.info(f"{done} of {total} months compared"),
         )
     context.add_output_metadata(
         {
@@ -45,12 +45,12 @@ def reconcile_op(context: dg.OpExecutionContext, stores: dg.ResourceParam[Stores
         }
     )
     if report.lost:
-        raise dg.Failure("The lake lost expired days; restore them from its backup", allow_retries=False)
+        raise dg.Failure("The lake lost expired days. Restore them from its backup", allow_retries=False)
 
 
 @dg.op(name="keep_up", ins={"start": dg.In(dg.Nothing)}, pool=WRITERS)
 def keep_up_op(context: dg.OpExecutionContext, stores: dg.ResourceParam[Stores]) -> None:
-    """Joins small files and deletes those that were replaced more than a week ago; makes partitions ahead."""
+    """Joins small files, deletes files that were replaced over a week ago, and creates partitions ahead."""
     with step(context, stores) as installation:
         report = upkeep.keep_up(installation)
         made = make_partitions(installation.database)
@@ -61,9 +61,9 @@ def keep_up_op(context: dg.OpExecutionContext, stores: dg.ResourceParam[Stores])
 
 @dg.op(name="retain", pool=WRITERS)
 def retain_op(context: dg.OpExecutionContext, config: RetainConfig, stores: dg.ResourceParam[Stores]) -> None:
-    """Removes old raw events from Postgres once the lake has them."""
+    """Removes old raw events from Postgres if the lake has them."""
     with step(context, stores) as installation:
-        # A launch may be a page's, a copy's of this Dagster, or one of last year that is executed again.
+        # The launch may come from another page, a copy of this Dagster, or a run of last year executed again.
         require_confirmed(
             config.days,
             config.database,
@@ -73,7 +73,7 @@ def retain_op(context: dg.OpExecutionContext, config: RetainConfig, stores: dg.R
         report = retain(
             installation,
             config.days,
-            lambda done, total: context.log.info(f"{done:,} of {total:,} raw events are removed"),
+            lambda done, total: context.log.info(f"{done:,} of {total:,} raw events removed"),
         )
     context.add_output_metadata(
         {
@@ -88,15 +88,15 @@ def retain_op(context: dg.OpExecutionContext, config: RetainConfig, stores: dg.R
 
 @dg.job(name=RECONCILE_JOB, executor_def=dg.in_process_executor)
 def reconcile_lake() -> None:
-    """Every night: what a refresh was not told of is found and repaired, and the lake is tidied."""
+    """Finds and repairs changes that no refresh noticed, and tidies the lake, every night."""
     keep_up_op(start=reconcile_op())
 
 
 @dg.job(name=RETAIN_JOB, executor_def=dg.in_process_executor)
 def retain_events() -> None:
-    """Removes raw events older than PROMPT_STATS_RETAIN_DAYS from Postgres; no number changes.
+    """Removes raw events older than PROMPT_STATS_RETAIN_DAYS from Postgres. No number changes.
 
-    A launch names the days and the database, and is refused if either is another now.
+    A launch names the days and the database. It is refused if either has changed since.
     """
     retain_op()
 
@@ -104,7 +104,7 @@ def retain_events() -> None:
 reconcile_lake_schedule = dg.ScheduleDefinition(
     name="reconcile_lake_schedule",
     job=reconcile_lake,
-    # At night, and not on the minutes at which the refresh starts.
+    # It runs at night, and not in the minutes in which the refresh starts.
     cron_schedule="23 3 * * *",
     execution_timezone="UTC",
     tags={REASON: NIGHTLY},
@@ -122,9 +122,9 @@ reconcile_lake_schedule = dg.ScheduleDefinition(
 def retain_events_schedule(
     stores: dg.ResourceParam[Stores],
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
-    """Every night, after the reconciliation, if PROMPT_STATS_RETAIN_DAYS is set."""
+    """Runs every night after the reconciliation, if PROMPT_STATS_RETAIN_DAYS is set."""
     if stores.retain_days is None:
-        yield dg.SkipReason("Raw events are kept for ever; set PROMPT_STATS_RETAIN_DAYS to remove old ones.")
+        yield dg.SkipReason("Raw events are kept forever. Set PROMPT_STATS_RETAIN_DAYS to remove old ones.")
         return
     config = RetainConfig(days=stores.retain_days, database=stores.database.address())
     yield dg.RunRequest(

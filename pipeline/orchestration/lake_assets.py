@@ -1,4 +1,4 @@
-"""The lake's tables as assets: raw events, and their partials by day, month and in total."""
+"""The lake's tables as assets: raw events and their partials, by day, by month and in total."""
 
 import datetime as dt
 import time
@@ -44,7 +44,7 @@ OF_EVENTS = {
     "first_used_at": ("created_at",),
     "last_used_at": ("created_at",),
 }
-"""Which columns of the raw events the partials are made from."""
+"""The columns of the raw events that each column of the partials is made from."""
 OF_USAGE = {**OF_EVENTS, "value": ("scene", "environment", "outfit", "error_message", "generation_time_ms")}
 OF_USERS = {**OF_EVENTS, "value": ("user_id",)}
 
@@ -52,8 +52,8 @@ OF_USERS = {**OF_EVENTS, "value": ("user_id",)}
 class SyncConfig(dg.Config):
     """How ``usage_events`` brings a day up to date.
 
-    ``replace``: read the day again whole, as a backfill should; otherwise only the new rows travel, and
-    the day is replaced only where raw rows were updated or deleted. ``max_rows_per_second``: read no more.
+    ``replace``: read the whole day again, as a backfill should. Otherwise only new rows are read, and the day
+    is replaced only if raw rows were updated or deleted. ``max_rows_per_second``: the throttle.
     """
 
     replace: bool = True
@@ -61,12 +61,15 @@ class SyncConfig(dg.Config):
 
 
 def daily_partitions(first_day: dt.date) -> dg.DailyPartitionsDefinition:
-    """One partition a day (UTC), from ``first_day`` to tomorrow: a producer's clock may run ahead."""
+    """One partition per day (UTC), from ``first_day`` to tomorrow, since a producer's clock may be ahead."""
     return dg.DailyPartitionsDefinition(start_date=first_day.isoformat(), timezone="UTC", end_offset=2)
 
 
 def lake_assets(first_day: dt.date, days_per_run: int | None) -> list[dg.AssetsDefinition]:
-    """The lake's assets, over the days from ``first_day`` on; a backfill's runs take so many days, or all."""
+    """The lake's assets, for the days from ``first_day`` on.
+
+    ``days_per_run``: how many days one run of a backfill takes. None: all of them.
+    """
     partitions = daily_partitions(first_day)
     policy = dg.BackfillPolicy(days_per_run)
 
@@ -79,7 +82,7 @@ def lake_assets(first_day: dt.date, days_per_run: int | None) -> list[dg.AssetsD
                 group=EVENTS_GROUP,
                 kinds=LAKE | {"postgres"},
                 pace=EACH_TICK,
-                description="Raw usage events in the lake, one partition per day: `prompt_usage` in columns.",
+                description="The raw events of `prompt_usage` in the lake, with one partition per day.",
                 code=[query("lake/usage_events"), str(usage_events.SCHEMA)],
             )
         ],
@@ -93,18 +96,18 @@ def lake_assets(first_day: dt.date, days_per_run: int | None) -> list[dg.AssetsD
     ) -> Iterator[dg.MaterializeResult[None]]:
         days = _days(context)
         started = time.perf_counter()
-        say = now_and_then(lambda progress: context.log.info(str(progress)))
+        log_progress = now_and_then(lambda progress: context.log.info(str(progress)))
 
-        def hear(progress: Progress) -> None:
+        def on_progress(progress: Progress) -> None:
             stores.progress(progress)
-            say(progress)
+            log_progress(progress)
 
         with step(context, stores) as installation:
             report = usage_events.sync_days(
                 installation,
                 days,
                 replace=config.replace,
-                progress=hear,
+                progress=on_progress,
                 max_rows_per_second=config.max_rows_per_second,
             )
             held = report.held
@@ -119,8 +122,8 @@ def lake_assets(first_day: dt.date, days_per_run: int | None) -> list[dg.AssetsD
         closed = [day for day in days if day > report.snapshot.open_until]
         if closed:
             context.log.warning(
-                f"{closed[0]} to {closed[-1]} are in the future by the database's clock: events are held"
-                f" back until their day is at most one day ahead, which is {report.snapshot.open_until} now"
+                f"{closed[0]} to {closed[-1]} are in the future by the database's clock. Events are held back"
+                f" until their day is at most one day ahead. At present that is {report.snapshot.open_until}"
             )
         arrived = report.appended | report.replaced
         _add_days(context, days, held, {day: {"rows_in": arrived.get(day, 0)} for day in days})
@@ -191,7 +194,7 @@ def lake_assets(first_day: dt.date, days_per_run: int | None) -> list[dg.AssetsD
 
 
 def _period_specs(rollup: Rollup, group: str, pace: str) -> list[dg.AssetSpec]:
-    """The partials by month, and those of all months merged."""
+    """The partials by month, and the total of all months."""
     days = (
         Upstream(rollup.daily) if isinstance(rollup, DailyRollup) else Upstream(usage_events.TABLE, OF_USERS)
     )
@@ -213,7 +216,8 @@ def _days_check(asset: str) -> dg.AssetCheckSpec:
     return dg.AssetCheckSpec(
         EVERY_DAY_PROCESSED,
         asset=asset,
-        description="One day's fault does not hold up the others: it stays stale and is tried again.",
+        description="Every day of the run could be processed. A day that could not stays stale, and the next"
+        " refresh tries it again. The other days are published.",
     )
 
 
@@ -236,11 +240,11 @@ def failed_days(instance: dg.DagsterInstance, run_id: str) -> dict[dt.date, str]
 
 
 def raise_in_last_step(context: dg.AssetExecutionContext, *later: str) -> None:
-    """Fails a run that ends without ``later`` assets, if it could not process some days.
+    """Fails the run if it could not process some days, and no step of the ``later`` assets follows.
 
-    Else a later step does: one that failed here would keep the other days from being published.
+    Otherwise a later step fails it: failing here would keep the other days from being published.
 
-    :raises LakeError: there are such days.
+    :raises LakeError: some days could not be processed.
     """
     selected = context.run.asset_selection
     if not later or (selected and not selected & {dg.AssetKey(name) for name in later}):
@@ -250,9 +254,9 @@ def raise_in_last_step(context: dg.AssetExecutionContext, *later: str) -> None:
 def _repaired(
     context: dg.AssetExecutionContext, stores: Stores, days: Mapping[dt.date, str]
 ) -> dict[str, str]:
-    """The days of which a file was damaged and is whole again, as metadata; told and logged."""
+    """Logs the days whose damaged files were repaired, and returns them as metadata."""
     for day, why in days.items():
-        context.log.warning(f"{why}; {day} is repaired")
+        context.log.warning(f"{why}; {day} was repaired")
     stores.repaired.update(days)
     return {day.isoformat(): why for day, why in sorted(days.items())}
 
@@ -274,7 +278,7 @@ def _rolled_up(
 def _settled(stores: Stores, rollup: Rollup, months: list[dt.date]) -> Iterator[dg.MaterializeResult[None]]:
     for name, table in zip(
         (rollup.monthly, rollup.total),
-        # Once a day; opening them each time would take longer than finding that there is nothing to do.
+        # This happens once per day. Opening them each time would take longer than finding nothing to do.
         periods.open_periods(stores.lake, rollup) if months else (None, None),
         strict=True,
     ):
@@ -291,7 +295,7 @@ def _add_days(
     held: pl.DataFrame,
     of_days: Mapping[dt.date, Mapping[str, Any]],
 ) -> None:
-    """What the table holds of each day, from its log; and of the last days together, on the last event."""
+    """Adds what the table holds of each day, from its log, and a preview and chart to the last event."""
     wanted = held.filter(pl.col("day").is_in(days))
     figures = {
         day: figures for day, *figures in wanted.select("day", "usage_count", "bytes", "files").iter_rows()
@@ -314,12 +318,12 @@ def _add_days(
 def _days(context: dg.AssetExecutionContext) -> list[dt.date]:
     """The days of the run.
 
-    :raises dagster.Failure: there are none: the range is reversed.
+    :raises dagster.Failure: there are none, because the range is reversed.
     """
     days = [dt.date.fromisoformat(key) for key in context.partition_keys]
     if not days:
         raise dg.Failure(
-            "The range of partitions holds no day: it ends before it begins. Swap its two ends",
+            "The range of partitions has no days, because it ends before it begins. Swap its two ends",
             allow_retries=False,
         )
     return days

@@ -1,4 +1,4 @@
-"""Where Dagster's storage mentions a person, if a server keeps it; a home's files are searched as files."""
+"""Searches Dagster's storage for a person, if it is in a server. A home's files are searched as files."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ METADATA = (RunStorageSqlMetadata, SqlEventLogStorageMetadata, ScheduleStorageSq
 
 
 def search_storage(home: Path, person: Person) -> tuple[dict[str, int], dict[str, str]]:
-    """How many rows of each table of Dagster's mention the person, and why it can't be searched."""
+    """How many rows of each of Dagster's tables mention the person, or why the storage can't be searched."""
     if not (home / "dagster.yaml").is_file():
         return {}, {}
     try:
@@ -27,7 +27,7 @@ def search_storage(home: Path, person: Person) -> tuple[dict[str, int], dict[str
             with storage.index_connection() as connection:
                 return _search(connection, person) if connection.dialect.name == "postgresql" else {}, {}
     except Exception as error:
-        # Dagster passes on what its storage raises, whichever that is.
+        # Dagster passes on whatever its storage raises.
         return {}, {"Dagster's storage": readable(error)}
 
 

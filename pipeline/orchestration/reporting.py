@@ -1,4 +1,4 @@
-"""The asset ``stats_report``: the dashboard as a file, written every hour by a job of its own."""
+"""The asset ``stats_report``: the dashboard as a file, which a separate job writes every hour."""
 
 from typing import TYPE_CHECKING
 
@@ -26,8 +26,8 @@ LISTED = 10
 def stats_report(
     context: dg.AssetExecutionContext, stores: dg.ResourceParam[Stores]
 ) -> dg.MaterializeResult[None]:
-    """Asks the HTTP API, in this process, for all that the file shows."""
-    # A fifth of what a run takes to start, every five minutes, for what is needed once an hour.
+    """Writes the file from answers of the HTTP API in this process."""
+    # Importing it costs a fifth of a run's start, and it is needed only once per hour.
     from pipeline.web.dashboard.report import write_report
 
     with stores.installation_of_run(context.run.run_id) as installation:
@@ -68,8 +68,8 @@ write_report_job = dg.define_asset_job(
 write_report_schedule = dg.ScheduleDefinition(
     name="write_report_schedule",
     job=write_report_job,
-    # Every hour, as the stats of users are made; not within the refresh, which it would make longer, and not
-    # on the minutes at which that starts.
+    # Every hour, like the stats of users. It is not part of the refresh, which would take longer, and does
+    # not run in the minutes in which that starts.
     cron_schedule="12 * * * *",
     execution_timezone="UTC",
     tags={REASON: TICK},

@@ -13,27 +13,27 @@ from pipeline.settings import Settings
 
 
 class Stores:
-    """Where the data is: a plain object, since none of it is Dagster configuration.
+    """The database and the lake. It is a plain object, because none of it is Dagster configuration.
 
-    Nothing is connected before it is used, so that the definitions load without a database.
+    It connects on first use, so that the definitions load without a database.
     """
 
     def __init__(self, settings: Settings, database: Database | None = None) -> None:
-        """Takes what the settings name, and ``database`` in place of theirs where it is given."""
+        """``database``: used instead of the one that the settings name."""
         self.lake = settings.lake
         self.retain_days = settings.retain_days
         self.days_per_run = settings.days_per_run
         self.write_back: bool = (database or settings).write_back
         self.settings = settings
         self.progress: OnProgress = lambda _progress: None
-        """Told how far a read of raw events is; for who runs a job in this process, and watches."""
+        """The callback for the progress of a read of raw events, for a job that runs in this process."""
         self.repaired: dict[dt.date, str] = {}
-        """Days whose files were damaged, how, and that were made anew; for the same."""
+        """Days whose damaged files were rebuilt, with the damage, for a job that runs in this process."""
         self._given = database
 
     @cached_property
     def database(self) -> Database:
-        """The database; the first use starts the embedded server where that is the one.
+        """The database. The first use starts the embedded server if that is the database.
 
         :raises DatabaseError: it can't be used.
         """
@@ -43,7 +43,7 @@ class Stores:
 
     @property
     def installation(self) -> Installation:
-        """What every step works on.
+        """The installation that every step works on.
 
         :raises DatabaseError: the database can't be used.
         """
@@ -51,7 +51,7 @@ class Stores:
 
     @contextmanager
     def installation_of_run(self, run_id: str) -> Iterator[Installation]:
-        """The same, over connections that carry the run's id, so that a slow query names its run."""
+        """The installation with connections that carry the run's id, so that a slow query names its run."""
         database = self.database.named(name_of_run(run_id))
         try:
             yield Installation.of(self.settings, database)
@@ -60,5 +60,5 @@ class Stores:
 
 
 def name_of_run(run_id: str) -> str:
-    """What the connections of a run are named."""
+    """The name of a run's connections."""
     return f"prompt-stats {run_id}"

@@ -1,4 +1,4 @@
-"""What every step has around it: connections, the reason of its run, and another try where that may help."""
+"""What surrounds every step: its connections, the reason of its run, and retries after transient faults."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,14 +11,14 @@ from pipeline.installation import Installation
 from pipeline.orchestration.resources import Stores
 
 WRITERS = "prompt_stats_writers"
-"""The pool of the steps that write the lake or the stats. ``dagster.yaml`` lets one run of them go at a time;
-the locks in the database hold in any case, and between the command line and Dagster too."""
+"""The pool of the steps that write the lake or the stats. ``dagster.yaml`` allows one run of them at a
+time. The locks in the database apply in any case, also between the command line and Dagster."""
 
 REASON = "prompt-stats/reason"
-"""The tag that says why a run is. The schedule's runs have the weightiest reason of their days
+"""The tag that says why a run was launched. The schedule's runs have the most important reason of their days
 (``pipeline.refresh.Reason``), or ``TICK``."""
 TICK = "tick"
-"""A schedule's, of every few minutes or every hour."""
+"""A run of a schedule that ticks every few minutes or every hour."""
 MANUAL = "manual"
 BACKFILL = "backfill"
 NIGHTLY = "nightly"
@@ -27,7 +27,7 @@ BACKFILL_ID = "dagster/backfill"
 
 MAX_RETRIES = 3
 FIRST_WAIT_SECONDS = 5
-"""A server that restarts needs seconds, a failover half a minute: 5, 10 and 20 seconds."""
+"""The waits are 5, 10 and 20 seconds: a server's restart takes seconds, a failover half a minute."""
 
 
 @contextmanager
@@ -36,11 +36,11 @@ def step(
 ) -> Iterator[Installation]:
     """The installation for one step, with connections that carry the run's id.
 
-    A transient fault asks Dagster to run the step again, later each time; any other, and the last, fails it
-    at once, as it is. Steps can be repeated at will.
+    After a transient fault, Dagster retries the step, and waits longer each time. Any other fault, or the
+    last one, fails the step unchanged. Every step can be repeated.
     """
     if REASON not in context.run.tags:
-        # A run from the launchpad or a backfill: nobody could give it one before.
+        # A run from the launchpad or a backfill has no reason yet.
         why = BACKFILL if BACKFILL_ID in context.run.tags else MANUAL
         context.instance.add_run_tags(context.run.run_id, {REASON: why})
     try:
@@ -50,5 +50,5 @@ def step(
         if not is_transient(error) or context.retry_number >= MAX_RETRIES:
             raise
         seconds = FIRST_WAIT_SECONDS * 2**context.retry_number
-        context.log.warning(f"Tried again in {seconds} s: {error}")
+        context.log.warning(f"Retrying in {seconds} s: {error}")
         raise dg.RetryRequested(MAX_RETRIES, seconds) from error

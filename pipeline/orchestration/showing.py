@@ -1,6 +1,6 @@
 """What the UI shows of a materialization: the first rows as a table, and a small chart.
 
-No ids of users and no texts of theirs: Dagster's log would keep them after an erasure.
+It never shows users' ids or texts, because Dagster's log would keep them after an erasure.
 """
 
 import datetime as dt
@@ -18,7 +18,7 @@ HEIGHTS = " ▁▂▃▄▅▆▇█"
 
 
 def preview(rows: pl.DataFrame) -> dg.MarkdownMetadataValue:
-    """The first rows, and of them the first columns, as a table in Markdown."""
+    """The first columns of the first rows as a Markdown table."""
     shown = rows.head(ROWS)
     shown = shown.select(shown.columns[:COLUMNS])
     cells = ([_text(value) for value in row] for row in shown.iter_rows())
@@ -40,10 +40,10 @@ def _text(value: object) -> str:
 
 
 def chart(numbers: Sequence[int], what: str) -> dg.MarkdownMetadataValue:
-    """The last numbers as bars, in a line of text.
+    """The last numbers as bars in a line of text.
 
-    No picture: the UI leaves out images that are not at an http address. Numbers over time are plotted by the
-    UI itself, since they are metadata of each materialization.
+    It is not a picture, because the UI shows only images with an HTTP address. The UI itself plots numbers
+    over time, since they are metadata of each materialization.
     """
     shown = numbers[-BARS:]
     highest = max(shown, default=0) or 1

@@ -1,7 +1,7 @@
-"""The app's tables, where the lineage begins: not made here, only observed.
+"""The app's tables, where the lineage begins. They are only observed.
 
-An observation costs a look into the server's own statistics: a count of tens of millions of rows would take
-longer than the rest of a refresh.
+An observation reads the server's own statistics. Counting tens of millions of rows would take longer than the
+rest of a refresh.
 """
 
 import datetime as dt
@@ -22,23 +22,23 @@ SOURCES = (tables.prompt_usage, tables.posts, tables.prompt_favorites)
 RELATIONS = text(query("orchestration/relations"))
 
 CHANGES = "changes"
-"""Not Dagster's data version: a table of an app in use has another one by the time that a run has read it,
-and all that the run made would be shown as unsynced at once."""
+"""We do not use Dagster's data version. A table of an app in use has another one by the time that a run has
+read it, so everything that the run made would be shown as unsynced at once."""
 
 LAST_UPDATED = "dagster/last_updated_timestamp"
 
 
 def source_specs() -> list[dg.AssetSpec]:
-    """The app's tables as assets of somebody else."""
+    """The app's tables as external assets."""
     return [
         dg.AssetSpec(
             table.name,
             group_name=GROUP,
             kinds={"postgres"},
             owners=OWNERS,
-            description=f"{table.comment}\n\nObserved when it was changed: `prompt_usage` by each refresh,"
-            " the others every hour. `rows_estimated` is the server's own estimate; `changes` are its"
-            " counts of inserted, updated and deleted rows.",
+            description=f"{table.comment}\n\nThis table is observed when it has changed: `prompt_usage` by"
+            " each refresh, the others every hour. `rows_estimated` is the server's estimate, and `changes`"
+            " are its counts of inserted, updated and deleted rows.",
             metadata=table_metadata(table.name),
         )
         for table in SOURCES
@@ -46,14 +46,14 @@ def source_specs() -> list[dg.AssetSpec]:
 
 
 def relations(database: Database, names: list[str]) -> dict[str, RowMapping]:
-    """Size, estimated rows and changes of some tables, by name."""
+    """Size, estimated rows and changes of the named tables, by name."""
     wanted = {"names": names, "relations": [database.names.qualified(name) for name in names]}
     with database.engine.connect() as connection:
         return {row["name"]: row for row in connection.execute(RELATIONS, wanted).mappings()}
 
 
 def observed_usage(database: Database, usage: Mapping[str, Any], now: dt.datetime) -> dg.AssetObservation:
-    """An observation of ``prompt_usage``, for a sync that found new rows; ``usage`` is what it knows."""
+    """An observation of ``prompt_usage`` after a sync that found new rows. ``usage``: its metadata."""
     seen = relations(database, [tables.prompt_usage.name])[tables.prompt_usage.name]
     return _observation(seen, now, usage)
 
@@ -61,7 +61,7 @@ def observed_usage(database: Database, usage: Mapping[str, Any], now: dt.datetim
 def observed_others(
     instance: dg.DagsterInstance, database: Database, now: dt.datetime
 ) -> Iterator[dg.AssetObservation]:
-    """An observation of each other table of the app that was changed since the last one."""
+    """An observation of each other table of the app that has changed since its last one."""
     others = [table.name for table in SOURCES if table is not tables.prompt_usage]
     for name, seen in relations(database, others).items():
         before = instance.fetch_observations(dg.AssetKey(name), limit=1).records

@@ -1,4 +1,4 @@
-"""The published stats as assets: what one transaction writes, and what is counted by value once a day."""
+"""The published stats as assets: those that one transaction writes, and those by value, once per day."""
 
 import datetime as dt
 from collections.abc import Iterator
@@ -43,7 +43,7 @@ OF_PARTIALS = {
     "error_count": ("usage_count",),
     "last_seen_at": ("last_used_at",),
 }
-"""Which columns of the partials the stats are made from."""
+"""The columns of the partials that each column of the stats is made from."""
 FAVORITES = Upstream(
     tables.prompt_favorites.name,
     {"favorite_count": ("user_id",), "is_favorite": ("user_id",)},
@@ -58,7 +58,7 @@ OF_EVENTS = {
     **dict.fromkeys(["error_kind", "error_count"], ("error_message",)),
     "last_seen_at": ("created_at",),
 }
-"""Which columns of the raw events the stats by value are made from."""
+"""The columns of the raw events that each column of the stats by value is made from."""
 VALUE_QUERIES = [f"engine/{name}" for name in QUERIES]
 
 UPSTREAM = {
@@ -71,27 +71,27 @@ UPSTREAM = {
     tables.prompt_daily_stats.name: [Upstream(USAGE.daily, OF_PARTIALS)],
 }
 
-LEFT_ALONE = "Write-back is off (PROMPT_STATS_WRITE_BACK): `prompts` is left alone, and only observed."
+LEFT_ALONE = "Write-back is off (PROMPT_STATS_WRITE_BACK), so `prompts` is only observed, and not changed."
 
 PRIVATE = {tables.prompt_error_stats.name}
-"""Not previewed: their texts come from events, and Dagster's log would keep them after an erasure."""
+"""Tables without a preview: Dagster's log would keep texts of their events after an erasure."""
 
 
 class PublishConfig(dg.Config):
-    """``users``: the stats of users too. They cost more, and most ticks of the schedule leave them out."""
+    """``users``: also publish the stats of users. They cost more, so most ticks leave them out."""
 
     users: bool = True
 
 
 def stats_assets(*, write_back: bool) -> list[dg.AssetsDefinition]:
-    """The stats and the write-back, which may be off."""
+    """The stats, and the write-back unless it is off."""
     published = partial(
         explained, group=STATS_GROUP, kinds={"polars", "postgres"}, pace=EACH_TICK, skippable=True
     )
 
     @dg.multi_asset(
         name=PUBLISH,
-        # Never a part of it: a backfill from the UI would publish each part in a run of its own.
+        # It can't be subset: a backfill from the UI would publish each part in a separate run.
         specs=[
             *(
                 published(
@@ -105,7 +105,7 @@ def stats_assets(*, write_back: bool) -> list[dg.AssetsDefinition]:
             published(
                 tables.prompts.name,
                 [Upstream(tables.prompt_stats.name)],
-                description="The counters written back into `prompts`, in the same transaction."
+                description="The counters in `prompts`, written back in the same transaction as the stats."
                 + ("" if write_back else f" {LEFT_ALONE}"),
                 code=[*code_of_stats(), query("publish/write_back_prompts")],
             ),
@@ -149,13 +149,13 @@ def stats_assets(*, write_back: bool) -> list[dg.AssetsDefinition]:
                     "pending_days": len(report.pending_days),
                     "held_back_events": report.held_back_count,
                     "seconds": {step: round(seconds, 3) for step, seconds in report.seconds.items()},
-                    # In each tick they would be half of what Dagster keeps of it.
+                    # With each tick they would be half of what Dagster stores of it.
                     **_row_count(report, name),
                     **(_drift(report) if name == tables.prompts.name else {}),
                     **(_shown(report, name) if config.users else {}),
                 },
             )
-        # The others are published. That these are not has to be seen, though.
+        # The other days are published. The run still fails, so that somebody notices.
         raise_in_last_step(context)
 
     @dg.multi_asset(
@@ -195,7 +195,7 @@ def stats_assets(*, write_back: bool) -> list[dg.AssetsDefinition]:
 
 
 def _left_alone(report: PublishReport, write_back: str) -> dg.AssetObservation:
-    """What there is to say of ``prompts`` where a publish left it alone."""
+    """An observation of ``prompts`` for a publish that did not write to it."""
     as_of = report.write_back_as_of
     known = {"counters_as_of": dg.MetadataValue.timestamp(as_of)} if as_of else {}
     return dg.AssetObservation(
@@ -205,7 +205,7 @@ def _left_alone(report: PublishReport, write_back: str) -> dg.AssetObservation:
 
 
 def _drift(report: PublishReport) -> dict[str, Any]:
-    """How far the counters were that an app had kept, in the publish that takes them over."""
+    """By how much the app's own counters differed, for the publish that replaces them."""
     if report.counter_drift is None:
         return {}
     header, lines = drift.rows(report.counter_drift, {}, showing.ROWS)
@@ -220,13 +220,13 @@ def _drift(report: PublishReport) -> dict[str, Any]:
 
 
 def _row_count(report: PublishReport, name: str) -> dict[str, int]:
-    """How many rows the table has, where that is known: of the days only those that changed are read."""
+    """How many rows the table has, if that is known. Of the days, only those that changed are read."""
     is_whole = name in report.stats and name != tables.prompt_daily_stats.name
     return {"dagster/row_count": report.stats[name].height} if is_whole else {}
 
 
 def _shown(report: PublishReport, name: str) -> dict[str, Any]:
-    """The largest rows, and how the use is spread over them, as far as they are at hand."""
+    """A preview and chart of the largest rows, if the publish has them."""
     rows = report.stats.get(name)
     if rows is None or rows.is_empty():
         return {}

@@ -1,7 +1,7 @@
 """Dagster's webserver behind the guard, and the services that ``prompt-stats ui`` starts beside it.
 
-Dagster's own commands, ``dagster dev`` and ``dagster-webserver``, take no middleware. So its application is
-made here, as they make it, and served by the same server.
+Dagster's own commands, ``dagster dev`` and ``dagster-webserver``, accept no middleware. So this module builds
+its application as they do, and serves it with the same server.
 """
 
 from __future__ import annotations

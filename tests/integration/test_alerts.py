@@ -305,7 +305,7 @@ def test_a_test_message_goes_to_every_receiver_and_is_not_kept(
 def test_without_a_receiver_there_is_nothing_to_test(tmp_path: Path) -> None:
     ended = prompt_stats(tmp_path, "alerts", "--test")
     assert ended.returncode == 1
-    assert "no receiver is set up. Set PROMPT_STATS_ALERT_WEBHOOK_URL" in ended.stderr
+    assert "no receiver is configured. Set PROMPT_STATS_ALERT_WEBHOOK_URL" in ended.stderr
 
 
 def test_an_alert_recovers_when_the_events_are_fine_again(

@@ -62,7 +62,7 @@ def test_an_operator_backfills_ten_days(page: Page, database: Database, tmp_path
         tmp_path, DATABASE_URL=database.conninfo, PROMPT_STATS_START_DATE=FIRST_DAY.isoformat()
     ) as address:
         page.goto(f"{address}/assets/usage_events")
-        expect(page.get_by_text("Raw usage events in the lake")).to_be_visible()
+        expect(page.get_by_text("The raw events of")).to_be_visible()
         expect(page.get_by_text("The event's id, from its producer")).to_be_visible()
 
         launch_backfill(page, address)

@@ -46,7 +46,7 @@ def test_the_sensor_ends_them(
         instance, definitions=build_definitions(stores), resources={"stores": stores}
     )
     with context:
-        assert dead_runs.fail_dead_runs.evaluate_tick(context).skip_message == "Every run is alive."
+        assert dead_runs.fail_dead_runs.evaluate_tick(context).skip_message == "All runs are alive."
         monkeypatch.setattr(dead_runs.dead_runs, "__defaults__", (dt.timedelta(0),))
         assert "1 runs were marked" in str(dead_runs.fail_dead_runs.evaluate_tick(context).skip_message)
     found = instance.get_run_by_id(run.run_id)

@@ -519,7 +519,7 @@ def test_dagsters_home(installation: Installation, tmp_path: Path) -> None:
         opened.add_instigator_state(off)
     _, _, silent, switched_off = examine_home(Setup())
     assert (silent.name, silent.status) == ("Dagster daemon", WARNING)
-    assert "last heard of 2:00:0" in silent.summary
+    assert "last heartbeat was 2:00:0" in silent.summary
     assert switched_off.summary == "refresh_stats_schedule is switched off"
     with installation.dagster() as opened:
         opened.add_daemon_heartbeat(DaemonHeartbeat(time(), "SCHEDULER", "a daemon"))
@@ -532,7 +532,7 @@ def test_dagsters_home(installation: Installation, tmp_path: Path) -> None:
     finally:
         configuration.write_text(before)
     assert (unopened.name, unopened.status) == ("Dagster", WRONG)
-    assert "its storage does not open" in unopened.summary
+    assert "its storage can't be opened" in unopened.summary
 
 
 def test_the_command(installation: Installation) -> None:

@@ -176,7 +176,7 @@ def test_schedule_waits_for_a_run_under_way(
     )
     said = evaluate(stored_instance, stores)
     assert isinstance(said, str)
-    assert "under way" in said
+    assert "still running" in said
     with monkeypatch.context() as patch:
         # As if it had begun long ago: a machine that went down leaves such a run for ever.
         patch.setattr(jobs, "MAX_TICK_SECONDS", -60)
