@@ -76,7 +76,7 @@ def private_file(file: Path) -> None:
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise OSError(errno.EINVAL, "It is no regular file", str(file))
+            raise OSError(errno.EINVAL, "It is not a regular file", str(file))
         if os.name == "posix" and status.st_mode & OTHERS and status.st_uid == os.geteuid():
             os.fchmod(descriptor, PRIVATE_FILE)
     finally:
@@ -123,14 +123,14 @@ def require_own(folder: Path) -> None:
     if another is not None:
         raise SettingsError(
             f"Using the folder {folder}",
-            f"it belongs to another user, of id {another}",
-            "Run this as that user, or set PROMPT_STATS_HOME to a folder of your own",
+            f"it belongs to another user, with the id {another}",
+            "Run this as that user, or set PROMPT_STATS_HOME to your own folder",
         )
     if there.st_mode & WRITE_OF_OTHERS:
         raise SettingsError(
             f"Using the folder {folder}",
-            f"others than its owner can write to it (mode {stat.S_IMODE(there.st_mode):o})",
-            f"Once you know that all in it is yours: chmod -R go-w {shlex.quote(str(folder))}",
+            f"other users can write to it (mode {stat.S_IMODE(there.st_mode):o})",
+            f"When you are sure that everything in it is yours: chmod -R go-w {shlex.quote(str(folder))}",
         )
 
 

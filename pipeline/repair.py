@@ -109,7 +109,7 @@ def _make_anew(installation: Installation) -> dict[dt.date, str] | None:
         for table in derived_tables(installation.lake):
             if broken := table.damaged_days():
                 for why in broken.values():
-                    logger.warning("%s; it is made anew", why)
+                    logger.warning("%s; it is rebuilt", why)
                 table.replace(broken, table.schema.empty_table())
                 found[table.name] = broken
     if not (noted or found):

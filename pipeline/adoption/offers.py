@@ -43,7 +43,7 @@ def offers(connection: Connection, catalog: Catalog, names: TableNames) -> list[
         return []
     return [
         Offer(
-            "no two living prompts could have one slug, which then names none of them",
+            "two living prompts can no longer have the same slug, which would then identify neither of them",
             f"CREATE UNIQUE INDEX CONCURRENTLY {LIVING_SLUG_INDEX} ON {name} ({quoted(slug)}){living}",
         )
     ]

@@ -44,10 +44,10 @@ IS_VIEW = "Name the table itself in PROMPT_STATS_TABLES"
 UNUSABLE = {
     "v": ("a view", IS_VIEW),
     "m": ("a materialized view", IS_VIEW),
-    "f": ("a foreign table", "Have DATABASE_URL name the database that has the table itself"),
+    "f": ("a foreign table", "Set DATABASE_URL to the database that has the table itself"),
     "p": (
         "partitioned",
-        "Nothing was changed: only prompt_usage may have partitions. Have the app write to an ordinary table",
+        "Nothing was changed. Only prompt_usage may have partitions; let the app write to an ordinary table",
     ),
 }
 """What is no ordinary table, by ``pg_class.relkind``: what it is called, and what to do."""
@@ -80,10 +80,10 @@ class Lock(Enum):
     """The lock that a step takes on the app's table, and what that means for others."""
 
     NONE = "none"
-    SHARE_UPDATE_EXCLUSIVE = "SHARE UPDATE EXCLUSIVE: nobody who reads or writes waits"
+    SHARE_UPDATE_EXCLUSIVE = "SHARE UPDATE EXCLUSIVE: readers and writers do not wait"
     SHARE = "SHARE, for a moment: writers wait"
     SHARE_ROW_EXCLUSIVE = "SHARE ROW EXCLUSIVE, for a moment: writers wait"
-    ACCESS_EXCLUSIVE = "ACCESS EXCLUSIVE, for a moment: all wait"
+    ACCESS_EXCLUSIVE = "ACCESS EXCLUSIVE, for a moment: readers and writers wait"
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,7 @@ class _Adoption:
             if column not in self._metadata.tables[table].columns:
                 known = ", ".join(self._metadata.tables[table].columns.keys())
                 yield Problem(
-                    f"PROMPT_STATS_TABLES names {table}.{column}, which is none of our columns",
+                    f"PROMPT_STATS_TABLES names {table}.{column}, which is not one of our columns",
                     f"Use one of {known}",
                 )
         for name in APP_TABLES:
@@ -187,9 +187,9 @@ class _Adoption:
                 yield from self._problems_of(self._metadata.tables[name], found)
             elif name in self._names.tables:
                 yield Problem(
-                    f"PROMPT_STATS_TABLES calls {name} {self._names.table(name)}, and there is no"
+                    f"PROMPT_STATS_TABLES calls {name} {self._names.table(name)}, but there is no table"
                     f" {self._qualified(name)}",
-                    "Correct the name or its schema, or leave it out and a table is made",
+                    "Correct the name or its schema, or leave it out to have the table created",
                 )
         yield from self._unlike_ids()
 
@@ -219,7 +219,7 @@ class _Adoption:
         if table.name == "prompt_usage" and found.relatives:
             yield Problem(
                 f"{qualified} shares its rows by inheritance with {', '.join(found.relatives)}",
-                "Nothing was changed: take it out of there, as in ALTER TABLE child NO INHERIT parent",
+                "Nothing was changed. Remove the inheritance, as in ALTER TABLE child NO INHERIT parent",
             )
         for column in table.columns:
             there = found.columns.get(self._names.column(table.name, column.name))
@@ -229,15 +229,15 @@ class _Adoption:
             ):
                 yield Problem(
                     f"{named} is missing: {(column.comment or '').rstrip('.')}",
-                    "Say in PROMPT_STATS_TABLES what it is called, as in"
-                    f" {table.name}.{column.name}=its_name, or add it",
+                    "Give its name in PROMPT_STATS_TABLES, as in"
+                    f" {table.name}.{column.name}=its_name, or add the column",
                 )
             elif there and (wrong := wrong_type(column, there)):
                 yield Problem(f"{named} {wrong}", "Change its type, or name another column")
         steps = [*self._additions(table, found), *(self._triggers() if table.name == "prompt_usage" else ())]
         if steps and not found.is_ours:
             yield Problem(
-                f"{qualified} belongs to another role, and is not as it should be: migrate"
+                f"{qualified} belongs to another role and needs changes: migrate"
                 f" {'; '.join(step.what for step in steps)}",
                 "Run prompt-stats migrate once as its owner; prompt-stats migrate --plan shows what it does",
             )
@@ -249,14 +249,14 @@ class _Adoption:
         )
         if found.range_column != created_at:
             yield Problem(
-                f"{qualified} is partitioned by something else than ranges of {created_at}",
-                "Nothing was changed: partition it by RANGE of that column first, and by others below it",
+                f"{qualified} is not partitioned by ranges of {created_at}",
+                "Nothing was changed. Partition it by RANGE of that column first, and by others below it",
             )
         foreign = [each.name for each in found.partitions if each.relkind == "f"]
         if foreign:
             yield Problem(
                 f"{qualified} has partitions that are foreign tables: {', '.join(foreign)}",
-                "Nothing was changed: what changes there is not seen. Detach them",
+                "Nothing was changed. Changes in foreign tables can't be noticed, so detach them",
             )
 
     def _unlike_ids(self) -> Iterator[Problem]:
@@ -351,7 +351,7 @@ class _Adoption:
         if there and "pg_current_xact_id" not in (there.default or ""):
             qualified, name = self._qualified(table.name), self._column(table.name, column.name)
             yield Step(
-                f"gives {qualified}.{name} its default, by which new rows are found",
+                f"sets the default of {qualified}.{name}, which a refresh needs to find new rows",
                 Lock.ACCESS_EXCLUSIVE,
                 (f"ALTER TABLE {qualified} ALTER COLUMN {name} SET DEFAULT {default_of(column)}",),
                 (),
@@ -363,7 +363,7 @@ class _Adoption:
         qualified, name = self._qualified(writing.TABLE), quoted(EVENT_KEY)
         if EVENT_KEY not in found.columns:
             yield Step(
-                f"adds the column {qualified}.{name}, by which an event is known again",
+                f"adds the column {qualified}.{name}, which identifies an event that is sent again",
                 Lock.ACCESS_EXCLUSIVE,
                 (
                     f"ALTER TABLE {qualified} ADD COLUMN {name} text",
@@ -392,7 +392,7 @@ class _Adoption:
     def _index(self, name: str, statement: str) -> Step:
         drop = f"DROP INDEX CONCURRENTLY IF EXISTS {quoted(self._catalog.schema, name)}"
         return Step(
-            f"makes the index {name}",
+            f"creates the index {name}",
             Lock.SHARE_UPDATE_EXCLUSIVE,
             # One that was interrupted is there, and not valid.
             (drop, statement),
@@ -407,7 +407,7 @@ class _Adoption:
             qualified = self._qualified(table.name)
             pairs = ", ".join(f"{name} = {value}" for name, value in missing.items())
             yield Step(
-                f"has {qualified} vacuumed after fewer inserts",
+                f"makes autovacuum process {qualified} after fewer inserts",
                 Lock.SHARE_UPDATE_EXCLUSIVE,
                 (f"ALTER TABLE {qualified} SET ({pairs})",),
                 (f"ALTER TABLE IF EXISTS {qualified} RESET ({', '.join(missing)})",),
@@ -423,8 +423,8 @@ class _Adoption:
         found = self._catalog.tables.get("prompt_usage")
         said = f": {', '.join(faults)}" if found and found.triggers.keys() & triggers.TRIGGERS.keys() else ""
         yield Step(
-            f"notes the days of changed rows of {self._qualified('prompt_usage')} and has new rows counted,"
-            f" by triggers{said}",
+            f"adds triggers to {self._qualified('prompt_usage')}, which note the days of changed rows and"
+            f" mark new rows{said}",
             Lock.SHARE_ROW_EXCLUSIVE,
             tuple(triggers.creation(catalog, self._names)),
             triggers.removal(self._catalog),
@@ -437,7 +437,7 @@ class _Adoption:
             if found and found.comment == view.select:
                 continue
             yield Step(
-                f"makes the view {view.name}",
+                f"creates the view {view.name}",
                 Lock.NONE,
                 # Only one that was seen to be ours is replaced: others may make theirs at the same moment.
                 (*((f"DROP VIEW {view.name}",) if found else ()), *view.statements),
@@ -470,7 +470,7 @@ def partitioned_index(found: FoundTable, name: str, schema: str, table: str, res
         ),
     )
     return Step(
-        f"makes the index {name}, partition by partition",
+        f"creates the index {name}, partition by partition",
         Lock.SHARE,
         (*drop, *make, *join),
         drop,
@@ -498,8 +498,8 @@ def renew_watermark(catalog: Catalog, names: TableNames) -> list[str]:
 def views_problem(foreign: Sequence[str], names: TableNames) -> Problem:
     """Others have the schema in which the views belong."""
     return Problem(
-        f"the schema {quoted(names.views)} is not this installation's: {', '.join(foreign)}",
-        f"Give this installation a schema of its own: add views={VIEWS_SCHEMA}_{names.schema} to"
+        f"the schema {quoted(names.views)} does not belong to this installation: {', '.join(foreign)}",
+        f"Give this installation its own schema: add views={VIEWS_SCHEMA}_{names.schema} to"
         " PROMPT_STATS_TABLES, wherever it runs",
     )
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MOVE_ROWS = (
-    "If rows of that month are in the default partition, move them: docs/adoption.md, Rows in the default"
+    "If the default partition has rows of that month, move them: see docs/adoption.md, Rows in the default"
     " partition"
 )
 
@@ -49,8 +49,8 @@ MIGRATIONS = "migrations"
 SCHEMA_OF_STATS = text(query("adoption/schema_of_stats"))
 
 SQL_ASCII = "SQL_ASCII"
-NO_ENCODING = "the database's encoding is SQL_ASCII: its texts are bytes of unknown encodings"
-CONVERT = "Dump it, and restore it into one made by: CREATE DATABASE name ENCODING 'UTF8' TEMPLATE template0"
+NO_ENCODING = "the database's encoding is SQL_ASCII, so its texts are bytes of an unknown encoding"
+CONVERT = "Dump it, and restore it into: CREATE DATABASE name ENCODING 'UTF8' TEMPLATE template0"
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ def make_partitions(database: Database) -> list[str]:
     plan = plan_adoption(catalog, database.names)
     wanted = [step for step in plan.steps if step.what.startswith(MAKES_PARTITION)]
     if wanted and not catalog.tables["prompt_usage"].is_ours:
-        logger.warning("prompt_usage lacks partitions. As its owner: prompt-stats migrate")
+        logger.warning("prompt_usage lacks partitions. Run as its owner: prompt-stats migrate")
         return []
     made = []
     for step in wanted:
@@ -220,8 +220,8 @@ def require_current(database: Database) -> None:
         found = _revision(connection)
     if found != _head():
         raise DatabaseError(
-            "Looking at the database's schema",
-            f"it is at revision {found or 'none'}, and this version needs {_head()}",
+            "Checking the database's schema",
+            f"it is at revision {found or 'none'}, but this version needs {_head()}",
             "Run: prompt-stats migrate",
         )
 
@@ -230,9 +230,9 @@ def _require_schema(connection: Connection, names: TableNames) -> None:
     there = text("SELECT to_regnamespace(quote_ident(:schema)) IS NOT NULL")
     if names.schema and not connection.execute(there, {"schema": names.schema}).scalar_one():
         raise DatabaseError(
-            "Looking at the database's schema",
+            "Checking the database's schema",
             f"it has no schema {quoted(names.schema)}, which DATABASE_URL or PROMPT_STATS_TABLES names",
-            "Correct the name: the schema is that of the app's tables",
+            "Correct the name. It has to be the schema of the app's tables",
         )
 
 
@@ -247,7 +247,7 @@ def require_own_views(database: Database) -> None:
     with database.engine.connect() as connection:
         foreign = foreign_views(connection, names, names.schema)
     if foreign:
-        raise DatabaseError("Looking at the database's views", *views_problem(foreign, names))
+        raise DatabaseError("Checking the database's views", *views_problem(foreign, names))
 
 
 def is_current(database: Database) -> bool:
@@ -259,29 +259,28 @@ def is_current(database: Database) -> bool:
 def _plan(database: Database, partition_by: PartitionBy | None = None) -> Plan:
     with database.engine.connect() as connection:
         if driver_of(connection).info.parameter_status("server_encoding") == SQL_ASCII:
-            raise DatabaseError("Looking at the database", NO_ENCODING, CONVERT)
+            raise DatabaseError("Checking the database", NO_ENCODING, CONVERT)
         _require_schema(connection, database.names)
         catalog = read_catalog(connection, database.names)
         schema = database.names.schema or connection.execute(SCHEMA_OF_STATS).scalar_one()
     if catalog.schema != schema:
         # The triggers on the app's tables look for ours beside them.
         raise DatabaseError(
-            "Looking at the app's tables",
-            f"the search path of this role has them in the schema {catalog.schema}, and ours in {schema}",
-            f"Set PROMPT_STATS_TABLES=schema={catalog.schema}, for every command and service",
+            "Checking the app's tables",
+            f"this role's search path finds them in the schema {catalog.schema}, but our tables in {schema}",
+            f"Set PROMPT_STATS_TABLES=schema={catalog.schema} for every command and service",
         )
     usage = catalog.tables.get("prompt_usage")
     if partition_by and usage and not usage.is_partitioned:
         raise InputError(
             f"Partitioning prompt_usage by {partition_by}",
-            "the table is there already, and its rows are in no partitions. Nothing was changed",
-            "Leave the option out, or have the table replaced by a partitioned one first; docs/adoption.md"
-            " says how",
+            "the table exists already and has no partitions. Nothing was changed",
+            "Leave out the option, or first replace the table by a partitioned one, as docs/adoption.md says",
         )
     plan = plan_adoption(catalog, database.names, partition_by)
     if plan.problems:
         raise DatabaseError(
-            "Looking at the app's tables",
+            "Checking the app's tables",
             "; ".join(problem.what for problem in plan.problems),
             ". ".join(dict.fromkeys(problem.remedy for problem in plan.problems)),
         )
@@ -315,15 +314,15 @@ def _migrate(database: Database, target: str, ids: Ids, notify: Callbacks) -> tu
             raise DatabaseError(
                 f"Bringing the schema from revision {before} to {target}",
                 readable(error),
-                "Use the version of prompt-stats that made it, or a newer one",
+                "Use the version of prompt-stats that created this revision, or a newer one",
             ) from None
         except ProgrammingError as error:
             if not isinstance(error.orig, DuplicateTable):
                 raise
             raise DatabaseError(
                 f"Bringing the schema from revision {before} to {target}",
-                f"{readable(error.orig)}, and it is not ours",
-                "Nothing was changed: rename what the app has of this name, then run it again",
+                f"{readable(error.orig)}, and it does not belong to prompt-stats",
+                "Nothing was changed. Rename the app's object of this name, then run the command again",
             ) from None
         return before, _revision(connection)
 

@@ -78,7 +78,7 @@ def take_back(database: Database, waits: OnText = silent) -> Iterator[str]:
 def _attempts(what: str, waits: OnText) -> tenacity.Retrying:
     def hear(state: tenacity.RetryCallState) -> None:
         if state.attempt_number == 1:
-            waits(f"waits for a lock that another transaction holds: {what}")
+            waits(f"waiting for a lock that another transaction holds: {what}")
 
     return tenacity.Retrying(
         stop=tenacity.stop_after_delay(PATIENCE_SECONDS),
@@ -125,5 +125,5 @@ def _in_words(what: str) -> Iterator[None]:
         raise DatabaseError(
             f"Changing the schema ({what})",
             readable(cause_of(error)),
-            "Put that right and run it again: it goes on where it stopped",
+            "Fix that and run the command again; it continues where it stopped",
         ) from error

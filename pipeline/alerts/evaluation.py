@@ -180,7 +180,9 @@ def silence(database: Database, alert_id: int, length: dt.timedelta) -> dt.datet
         ).one_or_none()
     if found is None:
         raise NotFoundError(
-            f"Silencing alert {alert_id}", "no alert of this id is raised", "prompt-stats alerts lists them"
+            f"Muting alert {alert_id}",
+            "no raised alert has this id",
+            "Run prompt-stats alerts to see them",
         )
     return until
 

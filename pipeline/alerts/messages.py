@@ -48,7 +48,7 @@ def sentence(row: Row) -> str:
     """What is wrong, with the figures that show it; of an alert that recovered, the figures of now."""
     recent, past = row["recent_value"], row["past_value"]
     if row["rule"] == "freshness":
-        return f"The stats are of {formats.moment(row['as_of'])}: {recent / 60:,.0f} min behind"
+        return f"The stats are as of {formats.moment(row['as_of'])}, {recent / 60:,.0f} min behind"
     hours = row["window_hours"]
     window = "the last hour" if hours == 1 else f"the last {hours} hours"
     uses = f"{formats.count(row['recent_count'])} use{'' if row['recent_count'] == 1 else 's'}"
@@ -89,12 +89,12 @@ def digest(told: Sequence[tuple[News, Row]], as_of: dt.datetime) -> Message:
 def _next_step(why: News, row: Row) -> str:
     """What to type about the worst alert of a message."""
     if why is News.RECOVERED:
-        return "Next: nothing; prompt-stats alerts --days 1 shows what recovered"
+        return "Next: there is nothing to do; prompt-stats alerts --days 1 shows what recovered"
     about = {"prompt": f"show {row['prompt_id']}", "stats": "status"}.get(row["scope"], "alerts")
     # It will be pasted into a shell, and an app's id may be any text.
     if not PLAIN_WORDS.fullmatch(about):
         about = "alerts"
-    return f"Next: prompt-stats {about}; to mute it for a day: prompt-stats alerts --silence {row['id']}"
+    return f"Next: run prompt-stats {about}; to mute it for a day: prompt-stats alerts --silence {row['id']}"
 
 
 def trial() -> Message:
@@ -103,7 +103,7 @@ def trial() -> Message:
         "kind": "test",
         "title": "prompt-stats: test message",
         "text": "This receiver gets the alerts of prompt-stats. Nothing is wrong.\n"
-        "Next: nothing; prompt-stats alerts shows what is raised",
+        "Next: there is nothing to do; prompt-stats alerts shows the alerts",
     }
 
 
@@ -116,7 +116,7 @@ def run_failure(job: str, run_id: str, error: str, backfill: str | None) -> Mess
         "kind": "run_failure",
         "title": f"prompt-stats: {name} failed",
         "text": f"The run {run_id}{of_backfill} of {name} failed: {said}\n"
-        f"Next: prompt-stats doctor; the run's log is in Dagster, at /runs/{run_id}",
+        f"Next: run prompt-stats doctor; the run's log is in Dagster at /runs/{run_id}",
         "job": job,
         "runId": run_id,
         "backfillId": backfill,

@@ -143,7 +143,7 @@ def open_export(database: Database, name: str, kind: Format, *, raw: bool = Fals
     """
     if name not in TABLES:
         raise NotFoundError(
-            f"Exporting the table {name!r}", "there is none of this name", f"Choose among {', '.join(TABLES)}"
+            f"Exporting the table {name!r}", "there is no such table", f"Choose one of {', '.join(TABLES)}"
         )
     table = TABLES[name]
     with ExitStack() as opened:
@@ -200,8 +200,8 @@ def _chunks(
     if seen != row_count:
         raise DatabaseError(
             f"Exporting the table {table.name}",
-            f"{seen} of {row_count} rows arrived",
-            "Throw the file away and export it again",
+            f"only {seen} of {row_count} rows arrived",
+            "Delete the file, and export the table again",
         )
 
 

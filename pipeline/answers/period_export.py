@@ -66,9 +66,9 @@ def period_export(
     """
     if name not in TABLES:
         raise InputError(
-            f"Exporting {name} of some days",
-            "it can't be counted for them",
-            f"Leave the days out, or choose among {', '.join(TABLES)}",
+            f"Exporting {name} for a range of days",
+            "this table can't be counted for a range of days",
+            f"Leave out the days, or choose one of {', '.join(TABLES)}",
         )
     with installation.database.engine.connect() as connection:
         latest = source.latest_refresh(connection) or {}

@@ -66,17 +66,18 @@ UNTRANSLATABLE = "22P05"
 class Fault(Enum):
     """What an error of the database comes from; the value says what to do, without a final full stop."""
 
-    OUTAGE = "Nothing is half-done; run it again once the database is well"
+    OUTAGE = "Nothing was left half-done. Run the command again when the database works"
     READ_ONLY = (
-        "Have DATABASE_URL name the primary server; if it does, default_transaction_read_only is on for the"
-        " role or the database: ALTER ROLE … RESET it, or ALTER DATABASE"
+        "Set DATABASE_URL to the primary server. If it is the primary, default_transaction_read_only is on"
+        " for the role or the database: ALTER ROLE … RESET it, or ALTER DATABASE … RESET it"
     )
-    RIGHT = "Connect as a role that may; docs/roles.md says what each needs"
+    RIGHT = "Connect as a role that has the right; docs/roles.md says what each role needs"
     HIDDEN_ROWS = "Give the role BYPASSRLS or membership in the table's owner, or disable row level security"
-    SCHEMA = "Something is missing in the database; prompt-stats doctor says what"
-    TEXT = "Give a text of characters that the database's encoding has"
+    SCHEMA = "Something is missing in the database; run prompt-stats doctor to see what"
+    TEXT = "Use only characters that the database's encoding has"
     PROGRAM = (
-        "Unless a trigger or constraint of yours says it, this is a fault of prompt-stats: please report it"
+        "Unless the error comes from a trigger or constraint of yours, this is a bug of prompt-stats: please"
+        " report it"
     )
 
 
@@ -175,9 +176,9 @@ class Database:
         except psycopg.errors.QueryCanceled as error:
             raise DatabaseUnavailableError(
                 sessions.ATTEMPTED,
-                f"{readable(error)}, before our settings were in force",
-                "Give the role and the database a longer statement_timeout: ALTER ROLE … SET it, or ALTER"
-                " DATABASE",
+                f"{readable(error)}, before our settings took effect",
+                "Set a longer statement_timeout for the role and the database: ALTER ROLE … SET, or ALTER"
+                " DATABASE … SET",
             ) from error
         if sessions.is_shared(connection) and self._has_own_sessions:
             sessions.keep(connection)
@@ -236,8 +237,8 @@ class Database:
                 raise DatabaseError(
                     sessions.ATTEMPTED,
                     "quote_all_identifiers is on for the role or the database, and a pooler drops the option"
-                    " that sets it aside, so that the types of the database can't be read",
-                    "ALTER ROLE … SET quote_all_identifiers = off, or have DATABASE_URL name the server",
+                    " that turns it off, so the types of the database can't be read",
+                    "Run ALTER ROLE … SET quote_all_identifiers = off, or let DATABASE_URL name the server",
                 )
         return cast("AdbcConnection", source)
 
@@ -284,13 +285,13 @@ class Database:
             raise DatabaseUnavailableError(
                 "Connecting to the database",
                 " ".join(str(error).split()).rstrip("?."),
-                f"Check {variable}, and that the server runs",
+                f"Check {variable}, and that the server is running",
             ) from None
         if version < MINIMUM_VERSION:
             raise DatabaseError(
                 f"Using the database {where}",
-                f"it is PostgreSQL {version}, and the oldest that works is {MINIMUM_VERSION}",
-                f"Upgrade the server or name another in {variable}",
+                f"it is PostgreSQL {version}, but the oldest supported version is {MINIMUM_VERSION}",
+                f"Upgrade the server, or set {variable} to another one",
             )
 
 
@@ -310,10 +311,10 @@ def require_own_session(connection: psycopg.Connection[Any]) -> None:
     """
     if sessions.is_shared(connection):
         raise DatabaseError(
-            "Using a session of one's own",
-            "the address leads to a pooler in transaction mode, which gives each transaction another session:"
-            " the pipeline's locks would be lost, or held for ever",
-            f"Have {DATABASE_URL} name the server itself, or a pooler in session mode (docs/adoption.md)",
+            "Using a session that stays the same",
+            "the address leads to a pooler in transaction mode, which gives each transaction another session,"
+            " so the pipeline's locks would be lost or held forever",
+            f"Set {DATABASE_URL} to the server itself, or to a pooler in session mode (docs/adoption.md)",
         )
 
 

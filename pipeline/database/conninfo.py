@@ -76,7 +76,7 @@ def names_in(url: str, names: TableNames) -> TableNames:
     if schema and "\0" in schema:
         raise DatabaseError(
             f"Reading {DATABASE_URL}",
-            "the name of the schema that it gives has a NUL character (%00)",
+            "the name of the schema in it has a NUL character (%00)",
             "Correct the name, or leave it out",
         )
     return replace(names, schema=schema) if schema and names.schema in (None, "public") else names

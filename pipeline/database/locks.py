@@ -124,10 +124,11 @@ def _wait(
             raise DatabaseUnavailableError(
                 f"Waiting for the lock {lock.name.lower()}",
                 f"after {longest_seconds:.0f} s it is still held by {by}",
-                "Run it again once that has ended; if it hangs, " + ending({each.pid for each in holders}),
+                "Run the command again when that has ended; if it hangs, "
+                + ending({each.pid for each in holders}),
             )
         if not is_told:
-            logger.warning("Waits for the lock %s, which is held by %s", lock.name.lower(), by)
+            logger.warning("Waiting for the lock %s, which is held by %s", lock.name.lower(), by)
             is_told = True
 
 

@@ -56,7 +56,7 @@ def no_prompt(key: str) -> NotFoundError:
     return NotFoundError(
         f"Looking for the prompt {key!r}",
         "there is none with this id, slug or name",
-        "GET /prompts and prompt-stats top list those that there are",
+        "GET /prompts and prompt-stats top list the existing ones",
     )
 
 
@@ -74,6 +74,6 @@ def only_id(named: Named, key: str) -> Any:
     more = f" and {len(ids) - LISTED} more" if len(ids) > LISTED else ""
     raise AmbiguousError(
         f"Looking for the prompt {key!r}",
-        f"{len(ids)} prompts are called this: {', '.join(map(str, ids[:LISTED]))}{more}",
-        "Name it by its id, or give each a slug of its own",
+        f"{len(ids)} prompts have this name or slug: {', '.join(map(str, ids[:LISTED]))}{more}",
+        "Use the id, or give each prompt its own slug",
     )

@@ -77,7 +77,7 @@ REFUSALS = frozenset({"0A", "22", "42", "55"})
 """Classes of the SQLSTATE of a setting that is refused; any other error is not about it."""
 
 ATTEMPTED = "Setting up a session"
-REMEDY = "Have the server, or the pooler before it, let a session change that setting"
+REMEDY = "Let the server, or the pooler in front of it, allow sessions to change that setting"
 
 Result = TypeVar("Result")
 Opened = TypeVar("Opened", bound=Connection[Any])
@@ -282,7 +282,7 @@ def _parameters(settings: Settings, *, is_local: bool = False, pid: int | None =
 def _require(rows: Sequence[tuple[str, str, str]]) -> None:
     for name, wanted, found in rows:
         if found != wanted and not (found == "0" and name in OF_TCP):
-            raise DatabaseError(ATTEMPTED, f"{name} has to be {wanted}, and stays {found}", REMEDY)
+            raise DatabaseError(ATTEMPTED, f"{name} has to be {wanted}, but stays {found}", REMEDY)
 
 
 @contextmanager

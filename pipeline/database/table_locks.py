@@ -21,7 +21,7 @@ from pipeline.errors import TableLockedError
 TABLE_LOCK_HOLDERS = query("database/table_lock_holders")
 
 ATTEMPTED = "Waiting for a table"
-NOBODY = "whoever held it has just ended, or is a prepared transaction (pg_prepared_xacts)"
+NOBODY = "its holder has just ended, or is a prepared transaction (pg_prepared_xacts)"
 
 NAMED = 5
 """How many tables of one session are named."""
@@ -62,7 +62,7 @@ def locked_error(connect: Connect, pid: int = 0, attempted: str = ATTEMPTED) -> 
     return TableLockedError(
         attempted,
         f"it was not free in time; {' and '.join(map(_said, holders)) or NOBODY}",
-        f"Nothing is half-done. Run it again once that has ended; if it hangs, {ending(pids)}",
+        f"Nothing was left half-done. Run the command again when that has ended; if it hangs, {ending(pids)}",
     )
 
 

@@ -132,7 +132,7 @@ def _with_hosts(parameters: list[tuple[str, str]]) -> list[tuple[str, str]]:
 def say_ignored(variable: str, ignored: tuple[str, ...]) -> None:
     """Logs what is left out, once."""
     if ignored:
-        logger.warning("%s: %s not used here, which other tools read", variable, _listed(ignored))
+        logger.warning("%s: %s not used here, only by other tools", variable, _listed(ignored))
 
 
 def _listed(names: tuple[str, ...]) -> str:

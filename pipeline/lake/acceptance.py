@@ -61,8 +61,8 @@ def accept_settings(installation: Installation) -> AcceptanceReport:
         if report.before.first_day != first_day and in_the_way:
             raise InputError(
                 f"Moving the first day from {report.before.first_day} to {first_day}",
-                f"retention removed the raw rows of {len(in_the_way)} days up to {moved_until}, the first"
-                f" {in_the_way[0]}, and the lake has them by the days of before",
+                f"retention removed the raw rows of {len(in_the_way)} days from {in_the_way[0]} to"
+                f" {moved_until}, and the lake has them by the previous days",
                 f"Keep PROMPT_STATS_START_DATE={report.before.first_day}",
             )
         events = open_usage_events(installation.lake)

@@ -40,7 +40,7 @@ def reading(attempted: str) -> Iterator[None]:
         raise LakeError(
             attempted,
             readable(error),
-            f"See which file it is with prompt-stats check; {RECONCILE} makes anew what Postgres still has",
+            f"Run prompt-stats check to see which file it is; {RECONCILE} rebuilds what Postgres still has",
         ) from error
 
 
@@ -138,7 +138,7 @@ def note_lost_days(
         for day in sorted(lost.keys() - known):
             logger.error("%s: %s", day, lost[day])
         for day in sorted(known - lost.keys()):
-            logger.warning("%s: the lake has it in full again", day)
+            logger.warning("%s: the lake has the whole day again", day)
     return lost
 
 

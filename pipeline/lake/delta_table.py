@@ -119,7 +119,7 @@ class DailyTable:
                     if not fault:
                         raise
                     raise LakeError(f"Opening the lake table {uri}", *fault) from error
-                logger.warning("%s can't be opened and is computed anew: %s", uri, readable(error))
+                logger.warning("%s can't be opened and is computed again: %s", uri, readable(error))
                 shutil.rmtree(self._folder)
                 durable.make_folder(self._folder)
                 self._delta = self._open(uri)
@@ -433,7 +433,7 @@ class DailyTable:
         except LakeError as error:
             if not self._is_done():
                 raise
-            logger.info("%s: it is done, although the object store said: %s", attempted, error.wrong)
+            logger.info("%s: it was done, although the object store reported: %s", attempted, error.wrong)
         self._flush()
 
     def _is_done(self) -> bool:
@@ -459,7 +459,7 @@ class DailyTable:
                 raise LakeFlushError(
                     f"Flushing the lake table {self.name} to disk",
                     readable(error),
-                    "Check the disk; then run it again: nothing was published that rests on it",
+                    "Check the disk, then run the command again. Nothing was published that relies on it",
                 ) from error
 
     def _file_count(self) -> int:
@@ -483,7 +483,7 @@ LOOK_BACK = 100
 ABANDONED_AFTER = dt.timedelta(hours=1)
 """When a file that no state names is not that of a writer about to commit."""
 
-RETRY = "Check that the object store answers and the credentials are valid, then run it again"
+RETRY = "Check that the object store answers and that the credentials are valid, then run the command again"
 
 PARQUET_FORMAT = ds.ParquetFileFormat(
     # Columns that lie together come in one request.
@@ -536,11 +536,11 @@ def _translated(attempted: str) -> Iterator[None]:
         yield
     except CommitFailedError as error:
         raise LakeConflictError(
-            attempted, f"another process wrote to it meanwhile ({error})", "Run it again"
+            attempted, f"another process wrote to it at the same time ({error})", "Run the command again"
         ) from error
     except (DeltaError, OSError, pa.ArrowException) as error:
         raise LakeError(
             attempted,
             readable(error),
-            "Check PROMPT_STATS_LAKE_URI, the disk's free space and the permissions, then run it again",
+            "Check PROMPT_STATS_LAKE_URI, the free disk space and the permissions, then run it again",
         ) from error

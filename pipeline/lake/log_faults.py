@@ -20,10 +20,10 @@ ODD = {stat.S_IFIFO: "named pipe", stat.S_IFSOCK: "socket", stat.S_IFCHR: "devic
 
 ANEW = (
     "Restore the table's folder from a backup; without one, remove the folder {folder} and run prompt-stats"
-    " refresh: it is made again {of}"
+    " refresh, which rebuilds it {of}"
 )
 OF_PARTIALS = "from the raw events"
-OF_EVENTS = "from Postgres, but for days whose raw rows were removed there (prompt-stats retain)"
+OF_EVENTS = "from Postgres, except days whose raw rows were removed there (prompt-stats retain)"
 
 
 def require_files(folder: Path) -> None:
@@ -51,8 +51,8 @@ def require_regular(paths: Iterable[Path | str]) -> None:
             kind = ODD.get(stat.S_IFMT(mode), "folder")
             raise LakeError(
                 f"Reading {path}",
-                f"it is a {kind} and no regular file, so somebody else put it there",
-                "Remove it, see who else may write the lake's folder, and run it again",
+                f"it is a {kind} and not a regular file, so somebody else put it there",
+                "Remove it, check who else may write to the lake's folder, and run the command again",
             )
 
 

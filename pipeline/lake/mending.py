@@ -50,7 +50,7 @@ def mend(folder: Path) -> None:
         keep_until = last
         for version in range(max(noted + 1, last + 1 - UNFLUSHED), last + 1):
             if fault := _fault(folder, version, last):
-                logger.warning("%s: version %d is dropped, as after a power cut: %s", folder, version, fault)
+                logger.warning("%s: dropping version %d, as after a power cut: %s", folder, version, fault)
                 keep_until = version - 1
                 break
         _drop_checkpoints(folder, noted, keep_until)

@@ -37,8 +37,8 @@ def merging(partials: Scan, *order: str) -> Iterator[pa.RecordBatch]:
     if usage_count != expected:
         raise LakeError(
             "Merging partials",
-            f"{expected} events went in and {usage_count} came out",
-            "Run it again: nothing was written. Please report it if it happens twice",
+            f"{expected} events went in, but {usage_count} came out",
+            "Nothing was written. Run the command again, and please report it if it happens twice",
         )
 
 

@@ -31,10 +31,10 @@ OWNER = f"{WRITER}-lake"
 """The application transaction whose version is the ``lake_id``."""
 
 USING = "Using the lake"
-NEW_LAKE = "have PROMPT_STATS_LAKE_URI name an empty folder, into which all of prompt_usage is read"
+NEW_LAKE = "set PROMPT_STATS_LAKE_URI to an empty folder, into which all of prompt_usage is read"
 LEAVE_OR_DISCARD = (
-    "Nothing was changed. Have PROMPT_STATS_LAKE_URI name an empty folder, into which all of prompt_usage is"
-    " read; or, if nobody needs what this one holds, run prompt-stats claim-lake --discard"
+    "Nothing was changed. Set PROMPT_STATS_LAKE_URI to an empty folder, into which all of prompt_usage is"
+    " read. If nobody needs what this lake holds, you can run prompt-stats claim-lake --discard instead"
 )
 
 
@@ -59,8 +59,8 @@ def identify(connection: Connection, table: DailyTable) -> Ownership:
     if not ours:
         raise LakeOwnerError(
             USING,
-            "it belongs to another database, or to this one before it used the lake that it uses now, or"
-            " before migrate --undo",
+            "it belongs to another database, or this one used it before its present lake or before migrate"
+            " --undo",
             LEAVE_OR_DISCARD,
         )
     snapshot = source.take_snapshot(connection)
@@ -68,8 +68,8 @@ def identify(connection: Connection, table: DailyTable) -> Ownership:
         raise LakeOwnerError(
             USING,
             "it belongs to the database that this one is a copy of",
-            f"Nothing was changed. If this is a copy for a test, {NEW_LAKE}. If it replaces the other, run"
-            " prompt-stats claim-lake: the other is refused from then on, and everything is read anew",
+            f"Nothing was changed. If this is a copy for a test, {NEW_LAKE}. If it replaces the original, run"
+            " prompt-stats claim-lake: the lake then refuses the original, and everything is read again",
         )
     is_known = any(row.token == token for row in ours) and not source.has_stepped_back(connection, snapshot)
     return Ownership.KNOWN if is_known else Ownership.UNKNOWN
@@ -81,18 +81,18 @@ def _identify_unowned(connection: Connection, table: DailyTable, *, is_bound: bo
         if expired:
             raise LakeOwnerError(
                 USING,
-                f"it is empty, and {expired} days whose raw rows were removed from Postgres are in another"
-                " lake alone",
-                "Nothing was changed. Have PROMPT_STATS_LAKE_URI name that lake, or restore it from its"
-                " backup; or, to give these days up, delete them from stats_expired_day",
+                f"it is empty, and {expired} days whose raw rows were removed from Postgres are only in"
+                " another lake",
+                "Nothing was changed. Set PROMPT_STATS_LAKE_URI to that lake, or restore it from its backup."
+                " To give up these days instead, delete them from stats_expired_day",
             )
         return Ownership.UNOWNED
     # A version that knew no tokens has filled it: for this database, if that has read into a lake at all.
     if is_bound or not source.has_synced(connection):
         raise LakeOwnerError(
             USING,
-            f"it holds events of {table.days().height} days, and this database has not filled it since it"
-            " was migrated: another database did, or this one before migrate --undo",
+            f"it holds events of {table.days().height} days that this database has not written since it was"
+            " migrated: they come from another database, or from this one before migrate --undo",
             LEAVE_OR_DISCARD,
         )
     return Ownership.UNKNOWN
@@ -113,15 +113,15 @@ def make_own(database: Database, table: DailyTable) -> None:
         ownership = identify(connection, table)
     if ownership is Ownership.UNKNOWN:
         _require_expired_days(database, table)
-        logger.warning("the database went back in time, or the lake did: reading everything again")
+        logger.warning("the database or the lake went back in time, so everything is read again")
         _take_over(database, table)
     else:
         lake_id = table.transaction(OWNER) if ownership is Ownership.KNOWN else None
         _sign_commits(database, table, lake_id or _random())
         if forget_other_tokens(database, table) and lake_id is None:
             logger.warning(
-                "%s is empty, and this database used another lake before, which is refused from now on: to"
-                " go back to it, name it and run prompt-stats claim-lake --discard; everything is read again",
+                "%s is empty. Everything is read again. This database used another lake before and refuses it"
+                " from now on; to go back, name that lake and run prompt-stats claim-lake --discard",
                 table.uri,
             )
 
@@ -158,10 +158,10 @@ def _require_expired_days(database: Database, table: DailyTable) -> None:
     if lost:
         raise LostDaysError(
             USING,
-            "it does not hold expired days as they were, and Postgres has their rows no more:"
+            "it does not hold expired days as they were, and Postgres no longer has their rows:"
             f" {', '.join(map(str, lost))}. {min(lost.items())[1].removesuffix(f'. {damage.RESTORE}')}",
-            "Nothing was changed, and the stats stay. Put back the lake as this database used it last; or, to"
-            " count these days as this lake has them, run prompt-stats claim-lake --discard",
+            "Nothing was changed, and the stats stay. Restore the lake as this database used it last. To"
+            " count these days as this lake has them instead, run prompt-stats claim-lake --discard",
         )
 
 
@@ -177,15 +177,15 @@ def _require_discard(connection: Connection, *, discard: bool) -> None:
     if not discard:
         raise LakeOwnerError(
             attempted,
-            "it is not the lake that this database uses: it may be all that another one has of its past, or"
-            " what this one used before another lake, or before migrate --undo",
+            "it is not the lake that this database uses. Another database may have its past only there, or"
+            " this one used it before its present lake or before migrate --undo",
             "Nothing was changed. If nobody needs what it holds, run prompt-stats claim-lake --discard",
         )
     if connection.execute(select(func.count()).select_from(stats_expired_day)).scalar_one():
         raise LakeOwnerError(
             attempted,
-            "days of this database whose raw rows were removed from Postgres are in another lake alone",
-            "Have PROMPT_STATS_LAKE_URI name that lake; or, to give these days up, delete them from"
+            "days of this database whose raw rows were removed from Postgres are only in another lake",
+            "Set PROMPT_STATS_LAKE_URI to that lake. To give up these days instead, delete them from"
             " stats_expired_day",
         )
 

@@ -231,6 +231,7 @@ def check_days(partials: pa.Table, usage_counts: Mapping[dt.date, int]) -> None:
             if found != expected:
                 raise LakeError(
                     f"Computing {USAGE.daily} of {day}",
-                    f"its rows by {dimension} count {found} events of {expected}",
-                    "Nothing of it was written. Run it again, and please report it if it happens twice",
+                    f"its rows by {dimension} count {found} of {expected} events",
+                    "Nothing was written for this day. Run the command again, and please report it if it"
+                    " happens twice",
                 )

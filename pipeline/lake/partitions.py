@@ -35,7 +35,7 @@ TIME = re.compile(r"'(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d(?:\.\d+)?)(?:\+00)?'(,.*)
 
 REMEDY = (
     "Attach it again, or set PROMPT_STATS_DROPPED_PARTITIONS=count-down for one refresh, after which these"
-    " events are not counted any more"
+    " events are no longer counted"
 )
 
 
@@ -154,7 +154,9 @@ def settle_gone(
         else:
             given = {"usage_count": here.usage_count, "checksum": here.checksum}
             expired.append({"day": day, **given, "high": high, "partition": partition})
-            logger.warning("%s: %s is gone; the lake keeps its %d events", day, partition, here.usage_count)
+            logger.warning(
+                "%s: the partition %s is gone; the lake keeps its %d events", day, partition, here.usage_count
+            )
             continue
         doubtful[day] = f"The partition {partition} is gone with its events, and {why}. {REMEDY}"
         logger.error("%s: %s", day, doubtful[day])
@@ -189,5 +191,5 @@ def settle_come(
     }
     connection.execute(stats_expired_day.delete().where(stats_expired_day.c.day.in_(returned)))
     for day in sorted(returned):
-        logger.warning("%s: its %d events are in Postgres again", day, there.get(day, NOTHING).usage_count)
+        logger.warning("%s: the %d events are in Postgres again", day, there.get(day, NOTHING).usage_count)
     return returned

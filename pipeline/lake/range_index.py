@@ -87,16 +87,16 @@ def rebuild(database: Database) -> None:
     for index in found:
         statement = f"REINDEX INDEX CONCURRENTLY {index.name}"
         if not index.is_ours:
-            logger.error("%s hides rows. As its owner: %s", index.name, statement)
+            logger.error("%s hides rows. Run as its owner: %s", index.name, statement)
             continue
         try:
             with database.connect(autocommit=True) as driver:
                 driver.execute(statement.encode())
         except (psycopg.Error, TableLockedError) as error:
             why = readable(error)
-            logger.error("%s hides rows and could not be made anew (%s): %s", index.name, why, statement)
+            logger.error("%s hides rows and could not be rebuilt (%s). Run: %s", index.name, why, statement)
         else:
-            logger.warning("%s hid rows and was made anew", index.name)
+            logger.warning("%s hid rows and was rebuilt", index.name)
     _drop_abandoned(database, given)
 
 
@@ -108,4 +108,4 @@ def _drop_abandoned(database: Database, given: Mapping[str, str]) -> None:
                 with waiting(connection, LONGEST_WAIT):
                     connection.execute(text(f"DROP INDEX {index.name}"))
             except TableLockedError:
-                logger.error("%s is of no use: DROP INDEX CONCURRENTLY %s", index.name, index.name)
+                logger.error("%s is unusable. Run: DROP INDEX CONCURRENTLY %s", index.name, index.name)

@@ -55,10 +55,10 @@ def wait_for_replica(replica: Database, snapshot: Snapshot, position: str) -> No
                 raise DatabaseUnavailableError(
                     ATTEMPTED,
                     f"after {WAIT_SECONDS:g} s it is still {_behind(state)}",
-                    f"Run it again when the replica has caught up, or unset {READ_URL}",
+                    f"Run the command again when the replica has caught up, or unset {READ_URL}",
                 )
             if not is_said:
-                logger.info("the replica is %s: waiting", _behind(state))
+                logger.info("waiting for the replica, which is %s", _behind(state))
                 is_said = True
             time.sleep(LOOK_EVERY_SECONDS)
 
@@ -74,14 +74,14 @@ def _require_replica(state: RowMapping, server: str) -> None:
     if state["server"] != server:
         raise DatabaseError(
             ATTEMPTED,
-            f"it is no replica of the database in DATABASE_URL: cluster and database are {state['server']}"
-            f" there, and {server} here",
-            "Name a streaming replica of it, and the same database",
+            f"it is not a replica of the database in DATABASE_URL: its cluster and database are"
+            f" {state['server']}, but the primary's are {server}",
+            "Name a streaming replica of that server, and the same database",
         )
     if not state["is_replica"]:
         raise DatabaseError(
             ATTEMPTED,
-            "it is not in recovery, so it is the primary itself, or was made one",
+            "it is not in recovery, so it is the primary itself, or was promoted",
             f"Unset {READ_URL} to read from the primary, or name a streaming replica",
         )
     if state["bytes_behind"] is None:

@@ -212,7 +212,7 @@ def compare_source(database: Database, events: DailyTable, first_day: dt.date) -
         table = replace(found.table, partitions=(*found.table.partitions, *open_))
         _remember(connection, table, database.names, first_day, snapshot.as_of, is_watched=is_watched)
     for day, why in sorted(different.items()):
-        logger.warning("%s: %s; it is read again", day, why)
+        logger.warning("%s: %s; the day is read again", day, why)
     return Comparison(different, doubtful, found.table.partitions)
 
 
@@ -232,9 +232,9 @@ def require_partitions(
     gone = [each.name for each in mine if each.relation not in there]
     if gone:
         raise LakeError(
-            f"Reading {len(days)} days again, the first of them {min(days)}",
-            f"the partition {gone[0]} went meanwhile",
-            "The lake keeps what it had of them. Run prompt-stats refresh",
+            f"Reading {len(days)} days again, from {min(days)} on",
+            f"the partition {gone[0]} disappeared meanwhile",
+            "The lake keeps its events of these days. Run prompt-stats refresh",
         )
 
 
@@ -276,23 +276,23 @@ def _look(connection: Connection, names: TableNames) -> SourceTable:
     if row is None or not row.is_read:
         raise DatabaseError(
             USING,
-            f"there is no table {name}" if row is None else f"prompt_usage is a view, and not over {name}",
-            "See that DATABASE_URL and PROMPT_STATS_TABLES name what they should, then run: prompt-stats"
+            f"there is no table {name}" if row is None else f"prompt_usage is a view, but not of {name}",
+            "Check that DATABASE_URL and PROMPT_STATS_TABLES are right, then run: prompt-stats"
             " migrate" + ("" if row is None else ". If the view is an old one, drop it first"),
         )
     if not row.is_table:
         raise DatabaseError(
             USING,
-            f"{name} is no table: what stands there may show some of the rows, or others. Nothing was"
+            f"{name} is not a table, so it may show only some of the rows, or other rows. Nothing was"
             " changed",
-            "Set PROMPT_STATS_TABLES=prompt_usage=… to the name that the table has now, or give it its name"
+            "Set PROMPT_STATS_TABLES=prompt_usage=… to the table's present name, or give it its old name"
             " back; then run: prompt-stats migrate",
         )
     if row.schema != row.schema_of_stats:
         raise DatabaseError(
             USING,
-            f"the sessions of this role find {name} in the schema {row.schema}, and the stats in"
-            f" {row.schema_of_stats}, where those of another table may be. Nothing was changed",
+            f"this role's sessions find {name} in the schema {row.schema}, but the stats in"
+            f" {row.schema_of_stats}, which may belong to another table. Nothing was changed",
             f"Set PROMPT_STATS_TABLES=schema={row.schema_of_stats}, or the role's search_path to that schema",
         )
     if row.is_filtered:
@@ -307,14 +307,14 @@ def _look(connection: Connection, names: TableNames) -> SourceTable:
             USING,
             f"{name} is a partition, or has a parent or child table (INHERITS), whose rows would be counted"
             " and removed with it. Nothing was changed",
-            f"As its owner: ALTER TABLE … NO INHERIT …, so that {name} stands alone; or name the partitioned"
-            " table in PROMPT_STATS_TABLES",
+            f"Run as its owner: ALTER TABLE … NO INHERIT …, so that {name} stands alone; or name the"
+            " partitioned table in PROMPT_STATS_TABLES",
         )
     if row.has_foreign:
         raise DatabaseError(
             USING,
-            f"a partition of {name} is a foreign table, whose changes nobody sees here. Nothing was changed",
-            "As its owner: ALTER TABLE … DETACH PARTITION …",
+            f"a partition of {name} is a foreign table, whose changes can't be noticed. Nothing was changed",
+            "Run as its owner: ALTER TABLE … DETACH PARTITION …",
         )
     partitions = read_partitions(connection, name) if row.is_partitioned else ()
     return SourceTable(
@@ -352,7 +352,7 @@ def _require_first_day(remembered: Remembered, first_day: dt.date) -> None:
     if remembered.first_day != first_day:
         raise SettingsError(
             "Counting by day",
-            f"PROMPT_STATS_START_DATE is {first_day} here, and the stats of this database were made with"
+            f"PROMPT_STATS_START_DATE is {first_day} here, but the stats of this database were made with"
             f" {remembered.first_day}",
             f"Set PROMPT_STATS_START_DATE={remembered.first_day}. To change it on purpose, set the new value"
             f" everywhere and run: {ACCEPT}",
@@ -368,9 +368,9 @@ def _require_settings(
     if remembered.table_names != names_of_usage(names) and not is_same:
         raise SettingsError(
             USING,
-            f"PROMPT_STATS_TABLES has it as {names_of_usage(names)} here, and the stats of this database were"
+            f"PROMPT_STATS_TABLES calls it {names_of_usage(names)} here, but the stats of this database were"
             f" made from {remembered.table_names}",
-            f"Set PROMPT_STATS_TABLES as it was. To change it on purpose, set the new value everywhere and"
+            f"Set PROMPT_STATS_TABLES as before. To change it on purpose, set the new value everywhere and"
             f" run: {ACCEPT}",
         )
 
@@ -395,12 +395,12 @@ def _number_rows_to_come(connection: Connection, first_day: dt.date) -> set[dt.d
         if fault_of(error) is not Fault.RIGHT:
             raise
         raise DatabaseError(
-            "Counting rows of prompt_usage with an ingest_xid that Postgres has yet to give out",
+            "Counting rows of prompt_usage whose ingest_xid Postgres has not assigned yet",
             "this role may not give them another one",
-            "As the table's owner: GRANT UPDATE (ingest_xid) ON prompt_usage to it, as sql/roles/pipeline.sql"
-            " does; or run prompt-stats refresh once as the owner",
+            "Run GRANT UPDATE (ingest_xid) ON prompt_usage as its owner, as in sql/roles/pipeline.sql; or run"
+            " prompt-stats refresh once as the owner",
         ) from error
-    logger.warning("%d rows had an ingest_xid that was still to come: they have one of now", len(days))
+    logger.warning("%d rows had an ingest_xid from the future, and were given a present one", len(days))
     return set(days)
 
 

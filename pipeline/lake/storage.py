@@ -29,7 +29,7 @@ RACES = 3
 START_SECONDS = 10
 OF_STORE = re.compile(r"AWS Error|Generic S3 error|Error performing [A-Z]+ ")
 OF_MISSING = re.compile(r"NO_SUCH_KEY|RESOURCE_NOT_FOUND|404 Not Found")
-UNSAFE = "the object store ignores If-None-Match: of two writers of one commit, both were told it is done"
+UNSAFE = "the object store ignores If-None-Match, so two writers of one commit would both seem to succeed"
 BETTER = "Use a store, or a version of it, with conditional writes (docs/deployment.md, In a bucket)"
 
 
@@ -110,7 +110,7 @@ def require_safe_for_writers(lake: str) -> None:
     finally:
         remove_table(probe)
     if not is_safe:
-        raise LakeError(f"Making tables in {lake}", UNSAFE, BETTER)
+        raise LakeError(f"Creating tables in {lake}", UNSAFE, BETTER)
 
 
 def _count_winners(table: str) -> int:

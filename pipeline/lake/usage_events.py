@@ -291,7 +291,9 @@ def _read_short_days_again(database: Database, report: SyncReport, expected: Map
         if day not in report.failed and arrived.get(day, 0) != count
     }
     for day, (found, count) in unequal.items():
-        logger.warning("usage_events: %d of %d events of %s arrived: it is read again", found, count, day)
+        logger.warning(
+            "usage_events: %d of %d events of %s arrived, so the day is read again", found, count, day
+        )
     if unequal:
         with database.engine.begin() as connection:
             range_index.note(connection, unequal)

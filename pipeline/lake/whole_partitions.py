@@ -56,7 +56,7 @@ def drop_partitions(
             try:
                 if _is_dropped(database, partition, known, own):
                     dropped[partition.name] = known
-                    logger.info("%s is dropped, with %d rows that the lake has", partition.name, known)
+                    logger.info("%s was dropped, with %d rows that the lake has", partition.name, known)
             except (TableLockedError, DBAPIError) as error:
                 why = readable(cause_of(error) if isinstance(error, DBAPIError) else error)
                 logger.warning("%s can't be dropped, so its rows are deleted: %s", partition.name, why)

@@ -86,7 +86,9 @@ def _go_through(installation: Installation, grace: dt.timedelta, *, tracks: bool
         latest = source.latest_refresh(connection)
     if latest is None:
         raise DatabaseError(
-            "Looking for posts without an event", "nothing was published yet", "Run prompt-stats refresh"
+            "Looking for posts without an event",
+            "nothing has been published yet",
+            "Run prompt-stats refresh",
         )
     post_count, missing = _not_in_the_lake(installation, grace)
     times: list[dt.datetime] = []
@@ -104,7 +106,7 @@ def _go_through(installation: Installation, grace: dt.timedelta, *, tracks: bool
                 events = [read_event(_event_of(post)) for post in posts]
                 rejected += len(append_events(connection, events).rejected)
                 connection.commit()
-                logger.info("%d of %d posts are tracked", len(times) - rejected, len(missing))
+                logger.info("%d of %d posts tracked", len(times) - rejected, len(missing))
     tracked = len(times) - rejected if tracks else 0
     return CoverageReport(
         post_count, len(times), min(times, default=None), max(times, default=None), tracked, rejected

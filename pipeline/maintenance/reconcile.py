@@ -198,7 +198,7 @@ def _compare_raw(
     report.events += sum(contents.usage_count for contents in there.values())
     found = differences(there, here, kept) | unreadable
     for day, why in sorted(found.items()):
-        logger.warning("%s: %s; it is read again", day, why)
+        logger.warning("%s: %s; the day is read again", day, why)
     report.repaired |= found
 
 
@@ -237,6 +237,6 @@ def _compare_periods(installation: Installation, rollup: Rollup, report: Reconci
 
 def _empty(table: DailyTable, days: Collection[dt.date], report: ReconcileReport) -> None:
     if days:
-        logger.warning("%s: %d partitions are made anew", table.name, len(days))
+        logger.warning("%s: rebuilding %d partitions", table.name, len(days))
         table.replace(days, table.schema.empty_table())
         report.rebuilt.setdefault(table.name, []).extend(sorted(days))

@@ -74,20 +74,20 @@ def require_confirmed(days: int, address: str, *, configured_days: int | None, a
     if configured_days is None:
         raise InputError(
             attempted,
-            "PROMPT_STATS_RETAIN_DAYS is not set, so all of them stay",
+            "PROMPT_STATS_RETAIN_DAYS is not set, so all raw events stay",
             f"Set it and restart Dagster, or remove them by hand: prompt-stats retain --days {days}",
         )
     if days != configured_days:
         raise InputError(
             attempted,
-            f"PROMPT_STATS_RETAIN_DAYS is {configured_days} now",
-            f"Launch it with days: {configured_days}, or leave it to the schedule",
+            f"PROMPT_STATS_RETAIN_DAYS is now {configured_days}",
+            f"Launch the job with days: {configured_days}, or leave it to the schedule",
         )
     if address != actual_address:
         raise InputError(
             attempted,
-            f"the database is another one, {actual_address}",
-            f"If its rows are meant, launch it with database: {actual_address}",
+            f"the database is {actual_address}",
+            f"If you mean this one, launch the job with database: {actual_address}",
         )
 
 
@@ -107,7 +107,7 @@ def retain(
     :raises SettingsError: a setting is another one than the stats were made with; nothing was removed.
     """
     if days < 1:
-        raise InputError("Removing old raw rows", f"{days} days are to be kept", "Keep one day or more")
+        raise InputError("Removing old raw rows", f"the days to keep are {days}", "Keep one day or more")
     refresh(installation)
     today = last_open_day(dt.datetime.now(dt.UTC)) - ONE_DAY
     cutoff = today - (days - 1) * ONE_DAY
@@ -153,7 +153,7 @@ def _expire(installation: Installation, days: list[dt.date]) -> dict[dt.date, st
                     reasons[day] = "what the lake holds is not published yet"
             _record(connection, ((day, here[day]) for day in days if day not in reasons), snapshot.high)
     for day, why in sorted(reasons.items()):
-        logger.warning("%s is kept: %s", day, why)
+        logger.warning("The raw rows of %s are kept: %s", day, why)
     return reasons
 
 

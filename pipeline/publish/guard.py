@@ -27,7 +27,7 @@ LOST_DAYS = text(query("publish/lost_days"))
 ADDED = pl.col("usage_count", "^(success|failure|timed)_count$", "^generation_time_.*_sum$")
 """What adds up to the same in each dimension that every event has."""
 
-RECONCILE = "Nothing was published. Run prompt-stats reconcile, which compares all with the raw events"
+RECONCILE = "Nothing was published. Run prompt-stats reconcile, which compares everything with the raw events"
 
 
 def require_known_lake(connection: Connection, events: DailyTable) -> None:
@@ -81,16 +81,16 @@ def require_published_days(
     if early:
         raise LakeError(
             "Publishing the stats",
-            f"the lake holds {len(early)} days before {first_day}, the first that is counted",
-            "The stats stay as they were; run again what was interrupted: prompt-stats accept-settings",
+            f"the lake holds {len(early)} days before {first_day}, the first day that is counted",
+            "The stats stay as they were; run the interrupted command again: prompt-stats accept-settings",
         )
     gone = sorted(day for day, kept in expired.items() if kept.usage_count and day not in marks)
     if gone:
         raise LakeError(
             "Publishing the stats",
             f"the lake has lost {len(gone)} days from {gone[0]} on whose raw rows were removed from Postgres",
-            "Check PROMPT_STATS_LAKE_URI and restore the lake from its backup; or, to give these days up,"
-            " delete them from stats_expired_day",
+            "Check PROMPT_STATS_LAKE_URI, and restore the lake from its backup. To give up these days"
+            " instead, delete them from stats_expired_day",
         )
     missing = sorted(published.keys() - marks.keys())
     lost = list(connection.scalars(LOST_DAYS, {"days": missing, "first_day": first_day})) if missing else []
@@ -111,7 +111,7 @@ def require_published_days(
     if older:
         raise LakeError(
             "Publishing the stats",
-            f"the lake holds {len(older)} days, from {older[0]} to {older[-1]}, as they were before the"
+            f"the lake holds {len(older)} days, from {older[0]} to {older[-1]}, in a state from before the"
             " last publish",
             RECONCILE,
         )
@@ -137,7 +137,7 @@ def require_sums(
         if len(set(sums.values())) > 1:
             raise LakeError(
                 "Merging the partials for a publish",
-                f"they don't have the same {column} in each dimension: {sums}",
+                f"the dimensions have different sums of {column}: {sums}",
                 RECONCILE,
             )
     usage_count = int(totals.filter(pl.col("dimension") == "prompt")["usage_count"].sum())
@@ -145,7 +145,7 @@ def require_sums(
     if total != usage_count:
         raise LakeError(
             "Merging the partials for a publish",
-            f"the days count {total} events and their total {usage_count}",
+            f"the days count {total} events, but their total counts {usage_count}",
             RECONCILE,
         )
     unequal = {
@@ -157,7 +157,7 @@ def require_sums(
         day, (found, expected) = next(iter(unequal.items()))
         raise LakeError(
             "Merging the partials for a publish",
-            f"those of {len(unequal)} days do not count the raw events of the lake, first those of {day}:"
+            f"those of {len(unequal)} days do not count all raw events of the lake; the first is {day} with"
             f" {found} of {expected}",
             RECONCILE,
         )

@@ -117,12 +117,12 @@ def publish(
                     if read_basis(connection, lake).equals(basis):
                         report = _write_all(connection, installation, computed, run_id, seconds)
                         break
-            logger.info("what is published changed meanwhile: computing anew")
+            logger.info("the published stats changed meanwhile, so they are computed again")
         else:
             raise LakeConflictError(
                 "Publishing the stats",
-                f"what is published was changed by others {ATTEMPTS} times while the stats were computed",
-                "The stats stay as they were; run it again",
+                f"other processes changed the published stats {ATTEMPTS} times meanwhile",
+                "The stats stay as they were; run the command again",
             )
     figures = ("lag_seconds", "held_back_count", "pending_days", "rows_written", "seconds")
     logger.info(

@@ -90,7 +90,7 @@ def compute_users(installation: Installation, published: pl.DataFrame, spool: Pa
     if published.select(LEDGER).sort("day").equals(held.sort("day")):
         return UserStats(state.ledger)
     if lost := state.lacks(damage.note_lost_days(installation.database, state.daily)):
-        logger.warning("the stats of users stay as they are: the events of %s are lost", min(lost))
+        logger.warning("the stats of users stay as they are, because the events of %s are lost", min(lost))
         return None
     pairs = None
     if published.height and (published["rollup_version"] == USERS.version).all():
@@ -172,7 +172,7 @@ def _touched_pairs(state: State, changed: pl.DataFrame) -> pl.DataFrame | None:
             )
         except LakeError as error:
             # Nobody repairs files that were replaced. If it is one of today's, those who read it next say so.
-            logger.info("the users of all days are merged: %s", error)
+            logger.info("merging the users of all days: %s", error)
             return None
         pairs = pl.concat([pairs, differing]).unique()
     return pairs if pairs.height <= PAIRS_MAX else None

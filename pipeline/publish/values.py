@@ -81,7 +81,9 @@ def publish_values(installation: Installation, *, again: bool = False) -> Values
         if latest is None or not is_as_published:
             raise LakeError(
                 COUNTING,
-                "the published stats were changed by others" if latest else "no stats were published yet",
+                "other processes changed the published stats"
+                if latest
+                else "no stats have been published yet",
                 "Run prompt-stats refresh first",
             )
         as_of: dt.datetime = latest["as_of"]

@@ -107,15 +107,15 @@ def write_changed(connection: Connection, wanted: int, as_of: dt.datetime) -> in
         written, altered = connection.execute(WRITE_BACK_PROMPTS, {"as_of": as_of}).one()
     if kept := wanted - written - altered:
         logger.warning(
-            "%d of %d prompts keep the counters that they have: the app holds their rows, or a trigger keeps"
-            " them so; the next refresh tries again",
+            "%d of %d prompts keep their present counters, because the app has locked their rows or a trigger"
+            " prevents the change; the next refresh tries again",
             kept,
             wanted,
         )
     if altered:
         logger.warning(
-            "%d of %d prompts have other counters than were written: a trigger on the table changes them; run"
-            " prompt-stats doctor to see which; the next refresh tries again",
+            "%d of %d prompts have other counters than were written, because a trigger on the table changes"
+            " them. Run prompt-stats doctor to see which one. The next refresh tries again",
             altered,
             wanted,
         )
@@ -136,5 +136,5 @@ def _require_fit(names: TableNames, columns: dict[str, Column], wanted: dict[str
     raise DatabaseError(
         f"Writing the counters back into the table {table}",
         "; ".join(each.why for each in found),
-        f"Nothing was published. Run {how}; or set PROMPT_STATS_WRITE_BACK=off, which leaves the table alone",
+        f"Nothing was published. Run {how}; or set PROMPT_STATS_WRITE_BACK=off to leave the table alone",
     )

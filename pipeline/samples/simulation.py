@@ -98,7 +98,7 @@ def _prompt_ids(database: Database) -> tuple[UUID, ...]:
     if not ids:
         raise _unusable("there are no prompts to be used", "Run: prompt-stats seed-prompts")
     if not all(isinstance(id_, UUID) for id_ in ids):
-        raise _unusable("the ids of the prompts are not UUIDs", "Simulate in a database of its own")
+        raise _unusable("the ids of the prompts are not UUIDs", "Use a separate database to simulate traffic")
     return ids
 
 
@@ -119,11 +119,11 @@ def _refusal(traffic: Traffic, error: AdbcError) -> InputError | DatabaseError:
     if error.sqlstate == UNIQUE_VIOLATION:
         return InputError(
             attempted,
-            "events with these ids are there already, so nothing was appended",
+            "events with these ids exist already, so nothing was appended",
             "Choose another --seed, or leave it out",
         )
     return DatabaseError(
         attempted,
         f"the database refused them, so nothing was appended ({str(error).splitlines()[0]})",
-        "Simulate in a database of its own",
+        "Use a separate database to simulate traffic",
     )

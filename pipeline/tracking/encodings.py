@@ -10,7 +10,7 @@ import msgspec
 
 from pipeline.tracking.event import CUT_MARK, Event, Record, RejectedEvent
 
-NOTE = "has characters that the database's encoding can't hold: written as escapes"
+NOTE = "has characters that the database's encoding lacks, and was written with escapes"
 
 
 def fitted(record: Record, encoding: str) -> Record:

@@ -302,7 +302,7 @@ _HAS_NOT_STORABLE = "has a NUL character or half a surrogate pair, which Postgre
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"is not a text: {_shown.repr(value)}")
+        raise ValueError(f"is not a string: {_shown.repr(value)}")
     text = str.__str__(value)
     said = []
     if not _is_storable(text):
@@ -342,7 +342,7 @@ def _time(value: object) -> dt.datetime:
         try:
             value = dt.datetime.fromisoformat(value)
         except ValueError:
-            raise ValueError(f"is not a time in ISO 8601: {_shown.repr(value)}") from None
+            raise ValueError(f"is not an ISO 8601 time: {_shown.repr(value)}") from None
     if not isinstance(value, dt.datetime):
         raise ValueError(f"is not a datetime: {_shown.repr(value)}")
     utc = value.replace(tzinfo=dt.UTC) if value.utcoffset() is None else value.astimezone(dt.UTC)

@@ -158,7 +158,9 @@ class Journal:
             for number in numbers:
                 self._taking.execute(SET_ASIDE, (number,))
                 self._require_deleted(self._taking.execute(GONE, (number,)), 1)
-        logger.warning("%d entries of %s are too long to be read, and set aside", len(numbers), self._path)
+        logger.warning(
+            "%d entries of %s are too long to be read, and were set aside", len(numbers), self._path
+        )
 
     def unreadable_count(self) -> int:
         """The entries that were set aside: they are in the file's table ``unreadable``."""
@@ -244,7 +246,7 @@ def require_files(folder: Path) -> None:
     for name in (FILE, *(f"{FILE}{suffix}" for suffix in COMPANIONS), LOCK):
         file = folder / name
         if file.is_symlink() or (file.exists() and not file.is_file()):
-            raise sqlite3.OperationalError(f"{file} is no regular file")
+            raise sqlite3.OperationalError(f"{file} is not a regular file")
 
 
 def other_owner(folder: Path) -> str | None:

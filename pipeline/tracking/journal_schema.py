@@ -68,9 +68,9 @@ def require_schema(connection: sqlite3.Connection) -> bool:
     ours = _ours()
     if others := [(kind, name) for kind, name, sql in found if (kind, name, sql) not in ours]:
         said = ", ".join(f"{_shown(kind)} {_shown(name)}" for kind, name in others[:5])
-        raise NotAJournalError(f"it holds what is not ours: {said}")
+        raise NotAJournalError(f"it contains objects of other programs: {said}")
     if len(found) > len(set(found)):
-        raise NotAJournalError("it has a table twice")
+        raise NotAJournalError("it contains the same table twice")
     return bool(found)
 
 

@@ -303,8 +303,8 @@ class PromptTracker:
             return
         self._count("left", len(left))
         logger.error(
-            "The tracker was closed before the database took %d prompt usage events. They are kept: run"
-            " prompt-stats send-journal %s",
+            "The tracker was closed before the database accepted %d prompt usage events. They are kept. To"
+            " send them, run: prompt-stats send-journal %s",
             len(left),
             folder,
         )
@@ -354,7 +354,7 @@ class PromptTracker:
         except Exception as error:
             self._down_until = time.monotonic() + DOWN_SECONDS
             if fault_of(error) is Fault.OUTAGE:
-                logger.warning("Prompt usage event %s waits: %s", record.event_id, error)
+                logger.warning("Prompt usage event %s is waiting: %s", record.event_id, error)
             # Of anything else the thread says what to do, once a minute.
             return False
         self._count("rejected" if rejected else "written", 1)
@@ -404,7 +404,9 @@ class PromptTracker:
                     self._journal = Journal(self._journal_dir, JOURNAL_BYTES)
                 except (OSError, sqlite3.Error) as error:
                     logger.error(  # what is wrong is in the text
-                        "No journal in %s, prompt usage events wait in memory: %s", self._journal_dir, error
+                        "The journal in %s can't be used, so prompt usage events wait in memory: %s",
+                        self._journal_dir,
+                        error,
                     )
             self._writer = Writer(self._stores(), self._connect, self._count)
             # A process that multiprocessing made exits without atexit, and calls finalizers of its own.

@@ -37,7 +37,7 @@ LOOK_EVERY_SECONDS = 5.0
 """How often a journal is looked at for what another process left there."""
 
 
-NOTED = "%d prompt usage events were taken with details mended or left out, such as of %s: %s"
+NOTED = "%d prompt usage events were accepted with details corrected or left out, for example %s: %s"
 
 FLUSH_LOOKS_SECONDS = 0.01
 
@@ -207,13 +207,13 @@ class Writer:
         self._said, self._say_again_from = said, time.monotonic() + SAY_EVERY_SECONDS
         if self.refusal:
             logger.error(
-                "Prompt usage events wait, since prompt_usage takes none: %s. Put it right, as prompt-stats"
-                " doctor says; they are sent again every few seconds",
+                "Prompt usage events are waiting, because prompt_usage accepts none: %s. Run prompt-stats"
+                " doctor to see what to fix. The events are sent again every few seconds",
                 said,
             )
             return
         is_expected = isinstance(error, psycopg.Error | sqlite3.Error)
-        logger.warning("Prompt usage events wait: %s", error, exc_info=not is_expected)
+        logger.warning("Prompt usage events are waiting: %s", error, exc_info=not is_expected)
 
     def _note(self, records: Sequence[Record], notes: dict[int, tuple[str, ...]]) -> None:
         """Logs what was mended or left out, of one event."""

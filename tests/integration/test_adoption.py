@@ -295,7 +295,7 @@ def test_tables_that_the_app_does_not_have_are_made(field: Database, lake: str) 
     [
         (
             "ALTER TABLE prompt_usage DROP COLUMN created_at",
-            r"public\.prompt_usage\.created_at is missing: When[^.]*\. Say.*\.created_at=its_name",
+            r"public\.prompt_usage\.created_at is missing: When[^.]*\. Give.*\.created_at=its_name",
         ),
         (
             "ALTER TABLE prompt_usage ALTER success DROP DEFAULT, ALTER success TYPE integer USING 1",
@@ -307,7 +307,7 @@ def test_tables_that_the_app_does_not_have_are_made(field: Database, lake: str) 
         ),
         (
             "DROP TABLE posts; CREATE TABLE posts (id uuid, created_at timestamp) PARTITION BY LIST (id)",
-            r"public\.posts is partitioned, .*\. Nothing was changed: only prompt_usage may have partitions",
+            r"public\.posts is partitioned, .*\. Nothing was changed. Only prompt_usage may have partitions",
         ),
         (
             "ALTER TABLE prompts ALTER usage_count TYPE real",
@@ -341,7 +341,7 @@ def test_a_search_path_that_would_part_our_tables_from_the_apps_is_refused(field
     before = structure(field)
     parted = Database(make_conninfo(field.conninfo, options="-c search_path=stats,public"))
 
-    with pytest.raises(DatabaseError, match="schema public, and ours in stats"):
+    with pytest.raises(DatabaseError, match="schema public, but our tables in stats"):
         migrate(parted)
     parted.close()
 
@@ -361,8 +361,8 @@ def test_names_that_nobody_has_are_said(field: Database) -> None:
         migrate(named)
     named.close()
 
-    assert "there is no public.templates" in str(error.value)
-    assert "names prompt_usage.made_at, which is none of our columns" in str(error.value)
+    assert "there is no table public.templates" in str(error.value)
+    assert "names prompt_usage.made_at, which is not one of our columns" in str(error.value)
 
 
 RENAMED = (
@@ -584,7 +584,7 @@ def test_a_step_that_was_interrupted_is_taken_again(field: Database) -> None:
             "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'prompts_id_text_idx'::regclass"
         )
 
-    assert "makes the index prompts_id_text_idx" in migrate(field).steps
+    assert "creates the index prompts_id_text_idx" in migrate(field).steps
 
     with connect(field) as app:
         is_valid = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'prompts_id_text_idx'::regclass"
@@ -602,7 +602,7 @@ def test_a_lock_that_others_hold_is_given_up_in_time(
         with pytest.raises(DatabaseError, match=r"adds the column public\.prompts\.slug.*prompts.* is held "):
             migrate(field, Callbacks(waits=heard.append))
     step = "adds the column public.prompts.slug"
-    assert heard == [f"waits for a lock that another transaction holds: {step}"]
+    assert heard == [f"waiting for a lock that another transaction holds: {step}"]
     assert migrate(field).steps[0] == step
 
 

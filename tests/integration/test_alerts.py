@@ -267,7 +267,7 @@ def test_slack_gets_its_shape(settings: Settings, receivers: tuple[Webhook, Mail
     (posted,) = receivers[0].posted
     assert posted == {
         "text": "prompt-stats: job failed\nThe run run of backfill backfill of job failed: 1 &lt; 2\n"
-        "Next: prompt-stats doctor; the run's log is in Dagster, at /runs/run",
+        "Next: run prompt-stats doctor; the run's log is in Dagster at /runs/run",
         "mrkdwn": False,
         "unfurl_links": False,
         "unfurl_media": False,

@@ -184,7 +184,7 @@ FLAWS: dict[str, tuple[dict[str, Any], str]] = {
     "fraction": ({"generationTimeMs": 5479.99}, "generation_time_ms is 5479.99, and its column is integer"),
     "no time": ({"generationTimeMs": "soon"}, "generation_time_ms is not a number of milliseconds"),
     "no user": ({"userId": "ada"}, "user_id is not a UUID: 'ada': left out"),
-    "no date": ({"createdAt": "noon"}, "created_at is not a time in ISO 8601: 'noon': left out"),
+    "no date": ({"createdAt": "noon"}, "created_at is not an ISO 8601 time: 'noon': left out"),
 }
 
 

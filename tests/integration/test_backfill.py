@@ -133,7 +133,7 @@ def go_back(stores: Stores) -> None:
     ("spoil", "said"),
     [
         (lose, "lacks 1 published days"),
-        (set_back, "as they were before the last publish"),
+        (set_back, "in a state from before the last publish"),
         (count_a_day_twice, "4 of 2"),
         (count_months_twice, "their total"),
         (restore_an_older_database, "commits that the database does not know"),

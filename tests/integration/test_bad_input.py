@@ -59,7 +59,7 @@ def test_database_without_the_schema(home: Path, empty_database: Database) -> No
 def test_too_old_database(monkeypatch: pytest.MonkeyPatch, database: Database) -> None:
     # No binaries of PostgreSQL 12 can be had here, so the bound moves instead of the server.
     monkeypatch.setattr("pipeline.database.connections.MINIMUM_VERSION", 99)
-    with pytest.raises(Exception, match="the oldest that works is 99"):
+    with pytest.raises(Exception, match="the oldest supported version is 99"):
         Database.from_url(database.conninfo)
 
 

@@ -280,7 +280,7 @@ def test_a_transaction_that_holds_the_watermark_is_named(
 def test_before_the_first_publish_the_stats_are_not_fresh(database: Database, lake: str) -> None:
     found = failing(Installation(database, lake, FIRST_DAY))
     assert found == {
-        "stats_are_fresh": "Nothing is published yet; run: prompt-stats refresh",
+        "stats_are_fresh": "Nothing has been published yet; run: prompt-stats refresh",
         "posts_have_events": "The check can't be made: Looking for posts without an event:"
         " nothing was published yet. Run prompt-stats refresh",
     }
@@ -350,7 +350,7 @@ def test_a_right_that_is_missing_is_said_and_spoils_one_check(
         looked = prompt_stats(tmp_path, "track-missing", "--dry-run", **given)
     text = (
         "Looking for posts without an event: permission denied for table posts."
-        " Connect as a role that may; docs/roles.md says what each needs"
+        " Connect as a role that has the right; docs/roles.md says what each role needs"
     )
     assert failed == {"posts_have_events": f"The check can't be made: {text}"}
     assert (looked.returncode, looked.stderr) == (1, f"{text}.\n")

@@ -186,7 +186,7 @@ def test_an_expired_day_is_named_by_all_until_it_is_restored(
             for file in files_of(lake, "usage_events", day):
                 shutil.copy(backup / file.relative_to(lake), file)
         refresh(at(history, lake))
-    assert f"{OLD}: the lake has it in full again" in caplog.text
+    assert f"{OLD}: the lake has the whole day again" in caplog.text
     assert reading.status(at(history, lake))["damaged_days"] == []
     assert reading.status(at(history, lake))["usage_count"] == 152
 

@@ -162,10 +162,10 @@ def test_the_pipelines_role_is_told_what_it_can_not_see(installation: Installati
         assert (secured.name, secured.status) == ("rights", WRONG)
         assert secured.summary.startswith("prompts has row level security")
         for after in (tried, changes):
-            assert (after.status, after.summary) == (UNCHECKED, "rights has to be right first")
+            assert (after.status, after.summary) == (UNCHECKED, "rights has to be fixed first")
         with installation.fault(*FAULTS["trigger that does not fire always"][:2]):
             said = next(each for each in faults() if "another role" in each.summary)
-        assert "by triggers: prompt_usage_note_delete is not ENABLE ALWAYS" in said.summary
+        assert "mark new rows: prompt_usage_note_delete is not ENABLE ALWAYS" in said.summary
 
 
 TOUCH = """
@@ -187,12 +187,12 @@ FAULTS = {
     "trigger": (
         "ALTER TABLE prompt_usage DISABLE TRIGGER prompt_usage_note_delete",
         "ALTER TABLE prompt_usage ENABLE ALWAYS TRIGGER prompt_usage_note_delete",
-        [("tables", WRONG, "by triggers: prompt_usage_note_delete is disabled")],
+        [("tables", WRONG, "mark new rows: prompt_usage_note_delete is disabled")],
     ),
     "trigger that does not fire always": (
         "ALTER TABLE prompt_usage ENABLE TRIGGER prompt_usage_note_delete",
         "ALTER TABLE prompt_usage ENABLE ALWAYS TRIGGER prompt_usage_note_delete",
-        [("tables", WRONG, "by triggers: prompt_usage_note_delete is not ENABLE ALWAYS")],
+        [("tables", WRONG, "mark new rows: prompt_usage_note_delete is not ENABLE ALWAYS")],
     ),
     "prompt that no parser of Python reads": (
         f"UPDATE prompts SET tags = '[{'1' * 5_000}]', required_dna = '{'[' * 3_000 + ']' * 3_000}'",
@@ -238,16 +238,16 @@ FAULTS = {
     "unfinished index": (
         "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'prompts_id_text_idx'::regclass",
         "UPDATE pg_index SET indisvalid = true WHERE indexrelid = 'prompts_id_text_idx'::regclass",
-        [("indexes", WARNING, "migrate makes the index prompts_id_text_idx")],
+        [("indexes", WARNING, "migrate creates the index prompts_id_text_idx")],
     ),
     "old revision": (
         "UPDATE prompt_stats_schema_version SET version_num = '2026_11_22_older'",
         "UPDATE prompt_stats_schema_version SET version_num = '2026_12_09_prompt_marker'",
         [
             ("revision", WRONG, "it is at revision 2026_11_22_older"),
-            ("rights", UNCHECKED, "revision has to be right first"),
-            ("open tables", UNCHECKED, "revision has to be right first"),
-            ("tables", UNCHECKED, "revision has to be right first"),
+            ("rights", UNCHECKED, "revision has to be fixed first"),
+            ("open tables", UNCHECKED, "revision has to be fixed first"),
+            ("tables", UNCHECKED, "revision has to be fixed first"),
             ("indexes", UNCHECKED, "revision"),
             ("writing", UNCHECKED, "revision"),
             ("the app's triggers", UNCHECKED, "revision"),
@@ -343,7 +343,7 @@ FAULTS = {
         "CREATE SCHEMA elsewhere;" + OF_DATABASE.format("SET search_path = elsewhere"),
         OF_DATABASE.format("RESET search_path") + "; DROP SCHEMA elsewhere",
         [
-            ("search path", WRONG, "the tables are in the schema public, which is not looked into"),
+            ("search path", WRONG, "the tables are in the schema public, which is not in the search path"),
             *((step.name, UNCHECKED, "search path") for step in STEPS[-11:]),
         ],
     ),
@@ -351,8 +351,8 @@ FAULTS = {
         OF_DATABASE.format("SET default_transaction_read_only = on"),
         OF_DATABASE.format("RESET default_transaction_read_only"),
         [
-            ("connection", WRONG, "takes no changes"),
-            *((step.name, UNCHECKED, "connection has to be right first") for step in STEPS[5:]),
+            ("connection", WRONG, "accepts no changes"),
+            *((step.name, UNCHECKED, "connection has to be fixed first") for step in STEPS[5:]),
         ],
     ),
 }
@@ -373,7 +373,7 @@ def test_before_the_first_refresh_and_before_migrate(
 ) -> None:
     with new_database(migrated_template) as new, installation.given(DATABASE_URL=new.conninfo):
         [lag] = look(looks.lag)
-        assert (lag.status, lag.summary) == (WARNING, "nothing is published yet")
+        assert (lag.status, lag.summary) == (WARNING, "nothing has been published yet")
         with psycopg.connect(new.conninfo) as app:
             app.execute("DROP TABLE prompt_stats_schema_version, posts")
             app.execute("CREATE TABLE posts (id uuid, created_at timestamp) PARTITION BY LIST (id)")
@@ -389,7 +389,7 @@ def test_what_it_says_of_a_missing_index_makes_it(installation: Installation) ->
     installation.execute("DROP INDEX prompt_usage_ingest_brin")
     found = only_fault()
     assert (found.name, found.status) == ("indexes", WRONG)
-    assert "migrate makes the index prompt_usage_ingest_brin" in found.summary
+    assert "migrate creates the index prompt_usage_ingest_brin" in found.summary
     schema.migrate(installation.database)
     installation.execute("DROP INDEX user_prompt_stats_prompt_id_idx")
     found = only_fault()
@@ -409,7 +409,7 @@ def test_transactions_that_stay_open_are_named(
         slow.rollback()
         pid = slow.info.backend_pid
     assert [each.remedy for each in found] == [
-        f"Have its owner end it; if nobody does: SELECT pg_terminate_backend({pid})"
+        f"Ask its owner to end it; if nobody does: SELECT pg_terminate_backend({pid})"
     ]
     # The tests' server has none that are prepared.
     row = {"pid": None, "open_for": dt.timedelta(days=2), "role": "app", "database": "shop"}
@@ -428,7 +428,7 @@ def test_a_table_that_somebody_holds_is_waited_for_once(installation: Installati
     assert (first.status, f"by pid {pid}" in first.summary) == (WRONG, True)
     assert others
     assert {(each.status, each.summary) for each in others} == {
-        (UNCHECKED, f"{first.name} has to be right first")
+        (UNCHECKED, f"{first.name} has to be fixed first")
     }
 
 
@@ -451,7 +451,7 @@ def test_without_its_environment_nothing_can_be_looked_at(installation: Installa
     assert wrong == ["PROMPT_STATS_LOG_FORMAT", "PROMPT_STATS_RETAIN_DAYS"]
     unchecked = [each for each in found if each.status is UNCHECKED]
     assert [each.name for each in unchecked] == [*(step.name for step in STEPS[1:]), "Dagster"]
-    assert {each.summary for each in unchecked} == {"environment has to be right first"}
+    assert {each.summary for each in unchecked} == {"environment has to be fixed first"}
 
 
 def test_a_home_that_can_not_be_written(
@@ -478,7 +478,7 @@ def test_a_lake_that_is_elsewhere(installation: Installation, tmp_path: Path) ->
     with installation.given(PROMPT_STATS_LAKE_URI=str(tmp_path / "lake")):
         found = only_fault()
     assert (found.name, found.status) == ("events", WRONG)
-    assert found.summary == f"2 events are published, and {tmp_path / 'lake'} has none"
+    assert found.summary == f"2 events are published, but {tmp_path / 'lake'} has none"
     assert list(tmp_path.iterdir()) == []
 
 

@@ -324,7 +324,7 @@ def test_a_journal_that_can_not_be_opened_is_no_reason_to_fail(
         (tmp_path / FILE).write_text("no database" * 1_000)
     with PromptTracker(database.conninfo, journal_dir=tmp_path) as tracker:
         tracker.track_post_creation(prompt_id=PROMPT_ID)
-    assert "No journal in" in caplog.text
+    assert "The journal in" in caplog.text
     assert len(ids(database)) == 1
 
 

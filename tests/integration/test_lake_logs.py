@@ -63,10 +63,13 @@ REFUSED: list[tuple[Callable[[Path], object], str]] = [
         lambda log: named(log, NEXT - 1, "checkpoint.parquet").write_text("junk"),
         "0025.checkpoint.parquet can't be read: .* Delete it and _last_checkpoint beside it",
     ),
-    (lambda log: pipe(named(log, NEXT)), "0026.json: it is a named pipe and no regular file"),
-    (lambda log: pipe(log / "_last_checkpoint"), "_last_checkpoint: it is a named pipe and no regular file"),
+    (lambda log: pipe(named(log, NEXT)), "0026.json: it is a named pipe and not a regular file"),
+    (
+        lambda log: pipe(log / "_last_checkpoint"),
+        "_last_checkpoint: it is a named pipe and not a regular file",
+    ),
     (lambda log: pipe(log.parent / "_flushed_version"), "_flushed_version: it is a named pipe"),
-    (lambda log: named(log, NEXT).mkdir(), "0026.json: it is a folder and no regular file"),
+    (lambda log: named(log, NEXT).mkdir(), "0026.json: it is a folder and not a regular file"),
 ]
 
 

@@ -66,11 +66,11 @@ def test_a_wait_ends_and_names_who_holds_the_lock(
     assert is_transient(caught.value)
     assert "Waiting for the lock lake: after 0 s it is still held by pid " in said
     assert "('prompt-stats of the night' of " in said
-    assert " UTC. Run it again once that has ended" in said
+    assert " UTC. Run the command again when that has ended" in said
     warned = [record.message for record in caplog.records if record.levelno == logging.WARNING]
     # Once, however often it tries.
     assert len(warned) == 1
-    assert "Waits for the lock lake, which is held by pid " in warned[0]
+    assert "Waiting for the lock lake, which is held by pid " in warned[0]
 
     # It was left, and is free for the next.
     with take(database, Lock.LAKE):

@@ -198,7 +198,7 @@ def healthy(_deployment: Deployment) -> Iterator[list[str]]:
 def doubtful_set_up(deployment: Deployment) -> Iterator[list[str]]:
     # As after a migration of the app that took away what it did not know.
     deployment.execute("DROP INDEX prompt_usage_ingest_brin")
-    yield ["wrong +indexes .*makes the index prompt_usage_ingest_brin", "prompt-stats migrate"]
+    yield ["wrong +indexes .*creates the index prompt_usage_ingest_brin", "prompt-stats migrate"]
     migrate(deployment.database)
 
 

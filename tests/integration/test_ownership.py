@@ -154,7 +154,7 @@ def test_two_databases_on_one_lake(
             for _ in range(2):
                 with pytest.raises(LakeOwnerError, match="--discard"):
                     refresh(at(other, lake))
-            with pytest.raises(LakeOwnerError, match="may be all that another one has"):
+            with pytest.raises(LakeOwnerError, match="may have its past only there"):
                 claim_lake(at(other, lake))
         append(database, 1)
         assert refreshed(database, lake) == 6
@@ -177,7 +177,7 @@ def test_a_database_whose_expired_days_are_elsewhere_takes_no_other_lake(
     with new_database(migrated_template) as other:
         append(other, 1)
         refresh(at(other, str(tmp_path / "other")))
-    with pytest.raises(LakeOwnerError, match="in another lake alone"):
+    with pytest.raises(LakeOwnerError, match="are only in another lake"):
         claim_lake(at(database, str(tmp_path / "other")), discard=True)
     assert published(database) == 5
     assert refresh(at(database, lake)).usage_count == 5
@@ -210,8 +210,8 @@ def test_of_two_lakes_of_one_database_the_last_that_was_used_is_its_own(
         app.execute("DELETE FROM prompt_usage WHERE created_at < now() - interval '5 days'")
     # What is published from the other settles the note of the deletion, of which the first knows nothing.
     counted = refreshed(database, other)
-    assert (f"{other}/usage_events/ is empty, and this database used another" in caplog.text) != is_copy
-    with untouched(lake, database), pytest.raises(LakeOwnerError, match="this one before it used"):
+    assert (f"{other}/usage_events/ is empty. Everything is read again." in caplog.text) != is_copy
+    with untouched(lake, database), pytest.raises(LakeOwnerError, match="this one used it before"):
         refresh(at(database, lake))
     assert published(database) == counted == refreshed(database, other)
 
@@ -236,7 +236,10 @@ def test_a_lake_of_a_version_without_tokens_is_read_anew_once(
     old = DailyTable(str(unsigned), "usage_events", SCHEMA)
     old.append(open_usage_events(lake).read().to_table().select(SCHEMA.names))
     execute(database, "DELETE FROM stats_lake_token")
-    with new_database(migrated_template) as other, pytest.raises(LakeOwnerError, match="has not filled it"):
+    with (
+        new_database(migrated_template) as other,
+        pytest.raises(LakeOwnerError, match="has not written since"),
+    ):
         refresh(at(other, str(unsigned)))
     append(database, 1)
     assert ownership(database, str(unsigned)) is Ownership.UNKNOWN
@@ -289,9 +292,9 @@ def test_a_lake_of_before_is_given_up_when_somebody_says_so(
         refused = invoke("claim-lake")
         said = str(refused.exception)
         del refused
-        assert "or what this one used before another lake" in said
+        assert "one used it before its present lake" in said
         asked = invoke("claim-lake", "--discard")
-    assert (asked.exit_code, "pass --yes" in asked.stderr) == (2, True)
+    assert (asked.exit_code, "Pass --yes" in asked.stderr) == (2, True)
     assert invoke("claim-lake", "--discard", "--yes").exit_code == 0
     settings.cache_clear()
     assert refreshed(database, lake) == 5

@@ -251,7 +251,7 @@ def test_a_name_is_enough_where_no_other_prompt_has_it(app: App) -> None:
         ids = sorted((app.id(FIRST), app.id(SECOND)))
         answer = app.client.get("/prompts/twins/stats")
         assert answer.status_code == 409
-        assert f"2 prompts are called this: {', '.join(ids)}" in answer.json()["detail"]
+        assert f"2 prompts have this name or slug: {', '.join(ids)}" in answer.json()["detail"]
         with pytest.raises(AmbiguousError, match=f"{ids[0]}, {ids[1]}"):
             reading.prompt(at(app.database, app.lake), "twins")
         assert app.named("twice") == (app.id(LIVING), LIVING)

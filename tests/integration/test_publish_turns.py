@@ -34,7 +34,7 @@ SELECT count(*) FROM pg_locks
 WHERE locktype = 'advisory' AND classid = %s AND granted = %s
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
-ANEW = "what is published changed meanwhile: computing anew"
+ANEW = "the published stats changed meanwhile, so they are computed again"
 
 
 def bring_in(database: Database, lake: str) -> None:
@@ -133,7 +133,7 @@ def test_after_some_attempts_the_publish_gives_up(
             turn.__exit__(None, None, None)
             turn, connection = following, entered.result()
         turn.__exit__(None, None, None)
-        with pytest.raises(LakeConflictError, match=f"changed by others {ATTEMPTS} times"):
+        with pytest.raises(LakeConflictError, match=f"changed the published stats {ATTEMPTS} times"):
             report.result()
     assert caplog.messages.count(ANEW) == ATTEMPTS
     assert publish_count(database) == 1 + ATTEMPTS

@@ -195,7 +195,7 @@ def test_a_read_that_a_replica_breaks_off_may_be_tried_again(replicated: Databas
     ("address", "said"),
     [
         ("{primary}", "it is not in recovery, so it is the primary itself"),
-        ("{another}", "it is no replica of the database in DATABASE_URL"),
+        ("{another}", "it is not a replica of the database in DATABASE_URL"),
         ("host=127.0.0.1 port=1", "Check PROMPT_STATS_READ_URL"),
         ("somewhere", "Reading PROMPT_STATS_READ_URL: it is neither"),
     ],

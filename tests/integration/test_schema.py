@@ -203,13 +203,13 @@ def test_a_migration_that_fails_goes_on_where_it_stopped(empty_database: Databas
         )
 
         with pytest.raises(
-            DatabaseError, match=r"by triggers.*cannot change return type.*goes on where it stop"
+            DatabaseError, match=r"adds triggers.*cannot change return type.*continues where it stop"
         ):
             migrate(empty_database)
 
         connection.execute("DROP FUNCTION note_prompt_usage_change()")
     assert migrate(empty_database).steps == [
-        "notes the days of changed rows of public.prompt_usage and has new rows counted, by triggers"
+        "adds triggers to public.prompt_usage, which note the days of changed rows and mark new rows"
     ]
 
 
@@ -219,7 +219,7 @@ def test_a_current_schema_is_found_current(database: Database) -> None:
 
 def test_a_missing_schema_is_answered_with_what_to_do(empty_database: Database) -> None:
     text = re.compile(
-        r"^Looking at the database's schema: it is at revision none, and this version needs \w+\. "
+        r"^Checking the database's schema: it is at revision none, but this version needs \w+\. "
         r"Run: prompt-stats migrate\.$"
     )
     with pytest.raises(DatabaseError, match=text):
@@ -242,7 +242,7 @@ def test_another_revision_is_named(database: Database) -> None:
     with psycopg.connect(database.conninfo) as connection:
         connection.execute(f"UPDATE {VERSION_TABLE} SET version_num = 'of_next_year'")
 
-    with pytest.raises(DatabaseError, match="it is at revision of_next_year, and this version needs "):
+    with pytest.raises(DatabaseError, match="it is at revision of_next_year, but this version needs "):
         require_current(database)
 
 

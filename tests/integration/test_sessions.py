@@ -210,9 +210,9 @@ def test_a_policy_of_the_app_checks_what_is_tracked(database: Database, mode: st
 
 
 def test_a_setting_that_does_not_take_is_named(database: Database) -> None:
-    with pytest.raises(DatabaseError, match=r"Setting up a session: .*work_mem.*\. Have the server"):
+    with pytest.raises(DatabaseError, match=r"Setting up a session: .*work_mem.*\. Let the server"):
         sessions.connect(database.conninfo, {"work_mem": "a lot"}, psycopg.Connection)
-    with pytest.raises(DatabaseError, match="extra_float_digits has to be 01, and stays 1"):
+    with pytest.raises(DatabaseError, match="extra_float_digits has to be 01, but stays 1"):
         sessions.connect(database.conninfo, {"extra_float_digits": "01"}, psycopg.Connection)
 
 
@@ -365,7 +365,7 @@ def test_the_pipeline_refuses_a_pooler_in_transaction_mode(database: Database, l
         behind = Database.from_url(address)
         for attempt in (lambda: refresh(at(behind, lake)), lambda: schema.migrate(behind)):
             with pytest.raises(
-                DatabaseError, match=r"pooler in transaction mode, .* or a pooler in session mode"
+                DatabaseError, match=r"pooler in transaction mode, .* or to a pooler in session mode"
             ):
                 attempt()
         assert not any(row["usage_count"] for row in reading.top_prompts(at(behind, lake), 3)["prompts"])
@@ -409,7 +409,7 @@ def test_a_database_in_latin1_works(server_url: str, new_database: NewDatabase, 
             answer = client.post("/events", json=[event]).json()
             assert (answer["taken"], answer["rejected"]) == (1, [])
             [warning] = answer["warnings"]
-            assert "can't hold: written as escapes" in warning["warning"]
+            assert "lacks, and was written with escapes" in warning["warning"]
             scenes = client.get("/prompts/portrait/scenes").json()["scenes"]
         assert {scene["scene"]: scene["usageCount"] for scene in scenes} == {"café": 2, r"café \U0001f389": 2}
         refresh(at(database, lake))

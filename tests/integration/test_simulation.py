@@ -88,7 +88,7 @@ def test_the_same_events_again_are_refused(seeded: Database) -> None:
     simulate(seeded, events=500, days=3, seed=5, until=UNTIL)
     favorites = favorite_count(seeded)
 
-    with pytest.raises(InputError, match=r"seed 5: events with these ids are there already.*another --seed"):
+    with pytest.raises(InputError, match=r"seed 5: events with these ids exist already.*another --seed"):
         simulate(seeded, events=500, days=3, seed=5, until=UNTIL)
 
     assert event_count(seeded) == 500

@@ -178,7 +178,7 @@ def test_what_no_publish_left_so_is_computed_anew(counted: Published, lake: str,
         publish_values(at(database, lake))
         before = values_of(database)
         execute(database, change)
-        with pytest.raises(LakeError, match="changed by others"):
+        with pytest.raises(LakeError, match="other processes changed"):
             publish_values(at(database, lake))
         assert values_of(database) == before
         refresh(at(database, lake), values=True)

@@ -324,7 +324,7 @@ FLAWS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "long": ({"error_message": "x" * 10_001}, {"error_message": "x" * 9_999 + "…"}, "error_message has 10,"),
     "fraction": ({"generation_time_ms": 5479.99}, {"generation_time_ms": 5480}, "generation_time_ms is 5479"),
     "not a time": ({"generation_time_ms": -1}, {"generation_time_ms": None}, "generation_time_ms is not bet"),
-    "text as date": ({"created_at": "noon"}, {}, "created_at is not a time in ISO 8601: 'noon'"),
+    "text as date": ({"created_at": "noon"}, {}, "created_at is not an ISO 8601 time: 'noon'"),
 }
 
 
@@ -343,7 +343,7 @@ def test_a_flawed_detail_is_noted_and_the_event_counts(
     # Only the first within a minute.
     noted = [record.getMessage() for record in caplog.records if "mended" in record.getMessage()]
     assert len(noted) == 1
-    assert f"such as of {ids[0]}: {FLAWS['text as user'][2]}" in noted[0]
+    assert f"for example {ids[0]}: {FLAWS['text as user'][2]}" in noted[0]
 
 
 def test_a_post_that_cannot_be_read_is_rejected_with_what_could_be(
@@ -396,7 +396,7 @@ def test_a_server_that_is_not_there_costs_one_short_wait(
         assert oldest_at
         assert dt.datetime.now(dt.UTC) - oldest_at < dt.timedelta(seconds=10)
         assert not tracker.flush(timeout_seconds=1)
-        assert caplog.text.count("Prompt usage events wait: ") == 1
+        assert caplog.text.count("Prompt usage events are waiting: ") == 1
         tracker.close(timeout_seconds=0)
     assert counts(tracker) == {"accepted": 101, "waiting": 101}
     assert "hidden" not in caplog.text
@@ -497,7 +497,7 @@ def test_what_a_closed_tracker_could_not_send_is_kept_in_a_journal(
     event_id = tracker.track_post_creation(prompt_id=SLUG, scene="kept")
     tracker.close(timeout_seconds=0)
     [folder] = tmp_path.iterdir()
-    assert f"run prompt-stats send-journal {folder}" in caplog.text
+    assert f"run: prompt-stats send-journal {folder}" in caplog.text
     assert folder.stat().st_mode & 0o077 == 0
     with PromptTracker(postgres.conninfo, journal_dir=folder) as sender:
         assert sender.flush()

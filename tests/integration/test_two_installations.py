@@ -69,7 +69,8 @@ def look(database: Database) -> dict[str, dict[str, tuple[object, ...]]]:
 def test_the_views_of_another_installation_are_refused(shop: Database, salon: Database) -> None:
     before = look(shop)
     refused = (
-        r"the schema prompt_stats is not this installation's: prompt_stats\.posts is a view of shop\.posts,.*"
+        r"the schema prompt_stats does not belong to this installation: prompt_stats\.posts is a view of"
+        r" shop\.posts,.*"
         r"add views=prompt_stats_salon to PROMPT_STATS_TABLES"
     )
     for attempt in (plan_migration, migrate, require_current):

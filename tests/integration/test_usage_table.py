@@ -252,7 +252,9 @@ def test_what_no_event_can_meet_is_said_before_and_loses_none(
             ids = [tracker.track_post_creation(prompt_id=PROMPT) for _ in range(3)]
             assert not tracker.flush(1)
             assert (tracker.stats().waiting, tracker.stats().rejected) == (3, 0)
-            assert caplog.text.count("Prompt usage events wait, since prompt_usage takes none") == 1
+            assert (
+                caplog.text.count("Prompt usage events are waiting, because prompt_usage accepts none") == 1
+            )
             execute(database, f"ALTER TABLE public.{name} ALTER tenant SET DEFAULT 'us'")
             assert tracker.flush(20)
             assert {row["id"] for row in events(database)} == {*ids}

@@ -179,7 +179,7 @@ def test_a_trigger_that_keeps_counters_as_they_are_is_said(
     )
     report = refresh(at(database, lake))
     assert (report.usage_count, report.rows_written["prompts"], report.write_back_as_of) == (9, 0, None)
-    assert "3 of 3 prompts keep the counters that they have" in caplog.text
+    assert "3 of 3 prompts keep their present counters" in caplog.text
     assert not stats_add_up(Installation(database, lake, FIRST_DAY)).passed
 
 
@@ -203,7 +203,7 @@ def test_a_trigger_that_puts_one_counter_back_is_said(
         assert (report.usage_count, report.write_back_as_of) == (9, None)
     assert "1 of 3 prompts have other counters than were written" in caplog.text
     assert "1 of 1 prompts have other counters than were written" in caplog.text
-    assert "keep the counters that they have" not in caplog.text
+    assert "keep their present counters" not in caplog.text
     sums = stats_add_up(Installation(database, lake, FIRST_DAY))
     is_count = counter in ("usage_count", "success_count", "failure_count")
     assert (sums.passed, sums.figures["counters_that_differ"]) == (False, int(is_count))

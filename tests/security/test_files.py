@@ -138,7 +138,10 @@ def test_the_journal_of_an_older_version_becomes_private(tmp_path: Path) -> None
 def test_the_doctor_names_a_wide_folder(tmp_path: Path) -> None:
     tmp_path.chmod(0o750)
     found = folder("journal", tmp_path)
-    assert (found.status, found.remedy) == (Status.WARNING, f"Unless that is meant: chmod -R go= {tmp_path}")
+    assert (found.status, found.remedy) == (
+        Status.WARNING,
+        f"Unless that is on purpose: chmod -R go= {tmp_path}",
+    )
     assert "mode 750" in found.summary
     tmp_path.chmod(0o700)
     assert folder("journal", tmp_path).status is not Status.WRONG

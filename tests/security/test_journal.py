@@ -246,13 +246,13 @@ def test_what_is_no_file_is_named_and_left_alone(
     before = sorted((file.name, file.lstat().st_mode) for file in journal.iterdir())
     done = send(database, journal)
     assert done.returncode == 1
-    assert f"{journal / name} is no regular file. Its files are left as they are" in done.stderr
+    assert f"{journal / name} is not a regular file. Its files are left as they are" in done.stderr
     assert sorted((file.name, file.lstat().st_mode) for file in journal.iterdir()) == before
 
     with PromptTracker(database.conninfo, journal_dir=journal) as tracker:
         tracker.track_post_creation(prompt_id=PROMPT)
         assert tracker.flush(20)
-    assert "is no regular file" in caplog.text
+    assert "is not a regular file" in caplog.text
     assert not [record for record in caplog.records if record.exc_info]
     assert len(sent_ids(database)) == 1
 
@@ -382,7 +382,7 @@ def test_code_in_a_journal_is_not_run(tmp_path: Path, code: str, caplog: pytest.
         assert not tracker.flush(0)
         assert tracker.stats().waiting == 1
         tracker.close(0)
-    assert "it holds what is not ours" in caplog.text
+    assert "it contains objects of other programs" in caplog.text
     assert (tmp_path / FILE).read_bytes() == content
 
     found = rescue(tmp_path)

@@ -157,7 +157,7 @@ def test_a_home_that_somebody_else_made_is_refused(tmp_path: Path, database_url:
         done = prompt_stats(home, command, DATABASE_URL=database_url)
         assert done.returncode == 1
         said = " ".join((done.stdout + done.stderr).split())
-        assert f"belongs to another user, of id {SOMEBODY}" in said
+        assert f"belongs to another user, with the id {SOMEBODY}" in said
         assert "PROMPT_STATS_HOME" in said
         assert "Traceback" not in said
     with pytest.raises(SettingsError, match="belongs to another user"):
@@ -209,6 +209,6 @@ def test_a_home_that_others_can_write_is_refused(tmp_path: Path, mode: int) -> N
 )
 def test_an_area_anywhere_else_is_refused(tmp_path: Path, place: str) -> None:
     (tmp_path / "area-location").write_text(place.format(tmp_path))
-    with pytest.raises(EmbeddedServerError, match="which is no folder in"):
+    with pytest.raises(EmbeddedServerError, match="which is not a folder in"):
         Server(tmp_path).initialise()
     assert not (tmp_path / "victim").exists()

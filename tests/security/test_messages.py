@@ -62,7 +62,7 @@ def test_an_alert_is_a_line_whatever_is_in_a_name(separator: str, before: str, a
     message = told(name)
     *alerts, next_step = message["text"].splitlines()
     assert len(alerts) == 2
-    assert next_step == "Next: prompt-stats alerts; to mute it for a day: prompt-stats alerts --silence 1"
+    assert next_step == "Next: run prompt-stats alerts; to mute it for a day: prompt-stats alerts --silence 1"
     assert [alert["promptName"] for alert in message["alerts"]] == [name, "Casual selfie"]
     assert [alert["scene"] for alert in message["alerts"]] == [None, name]
     assert (

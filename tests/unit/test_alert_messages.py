@@ -48,7 +48,7 @@ ROW: dict[str, Any] = {
         ({"rule": "usage", "scope": "scene", "scene": " "}, "Uses of scene ' ': 41 in the last hour, "),
         (
             {"rule": "freshness", "scope": "stats", "recent_value": 2700.0},
-            "The stats are of 2026-01-31 12:00 UTC: 45 min behind",
+            "The stats are as of 2026-01-31 12:00 UTC, 45 min behind",
         ),
     ],
 )
@@ -66,7 +66,7 @@ def test_a_digest_has_the_worst_first_and_all_in_its_list() -> None:
     assert lines[0].startswith("ALERT raised: Success rate of prompt Casual selfie")
     assert lines[LISTED:] == [
         "and 2 more: prompt-stats alerts",
-        "Next: prompt-stats show 8a; to mute it for a day: prompt-stats alerts --silence 99",
+        "Next: run prompt-stats show 8a; to mute it for a day: prompt-stats alerts --silence 99",
     ]
     assert [alert["id"] for alert in message["alerts"]] == [99, *range(LISTED), 98]
 
@@ -74,9 +74,9 @@ def test_a_digest_has_the_worst_first_and_all_in_its_list() -> None:
 @pytest.mark.parametrize(
     ("why", "values", "step"),
     [
-        (News.RAISED, {"scope": "scene"}, "Next: prompt-stats alerts; to mute it"),
-        (News.RAISED, {"rule": "freshness", "scope": "stats"}, "Next: prompt-stats status; to mute it"),
-        (News.RECOVERED, {}, "Next: nothing; prompt-stats alerts --days 1"),
+        (News.RAISED, {"scope": "scene"}, "Next: run prompt-stats alerts; to mute it"),
+        (News.RAISED, {"rule": "freshness", "scope": "stats"}, "Next: run prompt-stats status; to mute it"),
+        (News.RECOVERED, {}, "Next: there is nothing to do; prompt-stats alerts --days 1"),
     ],
 )
 def test_a_message_ends_with_a_next_step(why: News, values: dict[str, Any], step: str) -> None:
@@ -87,5 +87,5 @@ def test_a_failed_run_is_told_without_colours_and_with_a_next_step() -> None:
     text = run_failure("job", "8f", "\x1b[1;31mdisk\x1b[0m full\x1b[2K\nat all\x07", None)["text"]
     assert text.splitlines() == [
         "The run 8f of job failed: disk full at all\\x07",
-        "Next: prompt-stats doctor; the run's log is in Dagster, at /runs/8f",
+        "Next: run prompt-stats doctor; the run's log is in Dagster at /runs/8f",
     ]

@@ -149,7 +149,7 @@ def test_an_ssl_that_nobody_understands_is_not_left_out() -> None:
 
 
 def test_a_schema_that_no_name_can_be_is_named_as_the_fault() -> None:
-    with pytest.raises(DatabaseError, match="the name of the schema that it gives has a NUL character"):
+    with pytest.raises(DatabaseError, match="the name of the schema in it has a NUL character"):
         names_in("postgresql://app:hunter2@db.example/shop?schema=a%00b", DEFAULT_NAMES)
 
 

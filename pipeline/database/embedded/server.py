@@ -80,7 +80,7 @@ def unprivileged_user() -> SystemUser | None:
     raise EmbeddedServerError(
         "Choosing a user for the embedded server",
         "PostgreSQL does not run as root, and this system has neither a user 'postgres' nor 'nobody'",
-        "Create one of them, run as another user, or set DATABASE_URL to a server of your own",
+        "Create one of them, run as another user, or set DATABASE_URL to your own server",
     )
 
 
@@ -117,7 +117,7 @@ def _remove_area(area: Path) -> None:
         shutil.rmtree(claimed)
     except OSError as error:
         # A server may still be on its way down in there. The next start goes on.
-        logger.info("not all of %s could be removed yet: %s", area, error)
+        logger.info("%s could not be removed completely yet: %s", area, error)
 
 
 def binaries() -> Path:
@@ -166,8 +166,8 @@ class Server:
         if area.parent != UNREACHABLE_FALLBACK or area.name == "..":
             raise EmbeddedServerError(
                 f"Reading {location}",
-                f"it names {area}, which is no folder in {UNREACHABLE_FALLBACK}",
-                "Find out who wrote it; nothing was changed there",
+                f"it names {area}, which is not a folder in {UNREACHABLE_FALLBACK}",
+                "Find out who wrote it. Nothing was changed there",
             )
         return area
 

@@ -55,7 +55,7 @@ def judge_ages(ages: pl.DataFrame) -> Report:
     """From the rows of ``sql/health/stats_ages.sql``."""
     seconds = dict(ages.filter(pl.col("kind") == "stats").select("name", "seconds").iter_rows())
     if not seconds:
-        return Report(passed=False, summary="Nothing is published yet; run: prompt-stats refresh")
+        return Report(passed=False, summary="Nothing has been published yet; run: prompt-stats refresh")
     late = {name: age for name, age in seconds.items() if age > LIMITS[name].total_seconds()}
     writers = ages.filter(pl.col("kind") == "transaction")
     said = [

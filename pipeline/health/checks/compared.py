@@ -96,12 +96,12 @@ def judge(state: State) -> Report:
         passed=not wrong,
         summary=f"{plural(events, 'raw event')} of {plural(prompts, 'prompt')} recounted: "
         + (
-            f"{plural(wrong, 'row')} published otherwise, in {', '.join(differing['table'].unique().sort())}"
+            f"{plural(wrong, 'published row')} differ, in {', '.join(differing['table'].unique().sort())}"
             if wrong
-            else "published as counted"
+            else "what is published is equal"
         )
         + (
-            f"; {plural(len(state.left_out), 'day')} of changed rows left out, so no totals and values"
+            f"; {plural(len(state.left_out), 'day')} with changed rows left out, so without totals and values"
             if state.left_out
             else ""
         ),

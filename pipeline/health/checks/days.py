@@ -130,7 +130,7 @@ def judge_usage(days: pl.DataFrame) -> Report:
     smaller than that of counts by chance, and than :data:`USUAL_SCATTER`.
     """
     if days.is_empty():
-        return Report(passed=True, summary="Nothing is published yet")
+        return Report(passed=True, summary="Nothing has been published yet")
     (day, count), *earlier = days.iter_rows()
     before = [events for _, events in earlier if events]
     figures = {"day": day, "events": count, "weeks_compared": len(before)}

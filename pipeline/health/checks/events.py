@@ -44,7 +44,7 @@ def judge_rejected(reasons: pl.DataFrame) -> Report:
         passed=not count,
         summary=f"{plural(count, 'event')} rejected, the oldest at {formats.moment(oldest)}"  # type: ignore[arg-type]  # polars' stub knows no column types
         if count
-        else "No event was rejected",
+        else "No events were rejected",
         figures={"events": count, "reasons": reasons.height, "oldest_at": oldest},
         worst=[
             {
@@ -71,7 +71,7 @@ def judge_held_back(days: pl.DataFrame) -> Report:
         passed=not count,
         summary=f"{plural(count, 'event')} held back, the first until {first}"
         if count
-        else "No event is held back",
+        else "No events are held back",
         figures={"events": count, "days": days.height, "first_day": first},
         worst=[
             {"day": day, "events": events, "prompts": prompts, "users": users}
@@ -85,9 +85,9 @@ def values_are_usable(installation: Installation) -> Report:
     count, ids = unusable_values(installation.lake)
     return Report(
         passed=not count,
-        summary=f"{plural(count, 'event')} with a generation time that is none"
+        summary=f"{plural(count, 'event')} with an unusable generation time"
         if count
-        else "Each value is usable",
+        else "All values are usable",
         figures={"events": count},
         worst=[{"event": event_id, "column": "generation_time_ms"} for event_id in ids],
     )

@@ -71,7 +71,7 @@ def prompts_equal_recount(installation: Installation) -> Report:
     """The published stats of a sample of prompts equal a recount of their raw events, in every table."""
     state = _read(installation)
     if state is None:
-        return Report(passed=True, summary="Nothing is published yet")
+        return Report(passed=True, summary="Nothing has been published yet")
     return judge(state)
 
 

@@ -36,7 +36,7 @@ def judge(catalog: Catalog, names: TableNames) -> Report:
         passed=not wrong,
         summary=f"{plural(len(wrong), 'thing')} that the pipeline needs missing or changed"
         if wrong
-        else f"All {plural(len(there & known), 'column')} are there, and {len(own)} of the app's own",
+        else f"All {plural(len(there & known), 'column')} exist, and the app has {len(own)} others",
         figures={"missing_or_changed": len(wrong), "own_columns": len(own)},
         worst=[{"what": what} for what in (*wrong, *own)],
     )

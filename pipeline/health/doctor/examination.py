@@ -92,7 +92,7 @@ def _look(step: Step, setup: Setup) -> list[Finding]:
     except Exception as error:
         # Whatever it is, the other steps may say why.
         said = f"{type(error).__name__}: {readable(error)}"
-        return [wrong(step.name, said, "Mend it if the text says what; else report it, with the text")]
+        return [wrong(step.name, said, "Fix what the text says; otherwise please report it with the text")]
 
 
 def _said(step: Step, error: PromptStatsError) -> Finding:

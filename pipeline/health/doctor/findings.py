@@ -45,4 +45,4 @@ def wrong(name: str, summary: str, remedy: str) -> Finding:
 
 def unchecked(name: str, first: str) -> Finding:
     """Nobody knows, since something else has to be right first."""
-    return Finding(name, Status.UNCHECKED, f"{first} has to be right first")
+    return Finding(name, Status.UNCHECKED, f"{first} has to be fixed first")

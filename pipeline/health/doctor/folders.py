@@ -51,7 +51,7 @@ def folder(name: str, path: Path) -> Finding:
         return wrong(
             name,
             f"{path} can't be written: {(error.strerror or readable(error)).lower()}",
-            "Give the user of the services the right to, or name another folder in the environment",
+            "Give the user of the services the right to write there, or set another folder",
         )
     room = f"{free / GIB:,.1f} GiB are free"
     if free < LOW_FREE_BYTES:
@@ -61,10 +61,10 @@ def folder(name: str, path: Path) -> Finding:
         mode = stat.S_IMODE(path.stat().st_mode)
         return warning(
             name,
-            f"{path}: others than its owner can list or read it (mode {mode:o}): {room}",
-            f"Unless that is meant: chmod -R go= {shlex.quote(str(path))}",
+            f"{path}: other users can list or read it (mode {mode:o}): {room}",
+            f"Unless that is on purpose: chmod -R go= {shlex.quote(str(path))}",
         )
-    return ok(name, f"{path}: {room}" if there == path else f"{path} will be made when it is needed: {room}")
+    return ok(name, f"{path}: {room}" if there == path else f"{path} is created when it is needed: {room}")
 
 
 def journal(setup: Setup) -> Iterator[Finding]:
@@ -73,7 +73,7 @@ def journal(setup: Setup) -> Iterator[Finding]:
     if journal_dir:
         yield folder("journal", journal_dir)
     else:
-        yield ok("journal", "none: what waits for the database is in the trackers' memory")
+        yield ok("journal", "there is none: trackers keep waiting events in memory")
 
 
 def lake(setup: Setup) -> Iterator[Finding]:
@@ -88,7 +88,7 @@ def lake(setup: Setup) -> Iterator[Finding]:
         remedy = "Check PROMPT_STATS_LAKE_URI, the credentials, and the right to read, write, list and delete"
         yield wrong("lake", f"{uri}: {said}", remedy)
     elif "://" in uri:
-        yield ok("lake", f"{uri}: can be read and written")
+        yield ok("lake", f"{uri} can be read and written")
     else:
         yield folder("lake", Path(uri))
 
@@ -129,11 +129,11 @@ def events(setup: Setup) -> Iterator[Finding]:
     elif published:
         yield wrong(
             "events",
-            f"{formats.count(published)} events are published, and {setup.settings.lake} has none",
-            "Set PROMPT_STATS_LAKE_URI to the lake that they are from",
+            f"{formats.count(published)} events are published, but {setup.settings.lake} has none",
+            "Set PROMPT_STATS_LAKE_URI to the lake that they come from",
         )
     else:
-        yield ok("events", "there are none yet in the lake")
+        yield ok("events", "the lake has none yet")
 
 
 def engine(setup: Setup) -> Iterator[Finding]:
@@ -165,4 +165,4 @@ def files(setup: Setup) -> Iterator[Finding]:
     for each in found:
         yield wrong("lake's files", f"{each.table} of {each.day}: {each.why}", each.remedy)
     if not found:
-        yield ok("lake's files", "all are there, and whole as far as their ends say")
+        yield ok("lake's files", "all exist, and their ends are as they should be")

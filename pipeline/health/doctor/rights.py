@@ -76,7 +76,7 @@ def rights(setup: Setup) -> Iterator[Finding]:
     for table in hidden:
         yield wrong(
             "rights",
-            f"{table} has row level security: it may hide rows from the role, so that refreshes are refused",
+            f"{table} has row level security. It may hide rows from the role, so refreshes are refused",
             Fault.HIDDEN_ROWS.value,
         )
     if not lacking and not hidden:
@@ -98,8 +98,8 @@ def open_relations(setup: Setup) -> Iterator[Finding]:
     for row in schemas:
         yield wrong(
             "open tables",
-            f"{row.grantee} may create things in the schema {row.schema_name}: a function there could run"
-            " with the rights of whoever refreshes",
+            f"{row.grantee} may create objects in the schema {row.schema_name}: a function there could run"
+            " with the rights of the role that refreshes",
             f"REVOKE CREATE ON SCHEMA {quoted(row.schema_name)} FROM {row.grantee}",
         )
     for row in found:
@@ -107,17 +107,17 @@ def open_relations(setup: Setup) -> Iterator[Finding]:
             yield warning(
                 "open tables",
                 f"every role that can connect may {row.privileges} on {row.relation}",
-                f"REVOKE ALL ON {row.relation} FROM PUBLIC, then grant by sql/roles/",
+                f"REVOKE ALL ON {row.relation} FROM PUBLIC, then grant the rights in sql/roles/",
             )
         else:
             yield warning(
                 "open tables",
-                f"default privileges give {row.grantee} {row.privileges} on every table that migrate makes",
-                "ALTER DEFAULT PRIVILEGES … REVOKE, and REVOKE ALL on the tables that are there, then"
-                " grant by sql/roles/",
+                f"default privileges give {row.grantee} {row.privileges} on every table that migrate creates",
+                "ALTER DEFAULT PRIVILEGES … REVOKE, and REVOKE ALL on the existing tables, then grant the"
+                " rights in sql/roles/",
             )
     if not found and not schemas:
-        yield ok("open tables", "nobody has rights on them but by grants to a role")
+        yield ok("open tables", "none: only roles with grants have rights on our tables")
 
 
 def lacking(setup: Setup, said: str) -> str | None:

@@ -25,7 +25,7 @@ OUR_TABLES = [
     *views.sorted_tables,
 ]
 
-MIGRATE, RECONCILE = "As the tables' owner: prompt-stats migrate", "prompt-stats reconcile"
+MIGRATE, RECONCILE = "Run as the tables' owner: prompt-stats migrate", "prompt-stats reconcile"
 
 INGEST_INDEX = "prompt_usage_ingest_brin"
 """Without it every refresh reads all of ``prompt_usage``; without another one some question is slow."""
@@ -34,7 +34,7 @@ INGEST_INDEX = "prompt_usage_ingest_brin"
 def revision(setup: Setup) -> Iterator[Finding]:
     """The schema is this version's."""
     require_current(setup.database)
-    yield ok("revision", "the schema is that of this version")
+    yield ok("revision", "the schema has this version's revision")
 
 
 def tables(setup: Setup) -> Iterator[Finding]:
@@ -102,8 +102,8 @@ def _missing(index: Index) -> Finding:
     statement = " ".join(str(CreateIndex(index).compile(dialect=dialect)).split())
     return warning(
         "indexes",
-        f"{index.name} is missing or was not finished: what it is for reads the whole table",
-        f"As the table's owner: DROP INDEX IF EXISTS {index.name};"
+        f"{index.name} is missing or unfinished, so queries that need it read the whole table",
+        f"Run as the table's owner: DROP INDEX IF EXISTS {index.name};"
         f" {statement.replace('INDEX', 'INDEX CONCURRENTLY', 1)}",
     )
 
@@ -130,7 +130,11 @@ def lag(setup: Setup) -> Iterator[Finding]:
         yield ok("lag", report.summary)
     elif not report.figures:
         yield warning(
-            "lag", "nothing is published yet", "prompt-stats refresh, which counts all that is there"
+            "lag",
+            "nothing has been published yet",
+            "Run prompt-stats refresh, which counts all existing events",
         )
     else:
-        yield warning("lag", report.summary, "prompt-stats refresh; and see why the schedule did not")
+        yield warning(
+            "lag", report.summary, "Run prompt-stats refresh, and find out why the schedule did not"
+        )

@@ -35,7 +35,7 @@ def connection(setup: Setup) -> Iterator[Finding]:
     if seen["is_read_only"]:
         yield wrong(
             "connection",
-            f"{where} takes no changes: it is a standby, or default_transaction_read_only is on",
+            f"{where} accepts no changes: it is a standby, or default_transaction_read_only is on",
             Fault.READ_ONLY.value,
         )
     else:
@@ -55,7 +55,9 @@ def sessions(setup: Setup) -> Iterator[Finding]:
     if encoding == SQL_ASCII:
         yield wrong("sessions", NO_ENCODING, CONVERT)
     else:
-        yield ok("sessions", f"in UTC and UTF-8, the database in {encoding}; no timeout ends one that waits")
+        yield ok(
+            "sessions", f"they use UTC and UTF-8, the database {encoding}; no timeout ends a waiting session"
+        )
 
 
 def time_zone(setup: Setup) -> Iterator[Finding]:
@@ -65,8 +67,8 @@ def time_zone(setup: Setup) -> Iterator[Finding]:
     if others not in NAMES_OF_UTC and seen["created_at_type"] == WITHOUT_ZONE:
         yield warning(
             "time zone",
-            f"created_at of prompt_usage has no zone and is taken as UTC, and other sessions are in {others}:"
-            " what they write by now() counts at the wrong hour",
+            f"created_at of prompt_usage has no zone and is read as UTC, but other sessions are in {others}:"
+            " what they write with now() counts at the wrong hour",
             f"Unless the app asks for UTC: ALTER DATABASE \"{seen['database_name']}\" SET timezone = 'UTC'",
         )
     else:
@@ -91,10 +93,10 @@ def clock(setup: Setup) -> Iterator[Finding]:
         yield warning(
             "clock",
             f"the server's clock is {skew.total_seconds():,.0f} s {which} this machine's",
-            "Set both by the network (NTP)",
+            "Synchronise both over the network (NTP)",
         )
     else:
-        yield ok("clock", "the server's and this machine's agree")
+        yield ok("clock", "the server's clock and this machine's agree")
 
 
 def search_path(setup: Setup) -> Iterator[Finding]:
@@ -106,13 +108,13 @@ def search_path(setup: Setup) -> Iterator[Finding]:
         found = opened.execute(TABLE_SCHEMAS, names).mappings().all()
     reached = sorted(row["schema_name"] for row in found if row["is_usable"] and row["is_searched"])
     if not found and seen["schema_name"]:
-        yield ok("search path", f"there are no tables yet; new ones would be in {seen['schema_name']}")
+        yield ok("search path", f"there are no tables yet; new ones will be in {seen['schema_name']}")
     elif reached:
         yield ok("search path", f"the tables are in the schema {', '.join(reached)}")
     elif not found:
         yield wrong(
             "search path",
-            "it names no schema that there is and that the role may use",
+            "it names no existing schema that the role may use",
             f'Name one: ALTER ROLE "{role}" IN DATABASE "{database}" SET search_path = …',
         )
     for row in [] if reached else found:
@@ -126,7 +128,7 @@ def search_path(setup: Setup) -> Iterator[Finding]:
         if not row["is_searched"]:
             yield wrong(
                 "search path",
-                f"the tables are in the schema {schema}, which is not looked into",
+                f"the tables are in the schema {schema}, which is not in the search path",
                 f'Set PROMPT_STATS_TABLES="schema={schema}", wherever prompt-stats runs'
                 if setup.database.names.schema is None
                 else f"Put schema={schema} into PROMPT_STATS_TABLES, wherever prompt-stats runs",
@@ -142,11 +144,11 @@ def transactions(setup: Setup) -> Iterator[Finding]:
     if not _server(setup)["sees_transactions"]:
         yield warning(
             "transactions",
-            "since when those of other roles are open is hidden from this role, so as_of lags while they are",
+            "this role may not see how long transactions of other roles are open, so as_of waits for them",
             f'As a superuser: GRANT pg_read_all_stats TO "{_server(setup)["role_name"]}"',
         )
     elif not long:
-        yield ok("transactions", "none that has written stays open")
+        yield ok("transactions", "none that has written something stays open")
 
 
 def judge_open(row: Mapping[Any, Any]) -> Finding:
@@ -155,14 +157,14 @@ def judge_open(row: Mapping[Any, Any]) -> Finding:
     if row["pid"] is None:
         return warning(
             "transactions",
-            f"{row['application_name']!r} of {row['role']} is prepared {since}: nothing after it is counted",
+            f"{row['application_name']!r} of {row['role']} is prepared {since}: later events are not counted",
             f"Commit it, or in the database {row['database']}: ROLLBACK PREPARED '{row['application_name']}'",
         )
     return warning(
         "transactions",
         f"pid {row['pid']} of {row['role']} ({row['application_name'] or 'unnamed'}, {row['state']}) has"
-        f" written and is open {since}: nothing after it is counted",
-        f"Have its owner end it; if nobody does: SELECT pg_terminate_backend({row['pid']})",
+        f" written and is open {since}: later events are not counted",
+        f"Ask its owner to end it; if nobody does: SELECT pg_terminate_backend({row['pid']})",
     )
 
 

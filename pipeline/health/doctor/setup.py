@@ -29,7 +29,7 @@ class Setup:
             raise DatabaseError(
                 "Connecting to the database",
                 f"DATABASE_URL is not set, and there is no embedded server in {home}",
-                "Set DATABASE_URL, or have prompt-stats migrate make the embedded server",
+                "Set DATABASE_URL, or run prompt-stats migrate to create the embedded server",
             )
         return Database.from_settings(self.settings, "prompt-stats doctor")
 

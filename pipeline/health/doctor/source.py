@@ -11,12 +11,12 @@ from pipeline.lake.source_table import require_source
 
 UNNOTED = {
     "logical replication": (
-        "logical replication fills it and fires no trigger for updates and deletes",
-        "Have DATABASE_URL name the publisher, or accept that each refresh reads the whole table",
+        "logical replication writes it and fires no trigger for updates and deletes",
+        "Set DATABASE_URL to the publisher, or accept that each refresh reads the whole table",
     ),
     "not logged": (
-        "it is UNLOGGED, and a crash of the server empties it",
-        "As its owner, at a quiet moment: ALTER TABLE … SET LOGGED",
+        "it is UNLOGGED, so a crash of the server empties it",
+        "Run as its owner, at a quiet moment: ALTER TABLE … SET LOGGED",
     ),
 }
 """By ``stats_source.unnoted``: what it means, and what to do."""
@@ -34,5 +34,5 @@ def changes(setup: Setup) -> Iterator[Finding]:
     if not (found.table.unnoted or taken):
         yield ok(
             "changes",
-            "the next refresh notices all but what is written past Postgres, into its files or its catalogs",
+            "the next refresh notices all changes, except those made in Postgres's files or catalogs",
         )

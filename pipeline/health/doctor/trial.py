@@ -60,13 +60,13 @@ def triggers(setup: Setup) -> Iterator[Finding]:
             yield warning(
                 NAME,
                 f"a write-back of one prompt's counters failed: {readable(cause_of(error))}",
-                f"Put that right, or no refresh can publish; it fires {', '.join(found) or 'no trigger'}",
+                f"Fix that, or no refresh can publish; a write-back fires {', '.join(found) or 'no trigger'}",
             )
             return
         finally:
             connection.rollback()
     if tried is None:
-        yield ok(NAME, "there is no prompt to try a write-back with; see again when there is one")
+        yield ok(NAME, "there is no prompt to try a write-back with; run the doctor again when there is one")
         return
     before, after, tables = tried
     others = sorted(name for name in before if before[name] != after.get(name) and name not in counters)
@@ -80,7 +80,7 @@ def triggers(setup: Setup) -> Iterator[Finding]:
         yield warning(
             NAME,
             f"a write-back of counters also {' and '.join(said)}: {', '.join(found) or 'a rule'} did it",
-            "Have them fire for the app's columns alone: BEFORE UPDATE OF name, template, …",
+            "Let them fire only for the app's columns: BEFORE UPDATE OF name, template, …",
         )
     else:
         yield ok(
@@ -110,14 +110,14 @@ def numbering(setup: Setup) -> Finding | None:
         return warning(
             "changes",
             f"{after} may change the ingest_xid of new rows of prompt_usage, {said}",
-            f"See that it leaves ingest_xid alone, or have its name come before {ASSIGNING}",
+            f"Make sure that it leaves ingest_xid alone, or give it a name that sorts before {ASSIGNING}",
         )
     return warning(
         "changes",
         "an inserted row of prompt_usage does not keep its ingest_xid, by which a refresh finds it:"
         f" {after} fires after ours",
-        f"Have it leave ingest_xid alone, or rename it to come before {ASSIGNING}; then run: prompt-stats"
-        " reconcile",
+        f"Change it to leave ingest_xid alone, or give it a name that sorts before {ASSIGNING}; then run:"
+        " prompt-stats reconcile",
     )
 
 

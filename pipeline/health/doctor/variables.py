@@ -13,7 +13,7 @@ def environment(_setup: Setup) -> Iterator[Finding]:
     """A line for each variable that is set."""
     given = variables()
     if not given:
-        yield ok("environment", "no variable is set: everything is below .prompt-stats of this folder")
+        yield ok("environment", "no variable is set, so everything is in .prompt-stats in this folder")
     yield from map(_judge, given)
 
 
@@ -25,4 +25,4 @@ def _judge(given: Variable) -> Finding:
         if given.alike:
             remedy = f"If {given.alike} is meant, set that; else unset it"
         return warning(given.name, "this variable is not one of prompt-stats and has no effect", remedy)
-    return ok(given.name, given.value or "set, and not shown")
+    return ok(given.name, given.value or "it is set, and not shown")

@@ -9,7 +9,7 @@ from enum import Enum
 from pipeline.database.connections import cause_of
 from pipeline.errors import DatabaseError, PromptStatsError, readable
 
-AGAIN = "Put that right and run it again: what is done stays done"
+AGAIN = "Fix that and run the command again; what is done stays done"
 
 
 class Step(Enum):

@@ -119,6 +119,6 @@ def _as_json(key: str) -> str:
 def _no_id(given: str, wanted: str) -> InputError:
     return InputError(
         f"Erasing the user {given!r}",
-        f"this is not {wanted}, and prompt_usage.user_id holds nothing else",
-        "Give the id as that column has it",
+        f"this is not {wanted}, but prompt_usage.user_id holds only such values",
+        "Give the id in the form of that column",
     )

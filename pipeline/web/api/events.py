@@ -174,7 +174,7 @@ def _appended(connection: WritingConnection, records: list[Record]) -> Appended:
     except psycopg.Error as error:
         if fault_on(connection, error) is not Fault.TABLE:
             raise
-        logger.error("The table takes no events: %s", error)
+        logger.error("The table accepts no events: %s", error)
         # The next attempt looks at the table anew.
         connection.close()
         raise Problem(
@@ -273,7 +273,9 @@ def _named(text: Text) -> Values:
     try:
         READERS["event_id"](named.get("event_id"))
     except ValueError:
-        raise ValueError("event_id is missing or no id: a repeated request would count twice") from None
+        raise ValueError(
+            "event_id is missing or not an id, so a repeated request would count twice"
+        ) from None
     for name in IGNORED_FIELDS:
         named.pop(name, None)
     return named

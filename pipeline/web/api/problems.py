@@ -53,13 +53,13 @@ _DESCRIPTION = {
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"description": meaning, **_DESCRIPTION}
     for status, meaning in (
-        (401, "No known token."),
-        (403, "The token may not do that."),
-        (404, "There is no such thing."),
-        (409, "Several prompts have this slug or name; the detail lists their ids."),
+        (401, "The token is missing or unknown."),
+        (403, "The token does not allow this."),
+        (404, "It does not exist."),
+        (409, "Several prompts have this slug or name. The detail lists their ids."),
         (413, "The body is too large."),
         (422, "A parameter can't be used."),
-        (500, "A fault of the program."),
+        (500, "The program has a bug."),
         (503, "The database does not answer, or is not set up."),
         ("default", "Anything else that went wrong."),
     )

@@ -80,7 +80,9 @@ async def add_favorite(request: Request, user_id: UserId, key: Key) -> None:
         row = connection.execute(ADD_FAVORITE, {"user_id": user_id, "prompt_id": prompt_id}).fetchone()
         if not row or not row[0]:
             raise NotFoundError(
-                f"Making the prompt {key!r} a favourite", "it is deleted", "Name one that GET /prompts lists"
+                f"Making the prompt {key!r} a favourite",
+                "it is deleted",
+                "Choose one that GET /prompts lists",
             )
 
     await change(request.app.state.writers, add)

@@ -88,7 +88,7 @@ def write_report(settings: Settings, database: Database, file: Path | None = Non
             written.write(document.encode())
     except OSError as error:
         raise PromptStatsError(
-            f"Writing the report {file}", str(error.strerror).lower(), "Name a file that you may write"
+            f"Writing the report {file}", str(error.strerror).lower(), "Choose a file that you may write"
         ) from error
     found = answers["/status"]
     as_of = dt.datetime.fromisoformat(found["asOf"]) if found["asOf"] else None
@@ -133,7 +133,9 @@ class _Collector:
                 raise
             except PromptStatsError as error:
                 # One that is odd takes no page from the others, and stands in the rankings as it is.
-                logger.warning("The report has no page of the prompt %r: %s", prompt["promptId"], error.wrong)
+                logger.warning(
+                    "The report has no page for the prompt %r: %s", prompt["promptId"], error.wrong
+                )
                 continue
             pages.append(prompt["promptId"])
         if pages:
@@ -211,8 +213,8 @@ async def _get(app: ASGIApp, address: str) -> tuple[int, Any]:
     except UNREADABLE as error:
         raise PromptStatsError(
             f"Reading the API's answer to {address}",
-            f"no reader of JSON takes it: {error}",
-            "Look for a value of the app's that is nested very deep",
+            f"it can't be read as JSON: {error}",
+            "Look for a value of the app's that is nested very deeply",
         ) from error
 
 
