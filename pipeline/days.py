@@ -1,6 +1,6 @@
 """Which day an event belongs to, and ranges of days.
 
-Pure date arithmetic; queries of ``sql/`` that assign events to days say the same.
+This is pure date arithmetic. Queries that assign events to days define days in the same way.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import NamedTuple, TypeVar
 ONE_DAY = dt.timedelta(days=1)
 
 UTC = "UTC"
-"""Whose days are meant where no time zone is named."""
+"""The default time zone of days."""
 
 USUAL_DAYS = 30
-"""Of a period of which the length is not given."""
+"""The default length of a period, in days."""
 
 NOTHING_KNOWN = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-"""The ``as_of`` of stats of which nothing is known to be complete."""
+"""The ``as_of`` of stats if it is not known up to when they are complete."""
 
 
 class DayRange(NamedTuple):
@@ -39,7 +39,7 @@ class DayRange(NamedTuple):
 
 @cache
 def timezones() -> frozenset[str]:
-    """The names of the IANA database that a time zone may have; to look for them takes a moment."""
+    """The valid names of time zones, from the IANA database. The first call takes a moment."""
     # That of this machine is no name of the IANA database, and not the asker's.
     return frozenset(zoneinfo.available_timezones() - {"localtime"})
 
@@ -47,16 +47,16 @@ def timezones() -> frozenset[str]:
 def last_open_day(now: dt.datetime) -> dt.date:
     """The last day whose events are counted at the time ``now``: tomorrow, in UTC.
 
-    A producer's clock may run ahead of the database's by up to a day. Events of later days are held
+    A producer's clock may be ahead of the database's by up to a day. Events of later days are held
     back until their day opens.
     """
     return now.astimezone(dt.UTC).date() + ONE_DAY
 
 
 def contiguous_ranges(days: Iterable[dt.date], bridged: int = 0) -> list[DayRange]:
-    """The fewest ranges that hold the given days, in order.
+    """The smallest number of ranges that contain the given days, in order.
 
-    Gaps of up to ``bridged`` days between them are in the ranges too; no other days are.
+    The ranges include gaps of up to ``bridged`` days, and no other days.
     """
     ranges: list[DayRange] = []
     for day in sorted(set(days)):
@@ -71,9 +71,9 @@ Key = TypeVar("Key", dt.date, str)
 
 
 def chunks(sizes: Mapping[Key, int], limit: int) -> Iterator[list[Key]]:
-    """The days, or other keys, of ``sizes`` in order, cut into lists whose sizes add up to ``limit`` at most.
+    """Splits the days, or other keys, of ``sizes`` in order into lists of at most ``limit`` in total.
 
-    A day is never split: one that is larger by itself is a list of its own.
+    A day that is larger than ``limit`` gets its own list.
     """
     chunk: list[Key] = []
     size = 0

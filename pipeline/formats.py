@@ -1,4 +1,4 @@
-"""Values as people read them, in the terminal and on the page."""
+"""Formats values for people, in the terminal and on pages."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def escaped(character: str) -> str:
 
 
 def visible(text: str, escape: Callable[[str], str] = escaped) -> str:
-    """The text on one line, in which nothing can be obeyed: not by a terminal, not by what reads lines.
+    """The text on one line, without anything that a terminal or a reader of lines would interpret.
 
     Line breaks, control and format characters (escape sequences, marks that reverse the order of letters) are
-    written as escapes; all else is as it is. Twice is the same as once.
+    written as escapes. Everything else stays as it is. Calling it twice is the same as calling it once.
     """
     if text.isprintable():
         return text
@@ -56,12 +56,12 @@ def _is_obeyed(character: str) -> bool:
 
 
 def quoted_if_blank(text: str) -> str:
-    """The text, visible, or in quotes where one could not see it."""
+    """The visible text, in quotes if it is empty or blank."""
     return visible(text) if text.strip() else repr(text)
 
 
 def shown(value: object) -> str:
-    """A value of any kind: numbers, moments and what is missing as above, else as it is."""
+    """A value of any kind: numbers, moments and missing values in the formats above, others unchanged."""
     if value is None:
         return NONE
     if isinstance(value, dt.datetime):
@@ -72,12 +72,12 @@ def shown(value: object) -> str:
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Collection[str] = ()) -> str:
-    """A table in Markdown, of cells that are Markdown; ``right``: the columns that are set at the right."""
+    """A Markdown table of cells in Markdown. ``right``: the columns that are aligned to the right."""
     lines = [header, ["--:" if name in right else "---" for name in header], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def markdown(text: str) -> str:
-    """The text, visible, as Markdown that shows it as it is, in one cell of a table."""
+    """The visible text as Markdown that shows it unchanged in a cell of a table."""
     plain = "".join(f"\\{each}" if each in r"\`*_{}[]()#+-.!|~" else each for each in visible(text))
     return " ".join(plain.replace("&", "&amp;").replace("<", "&lt;").split())

@@ -1,4 +1,4 @@
-"""The log as JSON, one object a line on standard error, for programs that collect it."""
+"""Writes the log as JSON to standard error, one object per line, for programs that collect it."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from structlog.typing import EventDict
 from pipeline.redaction import redacted
 
 RUN = "dagster_meta"
-"""What Dagster adds to each record of a run."""
+"""The attribute that Dagster adds to each record of a run."""
 EVENT = ("dagster_event", "dagster_event_batch_metadata")
 """Besides, where the record is an event of Dagster's own: of a step, say."""
 FIGURES_OF_RUN = ("run_id", "job_name", "step_key")
 
 
 def json_formatter() -> logging.Formatter:
-    """Makes each record a line: ``at`` (UTC), ``level``, ``logger``, ``message``, and what is its ``extra``.
+    """Writes each record as a line with ``at`` (UTC), ``level``, ``logger``, ``message``, and its ``extra``.
 
-    Of an error ``exception`` too, and in a Dagster run ``run_id``, ``job_name`` and ``step_key``.
+    An error also has ``exception``, and a record of a Dagster run ``run_id``, ``job_name`` and ``step_key``.
     """
     return stdlib.ProcessorFormatter(
         foreign_pre_chain=[stdlib.add_log_level, stdlib.add_logger_name, stdlib.ExtraAdder()],
@@ -38,7 +38,7 @@ def json_formatter() -> logging.Formatter:
 
 
 def write_json() -> None:
-    """Has all loggers of this process, those of its libraries too, write JSON from level INFO on."""
+    """Makes all loggers of this process and its libraries write JSON from level INFO on."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(json_formatter())
     # Where Dagster is told to, it writes the records of its runs itself: deploy/dagster.yaml.

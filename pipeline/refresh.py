@@ -1,7 +1,7 @@
-"""The steps of a refresh in order, without Dagster: what to do, then sync, roll up, publish.
+"""The steps of a refresh in order, without Dagster: plan, sync, roll up, publish.
 
-Dagster runs the same steps as assets (``pipeline.orchestration``); this is for ``prompt-stats refresh`` where
-nothing is stale, for tests, benchmarks and callers that have an orchestrator of their own.
+Dagster runs the same steps as assets (``pipeline.orchestration``). This module is for ``prompt-stats
+refresh`` when nothing is stale, for tests and benchmarks, and for callers that have their own orchestrator.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ LARGEST_XID = 2**63 - 1
 
 
 class Reason(StrEnum):
-    """Why a day is stale; of several reasons the later one here counts."""
+    """Why a day is stale. If it has several reasons, the last one in this list counts."""
 
     NEW_DATA = "new_data"
     """Events of these days came, or the day opened."""
@@ -68,16 +68,16 @@ class Plan:
 
 
 def plan_refresh(installation: Installation) -> Plan:
-    """The days that are stale: in Postgres, since the last publish, or within the lake.
+    """Finds the stale days, and why each of them is stale.
 
-    New rows since the published watermark, updated and deleted rows, days that opened since, published
-    days that the lake does not have, days whose partials are older than their raw events, as a crash
-    may leave them, and days of which a file is missing or was cut off. After a restore, and where rows may
-    have changed without a note, all days.
+    A day is stale if it has new rows since the published watermark, or updated or deleted rows; if it opened
+    since the last publish; if it was published and the lake does not have it; if its partials are older than
+    its raw events, as after a crash; or if one of its files is missing or was cut off. After a restore, and
+    if rows may have changed without a note, all days are stale.
 
-    :raises LakeOwnerError: the lake is another database's.
-    :raises DatabaseError: the raw table is not seen whole.
-    :raises SettingsError: a setting is another one than the stats were made with.
+    :raises LakeOwnerError: the lake belongs to another database.
+    :raises DatabaseError: this role may not see the whole raw table.
+    :raises SettingsError: a setting differs from the one that the stats were made with.
     """
     database, first_day = installation.database, installation.first_day
     events, partials = open_usage_events(installation.lake), open_partials(installation.lake)
@@ -129,15 +129,17 @@ def refresh(
     users: bool = True,
     values: bool = False,
 ) -> PublishReport:
-    """Brings the stats up to date; ``days`` limits the work, ``replace`` reads those days again whole.
+    """Brings the stats up to date.
 
-    ``users``, ``values``: the stats of users, and those counted by value from all raw events, too. They cost
-    more and need not be every few minutes.
+    ``days`` limits the work to these days. ``replace`` reads them again completely. ``users`` and ``values``
+    also publish the stats of users, and those by value, which are counted from all raw events. Both cost more
+    and are not needed every few minutes.
 
-    :raises LostDaysError: the lake lost expired days; the others are published.
-    :raises LakeError: some days could not be processed, or read by value; the others are published.
-    :raises DatabaseError: the raw table is not seen whole; the published stats stay.
-    :raises SettingsError: a setting is another one than the stats were made with; the published stats stay.
+    :raises LostDaysError: the lake lost expired days. The others are published.
+    :raises LakeError: some days could not be processed, or read by value. The others are published.
+    :raises DatabaseError: this role may not see the whole raw table. The published stats stay.
+    :raises SettingsError: a setting differs from the one that the stats were made with. The published stats
+        stay.
     """
     wanted = plan_refresh(installation).days if days is None else days
     synced = sync_days(installation, wanted, replace=replace)
@@ -153,10 +155,10 @@ def refresh(
 
 
 def raise_failed(failed: Mapping[dt.date, str]) -> None:
-    """Says which days could not be processed, if any.
+    """Raises an error that names the days that could not be processed, if there are any.
 
-    :raises LostDaysError: there are such days, and only a backup of the lake helps.
-    :raises LakeError: there are others.
+    :raises LostDaysError: some of the days can only be restored from a backup of the lake.
+    :raises LakeError: some days could not be processed for another reason.
     """
     if failed:
         day, reason = min(failed.items())

@@ -1,8 +1,8 @@
-"""The steps of a refresh that read the lake, each with another try after what can't be read was made anew.
+"""The steps of a refresh that read the lake, each with a retry after unreadable files were rebuilt.
 
-What a disk did to a file shows when the file is read. Raw events are then read again from Postgres, partials
-computed again from raw events. Of an expired day Postgres has no raw events: it is noted
-(``pipeline.lake.damage``), and the step fails if it can't do without.
+A damaged file is noticed when it is read. Raw events are then read again from Postgres, and partials are
+computed again from raw events. Postgres has no raw events of an expired day, so such a day is recorded
+(``pipeline.lake.damage``), and the step fails if it needs the day.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def roll_up(
     installation: Installation,
     days: Collection[dt.date] | None = None,
 ) -> RollupReport:
-    """As ``roll_up_days``; a day whose raw events can't be read is read again from Postgres first."""
+    """Calls ``roll_up_days``. A day whose raw events can't be read is read again from Postgres first."""
     report = roll_up_days(installation, days)
     failed = {day: why for day, why in report.failed.items() if not damage.is_lost(why)}
     if not failed:
@@ -50,24 +50,24 @@ def roll_up(
 
 
 def settled(installation: Installation, rollup: Rollup) -> list[dt.date]:
-    """As ``settle``."""
+    """Calls ``settle``, with a retry after a repair."""
     return _repaired(installation, lambda: periods.settle(installation, rollup))
 
 
 def published(installation: Installation, run_id: str | None = None, *, users: bool = True) -> PublishReport:
-    """As ``publish``."""
+    """Calls ``publish``, with a retry after a repair."""
     return _repaired(installation, lambda: publish(installation, run_id, users=users))
 
 
 def values_published(installation: Installation) -> ValuesReport:
-    """As ``publish_values``."""
+    """Calls ``publish_values``, with a retry after a repair."""
     return _repaired(installation, lambda: publish_values(installation))
 
 
 def read_again(installation: Installation, days: Collection[dt.date] | None = None) -> dict[dt.date, str]:
-    """Reads those raw events of some days, or of all, that the lake can't give again from Postgres.
+    """Reads the raw events that the lake can't return again from Postgres, for some days or for all.
 
-    Returns what was wrong with which day; whether that helped is for the next reader to see.
+    Returns what was wrong with each day. It does not verify that reading them works now.
     """
     with installation.database.locked(Lock.LAKE):
         unreadable = open_usage_events(installation.lake).damaged_days(days)
@@ -79,9 +79,9 @@ def read_again(installation: Installation, days: Collection[dt.date] | None = No
 
 
 def _repaired(installation: Installation, work: Callable[[], T]) -> T:
-    """Does the work; where it fails for want of a file, once more when that was made anew.
+    """Does the work. If it fails because of a file, rebuilds the file and tries once more.
 
-    :raises LakeError: nothing could be made anew, or that did not help.
+    :raises LakeError: nothing could be rebuilt, or that did not help.
     """
     try:
         return work()
@@ -102,7 +102,7 @@ def _repaired(installation: Installation, work: Callable[[], T]) -> T:
 
 
 def _make_anew(installation: Installation) -> dict[dt.date, str] | None:
-    """Makes anew all that can't be read; returns the days that are lost; None: everything can be read."""
+    """Rebuilds everything that can't be read. Returns the lost days, or None if everything can be read."""
     noted = read_again(installation)
     found: dict[str, Any] = {}
     with installation.database.locked(Lock.LAKE):

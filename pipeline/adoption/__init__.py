@@ -1,23 +1,23 @@
-"""The app's tables, found or made: what there is, what is missing, and the quick steps that add it.
+"""Finds or creates the app's tables, and adds what is missing in quick steps.
 
 ``schema``
-    Brings a database to this version's schema: the migrations, and the steps beside an app.
+    Brings a database to this version's schema: the migrations, and the steps on an app's tables.
 ``catalog``
     Reads what the database has of the four tables.
 ``ids``
-    The types of ids: the stats tables take those of the app.
+    The types of ids: the stats tables use those of the app.
 ``plan``
-    Pure: what there is in, the missing steps and what stands in their way out.
+    Pure: computes the missing steps, and the problems that prevent them, from the catalog.
 ``partitions``
-    Pure: the partitions of a table that ``migrate --partition-by`` makes, and those of the months to come.
+    Pure: the partitions of a table that ``migrate --partition-by`` creates, and those of the next months.
 ``writing``
-    Pure: what ``prompt_usage`` does with events that are tracked.
+    Pure: what ``prompt_usage`` does with tracked events.
 ``offers``
-    What would help and is the app's to decide: shown, and never done.
+    Helpful changes that the app's owner has to decide on. They are shown, and never made.
 ``triggers``
     Pure: the triggers on ``prompt_usage`` and their functions, as SQL.
 ``comments``
     Brings the comments of our tables up to date.
 ``steps``
-    Takes the steps, one at a time and never in a writer's way; and takes them back.
+    Takes the steps one at a time without blocking writers, and undoes them.
 """

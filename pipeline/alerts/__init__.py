@@ -1,19 +1,19 @@
-"""Alerts: what is far worse than its own past, kept in ``stats_alerts`` and sent to who wants to know.
+"""Alerts: finds what is far worse than its own past, stores it in ``stats_alerts``, and notifies people.
 
 What each rule means, its formulas and their sources are in ``docs/alerts.md``.
 
 ``comparison``
-    Counts by hour in, the last hours beside the days before out. Frames in, frames out.
+    Puts the counts of the last hours beside those of the days before. Frames in, frames out.
 ``rules``
-    Tests what was compared: which series are worse, and how sure that is. Frames in, frames out.
+    Tests which series are worse, and how certain that is. Frames in, frames out.
 ``states``
-    What is raised, stays, and recovers. No I/O, no clock.
+    Decides which alerts are raised, stay and recover. No I/O, no clock.
 ``raised``
-    What is raised now, from Postgres.
+    Reads the raised alerts from Postgres.
 ``messages``
-    Alerts as text, as JSON, as mail.
+    Writes alerts as text, JSON and mail.
 ``notifier``
-    Sends messages by webhook and mail; keeps those that could not be sent.
+    Sends messages by webhook and mail, and keeps those that could not be sent.
 ``evaluation``
-    All of that over the lake and Postgres: what the job ``evaluate_alerts`` does.
+    Puts all of this together, with the lake and Postgres, for the job ``evaluate_alerts``.
 """

@@ -1,4 +1,4 @@
-"""The last hours of each series beside its past: what the rules judge. Frames in, frames out, no clock.
+"""Puts the last hours of each series beside its past, for the rules. Frames in, frames out, no clock.
 
 A series is all events (scope ``overall``), those of a scene or those of a prompt. Its past is the same for
 all windows: the 14 days that end a day before now, so that a fault of today is not compared with itself.
@@ -15,23 +15,23 @@ WINDOWS_HOURS = (1, 6, 24)
 DAY_HOURS = 24
 PAST_DAYS = 14
 HOURS = DAY_HOURS * (1 + PAST_DAYS)
-"""How far back the counts go: the last day, and the past."""
+"""How many hours back the counts go: the last day, and the past."""
 
 SLOWER_BUCKETS = 5
-"""What is slower by more than so many buckets of 4 % is slower by more than a fifth."""
+"""A median that rose by this many buckets of 4 % is slower by more than a fifth."""
 
 MARGIN_BUCKETS = 2
-"""By how much a median may rise, 8 %, before it is tested whether that is chance."""
+"""A median may rise by this much, 8 %, before a test decides whether that is chance."""
 
 TRIMMED_DAYS = 3
-"""Of the past's days, so many of the best and of the worst are left out."""
+"""This many of the best and of the worst days of the past are left out."""
 
 IS_PAST = pl.col("hours_ago") >= DAY_HOURS
 DAY = (pl.col("hours_ago") // DAY_HOURS).alias("day")
 
 
 def success_rates(uses: pl.DataFrame) -> pl.DataFrame:
-    """One row a series and window with use in both: successes in the window and in the past.
+    """One row per series and window with use in both: successes in the window and in the past.
 
     ``uses``: the rows of ``sql/engine/alert_uses.sql``. Counts are ``recent_count``, ``recent_hits`` of
     them, ``past_count``, ``past_hits``; ``recent_value`` and ``past_value`` are success rates in percent.
@@ -57,7 +57,7 @@ def success_rates(uses: pl.DataFrame) -> pl.DataFrame:
 
 
 def generation_times(times: pl.DataFrame) -> pl.DataFrame:
-    """One row a series and window with timed events in both: how many were slow.
+    """One row per series and window with timed events in both: how many were slow.
 
     ``times``: the rows of ``sql/engine/alert_times.sql``. ``past_hits`` of ``past_count`` events were slower
     than the past's median; ``recent_hits`` of ``recent_count`` were slower than that by more than
@@ -103,7 +103,7 @@ def generation_times(times: pl.DataFrame) -> pl.DataFrame:
 
 
 def usage(uses: pl.DataFrame) -> pl.DataFrame:
-    """One row a series and window: uses in the window, and in the same hours of each day of the past.
+    """One row per series and window: uses in the window, and in the same hours of each day of the past.
 
     ``uses``: the rows of ``sql/engine/alert_uses.sql``. ``recent_count`` is also ``recent_value``,
     ``past_count`` is the sum over the days and ``past_value`` their mean; ``usually_at_least`` is the second
@@ -140,9 +140,9 @@ def usage(uses: pl.DataFrame) -> pl.DataFrame:
 
 
 def middle_days(daily: pl.DataFrame, figure: pl.Expr) -> pl.DataFrame:
-    """Of one row per series and day, those that are neither among the best days nor among the worst.
+    """Drops the best and the worst days of each series, given one row per series and day.
 
-    Three of 14 go at each end. So a day or two on which all went wrong do not become what is usual.
+    Three of 14 days are dropped at each end, so that one or two bad days do not become normal.
     """
     rank, days = figure.rank("ordinal").over(SERIES), pl.len().over(SERIES)
     trimmed = days * TRIMMED_DAYS // PAST_DAYS
@@ -151,7 +151,7 @@ def middle_days(daily: pl.DataFrame, figure: pl.Expr) -> pl.DataFrame:
 
 
 def _windows(rows: pl.DataFrame, *aggregates: pl.Expr) -> pl.DataFrame:
-    """One row a series and window that has any."""
+    """One row per series and window that has any rows."""
     return pl.concat(
         rows.filter(pl.col("hours_ago") < hours)
         .group_by(SERIES)

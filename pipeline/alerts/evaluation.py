@@ -1,8 +1,8 @@
 """Evaluates the alerts over the lake and Postgres, writes what changed, and sends what is new.
 
-It reads the raw events of the last 15 days in the lake and nothing of the stats tables, takes no lock that a
-refresh takes, and looks at events up to ``as_of`` of the published stats: what had not arrived by then is
-not missing.
+It reads the raw events of the last 15 days from the lake, and not the stats tables. It takes no lock that a
+refresh takes. It looks at events up to ``as_of`` of the published stats, so events that had not arrived by
+then do not count as missing.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ from pipeline.lake.usage_events import open_own_events, open_usage_events
 from pipeline.settings import Settings
 
 BEHIND = {State.WARNING: dt.timedelta(minutes=30), State.ALERT: dt.timedelta(hours=2)}
-"""How far stats that should follow every five minutes may be behind."""
+"""How far the stats, which are refreshed every five minutes, may be behind."""
 
 FRESHNESS = Series(Rule.FRESHNESS, "stats")
 REMEMBERED = dt.timedelta(days=2)
-"""How long an alert that recovered is looked at: longer than the longest window, as stats may be behind."""
+"""How long a recovered alert is considered: longer than the longest window, since stats may be behind."""
 
 EVALUATIONS_KEPT = dt.timedelta(days=30)
 
@@ -74,7 +74,7 @@ class Evaluation:
 
 
 def evaluate(database: Database, settings: Settings) -> Evaluation:
-    """Compares the last hours with the past, raises and ends alerts, and sends messages.
+    """Compares the last hours with the past, raises alerts, ends them, and sends messages.
 
     :raises LakeError: the lake can't be read.
     """
@@ -161,14 +161,14 @@ def findings(judged: pl.DataFrame) -> dict[Series, Finding]:
 
 
 def freshness(lag: dt.timedelta) -> Finding:
-    """Whether the stats are too far behind; their refresh may have stopped."""
+    """Whether the stats are too far behind, since their refresh may have stopped."""
     level = sum(lag > limit for limit in BEHIND.values())
     still = lag > BEHIND[State.WARNING] / 2
     return Finding(level, still, Figures(recent_value=lag.total_seconds()))
 
 
 def silence(database: Database, alert_id: int, length: dt.timedelta) -> dt.datetime:
-    """Tells nobody of a raised alert for a while, from now on; returns until when.
+    """Mutes a raised alert for a while, and returns until when.
 
     :raises NotFoundError: no alert of this id is raised.
     """
@@ -188,7 +188,7 @@ def silence(database: Database, alert_id: int, length: dt.timedelta) -> dt.datet
 
 
 def _known(connection: Connection) -> list[Alert]:
-    """The alerts that are raised, and those that recovered so lately that a window may hold their fault."""
+    """The raised alerts, and those that recovered so recently that a window may contain their fault."""
     lately = dt.datetime.now(dt.UTC) - REMEMBERED
     is_known = stats_alerts.c.recovered_at.is_(None) | (stats_alerts.c.recovered_at > lately)
     rows = connection.execute(select(stats_alerts).where(is_known)).mappings()

@@ -1,4 +1,4 @@
-"""Alerts as people read them: a sentence each, and several as one message. No I/O.
+"""Alerts as text for people: one sentence each, and several in one message. No I/O.
 
 A message is a dictionary of JSON, the same on every channel; Slack and mail get its text. What it says
 comes from the rows of ``stats_alerts`` with ``prompt_name`` beside them. Names are written by others: in
@@ -23,7 +23,7 @@ LISTED = 20
 
 PLAIN_WORDS = re.compile(r"\w[\w-]*( \w[\w.-]*)?", re.ASCII)
 TERMINAL_CODE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
-"""Colours and the like, which libraries put into their errors."""
+"""Escape sequences such as colours, which libraries put into their errors."""
 
 HEADINGS = {
     News.RAISED: "raised",
@@ -45,7 +45,7 @@ def subject(row: Row) -> str:
 
 
 def sentence(row: Row) -> str:
-    """What is wrong, with the figures that show it; of an alert that recovered, the figures of now."""
+    """What is wrong, with the figures that show it. An alert that recovered has the present figures."""
     recent, past = row["recent_value"], row["past_value"]
     if row["rule"] == "freshness":
         return f"The stats are as of {formats.moment(row['as_of'])}, {recent / 60:,.0f} min behind"
@@ -63,7 +63,7 @@ def sentence(row: Row) -> str:
 
 
 def digest(told: Sequence[tuple[News, Row]], as_of: dt.datetime) -> Message:
-    """One message of all that is new in an evaluation, the worst first."""
+    """One message with all news of an evaluation, the worst first."""
     order = list(HEADINGS)
     told = sorted(
         told, key=lambda each: (order.index(each[0]), each[1]["severity"] != "ALERT", each[1]["id"])
@@ -98,7 +98,7 @@ def _next_step(why: News, row: Row) -> str:
 
 
 def trial() -> Message:
-    """The message that shows whether a receiver is set up right."""
+    """The test message, which shows whether a receiver is configured correctly."""
     return {
         "kind": "test",
         "title": "prompt-stats: test message",
@@ -108,7 +108,7 @@ def trial() -> Message:
 
 
 def run_failure(job: str, run_id: str, error: str, backfill: str | None) -> Message:
-    """The message of a Dagster run that failed."""
+    """The message about a failed Dagster run."""
     of_backfill = f" of backfill {formats.visible(backfill)}" if backfill else ""
     name = formats.visible(job)
     said = formats.visible(" ".join(TERMINAL_CODE.sub("", error).split()))

@@ -1,8 +1,8 @@
 """Sends messages to a webhook and by mail, and keeps those that could not be sent.
 
-A message is written to ``stats_alert_message`` first, once for each channel, and is done with when its
-receiver acknowledged it. Should this process die between the two, it is sent again under the same id.
-The webhook's address and the mail server's password are secrets: no error and no log says them.
+A message is first written to ``stats_alert_message``, once per channel, and is finished when its receiver has
+acknowledged it. If this process dies in between, the message is sent again with the same id.
+The webhook's address and the mail server's password are secrets, and never appear in errors or logs.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ SECONDS = 10.0
 """How long a receiver may take."""
 
 KEPT_FOR = dt.timedelta(days=7)
-"""How long it is tried."""
+"""How long sending a message is retried."""
 
 Channel = Callable[[str, Message], None]
 
 
 @dataclass
 class Delivery:
-    """What became of the messages: how many were sent, and why channels failed."""
+    """What happened to the messages: how many were sent, and why channels failed."""
 
     sent: int = 0
     failures: dict[str, str] = field(default_factory=dict)
 
 
 def channels(settings: Settings) -> dict[str, Channel]:
-    """The channels that are set up, by name; each takes an id and a message, or raises NotificationError."""
+    """The configured channels by name. Each takes an id and a message, or raises NotificationError."""
     found: dict[str, Channel] = {}
     if settings.alert_webhook_url:
         found["webhook"] = lambda id_, message: post(settings, id_, message)
@@ -56,7 +56,7 @@ def channels(settings: Settings) -> dict[str, Channel]:
 
 
 def notify(database: Database, settings: Settings, message: Message) -> Delivery:
-    """Sends a message on every channel, after those that still wait."""
+    """Sends a message on every channel, after those that are still waiting."""
     with database.locked(Lock.ALERTS):
         with database.engine.begin() as connection:
             queue(connection, channels(settings), message)
@@ -64,7 +64,7 @@ def notify(database: Database, settings: Settings, message: Message) -> Delivery
 
 
 def queue(connection: Connection, names: Mapping[str, Channel], message: Message) -> None:
-    """Keeps a message for each channel, to be sent once the transaction is committed."""
+    """Stores a message for each channel, to be sent after the transaction has committed."""
     now = dt.datetime.now(dt.UTC)
     for name in names:
         connection.execute(
@@ -75,9 +75,9 @@ def queue(connection: Connection, names: Mapping[str, Channel], message: Message
 
 
 def deliver(database: Database, settings: Settings) -> Delivery:
-    """Sends what waits, the oldest first; the caller holds the lock. A channel that fails is left for now.
+    """Sends waiting messages, oldest first, and skips channels that fail for now. The caller holds the lock.
 
-    What failed before comes after what did not: a message that is never taken holds up no other.
+    Messages that failed before come last, so that a message that is never accepted delays no other.
     """
     result = Delivery()
     for name, send in channels(settings).items():
@@ -109,7 +109,7 @@ def deliver(database: Database, settings: Settings) -> Delivery:
 
 
 def send_now(settings: Settings, message: Message) -> None:
-    """Sends a message without keeping it: for when the database is what is broken.
+    """Sends a message without storing it, for use when the database is broken.
 
     :raises NotificationError: a channel did not take it; the others did.
     """
@@ -130,7 +130,7 @@ def send_to_each(settings: Settings, message: Message) -> dict[str, Notification
 
 
 def post(settings: Settings, id_: str, message: Message) -> None:
-    """Posts a message to the webhook; any answer of 2xx acknowledges it.
+    """Posts a message to the webhook. Any 2xx answer acknowledges it.
 
     :raises NotificationError: there was no answer, or another one.
     """

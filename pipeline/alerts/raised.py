@@ -1,4 +1,4 @@
-"""The alerts that are raised, as they stand in ``stats_alerts``."""
+"""Reads the raised alerts from ``stats_alerts``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ALERTS = query("alerts/alerts")
 
 
 def alert_rows(connection: Connection, recovered_days: int) -> list[dict[str, Any]]:
-    """Alerts that are raised, and those that recovered in the last days, with ``prompt_name``."""
+    """The raised alerts, and those that recovered in the last days, with ``prompt_name``."""
     # As the API has it: with the parameters of psycopg.
     rows = connection.exec_driver_sql(ALERTS, {"days": recovered_days}).mappings()
     return [dict(row) for row in rows]

@@ -1,4 +1,4 @@
-"""Tests what was compared: whether a window is worse than the past, by how much, and if by chance.
+"""Tests whether a window is worse than the past, by how much, and whether that may be chance.
 
 Frames in, frames out. All p-values are one-sided. All of one evaluation go through the false-discovery
 control together, so that ten thousand prompts raise no more false alarms than ten. ``docs/alerts.md`` has the
@@ -26,16 +26,16 @@ from pipeline.alerts.comparison import (
 from pipeline.alerts.states import Rule, Series
 
 FALSE_DISCOVERY_RATE = 0.01
-"""Of what is found in one evaluation, at most this share is chance. Small, as there are 96 per day."""
+"""At most this share of an evaluation's findings is chance. It is small, as there are 96 per day."""
 
 FEWEST = {Rule.SUCCESS_RATE: 15, Rule.GENERATION_TIME: 15, Rule.USAGE: 10}
-"""The sample below which a window is not tested: uses, timed uses, uses that were to be expected."""
+"""The smallest sample of a window that is tested: uses, timed uses, expected uses."""
 
 FEWEST_PAST = 100
-"""The uses that the past of a rate or a percentile must have."""
+"""The smallest number of uses in the past of a rate or a percentile."""
 
 ENOUGH = {Rule.SUCCESS_RATE: 100, Rule.GENERATION_TIME: 100, Rule.USAGE: 10}
-"""The sample from which a window alone says whether something is still wrong."""
+"""From this sample size on, a window alone decides whether something is still wrong."""
 
 OUTCOMES_ALIKE = 0.004
 """How alike the outcomes of uses in one window are (intraclass correlation): rates differ from day to day by
@@ -62,7 +62,7 @@ def judge(
     retired: Collection[str] = (),
     over: Mapping[Series, float] = MappingProxyType({}),
 ) -> pl.DataFrame:
-    """One row a series and rule that could be tested: whether it is worse than its past.
+    """One row per series and rule that could be tested: whether it is worse than its past.
 
     ``uses`` and ``times``: the rows of ``sql/engine/alert_uses.sql`` and ``alert_times.sql``. ``retired``:
     ids of the prompts that are not to be used any more, so that nobody misses their uses. ``over``: for how
@@ -184,7 +184,7 @@ def found(tests: list[pl.DataFrame]) -> pl.DataFrame:
 
 
 def summed_up(tests: pl.DataFrame) -> pl.DataFrame:
-    """One row a series and rule: of its windows, what they say together.
+    """One row per series and rule: the joint result of its windows.
 
     The shortest window with enough events, or else the longest, says whether something is wrong now. It
     is overruled by a shorter one in which something was found, and it overrules longer ones: a fault that

@@ -1,7 +1,7 @@
-"""What an alert goes through: raised, worse, without data, recovered; and when somebody is told. No I/O.
+"""The states of an alert (raised, worse, without data, recovered), and when people are notified. No I/O.
 
-An alert is raised by one evaluation, and recovers once nothing speaks for it any more for an hour: what
-raises it is far stricter than what keeps it, so that it does not flap.
+One evaluation raises an alert. It recovers when nothing has indicated it for an hour. The condition that
+raises it is far stricter than the one that keeps it, so that it does not flap.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from enum import StrEnum
 from typing import NamedTuple
 
 RECOVERED_AFTER = dt.timedelta(hours=1)
-"""How long nothing must speak for an alert before it is over, in the time of the events."""
+"""How long nothing must indicate an alert before it is over, in the time of the events."""
 
 FORGOTTEN_AFTER = dt.timedelta(days=7)
-"""When an alert is over whose series has too few events to be tested."""
+"""After this time, an alert is over if its series has too few events to be tested."""
 
 RENOTIFY_AFTER = dt.timedelta(hours=24)
-"""How long an alert stays before those who were told are told again."""
+"""How long an alert lasts before people are notified again."""
 
 
 class Rule(StrEnum):
@@ -98,7 +98,7 @@ class Alert:
 
 
 class News(StrEnum):
-    """Why somebody is told of an alert."""
+    """Why people are notified of an alert."""
 
     RAISED = "raised"
     WORSE = "worse"
@@ -160,7 +160,7 @@ def over_hours(alerts: Iterable[Alert], as_of: dt.datetime) -> dict[Series, floa
 
 
 def news(alerts: Iterable[Alert], now: dt.datetime) -> dict[Series, News]:
-    """Of which alerts people have to be told, and why.
+    """The alerts that people have to be notified of, and why.
 
     While all events together are found wrong by a rule, its scenes and prompts are not news.
     """
@@ -197,5 +197,5 @@ def _why(alert: Alert, now: dt.datetime) -> News | None:
 
 
 def told(alert: Alert, now: dt.datetime) -> Alert:
-    """The alert, after people were told of it."""
+    """The alert after people were notified of it."""
     return replace(alert, notified_at=now, notified_severity=alert.severity)

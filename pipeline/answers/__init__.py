@@ -1,4 +1,4 @@
-"""What people ask of the published stats.
+"""Answers questions about the published stats.
 
 ``reading``
     Status, rankings, one prompt.
@@ -7,5 +7,5 @@
 ``export``
     A whole table as a file.
 ``period_export``
-    The same of some days.
+    A table for a range of days as a file.
 """

@@ -1,23 +1,23 @@
-"""Postgres: how it is reached, and what is asked there.
+"""Postgres: connections, and what they need.
 
 ``connections``
-    A database and its connections; the errors that it raises, as ours.
+    A database with its connections, and translates its errors into ours.
 ``sessions``
-    The settings that every session has, verified.
+    The settings that every session has, and their verification.
 ``conninfo``
-    The address, in the one form that libpq reads.
+    The address in the form that libpq reads.
 ``url_parameters``
-    What other tools put into it.
+    Parameters that other tools put into the address.
 ``embedded``
-    The Postgres that starts by itself.
+    The embedded Postgres server.
 ``locks``
-    Which run may write now.
+    Decides which run may write.
 ``table_locks``
-    Who holds a table that we wait for.
+    Finds out who holds a table that we wait for.
 ``tables``
     The schema: each table and column with its meaning.
 ``queries``
     The files of ``sql/``.
 ``prompt_keys``
-    Which prompt an id or a slug names.
+    Finds the prompt that an id or a slug names.
 """

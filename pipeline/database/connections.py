@@ -45,7 +45,7 @@ that was not to be had, a server that stops or starts. A replica that cancels a 
 replay otherwise, says 40001."""
 
 LOCKED = "55P03"
-"""The SQLSTATE of a lock that was not to be had in time."""
+"""The SQLSTATE of a lock that was not free in time."""
 
 REFUSED = "42501"
 """The SQLSTATE of a right that is missing."""
@@ -54,17 +54,17 @@ FILTERED = "row-level security"
 """Part of an error's text, of that SQLSTATE, where policies would hide rows: see ``sessions.PIPELINE``."""
 
 NOT_THERE = ("42P01", "42703", "3F000")
-"""Those of a table, a column or a schema that is missing."""
+"""The SQLSTATEs of a missing table, column or schema."""
 
 READ_ONLY = "25006"
-"""That of a write where none is possible: the server is, or became, a replica."""
+"""The SQLSTATE of a write to a read-only server, such as a replica."""
 
 UNTRANSLATABLE = "22P05"
-"""That of a character that the database's encoding lacks, or the client's."""
+"""The SQLSTATE of a character that the encoding of the database or the client lacks."""
 
 
 class Fault(Enum):
-    """What an error of the database comes from; the value says what to do, without a final full stop."""
+    """The cause of an error of the database. The value says what to do, without a final full stop."""
 
     OUTAGE = "Nothing was left half-done. Run the command again when the database works"
     READ_ONLY = (
@@ -257,7 +257,7 @@ class Database:
 
     @contextmanager
     def locked(self, lock: Lock) -> Iterator[None]:
-        """Holds a lock for the block; waits for it first: :func:`pipeline.database.locks.locked`.
+        """Waits for a lock, and holds it for the block: see :func:`pipeline.database.locks.locked`.
 
         :raises DatabaseUnavailableError: another session holds it for too long.
         :raises DatabaseError: a pooler gives each transaction another session, which would lose the lock.
@@ -305,7 +305,7 @@ def driver_of(connection: Connection) -> psycopg.Connection[Any]:
 
 
 def require_own_session(connection: psycopg.Connection[Any]) -> None:
-    """Makes sure that the connection's session is no other client's between two transactions.
+    """Makes sure that the connection keeps its session between two transactions.
 
     :raises DatabaseError: a pooler in transaction mode is between.
     """
@@ -324,7 +324,7 @@ def cause_of(error: BaseException) -> BaseException:
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether the fault passes by itself, so that the same again may succeed.
+    """Whether the fault is transient, so that a retry may succeed.
 
     An error of the connection itself has no SQLSTATE, whether the server is away or refuses the password; so
     a refused password is tried again too.
@@ -342,7 +342,7 @@ def is_locked(error: BaseException) -> bool:
 
 
 def fault_of(error: BaseException) -> Fault:
-    """What an error of SQLAlchemy, psycopg or ADBC comes from."""
+    """The cause of an error of SQLAlchemy, psycopg or ADBC."""
     cause = cause_of(error)
     state = _sqlstate(cause)
     if state == REFUSED:

@@ -1,7 +1,7 @@
-"""Advisory locks of one installation: whoever writes the lake or publishes takes turns, wherever it runs.
+"""Advisory locks of an installation: processes that write the lake or publish take turns, wherever they run.
 
-Another installation in the same database has locks of its own. A wait has a limit, and names the session that
-it waits for.
+Another installation in the same database has its own locks. A wait has a limit, and names the session that it
+waits for.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class _Key(NamedTuple):
 def locked(
     connection: Connection, lock: Lock, longest_seconds: float = LONGEST_WAIT_SECONDS
 ) -> Iterator[None]:
-    """Holds a lock for the block; waits for it first. ``connection`` is used for nothing else meanwhile.
+    """Waits for a lock, and holds it for the block. ``connection`` is used for nothing else meanwhile.
 
     It spares concurrent runs useless work. What is correct does not rest on it: a lost connection
     loses the lock, and the lake's optimistic commits and the publish transaction still hold.

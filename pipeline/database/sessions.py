@@ -1,4 +1,4 @@
-"""What a session is: every connection of this package gets its settings here, whoever opens it.
+"""The settings of sessions: every connection of this package gets them here.
 
 They are set by statement: the environment (``PGTZ``, ``PGDATESTYLE``, ``PGOPTIONS``), the role, the database
 and poolers override or drop what a connection asks for when it starts. The same statement reads them back.

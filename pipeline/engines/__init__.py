@@ -1,1 +1,1 @@
-"""Runs the rollups of ``sql/engine``. DuckDB here; the SQL is in the subset that Spark reads too."""
+"""Runs the rollups of ``sql/engine`` in DuckDB or Spark. The SQL is in the subset that both read."""

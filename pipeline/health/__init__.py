@@ -1,7 +1,7 @@
-"""Whether all is well, and what to do if not; repairs nothing.
+"""Says whether all is well, and what to do if it is not. It repairs nothing.
 
 ``checks``
-    Compares the stats with what they are made from, and looks for what is odd.
+    Compares the stats with their sources, and looks for what is odd.
 ``doctor``
-    Looks at what is around the numbers: environment, server, rights, schema, lake.
+    Examines the setup: environment, server, rights, schema, lake.
 """

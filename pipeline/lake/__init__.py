@@ -1,55 +1,55 @@
 """Raw events in columns, and their daily partials: Delta Lake tables, one partition per day.
 
 ``delta_table``
-    A Delta table partitioned by day: what each day holds, append, replace.
+    A Delta table partitioned by day: knows what each day holds, appends, replaces.
 ``storage``
-    A folder, or a bucket of an object store: one way to its files, and whether it is safe for two writers.
+    Access to the files of a folder or bucket, and whether it is safe for two writers.
 ``durable``
-    Flushes commits to disk before Postgres rests on them.
+    Flushes commits to disk before Postgres relies on them.
 ``mending``
-    Drops what a power cut left broken of a commit that was not flushed yet.
+    Removes the broken rest of a commit that a power cut interrupted before it was flushed.
 ``log_faults``
-    What is wrong with a log that can't be read, and what helps; refuses what is no regular file.
+    Explains why a log can't be read and what helps, and refuses files that are not regular.
 ``ownership``
-    Whose the lake is, and whether the database knows all of it.
+    Decides which database owns the lake, and whether that database knows all of it.
 ``usage_events``
-    The raw events, and how they get here from Postgres.
+    The raw events, and their sync from Postgres.
 ``partials``
     The rollups of the raw events, and the partials by day, ``prompt_usage_daily``.
 ``merge``
-    Partials merged, and compared with others.
+    Merges partials, and compares them with others.
 ``periods``
-    The partials of longer periods, so that a publish does not merge every day of the past.
+    The partials of months and of the whole past, so that a publish does not merge every day.
 ``contents``
     Compares what the lake's files hold with what Postgres holds.
 ``upkeep``
-    Few files per day, none that nobody reads, a short log.
+    Joins small files, deletes files that nobody reads, and keeps the log short.
 ``series``
-    Usage over time, of one prompt or all, counted when somebody asks.
+    Usage over time, of one prompt or of all, counted on request.
 ``period_stats``
-    What the events of some days of any time zone come to, as of the publish, merged when somebody asks.
+    Stats for a range of days in any time zone, as of the last publish, merged on request.
 ``flow``
-    How far a read of events is, and no faster than asked.
+    Progress and throttling of a read of events.
 ``replica``
-    Waits until a replica has what is to be read from it.
+    Waits until a replica has the events that will be read from it.
 ``damage``
-    Files that can't be read: of which days, what helps, and where that is noted.
+    Files that can't be read: their days, what helps, and where that is recorded.
 ``isolation``
-    Keeps one day's fault from holding up the others.
+    Processes the other days if one fails.
 ``source_table``
-    Which table the events come from: seen whole, by the same settings; changes that no trigger notes.
+    Makes sure that the right table is read completely, and notices changes that no trigger records.
 ``partitions``
-    Its partitions: the days of each, and what becomes of days that went with one.
+    The table's partitions: the days of each, and what happens to the days of dropped ones.
 ``whole_partitions``
     Drops partitions whose rows the lake has.
 ``range_index``
-    The index by which raw rows are found, where it does not show them all.
+    Repairs the index that finds raw rows, if it hides some of them.
 ``acceptance``
-    Other settings, on purpose.
+    Accepts changed settings.
 ``source``
     Reads Postgres: the watermark, the days that changed, the events themselves.
 
-The lake is its own ledger: the largest ``ingest_xid`` of a day's rows says how far the day was read,
+The lake keeps its own checkpoints. The largest ``ingest_xid`` of a day's rows says how far the day was read,
 and the fingerprint of a day's files says which state of the day a partial was made from. Both come
 from the log of the table, without reading data. See ``docs/architecture.md``.
 """

@@ -1,4 +1,4 @@
-"""Other settings than the stats were made with, on purpose: what they change is read anew."""
+"""Accepts settings that differ from those that the stats were made with, and reads again what they change."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pipeline.lake.usage_events import open_usage_events
 
 @dataclass(frozen=True)
 class Settings:
-    """What must not change: the first day, and what the app calls ``prompt_usage`` and its columns."""
+    """The settings that must not change: the first day, and the app's names of ``prompt_usage``."""
 
     first_day: dt.date
     table_names: str
@@ -34,15 +34,15 @@ class AcceptanceReport:
 
 
 def compare_settings(database: Database, first_day: dt.date) -> AcceptanceReport:
-    """What :func:`accept_settings` would change; changes nothing."""
+    """Reports what :func:`accept_settings` would change, without changing it."""
     with database.engine.connect() as connection:
         return _report(database, recall(connection), first_day)
 
 
 def accept_settings(installation: Installation) -> AcceptanceReport:
-    """Has everything counted with these settings from now on; until the next refresh the stats stay.
+    """Makes these settings the valid ones. The stats stay until the next refresh.
 
-    May be repeated after a crash. Until it is done the settings before are in force.
+    It may be repeated after a crash. Until it has finished, the previous settings are valid.
 
     :raises LakeOwnerError: the lake is another database's.
     :raises InputError: the lake alone has days that would have to be divided or joined.

@@ -1,4 +1,4 @@
-"""Compares what the lake holds, read from its files, with what Postgres holds, day by day."""
+"""Compares the events in the lake's files with those in Postgres, day by day."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ DAY_CONTENTS = text(query("lake/day_contents"))
 
 
 class Contents(NamedTuple):
-    """What a day holds: the number of its events, the largest ``ingest_xid``, a checksum of all values."""
+    """A day's contents: the number of its events, the largest ``ingest_xid``, a checksum of all values."""
 
     usage_count: int
     mark: int
     checksum: int
 
     def is_same_as(self, other: Contents) -> bool:
-        """Whether both hold the same events, whichever transactions wrote them."""
+        """Whether both have the same events, even if different transactions wrote them."""
         return (self.usage_count, self.checksum) == (other.usage_count, other.checksum)
 
 
@@ -34,7 +34,7 @@ NOTHING = Contents(0, -1, 0)
 def in_postgres(
     connection: Connection, days: Collection[dt.date], high: int, first_day: dt.date
 ) -> dict[dt.date, Contents]:
-    """What Postgres holds below ``high``, of those of the days that have any."""
+    """The contents of the days in Postgres below ``high``, for days that have any events."""
     given = {"from_day": min(days), "to_day": max(days), "high": high, "first_day": first_day}
     rows = connection.execute(DAY_CONTENTS, given)
     return {row.day: Contents(row.usage_count, row.mark, row.checksum) for row in rows if row.day in days}
@@ -43,7 +43,7 @@ def in_postgres(
 def in_lake(
     events: DailyTable, days: Collection[dt.date], high: int | None = None
 ) -> tuple[dict[dt.date, Contents], dict[dt.date, str]]:
-    """What the lake's files hold, below ``high`` if it is given; the days that can't be read, and why."""
+    """The contents of the days in the lake's files, below ``high`` if given; and why days can't be read."""
     found: dict[dt.date, Contents] = {}
 
     def read(part: list[dt.date]) -> None:
@@ -59,7 +59,7 @@ def in_lake(
 
 
 def checksums(events: DailyTable, days: Collection[dt.date]) -> dict[dt.date, int | None]:
-    """Of each of the days the checksum of all that the lake's files hold; None where they can't be read."""
+    """The checksum of each day's events in the lake's files, or None if they can't be read."""
     found, unreadable = in_lake(events, days)
     return {day: None if day in unreadable else found.get(day, NOTHING).checksum for day in days}
 
@@ -67,7 +67,7 @@ def checksums(events: DailyTable, days: Collection[dt.date]) -> dict[dt.date, in
 def differences(
     postgres: Mapping[dt.date, Contents], lake: Mapping[dt.date, Contents], days: Iterable[dt.date]
 ) -> dict[dt.date, str]:
-    """The days that are not the same, and how they differ."""
+    """The days that differ, and how."""
     said: dict[dt.date, str] = {}
     for day in days:
         there, here = postgres.get(day, NOTHING), lake.get(day, NOTHING)

@@ -1,8 +1,8 @@
-"""Files of the lake that can't be read: of which days, what helps, and where that is noted.
+"""Files of the lake that can't be read: their days, what helps, and where that is recorded.
 
-A day of which Postgres has the raw rows is noted like a changed one, so that the next refresh reads it again.
-Of an expired day only a backup of the lake helps: ``stats_expired_day.damaged_at`` says so until the day is
-whole again, and every refresh fails and names it.
+If Postgres has a day's raw rows, the day is noted like a changed one, so that the next refresh reads it
+again. An expired day can only be restored from a backup of the lake. ``stats_expired_day.damaged_at`` records
+it until the day is complete again, and every refresh fails and names it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ RECONCILE = "prompt-stats reconcile"
 
 @contextmanager
 def reading(attempted: str) -> Iterator[None]:
-    """Makes an error of ours of what a library says of a file that can't be read.
+    """Translates a library's error about a file that can't be read into one of ours.
 
     :raises LakeError: a file can't be read.
     """
@@ -47,10 +47,10 @@ def reading(attempted: str) -> Iterator[None]:
 def lost_days(
     events: DailyTable, expired: Mapping[dt.date, source.ExpiredDay], changed: Collection[dt.date] = ()
 ) -> dict[dt.date, str]:
-    """The expired days that the lake no longer has in full, and why.
+    """The expired days that the lake no longer has completely, and why.
 
-    By the log and the lengths of the files alone; the files of days that were damaged before, and of those
-    that ``changed``, are read, and what they hold is compared with what was noted.
+    It looks only at the log and the lengths of files. It reads the files of days that were damaged before or
+    have ``changed``, and compares their contents with what was recorded.
     """
     if not expired:
         return {}
@@ -70,9 +70,9 @@ def lost_days(
 def difference(
     day: dt.date, kept: source.ExpiredDay, found: Contents, *, is_exact: bool = True
 ) -> str | None:
-    """How what the lake holds of an expired day is not what was noted; None: it is.
+    """How the lake's contents of an expired day differ from what was recorded, or None if they do not.
 
-    Without a checksum, or not ``is_exact``, only events that are missing show.
+    Without a checksum, or if not ``is_exact``, it notices only missing events.
     """
     is_exact = is_exact and kept.checksum is not None
     if found.usage_count < kept.usage_count or (is_exact and found.usage_count != kept.usage_count):
@@ -86,11 +86,11 @@ def difference(
 
 
 def compare_expired(database: Database, events: DailyTable, *, accept: bool = False) -> dict[dt.date, str]:
-    """Reads all expired days of a lake that one of the two was put back to; notes and returns the lost ones.
+    """Reads all expired days after the lake or the database was restored. Records and returns the lost ones.
 
-    A day that holds what was noted, and events from after all that the database has read, shows that the
-    database went back, not the lake: it is noted as right. ``accept``: so is every day that can be read and
-    has events.
+    If a day has what was recorded, and events from after everything that the database has read, the database
+    was restored and not the lake, so the day is recorded as right. With ``accept``, so is every day that can
+    be read and has events.
     """
     with database.engine.connect() as connection:
         expired = source.expired_days(connection)
@@ -121,10 +121,10 @@ def compare_expired(database: Database, events: DailyTable, *, accept: bool = Fa
 def note_lost_days(
     database: Database, events: DailyTable, days: Collection[dt.date] | None = None
 ) -> dict[dt.date, str]:
-    """Looks for :func:`lost_days`, keeps in Postgres which there are, returns them.
+    """Looks for :func:`lost_days`, records them in Postgres, and returns them.
 
-    Among all days; or among some, whose files are read: whoever is about to use what they hold, or to note it
-    as right, has to know that nobody else wrote there.
+    It looks at all days, or at the given ones, whose files it reads: before their contents are used or
+    recorded as right, it has to be certain that nobody else wrote them.
     """
     with database.engine.connect() as connection:
         expired = source.expired_days(connection)
@@ -143,7 +143,7 @@ def note_lost_days(
 
 
 def note_unreadable(database: Database, days: Mapping[dt.date, str]) -> dict[dt.date, str]:
-    """Notes that raw events of some days can't be read; returns what is wrong with each, and what helps."""
+    """Records that raw events of some days can't be read. Returns what is wrong with each, and what helps."""
     if not days:
         return {}
     with database.engine.begin() as connection:
@@ -159,12 +159,12 @@ def note_unreadable(database: Database, days: Mapping[dt.date, str]) -> dict[dt.
 
 
 def is_lost(reason: str) -> bool:
-    """Whether a day's reason is one against which only a backup helps."""
+    """Whether only a backup helps, judging by a day's reason."""
     return reason.endswith(RESTORE)
 
 
 class Damaged(NamedTuple):
-    """A day, or the first of a longer period, of which a file of a table can't be read; and what helps."""
+    """A day, or the first day of a longer period, with a file that can't be read, and what helps."""
 
     table: str
     day: dt.date
@@ -176,7 +176,7 @@ Look = Callable[[DailyTable], Mapping[dt.date, str]]
 
 
 def ends_of_files(table: DailyTable) -> Mapping[dt.date, str]:
-    """Looks whether all files are there, as long as they should be, and end as they should."""
+    """Checks that all files exist, have the right length, and end as they should."""
     return table.faults(footers=True)
 
 
@@ -191,7 +191,7 @@ def find_damage(
     expired: Mapping[dt.date, source.ExpiredDay],
     look: Look = ends_of_files,
 ) -> list[Damaged]:
-    """What of the lake is damaged, in order of tables and days; changes nothing.
+    """Finds what is damaged in the lake, in order of tables and days. It changes nothing.
 
     :raises LakeError: the lake can't be listed.
     """

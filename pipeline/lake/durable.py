@@ -1,11 +1,11 @@
-"""Flushes a table's commits to disk, before anything in Postgres rests on them.
+"""Flushes a table's commits to disk before anything in Postgres relies on them.
 
 delta-rs writes data files, then the log entry that names them, and flushes neither. A power cut may leave
-the entry without the files, an empty entry, or a gap in the log. So each commit is flushed before anybody
-acts on it, and its version is noted in a file beside the log. What comes after the noted version may be
-broken; ``pipeline.lake.mending`` drops it then.
+the entry without the files, an empty entry, or a gap in the log. So each commit is flushed before anything
+uses it, and its version is recorded in a file beside the log. Later versions may be broken, in which case
+``pipeline.lake.mending`` removes them.
 
-Local folders only: what an object store has acknowledged is durable.
+This applies only to local folders: what an object store has acknowledged is durable.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ NOTE = "_flushed_version"
 """The file with the last flushed version, -1 before the first. Vacuum spares names that begin with ``_``."""
 
 UNFLUSHED = 2
-"""Commits between two flushes, at most: a vacuum makes two."""
+"""The largest number of commits between two flushes: a vacuum makes two."""
 
 THREADS = 8
-"""Flushes at once. The file system serves them together: 60 take as long as 2 one after the other."""
+"""The number of parallel flushes. The file system joins them: 60 take as long as 2 in sequence."""
 
 
 def local_folder(uri: str) -> Path | None:
-    """The folder of a local table; None if the table is in an object store."""
+    """The folder of a local table, or None if the table is in an object store."""
     if uri.startswith("file://"):
         return Path(unquote(urlsplit(uri).path))
     return None if "://" in uri else Path(uri)
 
 
 def make_folder(folder: Path) -> None:
-    """Makes the folder of a table, durably, with all folders above it that are missing."""
+    """Creates the folder of a table and all missing folders above it, durably."""
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     private_folder(folder.parent)
     private_folder(folder)
@@ -53,7 +53,7 @@ def make_folder(folder: Path) -> None:
 
 
 def flush(folder: Path, version: int) -> None:
-    """Flushes a table up to a version: its data files, their folders, the log; returns when that is durable.
+    """Flushes a table up to a version: its data files, their folders, and the log.
 
     :raises OSError: the disk can't be written.
     """
@@ -73,20 +73,20 @@ def flush(folder: Path, version: int) -> None:
 
 
 def expect_checkpoint(folder: Path, version: int) -> None:
-    """Has whoever opens the table next examine the checkpoint that is about to be written for ``version``."""
+    """Makes the next opening of the table examine the checkpoint that will be written for ``version``."""
     write_note(folder, version - 1)
     flush_paths([folder / NOTE])
 
 
 def flush_deletions(folder: Path) -> None:
-    """Makes durable that files of the table are gone."""
+    """Makes the deletion of files of the table durable."""
     flush_paths(Path(path) for path, *_ in os.walk(folder))
 
 
 def read_note(folder: Path) -> int | None:
-    """The last version that is known to be flushed; None if nothing is known of the table as it is.
+    """The last version that is known to be flushed, or None if nothing is known.
 
-    The note itself is written without a flush, so a power cut may leave an older one, or an empty file.
+    The note itself is written without a flush, so a power cut may leave an older note or an empty file.
     """
     try:
         noted = int((folder / NOTE).read_text())
@@ -98,7 +98,7 @@ def read_note(folder: Path) -> int | None:
 
 
 def write_note(folder: Path, version: int) -> None:
-    """Notes that the versions up to this one are flushed."""
+    """Records that the versions up to this one are flushed."""
     # In place and always as long: whoever reads meanwhile finds one number or the other.
     descriptor = os.open(folder / NOTE, os.O_WRONLY | os.O_CREAT, 0o666)
     try:
@@ -140,7 +140,7 @@ def flush_paths(paths: Iterable[Path]) -> None:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Has other processes and threads wait that want to flush or mend the table."""
+    """Makes other processes and threads wait before they flush or mend the table."""
     descriptor = os.open(folder / LOG, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

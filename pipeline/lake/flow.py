@@ -1,4 +1,4 @@
-"""How events flow to the lake: how far a read is, how long it takes yet, and no faster than asked."""
+"""Progress, remaining time and throttling of a read of events."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SAY_EVERY_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Progress:
-    """How many events of how many were read, so many seconds after the read began."""
+    """How many of how many events have been read, and how many seconds after the read began."""
 
     done: int
     total: int
@@ -32,11 +32,11 @@ class Progress:
 
 
 OnProgress = Callable[[Progress], None]
-"""What is told how far a read is."""
+"""A callback for the progress of a read."""
 
 
 def now_and_then(say: OnProgress, every_seconds: float = SAY_EVERY_SECONDS) -> OnProgress:
-    """Passes progress on every so often: not of a read that is over sooner."""
+    """Calls ``on_progress`` at most once per interval, and not at all for a read that is shorter."""
     said = 0.0
 
     def hear(progress: Progress) -> None:
@@ -49,20 +49,20 @@ def now_and_then(say: OnProgress, every_seconds: float = SAY_EVERY_SECONDS) -> O
 
 
 BYTES_PER_BATCH = 16 * 2**20
-"""As large as the driver makes it by itself."""
+"""The driver's own default."""
 BYTES_PER_ROW = 100
-"""Fewer than an event takes, so that a batch is less than a second's worth."""
+"""Less than an event takes, so that a batch holds less than the rows of a second."""
 
 
 def batch_bytes(rows_per_second: int) -> int:
-    """How large a batch may be, so that rows come one by one rather than in gusts."""
+    """The size of a batch, small enough that throttled rows arrive steadily."""
     return min(BYTES_PER_BATCH, rows_per_second * BYTES_PER_ROW)
 
 
 def paced(batches: Iterable[pa.RecordBatch], rows_per_second: int | None) -> Iterator[pa.RecordBatch]:
-    """The same batches, no more rows per second than so many; without a limit, as they come.
+    """Throttles batches to a number of rows per second, or passes them on if there is no limit.
 
-    Whoever sends waits meanwhile, once the buffers in between are full: a few megabytes.
+    The sender waits when the buffers in between are full, after a few megabytes.
     """
     begun = time.monotonic()
     for batch in batches:

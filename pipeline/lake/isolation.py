@@ -1,4 +1,4 @@
-"""One day's fault must not hold up the others."""
+"""Processes the other days if one of them fails."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ logger = logging.getLogger(__name__)
 
 
 def run_isolated(parts: Iterable[list[dt.date]], work: Callable[[list[dt.date]], None]) -> dict[dt.date, str]:
-    """Calls ``work`` for each list of days, and where that fails, for each of its days alone.
+    """Calls ``work`` for each list of days. If that fails, calls it for each day of the list separately.
 
-    Returns the days that failed alone, and why. Conflicts, commits that can't be flushed, faults of an object
-    store, and those that have nothing to do with the lake are raised: they are of no particular day.
+    Returns the days that failed separately, and why. Conflicts, commits that can't be flushed, faults of an
+    object store, and faults outside the lake are raised, because they do not belong to a particular day.
     """
     failed: dict[dt.date, str] = {}
     for days in parts:

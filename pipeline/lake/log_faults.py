@@ -1,6 +1,7 @@
-"""What is wrong with the log of a table that can't be opened, in words, and what helps.
+"""Explains why the log of a table can't be opened, and what helps.
 
-The library's own text is of its inner state. Whoever may write the folder may have put anything there.
+The library's own text describes its inner state. Anybody who may write to the folder may have put anything
+there.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ OF_EVENTS = "from Postgres, except days whose raw rows were removed there (promp
 
 
 def require_files(folder: Path) -> None:
-    """Makes sure that what is read when a table is opened can be read: a named pipe gives no end.
+    """Makes sure that the files that opening a table reads are readable: reading a named pipe never ends.
 
     :raises LakeError: something is no regular file.
     """
@@ -38,7 +39,7 @@ def require_files(folder: Path) -> None:
 
 
 def require_regular(paths: Iterable[Path | str]) -> None:
-    """Makes sure that files, where they are there, are regular ones.
+    """Makes sure that existing files are regular ones.
 
     :raises LakeError: one is not.
     """
@@ -57,7 +58,7 @@ def require_regular(paths: Iterable[Path | str]) -> None:
 
 
 def log_fault(folder: Path, *, is_derived: bool) -> tuple[str, str] | None:
-    """What is wrong with a table's log, and what to do; None if it looks as it should."""
+    """What is wrong with a table's log, and what to do, or None if it looks right."""
     log = folder / LOG
     anew = ANEW.format(folder=folder, of=OF_PARTIALS if is_derived else OF_EVENTS)
     hint = log / HINT

@@ -1,8 +1,8 @@
-"""Drops from a table's log what a power cut left broken.
+"""Removes versions from a table's log that a power cut left broken.
 
-Nothing in Postgres rests on a version that is not flushed (``pipeline.lake.durable``), so an unflushed
-version that is not whole may go: what it held is read again. Only the last few can be unflushed, since each
-writer flushes what it opens. What is broken further back was not broken by a power cut, and is left as it is.
+Nothing in Postgres relies on a version that is not flushed (``pipeline.lake.durable``), so an incomplete
+unflushed version can be removed, and its events are read again. Only the last few versions can be unflushed,
+since each writer flushes what it opens. Older versions were not broken by a power cut, and are left alone.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ logger = logging.getLogger(__name__)
 
 
 def mend(folder: Path) -> None:
-    """Drops the last versions of a table that is about to be opened, if they are unflushed and broken.
+    """Removes the last versions of a table before it is opened, if they are unflushed and broken.
 
-    Costs next to nothing where all is flushed.
+    It costs almost nothing if everything is flushed.
 
     :raises OSError: the log can't be written.
     """
@@ -60,7 +60,7 @@ def mend(folder: Path) -> None:
 
 
 def is_log_torn(folder: Path) -> bool:
-    """Whether a part of a table's log is missing or can't be read, however old it is."""
+    """Whether any part of a table's log, however old, is missing or can't be read."""
     versions = log_versions(folder)
     checkpoints = (folder / LOG).glob("*.checkpoint*.parquet")
     return (
@@ -78,7 +78,7 @@ def _is_torn(log_entry: Path) -> bool:
 
 
 def _fault(folder: Path, version: int, last: int) -> str | None:
-    """What is broken about a version; None if it is whole."""
+    """What is broken in a version, or None if it is complete."""
     try:
         found = actions(entry(folder, version))
     except FileNotFoundError:
@@ -98,7 +98,7 @@ def _fault(folder: Path, version: int, last: int) -> str | None:
 
 
 def file_fault(path: Path, size: int) -> str | None:
-    """What is wrong with a Parquet file that should be as long as that; None if it can be read."""
+    """What is wrong with a Parquet file of this expected length, or None if it can be read."""
     try:
         if path.stat().st_size != size:
             return f"has {path.stat().st_size} bytes of {size}"
@@ -122,7 +122,7 @@ def _removed(folder: Path, versions: Iterable[int]) -> set[str]:
 
 
 def _drop_checkpoints(folder: Path, noted: int, keep_until: int) -> None:
-    """Deletes checkpoints that are torn, or of dropped versions: the log's entries are all there."""
+    """Deletes checkpoints that are broken or belong to removed versions. All entries of the log exist."""
     for checkpoint in (folder / LOG).glob("*.checkpoint*.parquet"):
         version = int(checkpoint.name.partition(".")[0])
         if version > keep_until or (version > noted and file_fault(checkpoint, checkpoint.stat().st_size)):

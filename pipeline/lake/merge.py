@@ -1,4 +1,4 @@
-"""Partials merged into one per prompt and value, with as much memory for ten years as for one."""
+"""Merges partials into one per prompt and value, with the same memory for ten years as for one."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ prompt is never split."""
 
 
 def merging(partials: Scan, *order: str) -> Iterator[pa.RecordBatch]:
-    """The result of ``sql/engine/merged_partials.sql``, in batches, some prompts after the others.
+    """The result of ``sql/engine/merged_partials.sql``, in batches of prompts.
 
-    Those of a few prompts, or of one, are sorted by some columns if any are given.
+    If columns are given, the rows of each batch are sorted by them.
 
     :raises LakeError: a file can't be read; or, once the last batch was, what comes out does not add up to
         what went in.
@@ -43,7 +43,7 @@ def merging(partials: Scan, *order: str) -> Iterator[pa.RecordBatch]:
 
 
 def merge_alike(partials: Scan, others: Scan) -> bool:
-    """Whether two scans come to the same when merged, each value of it.
+    """Whether two scans are equal in every value when merged.
 
     :raises LakeError: a file can't be read.
     """
@@ -59,7 +59,7 @@ def _merged_rows(partials: Scan) -> pl.DataFrame:
 
 
 Sizes = dict[str | None, tuple[int, int]]
-"""By prompt, the number of its partials, and the events that they count."""
+"""The number of partials of each prompt, and the events that they count."""
 
 
 def _sizes(partials: Scan) -> Sizes:

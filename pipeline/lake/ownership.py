@@ -1,13 +1,13 @@
-"""Whose the lake is. A lake belongs to one database, and whoever else comes is refused.
+"""Decides who owns the lake. A lake belongs to one database, and refuses all others.
 
-Both keep a random identity (``lake_id``), and every commit of ``usage_events`` carries a random token that
-the database records before: ``stats_lake_token``. In the lake both are versions of Delta's application
+Both store a random identity (``lake_id``), and every commit of ``usage_events`` carries a random token that
+the database records first, in ``stats_lake_token``. In the lake both are versions of Delta's application
 transactions, so they are read from the log, and survive its checkpoints.
 https://github.com/delta-io/delta/blob/master/PROTOCOL.md#transaction-identifiers
 
-A database that knows the lake's latest token has all that the lake rests on. One that does not went back in
-time: a data folder that was put back, a recovery, a standby that was promoted without the last transactions.
-docs/decisions/0015-lake-ownership.md has each state and what happens in it.
+A database that knows the lake's latest token has everything that the lake is based on. A database that does
+not know it went back in time: by a restored data folder, a recovery, or a standby that was promoted without
+the last transactions. docs/decisions/0015-lake-ownership.md describes each state and what happens in it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ LEAVE_OR_DISCARD = (
 
 
 class Ownership(Enum):
-    """What a database is to a lake that it may use."""
+    """The relation of a database to a lake that it may use."""
 
     UNOWNED = "the lake is empty and belongs to nobody yet"
     KNOWN = "the lake is as this database knows it"
@@ -47,9 +47,11 @@ class Ownership(Enum):
 
 
 def identify(connection: Connection, table: DailyTable) -> Ownership:
-    """What the database is to the lake; ``table``: its ``usage_events``. Reads the log and two small tables.
+    """The relation of the database to the lake. ``table`` is the lake's ``usage_events``.
 
-    :raises LakeOwnerError: the lake is another database's, or this one's lake is elsewhere.
+    It reads the log and two small tables.
+
+    :raises LakeOwnerError: the lake belongs to another database, or this one's lake is elsewhere.
     """
     lake_id, token = table.transaction(OWNER), table.transaction(WRITER)
     rows = connection.execute(select(stats_lake_token)).all()
@@ -99,13 +101,13 @@ def _identify_unowned(connection: Connection, table: DailyTable, *, is_bound: bo
 
 
 def make_own(database: Database, table: DailyTable) -> None:
-    """Has the database know each commit to the table, ``usage_events``. Hold ``Lock.LAKE``.
+    """Makes sure that the database knows each commit to the table ``usage_events``. Hold ``Lock.LAKE``.
 
-    A lake of nobody's becomes this database's. One that has commits which the database does not know is made
-    to fit: its days are emptied, but for expired ones, to be read again, and it gets a new identity, so that
-    whoever made those commits is refused, should it still be there.
+    A lake without an owner becomes this database's. If a lake has commits that the database does not know,
+    all days except expired ones are emptied, to be read again, and the lake gets a new identity. So the
+    writer of those commits, if it still exists, is refused.
 
-    :raises LakeOwnerError: the lake is another's.
+    :raises LakeOwnerError: the lake belongs to another database.
     :raises LostDaysError: it does not hold expired days as they were; nothing was changed.
     :raises DatabaseError: the role may not change the raw table.
     """
@@ -127,11 +129,11 @@ def make_own(database: Database, table: DailyTable) -> None:
 
 
 def claim(database: Database, table: DailyTable, *, discard: bool = False) -> bool:
-    """Makes the database the owner of the lake; returns whether it was not before. Hold ``Lock.LAKE``.
+    """Makes the database the owner of the lake, and returns whether it is a new owner. Hold ``Lock.LAKE``.
 
-    All but expired days is read again by the next refresh; the former owner is refused from now on.
-    ``discard``: also of a lake of which this database knows nothing; what that holds is given up. And expired
-    days that are not as they were are taken as the lake has them.
+    The next refresh reads all days except expired ones again, and the former owner is refused from now on.
+    With ``discard`` this works for a lake that the database does not know, too, whose contents are discarded.
+    Expired days that have changed are then accepted as the lake has them.
 
     :raises LakeOwnerError: the lake holds what may be nowhere else, and ``discard`` was not given; or expired
         days of this database are in another lake.
@@ -166,7 +168,7 @@ def _require_expired_days(database: Database, table: DailyTable) -> None:
 
 
 def _has_known(connection: Connection, table: DailyTable) -> bool:
-    """Whether the lake was that of the database of which this one is a copy."""
+    """Whether the lake belonged to the database that this one is a copy of."""
     lake_id = stats_lake_token.c.lake_id
     found = connection.execute(select(lake_id).where(lake_id == table.transaction(OWNER)).limit(1))
     return found.first() is not None
@@ -191,9 +193,9 @@ def _require_discard(connection: Connection, *, discard: bool) -> None:
 
 
 def _take_over(database: Database, table: DailyTable) -> None:
-    """Empties all but expired days, under a new identity.
+    """Empties all days except expired ones, under a new identity.
 
-    The database first: after a crash in between the lake is as before, and this happens again.
+    The database is changed first. After a crash in between, the lake is unchanged, and this is repeated.
     """
     _sign_commits(database, table, _random())
     with database.engine.begin() as connection:
@@ -221,10 +223,10 @@ def _sign_commits(database: Database, table: DailyTable, lake_id: int) -> None:
 
 
 def forget_other_tokens(database: Database, table: DailyTable) -> bool:
-    """Forgets all tokens but the lake's latest: older commits, those that were never made, other lakes.
+    """Forgets all tokens except the lake's latest: those of older or missing commits and of other lakes.
 
-    What is published from this lake settles notes that another one would still need. Returns whether there
-    were any.
+    Publishing from this lake settles notes that another lake would still need. Returns whether there were
+    any such tokens.
     """
     others = delete(stats_lake_token)
     token = table.transaction(WRITER)

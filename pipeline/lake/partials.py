@@ -1,9 +1,9 @@
-"""The lake's rollups, and the table by day: each day's partials, recomputed whole from its raw events.
+"""The lake's rollups, and the table by day, whose partials are recomputed per day from raw events.
 
-A rollup is one query over the raw events, and tables of partials by month and in total
-(``pipeline.lake.periods``), that of prompts by day too. A row carries ``events_version``, a fingerprint of
-the raw files and the query it was made from, so that a stale day shows in the log, whatever happened to the
-process that should have refreshed it.
+A rollup is one query over the raw events, with tables of partials by month and in total
+(``pipeline.lake.periods``), and for prompts also by day. A row carries ``events_version``, a fingerprint of
+the raw files and the query that it was made from. So the log shows that a day is stale, whatever happened to
+the process that should have refreshed it.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from pipeline.stats.errors import FOLDS, LONGEST_KIND, error_kind
 logger = logging.getLogger(__name__)
 
 EVENTS_PER_BATCH = 500_000
-"""Raw events of one rollup query, about: bounds the memory of a long range. A day is never split."""
+"""About how many raw events one rollup query reads, to limit the memory. A day is never split."""
 
 ROWS_PER_GROUP = 2**14
-"""Partials are sorted; a reader wants one dimension, or some prompts, of many."""
+"""Partials are sorted, and readers usually want one dimension or some prompts."""
 
 SCHEMA = pa.schema(
     [
@@ -77,12 +77,12 @@ class Rollup:
 
     @cached_property
     def version(self) -> int:
-        """Fingerprint of all that the partials of the same events depend on."""
+        """The fingerprint of everything except the events that the partials depend on."""
         return fingerprint([query(f"engine/{self.query}"), self.also])
 
 
 class DailyRollup(Rollup):
-    """One with a table of partials by day, of the name of its query, of which its months are merged."""
+    """A rollup with a table of partials by day, named like its query. Its months are merged from the days."""
 
     @property
     def daily(self) -> str:
@@ -96,17 +96,17 @@ USAGE = DailyRollup(
     total="prompt_usage_total",
     also=repr((FOLDS, LONGEST_KIND)),
 )
-"""By prompt, and prompt and scene, environment, outfit, error kind, time bucket: every few minutes."""
+"""By prompt, and by prompt and scene, environment, outfit, error kind or time bucket, every few minutes."""
 
 COMPLETE = ("prompt", "scene", "environment", "outfit")
-"""Its dimensions in which each event has a value, if only null, so that their counts add up to the events."""
+"""The dimensions in which each event has a value or null, so that their counts add up to the events."""
 
 USERS = Rollup(query="user_events", monthly="prompt_user_monthly", total="prompt_user_total")
-"""By user and prompt: by day nearly as many rows as events, so its months are made from the events."""
+"""By user and prompt. By day it would have nearly as many rows as events, so months are made from events."""
 
 
 def open_partials(lake: str) -> DailyTable:
-    """The table by day, at its latest state."""
+    """Opens the latest state of the table by day."""
     return DailyTable(lake, USAGE.daily, SCHEMA, ROWS_PER_GROUP, is_derived=True)
 
 
@@ -132,16 +132,16 @@ def made_from(rollup: Rollup) -> pl.Expr:
 
 
 def stale_days(partials: DailyTable, events: DailyTable) -> list[dt.date]:
-    """The days whose partials were not made from the raw events that the lake holds, by today's query."""
+    """The days whose partials were not made from the lake's present raw events by the present query."""
     held = dict(partials.days().select("day", "events_version").iter_rows())
     wanted = dict(events.days().select("day", made_from(USAGE)).iter_rows())
     return sorted(day for day in wanted.keys() | held.keys() if wanted.get(day) != held.get(day))
 
 
 def roll_up_days(installation: Installation, days: Collection[dt.date] | None = None) -> RollupReport:
-    """Recomputes the partials of those of the given days that are stale; without ``days``, of all.
+    """Recomputes the partials of stale days: of the given ones, or without ``days`` of all.
 
-    Stale are also those of which a file is missing or was cut off.
+    Days with a missing or truncated file are stale, too.
 
     :raises LakeConflictError: somebody wrote to the lake meanwhile; what was committed is complete.
     """
@@ -174,9 +174,9 @@ def roll_up_days(installation: Installation, days: Collection[dt.date] | None = 
 
 
 def recomputed(events: DailyTable, days: Collection[dt.date]) -> pa.Table:
-    """The partials of some days, made from their raw events: what the table by day has to hold of them.
+    """The partials of some days, made from their raw events, as the table by day should have them.
 
-    Sorted, so that a reader of one dimension, or of some prompts, skips the others' row groups.
+    They are sorted, so that a reader of one dimension or of some prompts skips other row groups.
 
     :raises LakeError: a file can't be read, or the partials don't add up to the raw events.
     """
@@ -201,12 +201,12 @@ def error_kinds(events: Scan) -> pa.Table:
 
 
 def kinds_of(messages: pl.DataFrame) -> pa.Table:
-    """The same of messages that are known."""
+    """The same for known messages."""
     return messages.with_columns(error_kind=error_kind(pl.col("error_message"))).to_arrow()
 
 
 def wrong_days(partials: DailyTable, events: DailyTable, days: Collection[dt.date]) -> set[dt.date]:
-    """Those of some days whose partials are not, to each value, what their raw events come to.
+    """The days whose partials differ in any value from a recount of their raw events.
 
     :raises LakeError: a file can't be read.
     """

@@ -1,7 +1,7 @@
-"""The partitions of the table of raw events: which days each may hold, and what becomes of days that went.
+"""The partitions of the table of raw events: the days of each, and what happens to days that were dropped.
 
-``DROP`` and ``DETACH`` fire no trigger: the rows are gone as if they had never been. That is how large tables
-are kept from growing, and the numbers are to stay: a day that the lake has whole expires
+``DROP`` and ``DETACH`` fire no trigger, and the rows disappear without a trace. People do this to keep large
+tables from growing, and the numbers should stay. So a day that the lake has completely expires
 (``pipeline.maintenance.retention``), unless ``PROMPT_STATS_DROPPED_PARTITIONS`` says that numbers go down.
 """
 
@@ -41,11 +41,11 @@ REMEDY = (
 
 @dataclass(frozen=True)
 class Partition:
-    """A partition right below the table, as ``stats_source`` remembers it.
+    """A partition directly below the table, as ``stats_source`` remembers it.
 
-    ``first``, ``last``: the days of which it may have rows, as ISO 8601; None: without an end. ``state``: a
-    fingerprint of what may change without a trigger. ``relations``: itself and all below it, if this role may
-    drop it; not remembered.
+    ``first``, ``last``: the first and last day that it may have rows of, in ISO 8601, or None without a
+    bound. ``state``: a fingerprint of what may change without a trigger. ``relations``: the partition and all
+    below it, if this role may drop it; they are not remembered.
     """
 
     relation: int
@@ -61,13 +61,13 @@ class Partition:
         return self.first is not None and self.last is not None
 
     def has(self, day: dt.date, first_day: dt.date) -> bool:
-        """Whether rows that count on this day may be there."""
+        """Whether it may have rows that count on this day."""
         # What is older than the first day counts on that, and so do undated rows.
         starts = self.first is None or max(dt.date.fromisoformat(self.first), first_day) <= day
         return starts and (self.last is None or day <= max(dt.date.fromisoformat(self.last), first_day))
 
     def days(self, first_day: dt.date, last_day: dt.date) -> Iterator[dt.date]:
-        """All days of one that is bounded, up to ``last_day``."""
+        """All days of a bounded partition, up to ``last_day``."""
         day = max(dt.date.fromisoformat(self.first or ""), first_day)
         last = min(max(dt.date.fromisoformat(self.last or ""), first_day), last_day)
         while day <= last:
@@ -76,7 +76,7 @@ class Partition:
 
 
 def read_partitions(connection: Connection, table: str) -> tuple[Partition, ...]:
-    """The partitions that there are now; none of an ordinary table. ``table``: its name, as SQL."""
+    """The present partitions; none for an ordinary table. ``table``: its name, as SQL."""
     rows = connection.execute(PARTITIONS, {"table": table, "triggers": list(TRIGGERS)})
     return tuple(
         Partition(row.relation, row.name, *days_of(row.bound), row.state, tuple(row.relations))
@@ -85,13 +85,13 @@ def read_partitions(connection: Connection, table: str) -> tuple[Partition, ...]
 
 
 def remembered(partitions: Iterable[Partition]) -> list[dict[str, object]]:
-    """As ``stats_source`` keeps them."""
+    """The partitions in the form that ``stats_source`` stores."""
     kept = ("relation", "name", "first", "last", "state")
     return [{name: getattr(each, name) for name in kept} for each in partitions]
 
 
 def days_of(bound: str) -> tuple[str | None, str | None]:
-    """The first and the last day of a partition's bound; None for an end that it does not have."""
+    """The first and the last day of a partition's bound, with None for a missing one."""
     found = RANGE.fullmatch(bound)
     if not found:
         return None, None
@@ -106,8 +106,8 @@ def days_of(bound: str) -> tuple[str | None, str | None]:
 
 
 class Month(NamedTuple):
-    """What was compared of a month. ``different``: how Postgres and the lake differ, by day. ``unreadable``:
-    why files of the lake can't be read. ``published``: the events of each published day.
+    """The comparison of a month. ``different``: how Postgres and the lake differ, by day. ``unreadable``: why
+    files of the lake can't be read. ``published``: the events of each published day.
     """
 
     different: Mapping[dt.date, str]
@@ -125,10 +125,10 @@ def settle_gone(
     first_day: dt.date,
     high: int,
 ) -> tuple[set[dt.date], dict[dt.date, str]]:
-    """Has days expire whose rows went with a partition; returns them, and those that are in doubt, and why.
+    """Lets days of dropped partitions expire. Returns them, and doubtful days with reasons.
 
-    ``gone``, ``come``: partitions that are no longer there; that are new. Days in
-    neither answer are as Postgres has them now, also where a new partition with rows took the place of one.
+    ``gone``, ``come``: partitions that disappeared, and new ones. Days in neither answer are counted as
+    Postgres has them now, also if a new partition with rows replaced the old one.
     """
     changed = set(connection.scalars(CHANGED_DAYS, {"first_day": first_day}))
     if None in source.invalidated_days(connection, first_day):
@@ -178,9 +178,9 @@ def settle_come(
     high: int,
     first_day: dt.date,
 ) -> set[dt.date]:
-    """Has Postgres speak again for expired days of which it has all that the lake has; returns them.
+    """Ends the expiry of days of which Postgres has everything that the lake has, and returns them.
 
-    ``back``: those whose own partition was attached again, whatever that has now.
+    ``back``: days whose own partition was attached again, whatever it has now.
     """
     # Retention locks the days whose rows it removes.
     own = stats_expired_day.c.day.in_(days)

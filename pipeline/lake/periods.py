@@ -1,11 +1,11 @@
 """Partials of longer periods, so that a publish does not merge every day of the past.
 
-``<rollup>_monthly`` has a partition for each month: its quiet days merged, as far as ``covered_until``.
-``<rollup>_total`` has one partition: the months that are covered to their end, merged. The days are partials,
-or raw events, each a partial of its own. ``events_version`` says from which a period was made: a fingerprint
-of the days, or months, merged. A period whose fingerprint is not that of the days as they are now is not
-used, nor one of which a file is missing or was cut off: what it covers is merged from the days themselves. So
-they make a publish faster, and can't make it wrong.
+``<rollup>_monthly`` has one partition per month with its quiet days merged, up to ``covered_until``.
+``<rollup>_total`` has one partition with all completely covered months merged. Days are partials by day, or
+raw events that count as one partial each. ``events_version`` is a fingerprint of the days or months that a
+period was merged from. A period is not used if its fingerprint differs from that of the present days, or if
+one of its files is missing or was cut off. Its days are then merged themselves. So periods make a publish
+faster, and can't make it wrong.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from pipeline.lake.usage_events import open_usage_events
 logger = logging.getLogger(__name__)
 
 QUIET_AFTER = 3 * ONE_DAY
-"""A day's partials change often until so long after it began: late events are mostly hours late."""
+"""A day's partials change often until this long after it began, since late events are mostly hours late."""
 
 UNSETTLED_EVENTS = 5_000_000
 """Raw events of quiet days that are read as they are, at most, where a rollup has no partials by day: a user
@@ -41,7 +41,7 @@ PERIOD_SCHEMA = SCHEMA.append(pa.field("covered_until", pa.date32()))
 """As :data:`pipeline.lake.partials.SCHEMA`; ``day`` is the first of the period."""
 
 ALL_MONTHS = dt.date(1970, 1, 1)
-"""The one partition of the total."""
+"""The only partition of the total."""
 
 Versions = dict[dt.date, int]
 
@@ -57,14 +57,14 @@ def month_end(month: dt.date) -> dt.date:
 
 
 class _Covered(NamedTuple):
-    """A merged period: how far it goes, and what it was made from."""
+    """A merged period: up to which day it goes, and what it was made from."""
 
     until: dt.date
     version: int
 
 
 def open_periods(lake: str, rollup: Rollup) -> tuple[DailyTable, DailyTable]:
-    """The tables by month and in total, at their latest state."""
+    """Opens the latest states of the tables by month and in total."""
     return (
         DailyTable(lake, rollup.monthly, PERIOD_SCHEMA, ROWS_PER_GROUP, is_derived=True),
         DailyTable(lake, rollup.total, PERIOD_SCHEMA, ROWS_PER_GROUP, is_derived=True),
@@ -72,14 +72,14 @@ def open_periods(lake: str, rollup: Rollup) -> tuple[DailyTable, DailyTable]:
 
 
 class State:
-    """One consistent state of a rollup's tables, and which periods of it may be used.
+    """A consistent state of a rollup's tables, with the periods that may be used.
 
-    ``daily`` is its table by day, or else that of the raw events; ``ledger`` is what that holds, as
-    ``DailyTable.days`` says, with the ``events_version`` of partials made from it.
+    ``daily`` is its table by day, or that of the raw events if it has none. ``ledger`` is the answer of its
+    ``DailyTable.days``, with the ``events_version`` of partials made from it.
     """
 
     def __init__(self, lake: str, rollup: Rollup) -> None:
-        """Opens the tables at their latest state; what does not fit together is left out of use."""
+        """Opens the latest states of the tables. Periods that do not fit are not used."""
         self.view = None if isinstance(rollup, DailyRollup) else rollup.query
         if self.view:
             self.daily = open_usage_events(lake)
@@ -99,7 +99,7 @@ class State:
         self.whole = held if held and held.version == _made_from(self.months_until(held.until)) else None
 
     def days_of(self, month: dt.date, until: dt.date) -> Versions:
-        """The days of a month that have partials, as far as ``until``."""
+        """The days of a month that have partials, up to ``until``."""
         return {
             day: version
             for day, version in self.days.items()
@@ -107,35 +107,35 @@ class State:
         }
 
     def months_until(self, until: dt.date) -> Versions:
-        """The months with partials that end by ``until``, each with the fingerprint of all of its days."""
+        """The months with partials that end by ``until``, each with the fingerprint of all its days."""
         ended = {month_of(day) for day in self.days if month_end(month_of(day)) <= until}
         return {month: _made_from(self.days_of(month, month_end(month))) for month in ended}
 
     def scan(self) -> Scan:
-        """Rows that, merged, are the total of all days: each day is in them once."""
+        """Rows that give the total of all days when they are merged. They contain each day once."""
         rows = Scan(SCHEMA)
         if self.whole:
             rows += self.total.scan(columns=SCHEMA)
         return rows + self.monthly.scan(self._used_months(), columns=SCHEMA) + self.scan_days(self.uncovered)
 
     def scan_days(self, days: Collection[dt.date]) -> Scan:
-        """Rows that, merged, are what some days come to."""
+        """Rows that give the total of some days when they are merged."""
         rows = self.daily.scan(days)
         return rows.through(self.view, SCHEMA) if self.view else rows
 
     def lacks(self, days: Collection[dt.date]) -> set[dt.date]:
-        """Those of some days that no period in use covers."""
+        """The given days that no used period covers."""
         return set(days) - (self.days.keys() - self.uncovered)
 
     @property
     def uncovered(self) -> set[dt.date]:
-        """The days that no period in use covers."""
+        """The days that no used period covers."""
         after = self.whole.until if self.whole else dt.date.min
         used = self._used_months()
         return {day for day in self.days if day > max(after, used.get(month_of(day), after))}
 
     def row_count(self, days: Collection[dt.date]) -> int:
-        """The rows that the table by day has of some days."""
+        """The number of rows of some days in the table by day."""
         return int(self.ledger.filter(pl.col("day").is_in(days))["usage_count"].sum())
 
     def _used_months(self) -> dict[dt.date, dt.date]:
@@ -143,7 +143,7 @@ class State:
         return {month: covered.until for month, covered in self.months.items() if month > after}
 
     def wrong_months(self, months: Collection[dt.date]) -> list[dt.date]:
-        """Those of some months in use that are not what their days come to when merged.
+        """The used months that differ from their merged days.
 
         :raises LakeError: a file can't be read.
         """
@@ -155,7 +155,7 @@ class State:
         ]
 
     def is_total_wrong(self) -> bool:
-        """Whether the total is used, and is not what its months come to when merged.
+        """Whether the total is used and differs from its merged months.
 
         :raises LakeError: a file can't be read.
         """
@@ -166,12 +166,12 @@ class State:
 
 
 def settle(installation: Installation, rollup: Rollup, today: dt.date | None = None) -> list[dt.date]:
-    """Brings the longer periods up to date with the days that are quiet; returns the months recomputed.
+    """Brings the longer periods up to date with the quiet days, and returns the recomputed months.
 
-    A month that only grew is merged with its new days; one with changed days is merged from all of them.
-    Months that are made from raw events wait until there is much to merge (:data:`UNSETTLED_EVENTS`) or a day
-    expires, of which they are a second copy; and one that needs a lost day (``pipeline.lake.damage``) waits
-    for it.
+    A month that only grew is merged with its new days. A month with changed days is merged from all its days.
+    Months that are made from raw events wait until there is much to merge (:data:`UNSETTLED_EVENTS`), or
+    until a day expires, since they are a second copy of it. A month that needs a lost day
+    (``pipeline.lake.damage``) waits for that day.
 
     :raises LakeConflictError: somebody wrote to the lake meanwhile; what was committed is complete.
     """

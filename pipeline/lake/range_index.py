@@ -1,10 +1,10 @@
-"""The index over ranges of blocks (BRIN) by which raw rows are found, where it does not show them all.
+"""Notices and repairs a BRIN index that hides some of the raw rows.
 
-Postgres 17 and 18 can leave rows out of its summaries: rows of a statement that began before the map of the
-index grew by a page, as it does with every 340 MiB of the table, if another session summarises their range
-meanwhile. No statement that uses the index sees them from then on; one that reads the table does. So a day of
-which another number of rows came than was counted is read without the index, and the nightly reconciliation
-counts the table.
+Postgres 17 and 18 can leave rows out of the summaries of such an index. This happens to rows of a statement
+that began before the map of the index grew by a page, once per 340 MiB of the table, if another session
+summarises their range meanwhile. Statements that use the index then no longer see these rows; statements that
+read the table do. So a day is read without the index if another number of rows arrived than was counted, and
+the nightly reconciliation counts the table.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ LONGEST_WAIT = "1s"
 
 
 def avoid(connection: Connection) -> None:
-    """Has the statements of the transaction read the table."""
+    """Makes the statements of the transaction read the table instead of the index."""
     connection.execute(text(source.WITHOUT_INDEX))
 
 
 def note(connection: Connection, days: Iterable[dt.date]) -> None:
-    """Notes days that the next sync is to read whole, from the table."""
+    """Notes days that the next sync has to read completely from the table."""
     source.read_again(connection, days, operation="RESCAN")
 
 
 def noted_days(connection: Connection) -> set[dt.date]:
-    """The days that were noted so."""
+    """The days noted by :func:`note`."""
     return set(connection.scalars(RESCANNED_DAYS))
 
 
@@ -80,7 +80,7 @@ def _count(connection: Connection, day: dt.date, high: int, first_day: dt.date) 
 
 
 def rebuild(database: Database) -> None:
-    """Makes the index anew, beside those who read and write the table; or says who can."""
+    """Rebuilds the index without blocking readers and writers, or logs the statement for its owner."""
     given = {"table": database.names.qualified("prompt_usage")}
     with database.engine.connect() as connection:
         found = connection.execute(BRIN_INDEXES, given).all()
@@ -101,7 +101,7 @@ def rebuild(database: Database) -> None:
 
 
 def _drop_abandoned(database: Database, given: Mapping[str, str]) -> None:
-    """Drops what a broken attempt left: the app's inserts would keep it up to date for ever."""
+    """Drops what a failed attempt left, which the app's inserts would otherwise maintain forever."""
     with database.engine.begin() as connection:
         for index in connection.execute(ABANDONED_INDEXES, given).all():
             try:

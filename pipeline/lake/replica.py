@@ -1,9 +1,9 @@
-"""The replica from which raw events are read, where there is one: it has to have what is to be read.
+"""Waits until the replica has the events that will be read from it.
 
-A watermark is taken on the primary: all transactions below it have ended. Each that committed wrote its
-record of that before it ended, so before a position of the log that is asked for after the watermark. A
-replica that has replayed up to that position shows all of these transactions. It may show later ones too, as
-the primary would to a statement that runs later (``pipeline.lake.source``).
+The watermark is taken on the primary: all transactions below it have ended. Each committed transaction wrote
+its commit record before it ended, so before any position of the log that is requested after the watermark. A
+replica that has replayed up to that position shows all of these transactions. It may also show later ones, as
+the primary would to a later statement (``pipeline.lake.source``).
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ WRITTEN_POSITION = text(query("lake/written_position"))
 REPLICA_STATE = text(query("lake/replica_state"))
 
 WAIT_SECONDS = 60.0
-"""How long a replica may take to get there. A step of a Dagster run is tried again after that."""
+"""How long to wait for a replica. After that, Dagster retries the step of a run."""
 LOOK_EVERY_SECONDS = 0.1
 
 ATTEMPTED = f"Reading events from the replica in {READ_URL}"
 
 
 def written_position(connection: Connection) -> str:
-    """How far the primary's log goes; to be asked after the watermark is taken."""
+    """The current position of the primary's log. Request it after the watermark."""
     return str(connection.execute(WRITTEN_POSITION).scalar_one())
 
 
 def wait_for_replica(replica: Database, snapshot: Snapshot, position: str) -> None:
-    """Waits until the replica shows all transactions below the watermark, taken before ``position`` was.
+    """Waits until the replica shows all transactions below a watermark that was taken before ``position``.
 
     :raises DatabaseUnavailableError: it does not answer, or is still behind after :data:`WAIT_SECONDS`.
     :raises DatabaseError: it is no replica of the server of the snapshot.

@@ -1,8 +1,8 @@
-"""Reads Postgres: the watermark, the days that changed, the events themselves; keeps its own marks there.
+"""Reads Postgres: the watermark, the days that changed, and the events; and stores its own marks there.
 
-The watermark *high* is the smallest id of a transaction that is still open: all below it have ended, so
-the set of rows with ``ingest_xid < high`` never grows again. A statement that runs later may see fewer
-or changed rows (updates, deletes); each of those leaves a note in ``prompt_usage_invalidation``.
+The watermark *high* is the smallest id of an open transaction. All transactions below it have ended, so
+the set of rows with ``ingest_xid < high`` never grows again. A later statement may see fewer or changed
+rows (updates, deletes), and each such change leaves a note in ``prompt_usage_invalidation``.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ WITHOUT_INDEX = (
 """Until the transaction ends: an index over ranges of blocks is read in no other way."""
 
 WHOLE_DAY = -1
-"""The mark of a day of which nothing was read yet."""
+"""The mark of a day that has not been read yet."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def latest_refresh(connection: Connection) -> dict[str, Any] | None:
 
 
 def has_stepped_back(connection: Connection, snapshot: Snapshot) -> bool:
-    """Whether transaction ids that the last sync read below are still to be given out."""
+    """Whether the last sync read up to transaction ids that the server has not assigned yet."""
     sync = connection.execute(LATEST_SYNC).one_or_none()
     return sync is not None and sync.high > snapshot.next_xid
 
@@ -107,7 +107,7 @@ def has_synced(connection: Connection) -> bool:
 
 
 def record_sync(connection: Connection, snapshot: Snapshot) -> None:
-    """Keeps the watermark of a sync, for ``as_of`` and for :func:`has_stepped_back`."""
+    """Stores the watermark of a sync, for ``as_of`` and for :func:`has_stepped_back`."""
     connection.execute(
         insert(stats_sync).values(
             high=snapshot.high,
@@ -120,10 +120,10 @@ def record_sync(connection: Connection, snapshot: Snapshot) -> None:
 
 
 def renumber(connection: Connection, snapshot: Snapshot, names: TableNames) -> None:
-    """Takes back all that was said about another server's transaction ids; after it, everything is new.
+    """Discards everything that refers to another server's transaction ids. After it, everything is new.
 
-    Rows with ids that this server has yet to give out would be taken for rows of the future. Then the column
-    is made anew: older rows have none and count as 0. That takes a moment, whatever the table's size.
+    Rows with ids that this server has not assigned yet would seem to be from the future. In that case the
+    column is created again: older rows have none and count as 0. That takes a moment for tables of any size.
 
     :raises DatabaseError: the role does not own ``prompt_usage``.
     """
@@ -148,15 +148,15 @@ def renumber(connection: Connection, snapshot: Snapshot, names: TableNames) -> N
 
 
 def record_strays(connection: Connection, snapshot: Snapshot, days: Collection[dt.date]) -> None:
-    """Keeps that the lake has the raw rows of expired days up to the watermark."""
+    """Records that the lake has the raw rows of expired days up to the watermark."""
     statement = update(stats_expired_day).where(stats_expired_day.c.day.in_(days))
     connection.execute(statement.values(high=snapshot.high))
 
 
 def record_contents(connection: Connection, contents: Mapping[dt.date, tuple[int, int | None]]) -> None:
-    """Keeps how many events the lake has of expired days, and their checksum.
+    """Stores how many events the lake has of expired days, and their checksum.
 
-    Without one the day is about to change: after a crash in between nobody takes it for a wrong one.
+    A day without a checksum is about to change, so that after a crash it is not taken for a wrong one.
     """
     for day, (count, checksum) in contents.items():
         statement = update(stats_expired_day).where(stats_expired_day.c.day == day)
@@ -164,14 +164,14 @@ def record_contents(connection: Connection, contents: Mapping[dt.date, tuple[int
 
 
 def latest_sync_high(connection: Connection) -> int | None:
-    """The watermark of the last sync; None before the first."""
+    """The watermark of the last sync, or None before the first."""
     sync = connection.execute(LATEST_SYNC).one_or_none()
     return sync.high if sync else None
 
 
 @dataclass(frozen=True)
 class ExpiredDay:
-    """A day that the lake alone has. ``high``: raw rows with a smaller ``ingest_xid`` are in the lake.
+    """A day that only the lake has. ``high``: raw rows with a smaller ``ingest_xid`` are in the lake.
 
     ``is_damaged``: when somebody last looked, the lake did not hold the day as it should. ``checksum``: of
     all its values (``pipeline.lake.contents``); None: not known.
@@ -193,7 +193,7 @@ def expired_days(connection: Connection) -> dict[dt.date, ExpiredDay]:
 
 
 def record_damage(connection: Connection, days: Collection[dt.date], damaged: Collection[dt.date]) -> None:
-    """Notes which of the expired days among ``days`` the lake no longer has in full."""
+    """Records which of the expired days among ``days`` the lake no longer has completely."""
     day, damaged_at = stats_expired_day.c.day, stats_expired_day.c.damaged_at
     found = case((day.in_(damaged), func.coalesce(damaged_at, func.now())), else_=None)
     connection.execute(update(stats_expired_day).where(day.in_(days)).values(damaged_at=found))
@@ -248,7 +248,7 @@ def invalidated_days(connection: Connection, first_day: dt.date) -> dict[dt.date
 
 
 def read_again(connection: Connection, days: Iterable[dt.date], operation: str = "RECOUNT") -> None:
-    """Notes days that the next sync is to read whole."""
+    """Notes days that the next sync has to read completely."""
     connection.execute(
         prompt_usage_invalidation.insert(), [{"day": day, "operation": operation} for day in days]
     )

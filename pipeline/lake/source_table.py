@@ -1,10 +1,10 @@
-"""Which table the raw events come from: that all of it is seen, and what changes it without a trigger.
+"""Makes sure that the right table is read completely, and notices changes that fire no trigger.
 
-New rows are found by ``ingest_xid``, changed ones by triggers. Neither tells of another table under the
-name, of one that was rewritten, of rows written while the triggers were off. All that can be seen of the
-catalogs is remembered with the settings that must not change (``stats_source``); where it differs, every day
-is compared with the lake, and those that differ are noted for the sync as if a trigger had done it. Where
-only partitions differ, the days of these are compared (``pipeline.lake.partitions``).
+New rows are found by ``ingest_xid``, changed ones by triggers. Neither reveals another table under the same
+name, a table that was rewritten, or rows written while the triggers were off. So the state of the catalogs is
+remembered with the settings that must not change (``stats_source``). If it differs, every day is compared
+with the lake, and days that differ are noted for the sync as if by a trigger. If only partitions differ, only
+their days are compared (``pipeline.lake.partitions``).
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ ACCEPT = "prompt-stats accept-settings"
 
 @dataclass(frozen=True)
 class SourceTable:
-    """What the catalogs say of the table: equal as long as rows can't have changed unnoticed.
+    """The table's state in the catalogs. It stays equal as long as no rows can have changed unnoticed.
 
     ``relation``: its oid. ``file_node``: its file. ``columns``: number and type of each column that is read.
     ``triggers``: ours on it, and when they were changed. ``unnoted``: why some changes fire none of them,
@@ -80,7 +80,7 @@ class Remembered:
 
 @dataclass(frozen=True)
 class Source:
-    """The table as it is, and as it was when it was last compared; None before that."""
+    """The table's present state, and its state at the last comparison, or None before the first."""
 
     table: SourceTable
     remembered: Remembered | None
@@ -129,9 +129,9 @@ class Source:
 
 
 def require_source(connection: Connection, names: TableNames, first_day: dt.date) -> Source:
-    """The table of raw events, after making sure that it is seen whole, and counted as before.
+    """The table of raw events, after making sure that all of it is visible and counted as before.
 
-    To be called wherever events are counted, compared or removed.
+    Call it wherever events are counted, compared or removed.
 
     :raises DatabaseError: it is no table, rows are hidden, or other tables inherit from it.
     :raises SettingsError: the first day, or the table, is another one than the stats were made with.
@@ -144,7 +144,7 @@ def require_source(connection: Connection, names: TableNames, first_day: dt.date
 
 
 def require_first_day(connection: Connection, first_day: dt.date) -> None:
-    """Makes sure that the first day is the one that the stats were made with.
+    """Makes sure that the stats were made with the same first day.
 
     :raises SettingsError: it is another one.
     """
@@ -165,7 +165,7 @@ class Comparison(NamedTuple):
 
 
 def compare_source(database: Database, events: DailyTable, first_day: dt.date) -> Comparison:
-    """Compares days with the lake whose changes may be unnoticed; notes those that differ, and why.
+    """Compares days that may have changed unnoticed with the lake, and notes those that differ, and why.
 
     Rows with an id to come are given one first. Called with ``Lock.LAKE`` held, so that the lake stays as it
     is; the sync that follows reads the noted days again.

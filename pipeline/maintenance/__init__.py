@@ -1,13 +1,13 @@
-"""What keeps raw events and lake in order, besides the refresh.
+"""Keeps raw events and the lake in order, apart from the refresh.
 
 ``reconcile``
-    Compares everything with what it was made from, and repairs what differs.
+    Compares all data with its source, and repairs what differs.
 ``retention``
     Removes raw rows that the lake has.
 ``erasure``
     Removes a person's events everywhere.
 ``rejected``
-    Events that could not be taken.
+    Lists, replays and discards rejected events.
 ``coverage``
-    Posts that no event is about.
+    Finds posts without an event.
 """

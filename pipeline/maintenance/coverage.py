@@ -1,7 +1,7 @@
-"""Posts that were made from a prompt, but that no usage event is about: found, and turned into events.
+"""Finds posts that were made from a prompt and have no usage event, and appends the missing events.
 
-An app that tracked nothing for a while, or forgets one of its code paths, undercounts. The post itself says
-that its prompt was used, when, by whom and in which context; only the time of the generation is lost.
+An app that did not track for a while, or on one of its code paths, undercounts. The post itself shows that
+its prompt was used, when, by whom and in which context. Only the generation time is lost.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ POSTS_WITH_PROMPT = query("maintenance/posts_with_prompt")
 UNTRACKED_POSTS = query("maintenance/untracked_posts")
 
 GRACE = dt.timedelta(hours=1)
-"""How old a post is before its event is missed: a tracker may have it in its buffer."""
+"""The age at which a post's event counts as missing. Until then a tracker may have it in its buffer."""
 
 POSTS_PER_BATCH = 5_000
 
@@ -58,7 +58,7 @@ class CoverageReport:
 
 
 def look_for_missing(installation: Installation, grace: dt.timedelta = GRACE) -> CoverageReport:
-    """Counts the posts with a prompt that have no event, as far as the last refresh looked.
+    """Counts the posts with a prompt that have no event, up to the last refresh.
 
     :raises LakeError: the lake can't be read.
     :raises DatabaseError: nothing was published yet, or the posts can't be read.
@@ -114,7 +114,7 @@ def _go_through(installation: Installation, grace: dt.timedelta, *, tracks: bool
 
 
 def _not_in_the_lake(installation: Installation, grace: dt.timedelta) -> tuple[int, list[str]]:
-    """How many posts there are, and the ids of those that the lake has no event of."""
+    """The number of posts, and the ids of those without an event in the lake."""
     until = dt.datetime.now(dt.UTC) - grace
     with (
         installation.database.adbc("Looking for posts without an event") as connection,

@@ -1,8 +1,8 @@
-"""Compares everything with what it was made from, and repairs what differs.
+"""Compares all data with its source, and repairs what differs.
 
-The lake's raw events with Postgres, the partials with the raw events, the published stats with the partials.
-A refresh looks only at what it knows to be new; this finds what nobody told it: a damaged or deleted file, a
-row changed while the trigger was off, a stats table edited by hand.
+It compares the lake's raw events with Postgres, the partials with the raw events, and the published stats
+with the partials. A refresh looks only at what is known to be new. This finds what no note reports: a damaged
+or deleted file, a row that was changed while the trigger was off, a stats table that was edited by hand.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class ReconcileReport:
-    """What was compared, and what was found.
+    """What was compared, and what differed.
 
     ``days``, ``events``: those compared with Postgres. ``expired_days``, ``expired_events``: those that the
     lake alone has, compared with what was noted when they expired.
@@ -151,7 +151,7 @@ def _compare_raw(
     counts: Mapping[dt.date, int],
     report: ReconcileReport,
 ) -> None:
-    """Compares the raw events of a month; the lake's writers wait so long.
+    """Compares the raw events of a month. Meanwhile the lake's writers wait.
 
     ``counts``: the rows of each day, counted without an index.
     """
@@ -203,7 +203,7 @@ def _compare_raw(
 
 
 def _compare_partials(installation: Installation, days: Collection[dt.date], report: ReconcileReport) -> None:
-    """Empties the partials of a month that can't be read or are not what the raw events come to."""
+    """Empties the partials of a month that can't be read or differ from a recount of the raw events."""
     with installation.database.locked(Lock.LAKE):
         daily, events = open_partials(installation.lake), open_usage_events(installation.lake)
         bad = daily.damaged_days(days)
@@ -220,7 +220,7 @@ def _compare_partials(installation: Installation, days: Collection[dt.date], rep
 
 
 def _compare_periods(installation: Installation, rollup: Rollup, report: ReconcileReport) -> None:
-    """Empties the longer periods that can't be read or are not what the days come to."""
+    """Empties the longer periods that can't be read or differ from their merged days."""
     with installation.database.locked(Lock.LAKE):
         state = State(installation.lake, rollup)
         # A day that is made anew has the version that it had, by which its month would be used again.

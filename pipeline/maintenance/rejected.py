@@ -1,4 +1,4 @@
-"""Events that could not be taken: shown, tried again, discarded."""
+"""Lists, replays and discards rejected events."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class ReplayReport:
 
 
 def rejections(database: Database, limit: int) -> Rejections:
-    """What was rejected, and why."""
+    """The rejected events, with the reasons."""
     reason = func.left(prompt_usage_rejected.c.reason, REASON_SHOWN_LENGTH)
     with database.engine.connect() as connection:
         counts = select(reason, func.count()).group_by(text("1")).order_by(func.count().desc())
@@ -61,10 +61,10 @@ def rejections(database: Database, limit: int) -> Rejections:
 
 
 def replay(database: Database, ids: Sequence[int] | None = None) -> ReplayReport:
-    """Tracks rejected events again, with their own time and event id; without ``ids``, all of them.
+    """Tracks rejected events again with their own time and event id: those of ``ids``, or all of them.
 
-    What is wrong still is rejected again, under a new id, with today's reason. Stopping half-way loses and
-    doubles nothing.
+    Events that are still wrong are rejected again, with a new id and the present reason. If it is
+    interrupted, no event is lost or counted twice.
     """
     taken = rejected = 0
     with database.connect() as connection:
@@ -87,7 +87,7 @@ def _shown(payload: str) -> object:
 
 
 def _read(payload: str) -> Record:
-    """The event of a payload. Whoever may write the table may have put any JSON there."""
+    """The event of a payload, which may be any JSON, since others may write the table, too."""
     try:
         values = decode(payload.encode())
     except UNREADABLE:
@@ -98,7 +98,7 @@ def _read(payload: str) -> Record:
 
 
 def discard(database: Database, ids: Sequence[int] | None = None) -> int:
-    """Deletes rejected events for good; returns how many."""
+    """Deletes rejected events for good, and returns how many."""
     discarded = 0
     with database.connect() as connection:
         for rows in _parts(connection, ids):

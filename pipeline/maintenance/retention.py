@@ -1,10 +1,10 @@
 """Removes raw rows that the lake has, without changing any number.
 
-A day expires once it is published and the lake holds exactly what Postgres does. From then on the lake alone
-speaks for it: ``stats_expired_day`` says so, and every other step leaves the day's partition in place. Rows
-that come later for an expired day are added to it, unless the lake has their ids already; later updates and
-deletes of what it has have no effect. A row that the lake does not have is never removed. A person's events
-are removed by ``pipeline.maintenance.erasure``.
+A day expires when it is published and the lake has exactly the events of Postgres. From then on only the lake
+counts for this day. ``stats_expired_day`` records it, and all other steps keep the day's partition. Rows that
+arrive later for an expired day are added to it, unless the lake already has their ids. Later updates and
+deletes of rows that it has do not have any effect. A row that the lake does not have is never removed.
+``pipeline.maintenance.erasure`` removes a person's events.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class RetentionReport:
 
 
 def require_confirmed(days: int, address: str, *, configured_days: int | None, actual_address: str) -> None:
-    """Makes sure that a launch which removes raw rows means what is configured now, on this database.
+    """Makes sure that a launch that removes raw rows names the present setting and this database.
 
     ``days``, ``address``: what the launch names. ``configured_days``: of ``PROMPT_STATS_RETAIN_DAYS``.
     ``actual_address``: the database's own (:meth:`Database.address`).
@@ -96,10 +96,10 @@ def retain(
     days: int,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> RetentionReport:
-    """Keeps the raw rows of the last ``days`` days, today included, and removes older ones that the lake has.
+    """Keeps the raw rows of the last ``days`` days including today, and removes older ones that the lake has.
 
-    Refreshes first. ``progress`` is called with the raw rows removed and the rows in all. May be repeated;
-    after a crash it goes on where it was.
+    It refreshes first. ``progress`` is called with the number of removed rows and the total. It may be
+    repeated, and continues after a crash where it stopped.
 
     :raises InputError: ``days`` is not positive.
     :raises DatabaseError: a writer holds the table for longer than two seconds, or it is not seen whole;
@@ -126,7 +126,7 @@ def retain(
 
 
 def _expire(installation: Installation, days: list[dt.date]) -> dict[dt.date, str]:
-    """Makes those of the days expire of which the lake holds all; returns the others, and why not."""
+    """Lets those days expire that the lake has completely. Returns the others with the reasons."""
     database = installation.database
     with database.locked(Lock.LAKE):
         with database.engine.connect() as connection:

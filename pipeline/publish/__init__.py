@@ -1,23 +1,23 @@
 """Writes the stats into Postgres: all tables of a refresh in one transaction, or none.
 
 ``publish``
-    The stats of prompts, scenes and days, computed; then the transaction that compares and writes.
+    Computes the stats of prompts, scenes and days, then compares and writes them in a transaction.
 ``basis``
-    What is published when that begins: whether another publish came first.
+    What was published when a publish began, to notice whether another one came first.
 ``progress``
-    How far the stats go: what the partials hold, against what Postgres holds.
+    Determines how far the stats go, by comparing the partials with Postgres.
 ``guard``
-    What has to hold of the lake before anything is published.
+    Checks the lake before anything is published.
 ``users``
-    The stats of users, at a pace of their own.
+    The stats of users, which have their own schedule.
 ``write_back``
-    The counters in ``prompts``, unless they are to be left alone.
+    The counters in ``prompts``, unless write-back is off.
 ``fitting``
-    Whether the columns there can hold them.
+    Checks whether the columns in ``prompts`` can hold the counters.
 ``values``
-    What does not add up from day to day, by scene, environment and outfit, counted once a day.
+    Stats by scene, environment and outfit that can't be summed over days, counted once per day.
 ``copy``
-    Frames into tables.
+    Copies frames into tables.
 ``binary``
-    Frames as Postgres reads them fastest.
+    Encodes frames in the form that Postgres reads fastest.
 """

@@ -1,4 +1,4 @@
-"""What is published, as far as a publish that comes next rests on it."""
+"""What was published when a publish began, to notice whether another publish came in between."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Basis:
     is_as_published: bool
 
     def equals(self, other: Basis) -> bool:
-        """Whether nothing came between."""
+        """Whether nothing came in between."""
         return (
             (self.refresh, self.lake_id, self.stats_version)
             == (other.refresh, other.lake_id, other.stats_version)
@@ -88,7 +88,7 @@ def read_basis(connection: Connection, lake: str) -> Basis:
 
 
 def stats_version(connection: Connection) -> int:
-    """A fingerprint of how much the stats tables hold, and of the code and columns by which they are made."""
+    """A fingerprint of how much the stats tables hold, and of the code and columns that make them."""
     rows = connection.execute(PUBLISHED_SUMS).all()
     columns = [str(column) for table in STATS_TABLES for column in table.c]
     return fingerprint([*map(repr, rows), *columns, *map(query, ENGINE_QUERIES), *code_of_stats()])

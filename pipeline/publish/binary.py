@@ -1,4 +1,4 @@
-"""Frames as ``COPY … (FORMAT binary)`` takes them: Postgres reads it in less than half of the time of CSV."""
+"""Encodes frames for ``COPY … (FORMAT binary)``, which Postgres reads in less than half the time of CSV."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ HEADER = b"PGCOPY\n\xff\r\n\0" + struct.pack(">ii", 0, 0)
 TRAILER = struct.pack(">h", -1)
 
 NULL = struct.pack(">i", -1)
-"""The length of a field that is NULL."""
+"""The length field of a NULL value."""
 
 EPOCH_DAYS = 10_957
-"""Days from 1970 to 2000, when the times of Postgres begin."""
+"""Days from 1970 to 2000, the epoch of Postgres."""
 EPOCH_US = EPOCH_DAYS * 86_400_000_000
 
 TEXTS = frozenset({25, 1042, 1043})

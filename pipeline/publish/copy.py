@@ -1,4 +1,4 @@
-"""Frames into tables, within the caller's transaction; and tables into frames."""
+"""Writes frames into tables within the caller's transaction, and reads tables into frames."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ INDEXES_MADE_AFTERWARDS = text(query("publish/indexes_made_afterwards"))
 ROWS_PER_BATCH = 50_000
 
 READER_WAITS = "1s"
-"""As long as a lock is waited for by a connection that reads beside another."""
+"""How long a connection that reads beside another one waits for a lock."""
 
 _DIALECT = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
 
@@ -35,7 +35,7 @@ _DIALECT = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-cal
 def read_table(
     connection: AdbcConnection, table: Table, columns: list[str], where: Any = None
 ) -> pl.DataFrame:
-    """The rows of a table as polars sees them: uuids as text, the rest with its own type.
+    """The rows of a table as a frame: UUIDs as text, the other columns with their own types.
 
     ``where`` is a SQLAlchemy condition; its values are rendered into the statement by SQLAlchemy, since
     a bulk read takes no parameters: days and numbers only.
@@ -53,9 +53,9 @@ def read_table(
 def reading(database: Database, connection: Connection, tables: Iterable[Table]) -> Iterator[AdbcConnection]:
     """A second connection, which reads what the transaction of ``connection`` is about to write.
 
-    Whoever waits for one of the tables (``VACUUM FULL``, a migration) would stand between the two for ever:
-    Postgres does not see that the writer waits for the reader. So the writer takes all its locks before, and
-    the reader gives up where it has to wait.
+    A session that waits for one of the tables (``VACUUM FULL``, a migration) could block the two forever,
+    because Postgres does not know that the writer waits for the reader. So the writer takes all its locks
+    first, and the reader gives up if it has to wait.
 
     :raises TableLockedError: somebody holds one of the tables, or waits for it.
     """
@@ -70,11 +70,11 @@ def reading(database: Database, connection: Connection, tables: Iterable[Table])
 
 
 PROMPTS_LISTED = 10_000
-"""Of more prompts, to read the whole table takes no longer."""
+"""For more prompts than this, reading the whole table takes no longer."""
 
 
 def of_prompts(table: Table, prompts: pl.DataFrame) -> Any:
-    """The condition of :func:`read_table` for the rows of some prompts; None where all are to be read.
+    """The condition of :func:`read_table` for the rows of some prompts, or None to read all rows.
 
     ``prompts`` has the column ``prompt_id``.
     """
@@ -87,7 +87,7 @@ def of_prompts(table: Table, prompts: pl.DataFrame) -> Any:
 
 
 def frame_of(rows: Iterable[Row[Any]], schema: Mapping[str, Any]) -> pl.DataFrame:
-    """Rows of a statement as a frame with these columns and types."""
+    """The rows of a statement as a frame with these columns and types."""
     return pl.DataFrame([tuple(row) for row in rows], schema=dict(schema), orient="row")
 
 
@@ -98,7 +98,7 @@ def _readable(column: Any) -> Any:
 
 
 def changes_of(table: Table, published: pl.DataFrame, wanted: pl.DataFrame) -> Changes:
-    """What of a table has to be written.
+    """The changes that have to be written to a table.
 
     ``published``: what :func:`read_table` gave, the key included. ``wanted``: its columns that tell readers
     something, in any order and of types that fit.
@@ -109,7 +109,7 @@ def changes_of(table: Table, published: pl.DataFrame, wanted: pl.DataFrame) -> C
 
 
 def write_changes(connection: Connection, table: Table, changes: Changes) -> int:
-    """Deletes the rows that go and appends those that come; returns how many both are."""
+    """Deletes rows and appends others, and returns the number of both."""
     gone = _delete(connection, table.name, changes.gone) if changes.gone.height else 0
     return gone + copy_frame(connection, table.name, changes.rows)
 
@@ -138,11 +138,11 @@ def _delete(connection: Connection, table: str, gone: pl.DataFrame) -> int:
 
 @contextmanager
 def indexes_afterwards(connection: Connection, table: str) -> Iterator[None]:
-    """Has the indexes of an empty table, that of its key included, made after the block has filled it.
+    """Creates the indexes of an empty table, including that of its key, after the block has filled it.
 
-    To keep them up to date row by row takes as long as all the rest, unless the rows come in their order.
-    Readers of the table wait until the transaction ends. The indexes stay as they are where the role does not
-    own the table, somebody holds it, or something rests on one of them.
+    Updating them row by row takes as long as all the rest, unless the rows are in the order of the indexes.
+    Readers of the table wait until the transaction ends. The indexes stay as they are if the role does not
+    own the table, another session holds it, or another object depends on one of them.
     """
     found = connection.execute(INDEXES_MADE_AFTERWARDS, {"table": table}).all()
     try:

@@ -1,7 +1,7 @@
-"""Whether the columns of ``prompts`` can hold what is written back, and give the same back.
+"""Checks whether the columns of ``prompts`` can store the counters without changing them.
 
-An app made these columns, with types of its own. A value that reads back as another would be written again at
-each publish, and one that is too large would end it in the middle.
+An app created these columns with its own types. A value that changes when it is stored would be written again
+at each publish, and a value that is too large would abort the publish.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ WHOLE = {"smallint": 2**15 - 1, "integer": 2**31 - 1, "bigint": 2**63 - 1, "nume
 """The types of a count, and the largest that each holds; ``numeric`` with limits is looked at by itself."""
 
 EXACT = {pl.Float64: r"double precision|numeric", pl.Datetime: r"timestamp(\(6\))? with(out)? time zone"}
-"""The types that hold every rate and mean, and every moment."""
+"""The types that hold every rate, mean and moment exactly."""
 
 WANTED = {pl.Int64: "bigint", pl.Float64: "double precision", pl.Datetime: "timestamptz"}
 
 ROUNDING = r"smallint|integer|bigint|real|double precision|numeric.*|timestamp\(.*"
-"""The types that take a value and round it, where they do not hold it exactly."""
+"""The types that round a value that they can't hold exactly."""
 
 
 @dataclass(frozen=True)
@@ -50,14 +50,14 @@ class Extent:
 
 @dataclass(frozen=True)
 class Misfit:
-    """Why a column can't take its values, as part of a sentence; and what in ``ALTER TABLE`` helps."""
+    """Why a column can't hold its values, as part of a sentence, and which ``ALTER TABLE`` helps."""
 
     why: str
     clause: str
 
 
 def misfits(columns: Mapping[str, Column], wanted: Mapping[str, Extent]) -> list[Misfit]:
-    """The columns of ``wanted`` whose values can't be written, or would not read back as they were written.
+    """The columns of ``wanted`` whose values can't be written, or would change when they are stored.
 
     Counts have to fit: an ``integer`` does as long as no value is larger than it holds. Rates, means and
     times have to keep every digit, whatever the values are now: ``numeric(5,2)`` and ``real`` round.
@@ -90,7 +90,7 @@ def _of_column(column: Column | None, ours: str, extent: Extent) -> Iterator[Mis
 
 
 def _largest_count(kind: str) -> int | None:
-    """The largest whole number of a type; None if it is none for counts, or rounds them."""
+    """The largest whole number of a type, or None if the type is not for counts or rounds them."""
     limited = re.fullmatch(r"numeric\((\d+),(-?\d+)\)", kind)
     if limited is None:
         return WHOLE.get(kind)

@@ -1,8 +1,8 @@
-"""What has to hold of the lake before anything made from it is published.
+"""Checks the lake before anything made from it is published.
 
-Whoever publishes, and after whatever: Dagster runs the write-back of a backfill apart from the days that it
-is made of, and an orchestrator's checks do not stand in its way. So the publish asks here, each time, and
-where an answer is no the published stats stay as they are.
+A publish may follow any step: Dagster runs the write-back of a backfill separately from its days, and checks
+of an orchestrator do not block it. So each publish makes these checks itself. If one fails, the published
+stats stay as they are.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from pipeline.lake.partials import COMPLETE
 LOST_DAYS = text(query("publish/lost_days"))
 
 ADDED = pl.col("usage_count", "^(success|failure|timed)_count$", "^generation_time_.*_sum$")
-"""What adds up to the same in each dimension that every event has."""
+"""The columns with the same sum in each dimension that every event has."""
 
 RECONCILE = "Nothing was published. Run prompt-stats reconcile, which compares everything with the raw events"
 
 
 def require_known_lake(connection: Connection, events: DailyTable) -> None:
-    """Makes sure that the lake is this database's, and holds nothing that the database does not know.
+    """Makes sure that the lake belongs to this database, which knows everything in it.
 
     :raises LakeError: it is not, or it does: the database went back in time.
     """
@@ -66,7 +66,7 @@ def require_published_days(
     previous: Mapping[str, Any] | None,
     first_day: dt.date,
 ) -> None:
-    """Makes sure that the partials hold each published day, and none from an earlier time than that.
+    """Makes sure that the partials have each published day, in no older state than the published one.
 
     ``held``: what the partials hold, day by day, as ``DailyTable.days`` says.
 
@@ -123,7 +123,7 @@ def require_sums(
     raw: Mapping[dt.date, int],
     stale: Collection[dt.date],
 ) -> None:
-    """Makes sure that the days add up: to the merged totals, in each dimension, and from the raw events.
+    """Makes sure that the days' sums equal the merged totals, in each dimension, and the raw events.
 
     ``totals``: the merged partials. ``counts``: events by day in the partials; ``raw``: in the lake's raw
     events; ``stale``: the days whose partials are known to be of other raw events.

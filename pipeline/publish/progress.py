@@ -1,4 +1,4 @@
-"""How far the published stats go: what the partials hold, against what Postgres holds."""
+"""Determines how far the published stats go, by comparing the partials with Postgres."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def take_progress(
     first_day: dt.date,
     as_of_limit: dt.datetime | None,
 ) -> Progress:
-    """What may be said of stats made from these partials; forgets the notes of changes that they contain.
+    """The progress of stats made from these partials. It deletes the notes of changes that they contain.
 
     ``held``: what the partials hold, day by day, as ``DailyTable.days`` says. ``stale``: the days whose
     partials are older than their raw events in the lake. ``as_of_limit``: until when no change of the raw
@@ -91,7 +91,7 @@ def _forget_notes(
     expired: Mapping[dt.date, source.ExpiredDay],
     first_day: dt.date,
 ) -> set[dt.date]:
-    """Removes the notes of changes that the partials contain; returns the days of the others."""
+    """Deletes the notes of changes that the partials contain, and returns the days of the others."""
     replaced_from: dict[dt.date, int] = {
         day: high for day, high in held.select("day", "synced_high").iter_rows() if day not in expired
     }
@@ -126,7 +126,7 @@ def _open_until(
     marks: Mapping[dt.date, int],
     first_day: dt.date,
 ) -> tuple[dt.date, set[dt.date]]:
-    """The last day whose events are counted, and the newly opened days of which rows are lacking."""
+    """The last day whose events are counted, and the newly opened days with missing rows."""
     if not previous or previous["open_until"] >= snapshot.open_until:
         return snapshot.open_until, set()
     opening = DayRange(previous["open_until"] + ONE_DAY, snapshot.open_until)
@@ -146,7 +146,7 @@ def _as_of(
     *,
     is_held: bool,
 ) -> dt.datetime:
-    """The moment before which every commit is counted. It never goes back."""
+    """The moment before which all commits are counted. It never goes back."""
     before = previous["as_of"] if previous else NOTHING_KNOWN
     if is_held:
         return before

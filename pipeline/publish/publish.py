@@ -1,9 +1,9 @@
-"""The publish: computes from one state of the lake, then compares and writes in a short transaction.
+"""Computes the stats from one state of the lake, then compares and writes them in a short transaction.
 
-The transaction takes its own watermark, and derives from the ledger of that state what the numbers contain;
-what other runs do to the lake meanwhile can delay a number, never falsify one. Progress is part of the same
-commit: the watermark moves only past rows that the published numbers contain. Publishes take turns; if
-somebody changes what is published all the same, the stats are computed anew.
+The transaction takes its own watermark, and derives what the numbers contain from the log of that state.
+Other runs that change the lake meanwhile can delay a number, but never falsify it. Progress is part of the
+same commit: the watermark moves only past rows that the published numbers contain. Publishes take turns. If
+the published stats change nevertheless, the new ones are computed again.
 """
 
 from __future__ import annotations
@@ -51,20 +51,20 @@ logger = logging.getLogger(__name__)
 WRITE_FAVORITE_COUNTS = text(query("publish/write_favorite_counts"))
 
 ATTEMPTS = 3
-"""How often the stats are computed, at most, while others change what is published: ``reconcile`` does."""
+"""How often the stats are computed at most while others, such as ``reconcile``, change the published ones."""
 
 WINDOW = 2 * max(frames.WINDOWS) * ONE_DAY
 """The longest of the windows that end with today, and the one before it."""
 
 RECENT = pa.schema([SCHEMA.field(name) for name in ("day", "prompt_id", "dimension", "usage_count")])
-"""What the windows are counted from."""
+"""The columns that the windows are counted from."""
 
 
 @dataclass
 class PublishReport:
-    """What a publish did: the row of ``stats_refresh``, but for its id.
+    """What a publish did: the row of ``stats_refresh`` without its id.
 
-    ``rows_written``: by table; ``prompts`` is missing where it was left alone.
+    ``rows_written``: by table, without ``prompts`` if it was left alone.
     ``stats``: the tables as they were published, ``prompt_daily_stats`` only of the days that changed; those
     by prompt are missing where only some prompts were computed.
     """
@@ -91,9 +91,9 @@ def publish(
 ) -> PublishReport:
     """Recomputes the stats from the partials and writes what changed, in one transaction.
 
-    ``users``: the stats of users too. Without, they stay as they are, and ``user_stats_as_of`` says so. Where
-    ``database.write_back`` is off, or an app's own counters would be replaced before all days are counted,
-    the counters in ``prompts`` stay as they are, and ``write_back_as_of`` says so.
+    ``users``: also publish the stats of users. Otherwise they stay as they are, and ``user_stats_as_of`` says
+    so. If ``database.write_back`` is off, or if an app's own counters would be replaced before all days are
+    counted, the counters in ``prompts`` stay as they are, and ``write_back_as_of`` says so.
 
     :raises DatabaseError: a column of ``prompts`` can't take its counter, or the raw table is not seen whole;
         nothing was written.
@@ -138,7 +138,7 @@ def publish(
 
 @dataclass(frozen=True)
 class _Computed:
-    """What is made of one state of the lake, before any lock is taken.
+    """What is computed from one state of the lake before any lock is taken.
 
     ``held``: what the partials hold, day by day; ``raw``: the raw events of each day. ``unmade``: days whose
     partials are older than these. ``changed``: days whose partials are not those of the published stats;
@@ -165,7 +165,7 @@ class _Computed:
 
     @property
     def is_whole(self) -> bool:
-        """Whether the stats of all prompts are computed."""
+        """Whether the stats of all prompts were computed."""
         return self.prompts is None
 
     def merged(self, prompts: pl.DataFrame | None) -> _Computed:
@@ -353,7 +353,7 @@ def _wanted(computed: _Computed) -> dict[str, pl.DataFrame]:
 
 
 def _changed_days(basis: Basis, held: pl.DataFrame) -> list[dt.date]:
-    """The days whose partials are not those that the published stats were made from."""
+    """The days whose partials differ from those that the published stats were made from."""
     published = basis.days.select("day", "events_version")
     now = held.select("day", "events_version")
     changes = changed_rows(published, now, ["day"])

@@ -1,9 +1,9 @@
-"""The stats of users: as many rows as users have used prompts, so only what changed is merged.
+"""The stats of users, one row per user and prompt, of which only the changed ones are merged.
 
-Of a day that only grew, the users and prompts of its new events are all that can differ; of one that was read
-again, those of the events by which it differs from what it was. Only they are merged. Where they are too
-many, or the files of what it was are gone, or the query changed, everything is, and compared with what is
-published. Where raw events of a lost day would be needed, nothing is.
+If a day only grew, only the users and prompts of its new events can differ. If it was read again, only those
+of the events by which it differs from its earlier state can. Only these are merged. If they are too many, or
+the files of the earlier state are gone, or the query changed, everything is merged and compared with what is
+published. If raw events of a lost day would be needed, nothing is merged.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ LEDGER = ["day", "ingest_xid", "synced_high", "events_version"]
 
 @dataclass(frozen=True)
 class UserStats:
-    """What the stats of users shall be, as far as they change.
+    """The changes of the stats of users.
 
     ``parts``: their rows, some in each; None where nothing changed. ``gone``: the users and prompts
     that have none any more; None: these are all rows, so that any others are to go. ``ledger``: what the raw
@@ -79,7 +79,7 @@ class UsersReport:
 
 
 def compute_users(installation: Installation, published: pl.DataFrame, spool: Path) -> UserStats | None:
-    """What changes in ``user_prompt_stats``; None: that would take raw events of a day that is lost.
+    """The changes of ``user_prompt_stats``, or None if they need raw events of a lost day.
 
     ``published``: the rows of ``user_stats_day``. ``spool``: a folder for what should not be in memory.
 
@@ -129,7 +129,7 @@ def _held(ledger: pl.DataFrame) -> pl.DataFrame:
 
 
 def _spooled(spool: Path, partials: Scan) -> Iterable[pl.DataFrame]:
-    """All rows, computed now and kept in files until they are wanted."""
+    """All rows, computed now and kept in files until they are needed."""
     files = []
     for number, batch in enumerate(merging(partials)):
         files.append(spool / f"{number}.arrow")
@@ -154,7 +154,7 @@ def _changed_days(published: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
 
 
 def _touched_pairs(state: State, changed: pl.DataFrame) -> pl.DataFrame | None:
-    """The users and prompts that may differ; None if they are too many, or it is not known which."""
+    """The users and prompts that may differ, or None if they are too many or unknown."""
     marks = changed.filter(pl.col("events_version").is_null()).select("day", "mark")
     pairs = duckdb_engine.run(
         "user_prompts_since", usage_events=_events(state, marks["day"]), marks=marks.to_arrow()

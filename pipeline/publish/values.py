@@ -1,8 +1,8 @@
-"""The stats by prompt and scene, environment, outfit that do not add up from day to day.
+"""The stats by prompt and scene, environment and outfit that can't be summed over days.
 
-Distinct users, percentiles, periods and errors by value: partials of them would be as many as the events.
-So they are counted from all raw events of the lake, some prompts at a time, once a day and at a pace of their
-own, unless nothing changed since; the transaction that publishes them is short.
+These are distinct users, percentiles, periods and errors by value, of which there would be as many partials
+as events. So they are counted from all raw events of the lake, some prompts at a time, once per day on their
+own schedule, unless nothing has changed. The transaction that publishes them is short.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from pipeline.stats.errors import FOLDS, LONGEST_KIND
 logger = logging.getLogger(__name__)
 
 EVENTS_PER_BATCH = 5_000_000
-"""Raw events of the prompts that are counted at once, about: bounds the memory. A prompt is never split."""
+"""About how many raw events are counted at once, to limit the memory. A prompt is never split."""
 
 QUERIES = ("prompt_value_counts", "prompt_value_errors")
 
@@ -58,9 +58,9 @@ class ValuesReport:
 
 
 def publish_values(installation: Installation, *, again: bool = False) -> ValuesReport:
-    """Counts from the raw events, and brings the stats by value up to date.
+    """Counts the stats by value from the raw events, and publishes them.
 
-    They are not counted again from the events that they were counted from, unless ``again`` says so.
+    If the events have not changed since the last count, they are not counted again, unless ``again`` is true.
 
     What the published stats contain is in the lake before they are; so ``as_of`` is theirs, as it was before
     the lake was opened.
@@ -105,7 +105,7 @@ def publish_values(installation: Installation, *, again: bool = False) -> Values
 
 
 def _version(events: DailyTable, sizes: Mapping[str, int], today: dt.date) -> int:
-    """A fingerprint of all that the stats by value are made from."""
+    """A fingerprint of everything that the stats by value are made from."""
     return fingerprint(
         map(
             repr,

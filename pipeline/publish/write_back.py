@@ -1,4 +1,4 @@
-"""The counters in ``prompts``: what they have, whether they can take what is counted, and the writing."""
+"""The counters in ``prompts``: reads them, checks that they fit, and writes them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ WRITE_BACK_PROMPTS = text(query("publish/write_back_prompts"))
 logger = logging.getLogger(__name__)
 
 LONGEST_WAIT = "2s"
-"""As long as a lock on the whole table is waited for, while the stats tables are locked."""
+"""How long a lock on the whole table is waited for while the stats tables are locked."""
 
 MOMENT = pl.Datetime("us", "UTC")
 COLUMNS = {
@@ -89,7 +89,7 @@ def write_back(
 
 
 def drift_now(connection: Connection) -> Drift | None:
-    """How far the counters in ``prompts`` are from what is counted; None if nobody kept any."""
+    """By how much the counters in ``prompts`` differ from the events, or None if nobody kept any."""
     had = {f"had_{name}": name for name in COUNTERS}
     types = {"prompt_id": pl.String, **dict.fromkeys([*had, *COUNTERS], pl.Int64)}
     both = frame_of(connection.execute(PROMPT_COUNTERS), types)
@@ -97,10 +97,10 @@ def drift_now(connection: Connection) -> Drift | None:
 
 
 def write_changed(connection: Connection, wanted: int, as_of: dt.datetime) -> int:
-    """Updates the ``wanted`` prompts of the temporary table; returns the number of those that have it now.
+    """Updates the ``wanted`` prompts of the temporary table, and returns how many of them are up to date now.
 
-    Fewer, where the app holds their rows, or one of its triggers keeps them as they are or makes something
-    else of them: nobody waits, and the next refresh tries again.
+    These may be fewer, if the app has locked rows or one of its triggers changes the values. It does not wait
+    for them, and the next refresh tries again.
     """
     written, altered = 0, 0
     with suppress(TableLockedError), waiting(connection, LONGEST_WAIT):

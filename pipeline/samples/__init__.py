@@ -1,11 +1,11 @@
-"""Prompts and traffic for those who have none yet.
+"""Sample prompts and traffic.
 
 ``seeding``
     Imports prompts from a file.
 ``data``
     The prompts that are shipped.
 ``traffic``
-    Made-up users with habits.
+    Simulated users with habits.
 ``simulation``
-    The events that they leave.
+    Appends the events of these users.
 """

@@ -1,38 +1,38 @@
-"""The write path: appends one raw event to ``prompt_usage``. What an app imports.
+"""The write path, which an app imports: appends raw events to ``prompt_usage``.
 
-It needs Postgres and nothing else: no Dagster, no DuckDB, no polars, no SQLAlchemy. Counters are not its
-business; the pipeline recounts them from the events. ``docs/write-path.md`` has the same in plain SQL.
+It needs only Postgres: no Dagster, no DuckDB, no polars, no SQLAlchemy. It does not touch any counters,
+because the pipeline recounts them from the events. ``docs/write-path.md`` shows the same in plain SQL.
 
 ``tracker``
-    What the app calls.
+    The class that the app uses.
 ``event``
-    Reads what the app gave, into an event or a rejected one.
+    Turns the arguments of a call into an event or a rejected event.
 ``call``
-    A call as it waits in memory, to be read later.
+    A call that waits in memory and is read later.
 ``given_json``
-    Reads what others wrote as JSON, whatever numbers it holds.
+    Reads JSON of other programs, with any numbers in it.
 ``faults``
-    Whose fault it is that an event could not be written.
+    Decides whether an event, the table or the server is the reason that an event could not be written.
 ``usage_table``
-    What the app's table takes, and the statements that write to it.
+    The columns of the app's table, and the statements that write to it.
 ``fitting``
-    Makes an event fit it.
+    Makes an event fit the table.
 ``direct``
-    One event, one INSERT.
+    Writes one event with one INSERT.
 ``buffer``
-    Where events wait in memory.
+    Keeps waiting events in memory.
 ``journal``
-    Where they wait on disk.
+    Keeps waiting events on disk.
 ``journal_schema``
-    What the file there may hold.
+    What the journal's file may contain.
 ``rescue``
-    What can be read of a damaged journal.
+    Reads what it can from a damaged journal.
 ``writer``
-    The thread that sends what waits.
+    The thread that sends waiting events.
 ``batches``
-    Many events at once, by COPY.
+    Writes many events at once, by COPY.
 ``bulk``
-    Calls about which nothing is unusual, by binary COPY.
+    Writes calls without anything unusual, by binary COPY.
 ``encodings``
     Texts for databases in another encoding than UTF-8.
 ``connection``

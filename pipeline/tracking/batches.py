@@ -27,9 +27,9 @@ INSERT_REJECTED = query("tracking/insert_prompt_usage_rejected")
 
 @dataclass(frozen=True)
 class Appended:
-    """What was not taken as it was given, by the event's place among those given: ids may come twice.
+    """Events that were not accepted as given, by their place among the given ones, since ids may repeat.
 
-    ``rejected``: why an event was not taken. ``notes``: what of one that was taken was mended or left out.
+    ``rejected``: why an event was rejected. ``notes``: what was corrected or left out of an accepted event.
     """
 
     rejected: dict[int, str] = field(default_factory=dict)
@@ -44,10 +44,10 @@ class Appended:
 
 
 def append_events(connection: psycopg.Connection[Any], records: Sequence[Record]) -> Appended:
-    """Appends events, and keeps rejected ones.
+    """Appends events, and stores rejected ones.
 
-    What is there already, by its event id, changes nothing. An event whose slug no prompt has, or that the
-    database refuses, is kept as a rejected one.
+    An event whose id exists already changes nothing. An event with a slug that no prompt has, or that the
+    database refuses, is stored as a rejected one.
 
     :raises psycopg.Error: the database is out of reach, or takes no event, or takes one not even as a
         rejected one (:func:`fault_on` says which); some may have been appended.
@@ -101,7 +101,7 @@ def _takes_one(connection: psycopg.Connection[Any], records: Sequence[Record]) -
 
 
 def fault_on(connection: psycopg.Connection[Any], error: Exception) -> Fault:
-    """Whose fault it is that events could not be appended on a connection."""
+    """Why events could not be appended on a connection: because of an event, the table or an outage."""
     try:
         foreign = usage_table(connection).foreign
     except Exception:  # the connection is lost, or there is no such table
@@ -117,7 +117,7 @@ def encodable(connection: psycopg.Connection[Any], record: Record, error: Except
 
 
 def refusal(error: Exception) -> str:
-    """Why an event was rejected that the database refused."""
+    """The reason of a rejection by the database."""
     return f"the database refused it: {said_by(error)}"
 
 
@@ -235,7 +235,7 @@ def _copy(connection: psycopg.Connection[Any], statement: str, rows: Sequence[tu
 
 
 def keep_rejected(connection: psycopg.Connection[Any], rejected: Sequence[RejectedEvent]) -> None:
-    """Keeps events that can't be taken, each once."""
+    """Stores rejected events, each of them once."""
     if rejected:
         with connection.cursor() as cursor:
             cursor.executemany(INSERT_REJECTED, [values_of_rejected(each) for each in rejected])

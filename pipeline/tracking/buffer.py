@@ -1,4 +1,4 @@
-"""Events that wait in memory."""
+"""Keeps waiting events in memory."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pipeline.tracking.call import Call, Waiting
 from pipeline.tracking.event import Event
 
 EVENT_BYTES = 1_000
-"""What an event takes, about, its texts aside."""
+"""About the memory that an event takes without its texts."""
 
 
 class Buffer:
-    """A bounded queue: any thread adds, one takes. What was taken waits until it is said to be done."""
+    """A bounded queue. Any thread adds, one takes. Taken events stay until they are reported as done."""
 
     def __init__(self, capacity_bytes: int) -> None:
-        """``capacity_bytes``: what the events that wait may take, about."""
+        """``capacity_bytes``: about how much memory waiting events may take."""
         self._room_bytes = capacity_bytes
         # An app's own handler of a signal may track, or close, in the middle of a call of the same thread.
         self._lock = threading.RLock()

@@ -1,7 +1,7 @@
-"""Appends calls by binary COPY, where nothing about them is unusual.
+"""Appends calls by binary COPY if nothing about them is unusual.
 
-A column at a time is looked at, and copied as it was given. Whatever may have to be mended or refused is left
-to :mod:`pipeline.tracking.batches`, which takes each event by itself and says what is wrong with it.
+It examines one column at a time, and copies it as given. If anything may have to be corrected or refused, it
+leaves the batch to :mod:`pipeline.tracking.batches`, which handles each event and says what is wrong with it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A call as it waits in memory: its values as they were given, to be read by the thread that sends them."""
+"""A call that waits in memory, with its values as given. The thread that sends it reads them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import uuid_utils.compat
 from pipeline.tracking.event import Payload, Record, as_told, payload_of, read_event
 
 IMMUTABLE = frozenset({type(None), bool, int, float, str, uuid.UUID})
-"""Types of what is the same later, and read without code of others."""
+"""Types of values that can't change later, and that can be read without running an app's code."""
 
 
 class Call(NamedTuple):
-    """What ``track_post_creation`` was given, with the id and the time that it gave the event."""
+    """The arguments of ``track_post_creation``, with the id and the time of the event."""
 
     event_id: uuid.UUID
     created_at: dt.datetime
@@ -53,7 +53,7 @@ def record_of(waiting: Waiting) -> Record:
 
 
 def id_of(waiting: Waiting) -> uuid.UUID | str:
-    """The id that the caller is told."""
+    """The id that the caller gets."""
     return waiting.event_id if isinstance(waiting, Call) else as_told(waiting)
 
 

@@ -21,7 +21,7 @@ from pipeline.names import DEFAULT_NAMES
 APPLICATION_NAME = "prompt-stats-tracker"
 
 CANCEL_SECONDS = 0.5
-"""Longest wait for the server to hear that a statement was given up."""
+"""The longest wait for the server to cancel a statement."""
 
 
 class ImpatientConnection(psycopg.Connection[TupleRow]):
@@ -46,9 +46,9 @@ class ImpatientConnection(psycopg.Connection[TupleRow]):
 
 
 def address(database_url: str | None) -> tuple[Callable[[], str], Settings]:
-    """What finds the database's address, and what sessions there have to be.
+    """A function that returns the database's address, and the settings of sessions there.
 
-    The embedded server is started by the first who needs its address.
+    The first call that needs the address starts the embedded server.
 
     :raises DatabaseError: ``database_url`` can't be read as an address.
     :raises SettingsError: it is None, and the environment has a value that can't be used.

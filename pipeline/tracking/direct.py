@@ -1,4 +1,4 @@
-"""One event, one INSERT, at once."""
+"""Writes each event immediately, with one INSERT."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from pipeline.tracking.faults import Fault
 from pipeline.tracking.usage_table import forget_table, usage_table
 
 CONNECT_SECONDS = 0.5
-"""Longest wait for a connection; one that takes longer is made in the background, for the next event."""
+"""The longest wait for a connection. A slower one is opened in the background, for the next event."""
 
 RECONNECT_SECONDS = 5.0
 """The pool's own attempts back off up to minutes; past this, the next event starts new ones."""
@@ -56,8 +56,8 @@ class Inserter:
         )
 
     def insert(self, record: Record) -> tuple[RejectedEvent | None, tuple[str, ...]]:
-        """Writes a record where it belongs. An event that the database refuses becomes a rejected one, and is
-        returned; else the notes on what was mended or left out.
+        """Writes a record. Returns a rejected event if the database refuses it, or else the notes on what was
+        corrected or left out.
 
         :raises psycopg.Error: the database is out of reach, locked or stalled, or takes no event.
         """

@@ -1,4 +1,4 @@
-"""Texts for databases in another encoding than UTF-8: what theirs can't hold is written as escapes."""
+"""Texts for databases with an encoding other than UTF-8. Missing characters are written as escapes."""
 
 from __future__ import annotations
 

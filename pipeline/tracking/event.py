@@ -1,8 +1,8 @@
 """One use of a prompt, read from whatever the caller gave: an event, or a rejected event with the reason.
 
-An event whose prompt and id can be read is an event: a detail that can't be used is mended or left out, and
-noted. Ids are texts, as they were spelled: what type the app's columns have is known where they are written
-(``pipeline.tracking.fitting``). Reading never raises and does no I/O. Names are those of
+If its prompt and its id can be read, it is an event. A detail that can't be used is corrected or left out,
+with a note. Ids are texts as they were spelled, because the types of the app's columns are only known when
+they are written (``pipeline.tracking.fitting``). Reading never raises and does no I/O. Names are those of
 ``PromptTracker.track_post_creation``, so a payload can be tracked again with its keys as keywords.
 """
 
@@ -84,7 +84,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag="event", omit_default
 
 
 class RejectedEvent(msgspec.Struct, frozen=True, tag="rejected"):
-    """An event that can't be taken, why, and what is needed to track it again once that is put right.
+    """An event that can't be accepted, the reason, and what is needed to track it again after a fix.
 
     The payload's ``event_id`` is the one that the caller was told; its ``created_at`` is the caller's, else
     the time at which the event was handed to us, in ISO 8601.

@@ -1,4 +1,4 @@
-"""Whose fault it is that an event could not be written, by the SQLSTATE: the one place where they are sorted.
+"""Decides by the SQLSTATE why an event could not be written. This is the only place that sorts them.
 
 https://www.postgresql.org/docs/current/errcodes-appendix.html lists them.
 """
@@ -12,11 +12,11 @@ import psycopg
 
 
 class Fault(Enum):
-    """What becomes of an event that could not be written."""
+    """What happens to an event that could not be written."""
 
-    EVENT = "The event can't be taken: it is rejected, and kept as such."
-    TABLE = "No event can be taken as things are: all are kept until somebody puts that right."
-    OUTAGE = "It passes: the same is tried again."
+    EVENT = "The event can't be accepted. It is rejected, and stored as such."
+    TABLE = "The table accepts no events at present. All of them are kept until somebody fixes that."
+    OUTAGE = "The fault is transient, so the event is tried again."
 
 
 OUTAGES = (
@@ -36,7 +36,7 @@ OUTAGES = (
     "F0",  # configuration file
     "HV00N",  # a foreign server that a trigger writes to does not answer
 )
-"""Beginnings of what passes."""
+"""Prefixes of transient faults."""
 
 FAULTS_OF_TABLE = (
     *("00", "01", "02", "03", "09", "0A", "0B", "0F", "0L", "0P", "0Z", "10", "20", "21", "24", "25", "26"),
@@ -48,7 +48,7 @@ FAULTS_OF_TABLE = (
 FAULTS_OF_EVENT = (
     "54000",  # a text that is too long for the app's index
 )
-"""What is the event's fault though its class is not."""
+"""States that are caused by the event although their class is not."""
 
 NOT_NULL_VIOLATION = "23502"
 

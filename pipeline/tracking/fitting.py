@@ -1,4 +1,4 @@
-"""Makes an event fit the app's table: a detail that can't go there is mended or left out. Pure."""
+"""Makes an event fit the app's table. A detail that does not fit is corrected or left out. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JSON that somebody else wrote: a number that no float holds hides none of the values beside it.
+"""Reads JSON of other programs. A number that no float can hold does not hide the other values.
 
 Such a number is read as ``{"type": "number", "text": …}``, which no field of an event accepts, and which a
 rejected event's payload keeps. NaN and infinities are no JSON, but Python writes them.

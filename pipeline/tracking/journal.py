@@ -1,4 +1,4 @@
-"""Events that wait on disk: a table in a SQLite database, shared by all processes that use the folder.
+"""Keeps waiting events on disk, in a SQLite database that all processes with the same folder share.
 
 SQLite is what makes it durable: write-ahead log, and a commit waits for the disk (``synchronous = FULL``).
 """
@@ -63,7 +63,7 @@ _decoder: msgspec.json.Decoder[Record] = msgspec.json.Decoder(Event | RejectedEv
 
 
 class Journal:
-    """A bounded queue on disk. An event that was added survives whatever happens to process or machine.
+    """A bounded queue on disk. Added events survive a crash of the process or the machine.
 
     Threads that add at the same time share a commit. Any process may take, one at a time, and gets the
     events of all.
@@ -98,7 +98,7 @@ class Journal:
         self._last: int | None = None
 
     def add(self, *records: Record) -> None:
-        """Adds events; when this returns they are on disk.
+        """Adds events. When it returns, they are on disk.
 
         :raises sqlite3.Error: also if the disk or the file is full; then none is added.
         """
@@ -163,7 +163,7 @@ class Journal:
         )
 
     def unreadable_count(self) -> int:
-        """The entries that were set aside: they are in the file's table ``unreadable``."""
+        """The number of entries that were set aside in the file's table ``unreadable``."""
         with closing(self._connect()) as connection, transaction(connection):
             (has_any,) = connection.execute(HAS_UNREADABLE).fetchone()
             return int(connection.execute(UNREADABLE).fetchone()[0]) if has_any else 0
@@ -217,7 +217,7 @@ class Journal:
             return None
 
     def close(self) -> None:
-        """Lets go of the files; what waits stays there."""
+        """Closes the files. Waiting events stay in them."""
         if self._lock.acquired:
             self._lock.release()
         elif self._lock.lockfile is not None:
@@ -239,7 +239,7 @@ class Journal:
 
 
 def require_files(folder: Path) -> None:
-    """Refuses what would block, or lead to somewhere else.
+    """Refuses files that would block, or that lead to another place.
 
     :raises sqlite3.OperationalError: a file of the journal is a link, a pipe or a folder.
     """
@@ -250,7 +250,7 @@ def require_files(folder: Path) -> None:
 
 
 def other_owner(folder: Path) -> str | None:
-    """The user that a journal belongs to, if that is another one than this process's.
+    """The user who owns a journal, if it is not the user of this process.
 
     Whoever owns the folder can put a link in the place of a file while root works there. So nobody works in
     another user's, but for apps themselves. A folder of root's may be any user's.

@@ -1,7 +1,7 @@
-"""What can be read of a damaged journal: ``send-journal`` copies it to a new one, and keeps the damaged file.
+"""Reads what it can from a damaged journal. ``send-journal`` copies it, and keeps the damaged file.
 
-Only rows that the table still reaches are read. What else lies about in the file may be of events that were
-sent long ago, or of people who were erased since.
+It reads only rows that the table still reaches. Other data in the file may belong to events that were sent
+long ago, or to people who were erased since.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ IN_ORDER = "INSERT INTO waiting (accepted_at, record) SELECT accepted_at, record
 
 @dataclass(frozen=True)
 class Rescue:
-    """What became of a damaged journal."""
+    """What happened to a damaged journal."""
 
     reason: str
     """What is wrong with it."""
     kept: Path
-    """The damaged file, under the name that it has now."""
+    """The damaged file under its present name."""
     read: int
     """Events that could be read, and wait in the new journal."""
     missing: int | None

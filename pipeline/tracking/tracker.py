@@ -1,4 +1,4 @@
-"""Hands events to Postgres without ever failing or holding up the app that hands them over."""
+"""Sends events to Postgres without ever raising an error in the app or blocking it."""
 
 from __future__ import annotations
 
@@ -46,66 +46,69 @@ from pipeline.tracking.writer import NOTED, SAY_EVERY_SECONDS, Writer
 logger = logging.getLogger(__name__)
 
 BUFFER_BYTES = 100 * 2**20
-"""What events that wait in memory take at most: some 90,000."""
+"""The most memory that waiting events take, which is enough for some 90,000 events."""
 
 JOURNAL_BYTES = 10 * 2**30
-"""What a journal takes on disk at most: some 20 million events."""
+"""The most disk space that a journal takes, which is enough for some 20 million events."""
 
 DOWN_SECONDS = 5.0
-"""Pause after a failed insert, in which a dead database costs no call anything."""
+"""The pause after a failed insert. During it, calls do not wait for the database."""
 
 COMPLAIN_EVERY_SECONDS = 5.0
 
 CALL_FIELDS = Call._fields[2:]
-"""What a call is given, but for the event's own id and time."""
+"""The arguments of a call, except the event's id and time."""
 
 Id = uuid.UUID | str | int
-"""What the app has as ids."""
+"""The types of ids that an app may use."""
 
 
 @dataclass(frozen=True)
 class TrackerStats:
-    """What became of the events handed to a tracker, as counts.
+    """Counts of what happened to the events of a tracker.
 
-    Without a journal, ``accepted`` is the sum of ``written``, ``rejected``, ``failed`` and ``waiting``, calls
-    in progress aside. Processes that share a journal write each other's events, and each counts what it
-    wrote.
+    Without a journal, ``accepted`` is the sum of ``written``, ``rejected``, ``failed`` and ``waiting``, apart
+    from calls in progress. Processes that share a journal write each other's events, and each process counts
+    the events that it wrote.
     """
 
     accepted: int
-    """Events handed over."""
+    """Events that were passed to the tracker."""
     written: int
-    """In ``prompt_usage``, be it from an earlier call with the same event id."""
+    """Events in ``prompt_usage``, including those of an earlier call with the same event id."""
     rejected: int
-    """In ``prompt_usage_rejected``."""
+    """Events in ``prompt_usage_rejected``."""
     failed: int
-    """Lost, for want of room or because the tracker was closed."""
+    """Events that were lost, because there was no room or the tracker was closed."""
     waiting: int
-    """Waiting for the database: in memory, in the journal, or in the one that :meth:`PromptTracker.close`
-    made."""
+    """Events that wait for the database: in memory, in the journal, or in the one that
+    :meth:`PromptTracker.close` created."""
     mended: int
-    """Of those written: with a detail that could not be used as it was given, and was mended or left out."""
+    """Written events with a detail that could not be used as given, and was corrected or left out."""
     oldest_waiting_at: dt.datetime | None
-    """Since when the oldest of them waits."""
+    """The time since which the oldest waiting event has been waiting."""
 
 
 class PromptTracker:
-    """Appends usage events; never raises for one that can't be written, and never holds the caller up.
+    """Appends usage events. It never raises an error if an event can't be written, and never blocks for long.
 
-    ``mode`` is ``"buffered"``: a call leaves its event in memory and returns, and a thread sends batches. Or
-    ``"direct"``: a call takes one round trip to the database, and about two seconds at worst; only what fails
-    waits for the thread.
+    With ``mode="buffered"``, a call puts its event into memory and returns, and a thread sends batches. With
+    ``mode="direct"``, a call takes one round trip to the database, or about two seconds in the worst case.
+    Only events that fail wait for the thread.
 
-    With ``journal_dir``, what waits is on disk before the call returns, and survives the process; without, it
-    is what a killed process loses. Processes may share the folder, and the next one sends what the last one
-    left. ``None`` means ``PROMPT_STATS_JOURNAL_DIR`` if ``database_url`` is None too, else no journal.
+    With ``journal_dir``, a waiting event is on disk before the call returns, and survives the process.
+    Without it, a killed process loses its waiting events. Processes may share the folder, and the next
+    process sends what the last one left. ``None`` means ``PROMPT_STATS_JOURNAL_DIR`` if ``database_url`` is
+    None, too, and otherwise no journal.
 
-    Make one for a process and share it between threads. It may be made before a fork; each process has its
-    own thread and connection. When the interpreter exits, it sends what waits. A process that a signal ends
-    without that, as SIGTERM does unless the app handles it, loses what no journal holds.
+    Create one tracker per process and share it between threads. You may create it before a fork: each process
+    has its own thread and connection. When the interpreter exits, the tracker sends waiting events. If a
+    signal ends the process without that, as SIGTERM does unless the app handles it, events that are not in a
+    journal are lost.
 
-    ``database_url`` is any libpq or SQLAlchemy form; None means ``DATABASE_URL``, else the embedded server.
-    Nothing is opened before the first event.
+    ``database_url`` is a URL of libpq or SQLAlchemy, or a connection string of libpq. None means
+    ``DATABASE_URL``, or the embedded server if that is not set. The tracker opens nothing before the first
+    event.
 
     :raises DatabaseError: ``database_url`` can't be read as an address.
     :raises SettingsError: it is None, and the environment has a value that can't be used.
@@ -130,7 +133,7 @@ class PromptTracker:
         _trackers.add(self)
 
     def _begin(self) -> None:
-        """The state of a process that has not tracked anything."""
+        """Sets the state of a process that has not tracked anything yet."""
         self._counts = Counter[str]()
         self._buffer = Buffer(BUFFER_BYTES)
         self._journal: Journal | None = None
@@ -160,17 +163,19 @@ class PromptTracker:
         event_id: Id | None = None,
         created_at: dt.datetime | None = None,
     ) -> uuid.UUID | str | None:
-        """Tracks one use of a prompt, successful or not; the event's id, or None if no prompt was used.
+        """Tracks one use of a prompt, successful or not.
 
-        Ids are those of the app: UUIDs, texts or numbers, which are kept as they are spelled. ``prompt_id``
-        is the prompt's id or its slug. ``success`` None is neither success nor failure.
-        ``generation_time_ms`` is in milliseconds, a day at most. A detail that can't be used is mended or
-        left out, and counted in ``stats().mended``. ``event_id`` makes a call safe to repeat: the same id
-        counts once; without it every call is a new event. ``created_at`` is when the prompt
-        was used, by default now; without a time zone it is taken as UTC.
+        Returns the event's id, or None if no prompt was used.
 
-        ``prompt`` and ``negative_prompt`` are accepted because callers have them at hand, and not stored:
-        ``posts`` has them.
+        Ids are those of the app: UUIDs, strings or numbers, which are stored as they are spelled.
+        ``prompt_id`` is the prompt's id or its slug. ``success=None`` means that the outcome is unknown.
+        ``generation_time_ms`` is in milliseconds, at most one day. A detail that can't be used is corrected
+        or left out, and counted in ``stats().mended``. With an ``event_id`` you can repeat a call safely,
+        because the same id counts once. Without it, every call is a new event. ``created_at`` is the time
+        when the prompt was used, by default now. A time without a time zone is taken as UTC.
+
+        ``prompt`` and ``negative_prompt`` are accepted because callers have them at hand. They are not
+        stored, because ``posts`` has them.
         """
         if is_absent(prompt_id):
             return None
@@ -199,10 +204,11 @@ class PromptTracker:
         event_id: Id | None = None,
         created_at: dt.datetime | None = None,
     ) -> uuid.UUID | str | None:
-        """Tracks the use of a prompt for a post: the ids and the context are the post's.
+        """Tracks the use of a prompt for a post, with the ids and the context of the post.
 
-        The post is a mapping or an object with ``id``, ``prompt_id``, ``user_id`` and so on, or the same in
-        camelCase. The rest is as in :meth:`track_post_creation`; ``created_at`` is not the post's.
+        The post is a mapping or an object with ``id``, ``prompt_id``, ``user_id`` and so on, or the same
+        names in camelCase. The other arguments are those of :meth:`track_post_creation`. ``created_at`` is
+        not taken from the post.
         """
         values, problems = read_post(post)
         if is_absent(values["prompt_id"]) and not problems:
@@ -215,7 +221,7 @@ class PromptTracker:
         return self._take(tuple(map(values.get, CALL_FIELDS)), event_id, created_at, problems)
 
     def stats(self) -> TrackerStats:
-        """What became of the events so far. What a journal holds that can't be read now is not in it."""
+        """Counts of what has happened to the events so far, without events in an unreadable journal."""
         waiting, oldest_at = 0, list[dt.datetime | None]()
         for store in self._stores():
             try:
@@ -236,20 +242,20 @@ class PromptTracker:
         )
 
     def flush(self, timeout_seconds: float = 5.0) -> bool:
-        """Whether all that waits has been sent, after ``timeout_seconds`` at most.
+        """Waits until all waiting events are sent, for ``timeout_seconds`` at most. Returns whether they are.
 
-        With a journal, what another process left there too.
+        With a journal, this includes what another process left there.
         """
         if self._journal_dir is not None and not self._is_closed:
             self._open()
         return self._writer is None or self._writer.flush(timeout_seconds)
 
     def close(self, timeout_seconds: float = 5.0) -> None:
-        """Writes the events that wait, for ``timeout_seconds`` at most, and closes the connections.
+        """Writes waiting events for ``timeout_seconds`` at most, and closes the connections.
 
-        What can't be written stays in the journal. Without one, what the table does not take goes to
-        ``prompt_usage_rejected``, and anything else into a new journal, which the log names. Called at the
-        end of the process if nobody has before.
+        Events that can't be written stay in the journal. Without a journal, events that the table does not
+        accept go to ``prompt_usage_rejected``, and all others into a new journal, which the log names. If you
+        do not call it, it is called at the end of the process.
         """
         with self._lock:
             if self._is_closed:

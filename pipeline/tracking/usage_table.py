@@ -1,4 +1,4 @@
-"""What the table of events takes, and the statements that write to it: looked up once per connection.
+"""The columns of the table of events, and the statements that write to it, looked up once per connection.
 
 An app's table may have generated columns, ids of other types, and ids that the database makes.
 """

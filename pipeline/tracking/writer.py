@@ -1,4 +1,4 @@
-"""The thread that sends waiting events to Postgres, a batch at a time, until each is there or refused."""
+"""The thread that sends waiting events to Postgres in batches, until each one is written or rejected."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from pipeline.tracking.faults import Fault, fault_of, said_by
 logger = logging.getLogger(__name__)
 
 BATCH_EVENTS = 5_000
-"""Events sent at once at most, and the number that is sent without waiting for more."""
+"""The largest batch. A batch of this size is sent without waiting for more events."""
 
 BATCH_SECONDS = 0.2
 """How long the first event of a batch waits for others."""
 
 RETRY_SECONDS = 5.0
-"""Longest pause after a failure; the first is a tenth, and each one twice as long as the last."""
+"""The longest pause after a failure. The first is a tenth of it, and each is twice as long as the last."""
 
 SAY_EVERY_SECONDS = 60.0
 """How often the same failure is logged."""
 
 LOOK_EVERY_SECONDS = 5.0
-"""How often a journal is looked at for what another process left there."""
+"""How often a journal is checked for events that another process left there."""
 
 
 NOTED = "%d prompt usage events were accepted with details corrected or left out, for example %s: %s"
@@ -55,11 +55,11 @@ class Store(Protocol):
         """The events that wait."""
 
     def close(self) -> None:
-        """Lets go of what it has open; what waits stays."""
+        """Closes its files. Waiting events stay."""
 
 
 class Signal:
-    """What one thread waits for and any other sets. Waiting for it unsets it.
+    """A flag that one thread waits for and any other thread sets. Waiting for it resets it.
 
     A signal's handler that raises may interrupt :meth:`set` anywhere. ``threading.Event`` would keep its lock
     then, and whoever sets it next, at the end of the process, would wait for ever.
@@ -82,7 +82,7 @@ class Signal:
 
 
 class Writer:
-    """Starts with the first event; one a tracker and process."""
+    """Starts with the first event. There is one per tracker and process."""
 
     def __init__(
         self,
@@ -111,7 +111,7 @@ class Writer:
         self._thread.start()
 
     def wake(self) -> None:
-        """Says that an event was added."""
+        """Wakes the thread after an event was added."""
         # Not exact if threads meet here, and need not be.
         self._added_count += 1
         self._wanted.set()

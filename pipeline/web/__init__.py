@@ -1,7 +1,7 @@
-"""Over HTTP: what programs ask, and pages for people.
+"""HTTP: an API for programs, and pages for people.
 
 ``api``
-    Takes events, answers from the published stats.
+    Accepts events, and answers from the published stats.
 ``dashboard``
     The published stats as pages, served beside the API and written as one file.
 """

@@ -282,7 +282,7 @@ def test_before_the_first_publish_the_stats_are_not_fresh(database: Database, la
     assert found == {
         "stats_are_fresh": "Nothing has been published yet; run: prompt-stats refresh",
         "posts_have_events": "The check can't be made: Looking for posts without an event:"
-        " nothing was published yet. Run prompt-stats refresh",
+        " nothing has been published yet. Run prompt-stats refresh",
     }
 
 

@@ -120,7 +120,7 @@ def test_what_can_not_be_an_event_is_kept_and_not_tried_again(
 
 
 def test_nothing_is_missing_before_anything_was_counted(database: Database, lake: str) -> None:
-    with pytest.raises(DatabaseError, match="nothing was published yet"):
+    with pytest.raises(DatabaseError, match="nothing has been published yet"):
         look_for_missing(at(database, lake))
 
 

@@ -63,7 +63,7 @@ def test_an_operator_backfills_ten_days(page: Page, database: Database, tmp_path
     ) as address:
         page.goto(f"{address}/assets/usage_events")
         expect(page.get_by_text("The raw events of")).to_be_visible()
-        expect(page.get_by_text("The event's id, from its producer")).to_be_visible()
+        expect(page.get_by_text("The event's id, given by its producer")).to_be_visible()
 
         launch_backfill(page, address)
         page.goto(f"{address}/runs?view=backfills")

@@ -93,7 +93,7 @@ def test_commands(database: Database, lake: str, tmp_path: Path) -> None:
     kept = answer(tmp_path, "keep-up", **given)
     retained = answer(tmp_path, "retain", "--days", "5", **given)
     unasked = prompt_stats(tmp_path, "erase-user", str(PERSON), **given)
-    assert (unasked.returncode, "pass --yes" in unasked.stderr) == (2, True)
+    assert (unasked.returncode, "Pass --yes" in unasked.stderr) == (2, True)
     assert at_terminal(tmp_path, b"n\n", "erase-user", str(PERSON), **given) == 1
     erased = answer(tmp_path, "erase-user", str(PERSON), "--yes", **given)
 

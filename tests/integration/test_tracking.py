@@ -341,7 +341,7 @@ def test_a_flawed_detail_is_noted_and_the_event_counts(
         assert rows[event_id].items() >= {"success": success, **expected}.items()
     assert counts(tracker) == {"accepted": len(FLAWS), "written": len(FLAWS), "mended": len(FLAWS)}
     # Only the first within a minute.
-    noted = [record.getMessage() for record in caplog.records if "mended" in record.getMessage()]
+    noted = [record.getMessage() for record in caplog.records if "corrected" in record.getMessage()]
     assert len(noted) == 1
     assert f"for example {ids[0]}: {FLAWS['text as user'][2]}" in noted[0]
 

@@ -1,27 +1,27 @@
-"""Checks: what an operator should know is wrong before users notice. They look, and repair nothing.
+"""Checks tell an operator what is wrong before users notice. They repair nothing.
 
 ``report``
-    What a check is, what it is given, what it reports.
+    What a check is, and what it reports.
 ``catalog``
-    All checks: what each compares, how bad a failure is, how often, what to do. And how they are made.
+    All checks: what each compares, its severity, how often it is made, and what to do. Runs them.
 ``sums``
-    The stats tables count the same events.
+    Checks that the stats tables count the same events.
 ``recount``
-    A sample of prompts, recounted from the raw events.
+    Recounts a sample of prompts from the raw events.
 ``compared``
-    What is published of them beside the recount.
+    Compares the published stats of this sample with the recount.
 ``days``
-    Day by day: lake and Postgres; as much use as on the same weekday before.
+    Compares the lake with Postgres by day, and the usage of a day with the same weekday before.
 ``files``
-    The files of the lake: whole, and readable.
+    Checks that the files of the lake are complete and readable.
 ``events``
-    Events that are rejected, held back, forgotten, or of prompts that do not exist.
+    Finds events that are rejected, held back, missing, or of prompts that do not exist.
 ``clocks``
-    How late the stats are, and whose clock is wrong.
+    Checks how old the stats are, and whether a clock is wrong.
 ``source_schema``
-    The columns and triggers of the app's tables.
+    Checks the columns and triggers of the app's tables.
 
-A check reads one query of Postgres, and of the lake its log or some days, into a frame; a function without
+A check reads one query of Postgres, and the lake's log or some of its days, into a frame. A function without
 I/O judges the frame. ``pipeline/orchestration/checks.py`` makes them asset checks, ``prompt-stats check`` a
 command.
 """

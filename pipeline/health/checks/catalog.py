@@ -179,9 +179,9 @@ FAULTS = (PromptStatsError, DBAPIError, psycopg.Error)
 
 
 def make_all(installation: Installation, checks: Iterable[Check] = CHECKS) -> Iterator[tuple[Check, Report]]:
-    """What the checks find, in turn; one that can't be made has failed.
+    """Makes the checks in turn. A check that can't be made has failed.
 
-    Once a table was waited for in vain the rest can't be made either, without another wait for each.
+    If a check has waited for a table in vain, the rest fails without waiting again.
     """
     locked: TableLockedError | None = None
     for check in checks:
@@ -197,7 +197,7 @@ def make_all(installation: Installation, checks: Iterable[Check] = CHECKS) -> It
 
 
 def make(check: Check, installation: Installation) -> Report:
-    """What one check finds."""
+    """Makes one check."""
     [(_, report)] = make_all(installation, [check])
     return report
 

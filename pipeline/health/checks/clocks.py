@@ -1,4 +1,4 @@
-"""How late the stats are, and whether the clocks of database, pipeline and producers agree."""
+"""Checks how old the stats are, and whether the clocks of database, pipeline and producers agree."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ LIMITS = {
     # and these every night.
     "stats by value": dt.timedelta(hours=36),
 }
-"""How old the ``as_of`` of which stats may be."""
+"""How old the ``as_of`` of each kind of stats may be."""
 
 AGES_SCHEMA = {"kind": pl.String, "name": pl.String, "since": MOMENT, "seconds": pl.Float64}
 
 WRITES_LONG = dt.timedelta(minutes=1)
-"""Writing transactions that are open for longer are named: they hold the watermark."""
+"""Writing transactions that are open for longer are named, because they hold back the watermark."""
 
 LARGEST_SKEW = dt.timedelta(seconds=10)
 """Between database and pipeline; servers whose clocks are set by the network differ by milliseconds."""
@@ -47,7 +47,7 @@ AHEAD_SCHEMA = {
 
 
 def stats_are_fresh(installation: Installation) -> Report:
-    """The published stats are of a moment not long ago."""
+    """The published stats are recent."""
     return judge_ages(rows(installation, STATS_AGES, AGES_SCHEMA, {"longest": WRITES_LONG}))
 
 
@@ -80,7 +80,7 @@ def judge_ages(ages: pl.DataFrame) -> Report:
 
 
 def clocks_agree(installation: Installation) -> Report:
-    """Database and pipeline have the same time, and no event is of a time after it came."""
+    """Database and pipeline have the same time, and no event is dated after its arrival."""
     before = dt.datetime.now(dt.UTC)
     events = rows(installation, EVENTS_AHEAD, AHEAD_SCHEMA, {"lead": LARGEST_LEAD, "limit": WORST})
     return judge_clocks(before, events, dt.datetime.now(dt.UTC))

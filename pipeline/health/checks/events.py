@@ -1,4 +1,4 @@
-"""Events that are rejected, held back, forgotten, or of prompts that do not exist."""
+"""Finds events that are rejected, held back, missing, or of prompts that do not exist."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def judge_held_back(days: pl.DataFrame) -> Report:
 
 
 def values_are_usable(installation: Installation) -> Report:
-    """No event has a generation time that is none."""
+    """No event has an unusable generation time."""
     count, ids = unusable_values(installation.lake)
     return Report(
         passed=not count,

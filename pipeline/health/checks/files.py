@@ -1,4 +1,4 @@
-"""The files of the lake: they are there, whole, and can be read."""
+"""Checks that the files of the lake exist, are complete, and can be read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pipeline.lake.upkeep import damage_of
 
 
 def lake_is_whole(installation: Installation) -> Report:
-    """Each file that the lake's tables name is there, as long as it was, and ends as it should."""
+    """Each file that the lake's tables name exists, has its length, and ends as it should."""
     return _looked(installation, damage.ends_of_files)
 
 

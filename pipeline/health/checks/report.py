@@ -1,4 +1,4 @@
-"""What a check is, what it is given, what it reports; and how it reads Postgres."""
+"""What a check is, what it reports, and how it reads Postgres."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from pipeline.installation import Installation
 from pipeline.publish.copy import frame_of
 
 LONGEST_QUERY = dt.timedelta(minutes=5)
-"""After it a check's query is given up, so that no check holds up the refreshes for long."""
+"""A check's query is cancelled after this time, so that no check delays the refreshes for long."""
 
 WORST = 10
-"""How many of the worst offenders a report names."""
+"""The largest number of worst offenders in a report."""
 
 MOMENT = pl.Datetime("us", "UTC")
 
@@ -79,9 +79,9 @@ def rows(
 
 @contextmanager
 def reading(installation: Installation) -> Iterator[Connection]:
-    """One state of the whole database for some queries, which can change nothing and end in time.
+    """A consistent, read-only state of the database for some queries with a time limit.
 
-    What row level security would hide is an error: a check that sees less than there is would find nothing.
+    If row level security would hide rows, that is an error: a check that sees fewer rows would miss faults.
     """
     options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
     with (

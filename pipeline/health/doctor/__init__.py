@@ -1,26 +1,26 @@
-"""The doctor: is everything set up as the pipeline needs it? It looks at what is around the numbers.
+"""The doctor examines whether everything is set up as the pipeline needs it.
 
 ``findings``
-    What is said of one thing: ok, a warning, wrong, or not checked; and what to do.
+    A line of the doctor: ok, a warning, wrong, or not checked; and what to do.
 ``setup``
-    What is examined: settings and database, as they are asked for.
+    The settings and the database that are examined, opened on first use.
 ``examination``
-    All steps in order, and what each can't do without.
+    All steps in order, with the steps that each one needs.
 ``variables``
     The environment.
 ``server``
-    The server that was reached: time zones, clocks, transactions, and which schema is looked into.
+    The server: time zones, clocks, transactions, and the search path.
 ``rights``
-    What the role may do, against ``sql/roles/pipeline.sql``.
+    The role's rights, compared with ``sql/roles/pipeline.sql``.
 ``schema``
-    Tables, columns, triggers and indexes, and how old what is published is.
+    Tables, columns, triggers and indexes, and how old the published stats are.
 ``source``
-    The table of raw events: what of it is not seen, or not noted.
+    The table of raw events: whether all rows are visible and all changes are noted.
 ``trial``
     Tries what a write-back would change besides the counters, and whether an inserted event is found.
 ``folders``
-    Home, lake and journal: that they can be read and written, have room, and are private.
+    Home, lake and journal: whether they can be read and written, have room, and are private.
 
-Dagster's home is looked at by ``pipeline/orchestration/home.py``. Whether the numbers are right is what
-``pipeline/checks`` is about. Nothing is changed: what is written to find out whether it can be is removed.
+``pipeline/orchestration/home.py`` examines Dagster's home. ``pipeline/health/checks`` checks whether the
+numbers are right. The doctor changes nothing: what it writes to try something out is removed.
 """

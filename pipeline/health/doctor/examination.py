@@ -1,4 +1,4 @@
-"""The examination: all steps in their order, each fault a line, whatever it is."""
+"""The examination: runs all steps in order, and makes each fault a line."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Look = Callable[[Setup], Iterable[Finding]]
 
 @dataclass(frozen=True)
 class Step:
-    """One look. ``after``: steps that have to find nothing wrong, else this one would only say the same."""
+    """One step. ``after``: steps that have to find nothing wrong, since this one would only repeat them."""
 
     name: str
     look: Look
@@ -52,13 +52,13 @@ STEPS = (
 
 
 READERS = ("search path", "revision")
-"""Whatever reads the tables comes after these."""
+"""The steps that read tables come after these."""
 
 
 def examine(dagster: Look) -> Iterator[Finding]:
-    """What all steps find, and ``dagster``, the look that only ``pipeline/orchestration`` can take.
+    """Runs all steps, and ``dagster``, the step that only ``pipeline/orchestration`` has.
 
-    Raises nothing: every fault is a finding.
+    It raises no errors, since every fault is a finding.
     """
     setup = Setup()
     # By step that can't be relied on, the one with the fault.

@@ -1,4 +1,4 @@
-"""What is said of one thing that was looked at."""
+"""The lines of the doctor."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Status(StrEnum):
-    """How it is: as it should be, worth a look, in the way of the work, or unknown."""
+    """The result: as it should be, worth a look, an obstacle, or unknown."""
 
     OK = "ok"
     WARNING = "warning"
@@ -17,9 +17,9 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One line: ``name`` is what was looked at, ``summary`` what was found, ``remedy`` what to do about it.
+    """One line: ``name`` is what was examined, ``summary`` what was found, ``remedy`` what to do about it.
 
-    Both are sentences without a full stop. No remedy: there is nothing to do.
+    Both are sentences without a full stop. Without a remedy, there is nothing to do.
     """
 
     name: str
@@ -34,7 +34,7 @@ def ok(name: str, summary: str) -> Finding:
 
 
 def warning(name: str, summary: str, remedy: str) -> Finding:
-    """It works, and somebody should know."""
+    """It works, but somebody should know about it."""
     return Finding(name, Status.WARNING, summary, remedy)
 
 
@@ -44,5 +44,5 @@ def wrong(name: str, summary: str, remedy: str) -> Finding:
 
 
 def unchecked(name: str, first: str) -> Finding:
-    """Nobody knows, since something else has to be right first."""
+    """It was not checked, because something else has to be fixed first."""
     return Finding(name, Status.UNCHECKED, f"{first} has to be fixed first")

@@ -68,7 +68,7 @@ def folder(name: str, path: Path) -> Finding:
 
 
 def journal(setup: Setup) -> Iterator[Finding]:
-    """``PROMPT_STATS_JOURNAL_DIR``, where a tracker of this machine keeps what waits."""
+    """``PROMPT_STATS_JOURNAL_DIR``, where a tracker of this machine keeps waiting events."""
     journal_dir = setup.settings.journal_dir
     if journal_dir:
         yield folder("journal", journal_dir)
@@ -77,7 +77,7 @@ def journal(setup: Setup) -> Iterator[Finding]:
 
 
 def lake(setup: Setup) -> Iterator[Finding]:
-    """A commit to a table of its own, which is then removed: all that a refresh needs, wherever it is."""
+    """Commits to a separate table, which is then removed. This needs the same rights as a refresh."""
     require_own_home(setup.settings.home)
     uri = setup.settings.lake
     if "://" not in uri and not Path(uri).exists():
@@ -115,7 +115,7 @@ def _tried(uri: str) -> str | None:
 
 
 def events(setup: Setup) -> Iterator[Finding]:
-    """The lake has raw events if anything was published, and this database's."""
+    """Whether the lake has raw events if anything was published, and those of this database."""
     uri = f"{setup.settings.lake.rstrip('/')}/{TABLE}"
     table = open_usage_events(setup.settings.lake) if DeltaTable.is_deltatable(uri) else None
     with setup.database.engine.connect() as connection:
@@ -137,7 +137,7 @@ def events(setup: Setup) -> Iterator[Finding]:
 
 
 def engine(setup: Setup) -> Iterator[Finding]:
-    """Spark, if it computes the rollups: it answers, and sees the lake. DuckDB needs no look."""
+    """Whether Spark, if it computes the rollups, answers and sees the lake. DuckDB needs no check."""
     if setup.settings.engine is EngineName.DUCKDB:
         return
     rows = Scan(SCHEMA)
@@ -153,7 +153,7 @@ def engine(setup: Setup) -> Iterator[Finding]:
 
 
 def files(setup: Setup) -> Iterator[Finding]:
-    """A line for each day of which a file of the lake is missing, was cut off or is no Parquet."""
+    """A line for each day with a file that is missing, was cut off or is not Parquet."""
     yield from engine(setup)
     if not DeltaTable.is_deltatable(f"{setup.settings.lake.rstrip('/')}/{TABLE}"):
         # To look would make the tables.

@@ -1,4 +1,4 @@
-"""What the role may do, against what ``sql/roles/pipeline.sql`` grants. It need not own anything."""
+"""Compares the role's rights with those in ``sql/roles/pipeline.sql``. The role need not own anything."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def written_back() -> list[str]:
 
 
 def missing(setup: Setup) -> list[Right]:
-    """The rights that the role lacks, of the tables that there are; none to write where write-back is off."""
+    """The missing rights on existing tables. If write-back is off, the role needs none to write."""
     spared = () if setup.database.write_back else ("prompts", "UPDATE")
     names = zip(*(right for right in NEEDED if right[:2] != spared), strict=True)
     wanted = dict(zip(("tables", "privileges", "columns"), map(list, names), strict=True))
@@ -121,7 +121,7 @@ def open_relations(setup: Setup) -> Iterator[Finding]:
 
 
 def lacking(setup: Setup, said: str) -> str | None:
-    """Which rights are not granted on the table that an error of the database names, and what grants them."""
+    """The missing rights on the table that an error of the database names, and how to grant them."""
     found = [each for each in missing(setup) if each.table and re.search(rf"\b{each.table}\b", said)]
     if not found:
         return None
@@ -129,7 +129,7 @@ def lacking(setup: Setup, said: str) -> str | None:
 
 
 def grant(setup: Setup) -> str:
-    """What gives the role its rights."""
+    """The command that gives the role its rights."""
     with setup.database.engine.connect() as connection:
         role, found = connection.execute(text("SELECT current_user, current_schema()")).one()
     names = setup.database.names

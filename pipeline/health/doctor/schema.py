@@ -1,4 +1,4 @@
-"""What is in the database: tables, columns, indexes, what events meet; and how old what is published is."""
+"""Examines tables, columns and indexes, what keeps events out, and how old the published stats are."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ INGEST_INDEX = "prompt_usage_ingest_brin"
 
 
 def revision(setup: Setup) -> Iterator[Finding]:
-    """The schema is this version's."""
+    """Whether the schema has this version's revision."""
     require_current(setup.database)
     yield ok("revision", "the schema has this version's revision")
 
 
 def tables(setup: Setup) -> Iterator[Finding]:
-    """A line for each thing that is missing or other than needed; before ``migrate``, that is in its way."""
+    """A line for everything missing or wrong; before ``migrate``, for everything that prevents it."""
     plan, ours = _found(setup)
     faults = [wrong("tables", problem.what, problem.remedy) for problem in plan.problems]
     if not is_current(setup.database):
@@ -69,7 +69,7 @@ def tables(setup: Setup) -> Iterator[Finding]:
 
 
 def indexes(setup: Setup) -> Iterator[Finding]:
-    """A line for each index that is missing or was never finished."""
+    """A line for each index that is missing or unfinished."""
     plan, ours = _found(setup)
     faults = [
         (wrong if INGEST_INDEX in step.what else warning)(
@@ -124,7 +124,7 @@ def writing(setup: Setup) -> Iterator[Finding]:
 
 
 def lag(setup: Setup) -> Iterator[Finding]:
-    """How old what is published is."""
+    """How old the published stats are."""
     report = clocks.stats_are_fresh(setup.installation)
     if report.passed:
         yield ok("lag", report.summary)

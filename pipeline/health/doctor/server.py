@@ -1,4 +1,4 @@
-"""The server: who we are there, whose time it keeps, what holds it up, and where our tables are."""
+"""Examines the server: our role, time zones, clocks, open transactions, and the search path."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ WITHOUT_ZONE = "timestamp without time zone"
 
 
 def connection(setup: Setup) -> Iterator[Finding]:
-    """Where it is, and that it can be written there."""
+    """Where the server is, and whether it accepts changes."""
     seen, given = _server(setup), conninfo_to_dict(setup.database.conninfo)
     where = f"{given.get('host') or 'this machine'}:{given.get('port') or 5432}/{seen['database_name']}"
     if seen["is_read_only"]:
@@ -61,7 +61,7 @@ def sessions(setup: Setup) -> Iterator[Finding]:
 
 
 def time_zone(setup: Setup) -> Iterator[Finding]:
-    """The sessions of others have to be in UTC where the app's times have no zone."""
+    """If the app's times have no zone, sessions of others have to be in UTC."""
     seen = _server(setup)
     others = _zone_of_others(setup)
     if others not in NAMES_OF_UTC and seen["created_at_type"] == WITHOUT_ZONE:
@@ -83,7 +83,7 @@ def _zone_of_others(setup: Setup) -> str:
 
 
 def clock(setup: Setup) -> Iterator[Finding]:
-    """The server's clock, against this machine's."""
+    """Compares the server's clock with this machine's."""
     before = dt.datetime.now(dt.UTC)
     read_at = _server(setup)["read_at"]
     after = dt.datetime.now(dt.UTC)
@@ -100,7 +100,7 @@ def clock(setup: Setup) -> Iterator[Finding]:
 
 
 def search_path(setup: Setup) -> Iterator[Finding]:
-    """Where the tables are, and that unqualified names lead there."""
+    """Where the tables are, and whether unqualified names lead there."""
     seen = _server(setup)
     role, database = seen["role_name"], seen["database_name"]
     with setup.database.engine.connect() as opened:
@@ -136,7 +136,7 @@ def search_path(setup: Setup) -> Iterator[Finding]:
 
 
 def transactions(setup: Setup) -> Iterator[Finding]:
-    """Those that have written and stay open: nothing that came after them can be counted."""
+    """Open transactions that have written something: events that came after them can't be counted yet."""
     with setup.database.engine.connect() as opened:
         found = opened.execute(OPEN_TRANSACTIONS).mappings().all()
     long = [row for row in found if row["open_for"] and row["open_for"] > clocks.WRITES_LONG]

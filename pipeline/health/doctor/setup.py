@@ -1,4 +1,4 @@
-"""What is examined."""
+"""The settings and the database that the doctor examines."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipeline.settings import Settings, settings
 
 
 class Setup:
-    """An installation. Nothing is read or connected before it is asked for.
+    """An installation that is read and connected on first use.
 
     :raises PromptStatsError: from whatever is asked for.
     """

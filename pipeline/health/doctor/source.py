@@ -1,4 +1,4 @@
-"""The table of raw events: that it is seen whole, counted by the same settings, and what no trigger notes."""
+"""Examines whether all raw events are visible, the settings are the same, and triggers note all changes."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ UNNOTED = {
         "Run as its owner, at a quiet moment: ALTER TABLE … SET LOGGED",
     ),
 }
-"""By ``stats_source.unnoted``: what it means, and what to do."""
+"""For each value of ``stats_source.unnoted``: what it means, and what to do."""
 
 
 def changes(setup: Setup) -> Iterator[Finding]:
-    """Whether every change is noticed, and what can't be."""
+    """Whether every change is noticed, and which changes can't be."""
     with setup.database.engine.connect() as connection:
         found = require_source(connection, setup.database.names, setup.settings.start_date)
     if found.table.unnoted:

@@ -1,45 +1,45 @@
-"""The HTTP API: takes events, and answers from the published stats. Closed by default.
+"""The HTTP API: accepts events, and answers from the published stats. Closed by default.
 
 ``app``
-    Puts it together: routes, connections, errors.
+    Builds the application: routes, connections, errors.
 ``access``
-    Who may do what: bearer tokens with scopes, or this machine alone.
+    Decides who may do what: bearer tokens with scopes, or only this machine.
 ``addresses``
-    What a request's address names, read strictly.
+    Reads the parts of a request's address strictly.
 ``bodies``
-    How large a request's body may be.
+    Limits the size of a request's body.
 ``headers``
-    What a browser is told with every answer.
+    The security headers of every answer.
 ``server``
-    How it is served: uvicorn, with limits on time, size and number.
+    Serves the application with uvicorn, with limits on time, size and number.
 ``connections``
     Connections to the database that give up in time.
 ``problems``
     Errors as ``application/problem+json``.
 ``answers``
-    What answers look like.
+    The models of answers.
 ``values``
-    What an app's columns hold, as JSON.
+    Values of an app's columns as JSON.
 ``kept``
-    Answers that are given again until what they rest on changes.
+    Keeps answers until their data changes.
 ``reader``
-    Reads the published stats, with as of when they are.
+    Reads the published stats and how fresh they are.
 ``periods``
-    Which days an answer is of, and what is counted of them from the lake.
+    The days that an answer covers, and what is counted for them from the lake.
 ``prompts``
     Stats of prompts, rankings, times, errors.
 ``comparison``
-    Whether one prompt is better than another, or than it was.
+    Whether one prompt is better than another, or than before a date.
 ``failures``
     The latest failed events of a prompt, as examples.
 ``history``
-    Usage over time: of a prompt, of all, by scene.
+    Usage over time: of a prompt, of all prompts, by scene.
 ``markers``
     The days on which a prompt's author noted a change.
 ``overall``
     Scenes, environments, outfits and categories over all prompts.
 ``alerts``
-    What is far worse than its own past.
+    The alerts.
 ``users``
     A user's prompts and favourites.
 ``export``

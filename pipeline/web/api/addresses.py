@@ -23,8 +23,8 @@ Keys = Annotated[
     list[str] | None,
     Query(
         min_length=1,
-        description="Ids, slugs or unique names, separated by commas. Given several times, each is one, with"
-        " its commas.",
+        description="Ids, slugs or unique names, separated by commas. If you repeat the parameter, each value"
+        " is one key, including its commas.",
         examples=[["portrait-selfie-casual,portrait-studio"]],
     ),
 ]

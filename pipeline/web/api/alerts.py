@@ -22,15 +22,15 @@ router = APIRouter(tags=["operation"])
 Alert = model_of(
     "Alert",
     tables.stats_alerts,
-    prompt_name=(str | None, "The prompt's name; null where there is no prompt."),
-    text=(str, "What is wrong, in a sentence; of an alert that recovered, with the figures of then."),
+    prompt_name=(str | None, "The prompt's name; null if the alert is not about a prompt."),
+    text=(str, "What is wrong, as a sentence. An alert that recovered has the figures of that time."),
 )
 
 
 class Alerts(StatsAnswer):
-    """What is raised, and what was lately."""
+    """Raised alerts, and those that recovered recently."""
 
-    evaluated_at: dt.datetime | None = Field(description="When this was last looked at; null: never.")
+    evaluated_at: dt.datetime | None = Field(description="When alerts were last evaluated; null if never.")
     alerts: list[Alert]  # type: ignore[valid-type]  # made from the table
 
 
@@ -38,11 +38,11 @@ class Alerts(StatsAnswer):
 async def alerts(
     request: Request,
     stats: Stats,
-    days: Annotated[int, Query(ge=0, le=365, description="Also those that recovered in so many days.")] = 7,
+    days: Annotated[int, Query(ge=0, le=365, description="Include alerts that recovered within N days.")] = 7,
 ) -> Response:
-    """What is far worse than its own past: success rates, generation times, uses, and late stats.
+    """Lists what is far worse than its own past: success rates, generation times, uses, and late stats.
 
-    Raised ones first, the worst of them at the top. `recoveredAt` is null while an alert is raised.
+    Raised alerts come first, the worst of them at the top. `recoveredAt` is null while an alert is raised.
     """
     found = await stats.read((ALERTS, {"days": days}), (LATEST_EVALUATION, {}))
     evaluated_at = found[1][0]["evaluated_at"] if found[1] else None

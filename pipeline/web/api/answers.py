@@ -65,15 +65,16 @@ class Answer(BaseModel):
 
 
 class StatsAnswer(Answer):
-    """What every answer with stats says of itself."""
+    """The fields of every answer with stats."""
 
     as_of: dt.datetime | None = Field(
-        description="Every event committed before it is counted; null before the first refresh."
+        description="All events that were committed before this moment are counted. Null before the first"
+        " refresh."
     )
-    lag_seconds: float | None = Field(description="How long ago that is.", examples=[212.5])
+    lag_seconds: float | None = Field(description="How long ago asOf is.", examples=[212.5])
     notes: list[str] = Field(
         default=[],
-        description="Which values are null though the database has one, and why; if any.",
+        description="Values that are null although the database has one, and why.",
     )
 
 

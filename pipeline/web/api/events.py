@@ -58,28 +58,28 @@ router = APIRouter(tags=["events"])
 
 
 class RejectedEvent(Answer):
-    """An event that was not taken."""
+    """An event that was not accepted."""
 
-    line: Annotated[int, Field(description="Its place in the request, from 1.", examples=[2])]
-    event_id: Annotated[str | None, Field(description="As it was given; null if it can't be read")]
+    line: Annotated[int, Field(description="The event's place in the request, from 1.", examples=[2])]
+    event_id: Annotated[str | None, Field(description="The id as given; null if it can't be read.")]
     reason: Annotated[str, Field(examples=["no prompt has the id or slug 'portait-selfie'"])]
 
 
 class EventWarning(Answer):
-    """A detail of an event that was taken, which could not be used as it was given."""
+    """A detail of an accepted event that could not be used as given."""
 
     line: Annotated[int, Field(description="The event's place in the request, from 1.", examples=[3])]
-    event_id: Annotated[str, Field(description="As it was given.")]
+    event_id: Annotated[str, Field(description="The id as given.")]
     warning: Annotated[str, Field(examples=["error_message has 12,000 characters, more than 10,000: cut"])]
 
 
 class EventsAnswer(Answer):
-    """What became of the events of a request."""
+    """What happened to the events of a request."""
 
-    taken: Annotated[int, Field(description="Events in the database, those that were there before included.")]
+    taken: Annotated[int, Field(description="Events in the database, including those of earlier requests.")]
     rejected: list[RejectedEvent]
     warnings: Annotated[
-        list[EventWarning], Field(description="Of the taken ones: what was mended or left out, and why.")
+        list[EventWarning], Field(description="Details of accepted events that were corrected or left out.")
     ]
 
 
@@ -107,17 +107,18 @@ BODY = {
     openapi_extra={"requestBody": BODY},
 )
 async def post_events(request: Request) -> EventsAnswer:
-    """Appends up to 10,000 events: a JSON array of them, one alone, or one a line.
+    """Appends up to 10,000 events: a JSON array, a single object, or one object per line.
 
-    Names are those of `PromptTracker.track_post_creation`, in snake_case or camelCase. `eventId` is required:
-    chosen before the first attempt, a UUID, or what the app has as ids. The same id again changes nothing, so
-    a request without an answer can be sent again.
+    Names are those of `PromptTracker.track_post_creation`, in snake_case or camelCase. `eventId` is required.
+    Choose it before the first attempt: a UUID, or an id of the kind that your app uses. Sending the same id
+    again changes nothing, so you can repeat a request that got no answer.
 
-    The answer is 200 once each event is in the database, or refused: `rejected` says which ones, and why.
-    An event that has an id is kept in `prompt_usage_rejected` too. A detail that can't be used does not keep
-    an event out: it is mended or left out, and `warnings` says so.
+    The answer is 200 when each event is either in the database or rejected. `rejected` lists the rejected
+    events with the reasons. If a rejected event has an id, it is also kept in `prompt_usage_rejected`. An
+    event is accepted even if one of its details can't be used: the detail is corrected or left out, and
+    `warnings` says so.
 
-    503 says that no event was taken, since the database does not answer or its table takes none.
+    503 means that no event was accepted, because the database does not answer or its table accepts none.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in (JSON, *LINES):

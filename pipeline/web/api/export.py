@@ -79,22 +79,23 @@ class _File(StreamingResponse):
 @router.get("/export/{table}", summary="A whole table as a file", response_class=Response, responses=FILES)
 async def export(
     request: Request,
-    table: Annotated[str, Path(description="Its name.", json_schema_extra={"enum": [*TABLES]})],
+    table: Annotated[str, Path(description="The table's name.", json_schema_extra={"enum": [*TABLES]})],
     asked: AskedPeriod,
-    kind: Annotated[Format, Query(alias="format", description="What the file is written as.")] = Format.CSV,
+    kind: Annotated[Format, Query(alias="format", description="The format of the file.")] = Format.CSV,
     *,
     raw: Annotated[
         bool,
-        Query(description="Of CSV: leave texts as they are that a spreadsheet may take for a formula."),
+        Query(description="For CSV: do not mark texts that a spreadsheet may take for a formula."),
     ] = False,
 ) -> Response:
-    """All rows and columns, named as in SQL, from one snapshot, in the order of the key.
+    """Exports all rows and columns from one snapshot, in the order of the key, with the names of SQL.
 
-    Of some days, if these are given: counted from the lake, in fewer columns. Not all tables can be counted
-    so; the error lists those that can.
+    If days are given, the rows are counted for them from the lake, and have fewer columns. Not all tables can
+    be counted for some days; the error lists those that can.
 
-    In CSV nothing between the commas is NULL, and `""` the empty text. A text that a spreadsheet may take for
-    a formula (it begins with `=`, `+`, `-`, `@`, a tab or a line break) has a `'` in front, but not if `raw`.
+    In CSV, nothing between two commas means NULL, and `""` is the empty text. A text that a spreadsheet may
+    take for a formula (it begins with `=`, `+`, `-`, `@`, a tab or a line break) gets a `'` in front, unless
+    you set `raw`.
     """
     state = request.app.state
     opened = ExitStack()

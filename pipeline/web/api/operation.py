@@ -39,18 +39,21 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 """Those that are told apart: HTTP lets a client make one up, and each would be a series of its own."""
 
 GAUGES = {
-    "as_of_seconds": ("prompt_stats_as_of_timestamp_seconds", "Every event committed before it is counted."),
-    "lag_seconds": ("prompt_stats_lag_seconds", "How long ago that is."),
+    "as_of_seconds": (
+        "prompt_stats_as_of_timestamp_seconds",
+        "All events committed before this moment are counted.",
+    ),
+    "lag_seconds": ("prompt_stats_lag_seconds", "How long ago that moment is."),
     "published_seconds": ("prompt_stats_published_timestamp_seconds", "When the last publish ended."),
     "publish_seconds": ("prompt_stats_publish_seconds", "How long the last publish took."),
     "oldest_writer_seconds": (
         "prompt_stats_oldest_writer_seconds",
-        "How long the oldest transaction that has written something is open; it holds back newer events.",
+        "How long the oldest transaction that has written something has been open. Newer events wait for it.",
     ),
     "usage_count": ("prompt_stats_usage_events", "Events in the published stats."),
     "held_back_count": ("prompt_stats_held_back_events", "Events dated more than a day ahead."),
     "pending_days": ("prompt_stats_pending_days", "Days that the last refresh could not complete."),
-    "rejected_count": ("prompt_stats_rejected_events", "Events that could not be taken."),
+    "rejected_count": ("prompt_stats_rejected_events", "Events that were rejected."),
     "damaged_days": ("prompt_stats_damaged_days", "Expired days that the lake no longer has in full."),
 }
 
@@ -60,9 +63,9 @@ BY_KEY = {
 }
 OF_LAKE = {
     "files": "Files of the table's latest state.",
-    "bytes": "Their size.",
+    "bytes": "Size of the files of the table's latest state.",
     "log_files": "Files of the table's log.",
-    "log_bytes": "Their size.",
+    "log_bytes": "Size of the files of the table's log.",
 }
 """Fields of ``pipeline.lake.delta_table.Sizes``, each a metric with a value a table."""
 
@@ -128,23 +131,23 @@ class Health(Answer):
 
 
 class Writer(Answer):
-    """A transaction that has written something and is open."""
+    """An open transaction that has written something."""
 
-    pid: int | None = Field(description="None: it is prepared, and has no process.")
+    pid: int | None = Field(description="Null if the transaction is prepared and has no process.")
     role: str | None
     database: str | None
     application_name: str | None
     state: str | None
-    open_seconds: float | None = Field(description="None: the server's role may not see it.")
+    open_seconds: float | None = Field(description="Null if the server's role may not see it.")
 
 
 class Damage(Answer):
-    """A day of which a file of the lake can't be read."""
+    """A day with a file in the lake that can't be read."""
 
     table: str
-    day: dt.date = Field(description="Of a table by longer periods, the first day of the period.")
+    day: dt.date = Field(description="The day, or the first day of the month in a table by months.")
     why: str
-    remedy: str = Field(description="What helps.")
+    remedy: str = Field(description="What to do.")
 
 
 class Status(StatsAnswer):
@@ -160,31 +163,31 @@ class Status(StatsAnswer):
     high: int | None = Field(description="Rows with a smaller ingest_xid are counted.")
     usage_count: int
     stale_days: list[dt.date] = Field(description="Days that the next refresh will look at.")
-    pending_days: list[dt.date] = Field(description="Days that the last one could not complete.")
+    pending_days: list[dt.date] = Field(description="Days that the last refresh could not complete.")
     held_back_count: int
     unusable_count: int | None
-    unusable_examples: list[str] = Field(description="Ids of a few events with a time that is none.")
+    unusable_examples: list[str] = Field(description="Ids of some events with an unusable time.")
     rejected_count: int
-    expired_day_count: int = Field(description="Days that the lake alone has.")
-    dropped_day_count: int = Field(description="Those of them whose rows went with a partition.")
+    expired_day_count: int = Field(description="Days that only the lake has.")
+    dropped_day_count: int = Field(description="Expired days whose rows were dropped with a partition.")
     dropped_partitions: Literal["keep", "count-down"] = Field(
-        description="What becomes of the numbers when a partition is dropped."
+        description="What happens to the numbers when a partition is dropped."
     )
-    damaged_days: list[dt.date] = Field(description="Days of which the lake has damaged files.")
+    damaged_days: list[dt.date] = Field(description="Days with damaged files in the lake.")
     damage: list[Damage]
-    oldest_writer: Writer | None = Field(description="What is open for longest, and holds as_of back.")
+    oldest_writer: Writer | None = Field(description="The oldest open transaction, which holds back asOf.")
 
 
 @router.get("/health", summary="Is it alive?", response_model=Health)
 async def health(stats: Stats) -> Health:
-    """200 if the database answers. Open to everybody, and says nothing else."""
+    """Answers 200 if the database answers. It needs no token and says nothing else."""
     await stats.read()
     return Health(status="ok")
 
 
 @router.get("/status", summary="How fresh, how complete", response_model=Status)
 async def status(request: Request) -> Response:
-    """What `prompt-stats status` says."""
+    """The same as `prompt-stats status`."""
     state = request.app.state
     found = await run_in_threadpool(reading.status, Installation.of(state.settings, state.database))
     return Response(Status(**found).model_dump_json(by_alias=True), media_type="application/json")
@@ -197,7 +200,10 @@ async def status(request: Request) -> Response:
     responses={200: {"content": {CONTENT_TYPE_LATEST: {}}}},
 )
 async def metrics(request: Request, stats: Stats) -> Response:
-    """Lag, steps, sizes and failures, and how this server answers. Without the database: the rest."""
+    """Lag, steps, sizes and failures, and how this server answers, for Prometheus.
+
+    If the database does not answer, its metrics are absent.
+    """
     try:
         rows = (await stats.read((OPERATION, {})))[0]
     except psycopg.Error as error:

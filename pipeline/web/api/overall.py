@@ -71,9 +71,9 @@ class OverallOutfits(PeriodAnswer):
 class Category(Answer):
     """The prompts of a category, taken together."""
 
-    category: str | None = Field(description="Null is that of prompts without one.", examples=["portrait"])
+    category: str | None = Field(description="Null for prompts without a category.", examples=["portrait"])
     prompt_count: int = Field(
-        description="Its prompts that are not deleted, used or not, and deleted ones that were used.",
+        description="Prompts that are not deleted, used or not, and deleted ones that were used.",
         examples=[12],
     )
     usage_count: int
@@ -83,7 +83,7 @@ class Category(Answer):
     success_rate_lower: float | None = Field(description="Lower end of its 95 % Wilson interval.")
     success_rate_upper: float | None = Field(description="Upper end of its 95 % Wilson interval.")
     avg_generation_time_ms: float | None = Field(description="Mean over the events; null if none was timed.")
-    timed_count: int = Field(description="Events with a generation time: what the mean is of.")
+    timed_count: int = Field(description="Events with a generation time, over which the mean is taken.")
 
 
 class Categories(PeriodAnswer):
@@ -94,28 +94,28 @@ class Categories(PeriodAnswer):
 
 @router.get("/scenes", summary="All scenes", response_model=OverallScenes)
 async def scenes(request: Request, stats: Stats, asked: AskedPeriod, limit: Limit = 200) -> Response:
-    """Performance by scene over all prompts; null is that of events without one."""
+    """Performance by scene over all prompts. Events without a scene are in the scene null."""
     return await _overall(request, stats, "scenes", asked, limit)
 
 
 @router.get("/environments", summary="All environments", response_model=OverallEnvironments)
 async def environments(request: Request, stats: Stats, asked: AskedPeriod, limit: Limit = 200) -> Response:
-    """Performance by environment over all prompts; null is that of events without one."""
+    """Performance by environment over all prompts. Events without one are in the environment null."""
     return await _overall(request, stats, "environments", asked, limit)
 
 
 @router.get("/outfits", summary="All outfits", response_model=OverallOutfits)
 async def outfits(request: Request, stats: Stats, asked: AskedPeriod, limit: Limit = 200) -> Response:
-    """Performance by outfit over all prompts; null is that of events without one."""
+    """Performance by outfit over all prompts. Events without an outfit are in the outfit null."""
     return await _overall(request, stats, "outfits", asked, limit)
 
 
 @router.get("/categories", summary="All categories", response_model=Categories)
 async def categories(request: Request, stats: Stats, asked: AskedPeriod, limit: Limit = 200) -> Response:
-    """What the prompts of each category add up to; null is that of prompts without one. Most used first.
+    """Sums over the prompts of each category, most used first. The category null has prompts without one.
 
-    Prompts that are not active are counted too, and deleted ones that were used: so categories add up to
-    what `/overview` has. Null is also that of prompts that are gone.
+    Inactive prompts are counted too, and so are deleted ones that were used: categories add up to what
+    `/overview` has. The category null also has the prompts that no longer exist.
     """
     if asked.is_given:
         period = await period_of(stats, asked)

@@ -35,7 +35,7 @@ class UserPrompt(Answer):
     name: str
     category: str | None
     is_favorite: bool
-    sort_order: int | None = Field(description="Its place among the favourites; null if it is none.")
+    sort_order: int | None = Field(description="Its place among the favourites; null if it is not one.")
     usage_count: int
     success_count: int
     failure_count: int
@@ -45,7 +45,7 @@ class UserPrompt(Answer):
 
 
 class UserPromptsAnswer(StatsAnswer):
-    """A user's prompts. Their counters follow at a slower pace: ``userStatsAsOf``."""
+    """A user's prompts. Their counters are updated less often: see ``userStatsAsOf``."""
 
     user_stats_as_of: dt.datetime | None
     prompts: list[UserPrompt]
@@ -60,9 +60,9 @@ async def user_prompts(
     request: Request,
     stats: Stats,
     user_id: UserId,
-    limit: Annotated[int, Query(ge=1, le=FAVORITES_MAX, description="How many, at most.")] = 50,
+    limit: Annotated[int, Query(ge=1, le=FAVORITES_MAX, description="How many at most.")] = 50,
 ) -> Response:
-    """Favourites first, in the user's order, then the most used."""
+    """Lists a user's prompts: first the favourites in the user's order, then the most used."""
     found = await stats.read((USER_PROMPTS, {"user_id": user_id, "limit": limit}))
     body = {
         "user_stats_as_of": found.freshness["user_stats_as_of"],
@@ -73,7 +73,7 @@ async def user_prompts(
 
 @router.put("/users/{user_id:segment}/favorites/{key:segment}", summary="Add a favourite", status_code=204)
 async def add_favorite(request: Request, user_id: UserId, key: Key) -> None:
-    """Makes the prompt the last of the user's favourites; one that is there already stays where it is."""
+    """Adds the prompt to the end of the user's favourites. An existing favourite keeps its place."""
 
     def add(connection: Connection) -> None:
         prompt_id = only_id(named_by(connection.execute, [key]), key)
@@ -92,7 +92,7 @@ async def add_favorite(request: Request, user_id: UserId, key: Key) -> None:
     "/users/{user_id:segment}/favorites/{key:segment}", summary="Remove a favourite", status_code=204
 )
 async def remove_favorite(request: Request, user_id: UserId, key: Key) -> None:
-    """Takes the prompt from the user's favourites; one that was none stays none."""
+    """Removes the prompt from the user's favourites. Nothing happens if it is not one."""
 
     def remove(connection: Connection) -> None:
         with suppress(NotFoundError):
@@ -110,14 +110,14 @@ async def order_favorites(
         list[str],
         Body(
             alias="promptIds",
-            description="Ids, slugs or unique names. What names no prompt is left out.",
+            description="Ids, slugs or unique names. Entries that name no prompt are ignored.",
             embed=True,
             min_length=1,
             max_length=FAVORITES_MAX,
         ),
     ],
 ) -> None:
-    """Puts the user's favourites into this order; those that are not named follow, as they were."""
+    """Puts the user's favourites into this order. The others follow in their present order."""
 
     def order(connection: Connection) -> None:
         named = named_by(connection.execute, keys)
