@@ -117,7 +117,7 @@ class Catalog:
 
 
 def read_catalog(connection: Connection, names: TableNames) -> Catalog:
-    """What there is of the app's tables, and of the views over them."""
+    """Reads the app's tables, and the views over them."""
     schema = names.schema or connection.execute(SCHEMA_OF_APP).scalar_one()
     foreign = foreign_views(connection, names, schema)
     has_views = names.has_views and not foreign

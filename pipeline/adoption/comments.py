@@ -16,7 +16,7 @@ COMMENTS = text(query("adoption/comments"))
 def write_comments(connection: Connection) -> None:
     """Brings the comments of our tables, views and their columns up to date.
 
-    So a better wording needs no revision. Comments of the app's tables are the app's.
+    So a better wording needs no revision. Comments of the app's tables are left to the app.
     """
     ours = [(table, "TABLE") for table in metadata.sorted_tables if table.name not in APP_TABLES]
     ours += [(view, "VIEW") for view in views.sorted_tables]

@@ -1,4 +1,4 @@
-"""The types of ids: an app may have uuids, texts or numbers, and the stats tables take what it has."""
+"""The types of ids: an app may use UUIDs, texts or numbers, and the stats tables use the same."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What would help, and is for the app to decide: ``migrate --plan`` shows it, and ``migrate`` leaves it.
+"""Helpful changes that the app's owner has to decide on. ``migrate --plan`` only shows them.
 
-A constraint on an app's table could refuse what the app writes tomorrow.
+A constraint on an app's table could reject what the app writes tomorrow.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ LIVING_SLUG_INDEX = "prompts_living_slug_key"
 
 
 class Offer(NamedTuple):
-    """``what``: what it is good for. ``statement``: what does it."""
+    """``what``: what it is good for. ``statement``: the SQL to run."""
 
     what: str
     statement: str
 
 
 def offers(connection: Connection, catalog: Catalog, names: TableNames) -> list[Offer]:
-    """A unique index on the slugs of living prompts, where there is none and the data allows one."""
+    """A unique index on the slugs of living prompts, if there is none and the data allows one."""
     found = catalog.tables.get("prompts")
     slug, deleted_at = (names.column("prompts", name) for name in ("slug", "deleted_at"))
     if not found or slug not in found.columns:

@@ -1,6 +1,6 @@
-"""The partitions of ``prompt_usage`` by month, where ``migrate --partition-by month`` made the table. Pure.
+"""The monthly partitions of ``prompt_usage``, if ``migrate --partition-by month`` created the table. Pure.
 
-Those of an app's own table are made by whoever made the first, such as pg_partman.
+Partitions of an app's own table are created by the app's own tool, such as pg_partman.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from sqlalchemy import MetaData, PrimaryKeyConstraint, Table
 from pipeline.adoption.catalog import FoundTable, quoted
 
 MARK = "In partitions by month, which prompt-stats makes."
-"""In the comment of a table whose partitions are ours to make."""
+"""The comment of a table whose partitions we create."""
 
 MONTHS_AHEAD = 3
 
 
 class PartitionBy(StrEnum):
-    """How long the ranges of ``created_at`` are that a partition has."""
+    """The length of a partition's range of ``created_at``."""
 
     MONTH = "month"
 
@@ -32,12 +32,12 @@ def months_from(today: dt.date, ahead: int = MONTHS_AHEAD) -> list[dt.date]:
 
 
 def partition_name(table: str, month: dt.date) -> str:
-    """As pg_partman calls it."""
+    """The name that pg_partman would use."""
     return f"{table}_p{month:%Y%m%d}"
 
 
 def creation(schema: str, table: str, month: dt.date, parameters: Mapping[str, object]) -> str:
-    """The statement that makes the partition of a month."""
+    """The statement that creates the partition of a month."""
     [_, end] = months_from(month, 1)
     pairs = ", ".join(f"{name} = {value}" for name, value in parameters.items())
     return (
@@ -48,7 +48,7 @@ def creation(schema: str, table: str, month: dt.date, parameters: Mapping[str, o
 
 
 def default(schema: str, table: str) -> str:
-    """The statement that makes the partition of events at all other times."""
+    """The statement that creates the partition of events at all other times."""
     return f"CREATE TABLE {quoted(schema, f'{table}_default')} PARTITION OF {quoted(schema, table)} DEFAULT"
 
 
@@ -65,7 +65,7 @@ def missing_months(found: FoundTable, schema: str, table: str, today: dt.date) -
 
 
 def partitioned(table: Table, metadata: MetaData, schema: str) -> Table:
-    """A copy of ``prompt_usage`` that is partitioned: what is unique there has the time in it."""
+    """A partitioned copy of ``prompt_usage``, whose unique keys include the time."""
     copy: Table = table.to_metadata(metadata, schema=schema)
     copy.comment = f"{table.comment} {MARK}"
     options = copy.dialect_options["postgresql"]

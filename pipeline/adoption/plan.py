@@ -1,7 +1,7 @@
-"""What is missing of the app's tables, as steps that hold no lock for long; and what stands in their way.
+"""Plans the missing steps on the app's tables, none of which holds a lock for long, and finds problems.
 
-Pure. A step only adds: a nullable column, a default, an index, a trigger, a view, a table that is not there.
-Nothing is dropped, renamed or rewritten. Each step says how it is taken back.
+Pure. A step only adds something: a nullable column, a default, an index, a trigger, a view, a missing table.
+Nothing is dropped, renamed or rewritten. Each step says how to undo it.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ UNUSABLE = {
         "Nothing was changed. Only prompt_usage may have partitions; let the app write to an ordinary table",
     ),
 }
-"""What is no ordinary table, by ``pg_class.relkind``: what it is called, and what to do."""
+"""Relations that are not ordinary tables, by ``pg_class.relkind``: their name, and what to do."""
 
 NEEDED = {
     "prompts": {"id", "name"},
@@ -58,10 +58,10 @@ NEEDED = {
     "prompt_favorites": {"prompt_id", "user_id"},
     "posts": {"id", "created_at"},
 }
-"""Columns that nobody can make up: a table that is there must have them."""
+"""Columns that an existing table must have, since they can't be added with any useful value."""
 
 SPARE = {("posts", "prompt"), ("posts", "negative_prompt"), ("prompt_favorites", "id")}
-"""Columns that only a table of our own has: nothing of ours reads them."""
+"""Columns that only our own tables have. We do not read them."""
 
 INDEXES = {
     "prompts_id_text_idx": ("prompts", "(({id}::text))"),
@@ -77,7 +77,7 @@ MAKES_PARTITION = "makes the partition"
 
 
 class Lock(Enum):
-    """The lock that a step takes on the app's table, and what that means for others."""
+    """The lock that a step takes on the app's table, and its effect on others."""
 
     NONE = "none"
     SHARE_UPDATE_EXCLUSIVE = "SHARE UPDATE EXCLUSIVE: readers and writers do not wait"
@@ -100,7 +100,7 @@ class Step:
 
 
 class Problem(NamedTuple):
-    """What stands in the way, and what to do about it; without a final full stop."""
+    """A problem, and what to do about it, without a final full stop."""
 
     what: str
     remedy: str
@@ -119,7 +119,7 @@ class Plan:
 
 
 def plan_adoption(catalog: Catalog, names: TableNames, partition_by: PartitionBy | None = None) -> Plan:
-    """What is missing of the app's tables, all of them for an empty database.
+    """The steps that the app's tables need, which are all of them for an empty database.
 
     ``partition_by``: how ``prompt_usage`` is partitioned if it is made.
     """
@@ -140,7 +140,7 @@ class _Adoption:
         self._metadata = tables_with(ids)
 
     def steps(self) -> Iterator[Step]:
-        """All that is missing, in an order in which it can be added."""
+        """All missing parts, in an order in which they can be added."""
         for name in APP_TABLES:
             found = self._catalog.tables.get(name)
             if found is None:
@@ -171,7 +171,7 @@ class _Adoption:
             yield from view_of(self._catalog, self._names, table).statements
 
     def problems(self) -> Iterator[Problem]:
-        """What can't be added, or can't be used as it is."""
+        """Everything that can't be added, or can't be used as it is."""
         if self._catalog.foreign_views:
             yield views_problem(self._catalog.foreign_views, self._names)
         for table, column in self._names.columns:
@@ -496,7 +496,7 @@ def renew_watermark(catalog: Catalog, names: TableNames) -> list[str]:
 
 
 def views_problem(foreign: Sequence[str], names: TableNames) -> Problem:
-    """Others have the schema in which the views belong."""
+    """The problem that the schema for the views belongs to others."""
     return Problem(
         f"the schema {quoted(names.views)} does not belong to this installation: {', '.join(foreign)}",
         f"Give this installation its own schema: add views={VIEWS_SCHEMA}_{names.schema} to"
@@ -584,7 +584,7 @@ def default_of(column: Column[Any]) -> str | None:
 
 
 def wrong_type(column: Column[Any], found: FoundColumn) -> str | None:
-    """What is wrong with a column's type, if anything; ``column`` is ours."""
+    """What is wrong with a column's type, if anything. ``column`` is ours."""
     kind = UUID if kind_of_id(column.table.name, column.name) else type(column.type)
     kinds = COUNTERS if column.table.name == "prompts" else KINDS
     allowed = next(allowed for each, allowed in kinds.items() if issubclass(kind, each))

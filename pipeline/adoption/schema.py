@@ -1,7 +1,7 @@
-"""The schema: brings a database to this version's, and takes back what it added.
+"""Brings a database to this version's schema, and undoes what it added.
 
-The app's tables are adopted (``pipeline.adoption``): what is missing there is added in quick steps. Ours are
-migrated by Alembic; ``migrations/`` holds the revisions.
+The app's tables are adopted (``pipeline.adoption``): missing parts are added in quick steps. Our own tables
+are migrated by Alembic, with the revisions in ``migrations/``.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class MigrationReport:
 
 
 def plan_migration(database: Database, partition_by: PartitionBy | None = None) -> MigrationPlan:
-    """What :func:`migrate` would do; changes nothing.
+    """Plans what :func:`migrate` would do, without changing anything.
 
     :raises DatabaseError: the app's tables can't be used as they are.
     :raises InputError: ``prompt_usage`` is there already, and not partitioned.
@@ -123,10 +123,10 @@ def plan_migration(database: Database, partition_by: PartitionBy | None = None) 
 def migrate(
     database: Database, notify: Callbacks = SILENT, partition_by: PartitionBy | None = None
 ) -> MigrationReport:
-    """Brings the schema to this version's: ours in one transaction, then the app's tables, step by step.
+    """Brings the schema to this version: our tables in one transaction, then the app's tables step by step.
 
-    Doing it again does what is left, or nothing. ``partition_by``: how ``prompt_usage`` is partitioned if it
-    is made.
+    Running it again does what is left, or nothing. ``partition_by``: how ``prompt_usage`` is partitioned if
+    it is created.
 
     :raises DatabaseError: the app's tables, or the database's encoding, can't be used as they are; or a step
         can't be taken, then those before it stay.
@@ -184,7 +184,7 @@ def make_partitions(database: Database) -> list[str]:
 
 
 def undo(database: Database, notify: Callbacks = SILENT) -> MigrationReport:
-    """Takes back all that :func:`migrate` added, and nothing else. Tables with rows of the app stay.
+    """Undoes everything that :func:`migrate` added, and nothing else. Tables with rows of the app stay.
 
     :raises DatabaseError: a step can't be taken back; it goes on from there.
     """
@@ -210,7 +210,7 @@ def undo(database: Database, notify: Callbacks = SILENT) -> MigrationReport:
 
 
 def require_current(database: Database) -> None:
-    """Makes sure that the schema is this version's, and that the views are of this installation's tables.
+    """Makes sure that the schema has this version, and that the views show this installation's tables.
 
     :raises DatabaseError: it is older or newer, or not there; or others have taken the schema of the views.
     """
@@ -237,7 +237,7 @@ def _require_schema(connection: Connection, names: TableNames) -> None:
 
 
 def require_own_views(database: Database) -> None:
-    """Makes sure that the views, if there are any, are of this installation's tables.
+    """Makes sure that any views show this installation's tables.
 
     :raises DatabaseError: others have taken their schema.
     """

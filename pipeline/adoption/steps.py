@@ -1,4 +1,4 @@
-"""Takes the steps of a plan, one at a time and never in a writer's way for long; and takes them back."""
+"""Takes the steps of a plan one at a time without blocking writers for long, and undoes them."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from pipeline.database.tables import stats_schema_change
 from pipeline.errors import DatabaseError, TableLockedError, readable
 
 LOCK_MILLISECONDS = 500
-"""Longest wait for a lock: whoever comes after us waits as long."""
+"""The longest wait for a lock. Sessions behind us wait as long."""
 
 PAUSE_SECONDS = 1.0
-"""Shortest pause between two attempts, and half of the longest: others get on with their work."""
+"""The shortest pause between two attempts, in which others can work. The longest is twice as long."""
 
 PATIENCE_SECONDS = 120.0
-"""After it a step is given up."""
+"""After this time a step is given up."""
 
 
 OnText = Callable[[str], None]
-"""Is told of something when it happens."""
+"""A callback that takes a message."""
 
 
 def silent(_: str) -> None:
-    """Tells nobody."""
+    """Ignores the message."""
 
 
 def take(database: Database, step: Step, waits: OnText = silent) -> None:
-    """Takes a step and records how it is taken back. A lock that others hold is tried for, again and again;
-    ``waits`` is told once.
+    """Takes a step and records how to undo it. If others hold the lock, it tries again and again, and calls
+    ``waits`` once.
 
     :raises DatabaseError: it can't be taken; the steps before it stay.
     """

@@ -1,6 +1,6 @@
-"""What the app's ``prompt_usage`` does with events that are tracked, and what it keeps out. Pure.
+"""Determines what the app's ``prompt_usage`` does with tracked events, and which ones it keeps out. Pure.
 
-A tracker looks at the same for itself (``pipeline.tracking.usage_table``); this says it beforehand.
+A tracker finds out the same by itself (``pipeline.tracking.usage_table``). This module reports it beforehand.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ TABLE = "prompt_usage"
 KEY_INDEX = "prompt_usage_event_key_key"
 KEY_COMMENT = "The event's id, where id can't hold it; NULL in rows of the app's own. Do not change."
 NEEDED = {"id", "prompt_id", "created_at"}
-"""What every event has."""
+"""The columns that every event fills."""
 
 
 def needs_event_key(found: FoundTable, names: TableNames) -> bool:
@@ -30,7 +30,7 @@ def _takes_ids(found: FoundTable, names: TableNames) -> bool:
 
 
 def obstacles(found: FoundTable, names: TableNames, qualified: str) -> Iterator[tuple[str, str]]:
-    """What keeps events out, and what to do about it, both without a full stop. ``qualified``: the table."""
+    """The reasons that keep events out, and what to do, without a full stop. ``qualified``: the table."""
     ours = {names.column(TABLE, name): name for name in FIELDS}
     alter = f"ALTER TABLE {qualified} ALTER COLUMN"
     instead = "or have the app insert its events itself"

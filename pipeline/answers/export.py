@@ -1,8 +1,7 @@
-"""A published table as a file, in one of three formats: what ``export`` and ``GET /export/{table}`` give.
+"""Exports a published table as a file in one of three formats, for ``export`` and ``GET /export/{table}``.
 
-Streamed from the database in batches, so that memory stays the same however large the table is; and from one
-snapshot, so that no publish comes in between. Who writes the chunks where, and shows how far it is, is the
-caller's business.
+The file is streamed from the database in batches, so that memory does not grow with the table, and from one
+snapshot, so that no publish comes in between. The caller writes the chunks and shows the progress.
 """
 
 from __future__ import annotations
@@ -60,7 +59,7 @@ TABLES = {
         tables.stats_refresh,
     )
 }
-"""What can be exported, by name."""
+"""The tables that can be exported, by name."""
 
 PROMPT_NAME = "prompt_name"
 """The column that tables with a ``prompt_id`` have in a file besides their own."""
@@ -86,7 +85,7 @@ _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy l
 
 
 class Format(StrEnum):
-    """What a file is written as."""
+    """The format of a file."""
 
     PARQUET = "parquet"
     CSV = "csv"
@@ -113,7 +112,7 @@ Writer = Callable[["pa.Schema", Iterator["pa.RecordBatch"]], Iterator[Chunk]]
 
 @dataclass(frozen=True)
 class Export:
-    """A table on its way into a file.
+    """A table that is being exported.
 
     ``as_of``
         Of the stats in this table; None before the first refresh. Those of users have one of their own.

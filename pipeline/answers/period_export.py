@@ -1,4 +1,4 @@
-"""A stats table as a file, with the numbers of some days instead of those of all time.
+"""Exports a stats table with the numbers of a range of days instead of all time.
 
 Counted from the lake when somebody asks, and written as ``pipeline.answers.export`` writes what is published.
 There are fewer columns: windows that end with today, users and favourites are not of the days asked for.
@@ -59,7 +59,7 @@ def opened_export(
 def period_export(
     installation: Installation, name: str, kind: Format, asked: Asked, *, raw: bool = False
 ) -> Export:
-    """The table of that name, of the days asked for; Parquet's metadata says which they are.
+    """The table of that name for the given days, which Parquet's metadata names.
 
     :raises InputError: it is kept for all time alone, or there are no such days, or too many.
     :raises LakeError: the lake can't be read.

@@ -1,7 +1,7 @@
-"""What people ask of the published stats: status, rankings, one prompt.
+"""Answers questions about the published stats: status, rankings, one prompt.
 
-Plain dictionaries with the column names of the queries, ready for a table or for JSON. Each answer
-carries ``as_of`` and ``lag_seconds``; both are None before the first publish.
+Answers are plain dictionaries with the column names of the queries, ready for a table or for JSON. Each
+answer has ``as_of`` and ``lag_seconds``, which are None before the first publish.
 """
 
 from __future__ import annotations
@@ -84,17 +84,17 @@ def status(installation: Installation) -> Answer:
     """How fresh and how complete the stats are.
 
     ``usage_count``: events counted. ``stale_days``: days that the next refresh will look at.
-    ``pending_days``: days that the last one could not complete. ``held_back_count``: events dated more
-    than a day ahead. ``rejected_count``: events that could not be taken. ``user_stats_as_of``: as
-    ``as_of``, of the stats of users; ``value_stats_as_of``: of what is counted by value once a day;
-    ``write_back_as_of``: of the counters in ``prompts``. ``write_back``: ``on``, ``off``, or ``waiting`` for
-    the pending days, as it was in the last refresh; None before the first.
-    ``expired_day_count``: days that the lake alone has; ``dropped_day_count``: those whose rows went with a
-    partition; ``dropped_partitions``: ``keep`` or ``count-down``, what becomes of the numbers then.
+    ``pending_days``: days that the last refresh could not complete. ``held_back_count``: events dated more
+    than a day ahead. ``rejected_count``: rejected events. ``user_stats_as_of``: the ``as_of`` of the stats of
+    users; ``value_stats_as_of``: that of the stats by value, which are counted once per day;
+    ``write_back_as_of``: that of the counters in ``prompts``. ``write_back``: ``on``, ``off``, or ``waiting``
+    for the pending days, in the last refresh; None before the first.
+    ``expired_day_count``: days that only the lake has; ``dropped_day_count``: those whose rows were dropped
+    with a partition; ``dropped_partitions``: ``keep`` or ``count-down``, the effect of that on the numbers.
     ``damaged_days``: days of which a file of the lake is
     damaged, or that it no longer has in full; ``damage``: of which table each is, why, and what helps.
-    ``unusable_count``: events with a generation time that is none; None where a file can't be read.
-    ``unusable_examples``: the ids of a few of them.
+    ``unusable_count``: events with an unusable generation time; None if a file can't be read.
+    ``unusable_examples``: the ids of some of them.
     ``oldest_writer``: what holds ``as_of``
     back, the transaction that has written something and is open for longest; its ``open_seconds`` are None
     where the role may not see them.
@@ -141,10 +141,10 @@ def status(installation: Installation) -> Answer:
 
 
 def top_prompts(installation: Installation, limit: int, asked: Asked | None = None) -> Answer:
-    """The most used active prompts, in ``prompts``; one that is younger comes with the next refresh.
+    """The most used active prompts, in ``prompts``. Newer prompts appear with the next refresh.
 
-    Of some days, if these are ``asked`` for; then ``from``, ``to`` and ``timezone`` say which, and a prompt
-    that was not used in them is left out.
+    ``asked``: a range of days to count. Then ``from``, ``to`` and ``timezone`` give the range, and prompts
+    that were not used in it are left out.
 
     :raises InputError: ``limit`` is not between 1 and 1,000, or there are no such days, or too many.
     """
@@ -167,8 +167,8 @@ def top_prompts(installation: Installation, limit: int, asked: Asked | None = No
 def prompt(installation: Installation, key: str, asked: Asked | None = None) -> Answer:
     """One prompt by id, slug or unique name: its stats, ``scenes``, and the last 14 ``days``.
 
-    Of some days, if these are ``asked`` for: then all numbers but ``favorite_count`` are theirs, and
-    ``from``, ``to`` and ``timezone`` say which.
+    ``asked``: a range of days to count. Then all numbers except ``favorite_count`` are those of the range,
+    and ``from``, ``to`` and ``timezone`` give it.
 
     :raises NotFoundError: there is no such prompt; the text suggests one that is spelt alike.
     :raises AmbiguousError: it is the slug or the name of several; the text lists their ids.
@@ -213,7 +213,7 @@ def compare(installation: Installation, keys: Sequence[str], asked: Asked) -> An
 
 
 def drift(database: Database) -> Answer:
-    """How far the counters in ``prompts`` are from what is counted; or were, if they are written back by now.
+    """By how much the counters in ``prompts`` differ from the events, or did before the write-back.
 
     ``counter_drift``: a report as ``pipeline.stats.drift`` has it, with a ``name`` for each prompt; None
     where nobody kept counters, or nothing was published yet. ``compared_at``: when they were compared: now,
@@ -256,10 +256,10 @@ def _drift_now(connection: Connection, latest: Mapping[str, Any]) -> Answer:
 
 
 def alerts(database: Database, days: int) -> Answer:
-    """What is raised now, and what recovered in the last ``days`` days, in ``alerts``; each with a ``text``.
+    """Raised alerts, and those that recovered in the last ``days`` days, in ``alerts``, each with a ``text``.
 
-    ``evaluated_at``: when that was last looked at; None: never. ``damaged_days``: expired days that the lake
-    has not in full any more; what is raised was found without those that can't be read.
+    ``evaluated_at``: when alerts were last evaluated, or None if never. ``damaged_days``: expired days that
+    the lake no longer has completely. Alerts are evaluated without days that can't be read.
     """
     with database.engine.connect() as connection:
         return {

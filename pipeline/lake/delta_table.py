@@ -4,8 +4,7 @@ Each commit carries the same application transaction. Delta refuses a commit whe
 transaction came between reading and writing, so two writers can never both act on the same past: the
 later one gets a :class:`~pipeline.errors.LakeConflictError`.
 
-Whoever has opened a state, or written it, may rely on it in Postgres: it is flushed to disk
-(``pipeline.lake.durable``).
+A state that was opened or written is flushed to disk (``pipeline.lake.durable``), so Postgres may rely on it.
 https://github.com/delta-io/delta/blob/master/PROTOCOL.md#transaction-identifiers
 """
 
@@ -46,9 +45,9 @@ logger = logging.getLogger(__name__)
 
 WRITER = "prompt-stats"
 LEDGER_COLUMNS = ("ingest_xid", "synced_high", "events_version", "covered_until")
-"""Columns whose smallest and largest values stand in the log. No others: an erased person's id must not."""
+"""Columns whose smallest and largest values are in the log: no others, since no erased id may be there."""
 KEPT = dt.timedelta(days=7)
-"""How long replaced files and old log entries stay, for readers that are still at an older state."""
+"""How long replaced files and old log entries stay, for readers of an older state."""
 NO_DICTIONARY = dict.fromkeys(
     ("id", "post_id", "job_id", "created_at"), ColumnProperties(dictionary_enabled=False)
 )
@@ -61,7 +60,7 @@ TABLE_PROPERTIES = {
 
 
 class Sizes(NamedTuple):
-    """What a table takes: the files of its latest state and of its log, as counts and bytes."""
+    """The size of a table: the files of its latest state and of its log, as counts and bytes."""
 
     files: int
     bytes: int
@@ -196,7 +195,7 @@ class DailyTable:
         return days.with_columns(versions).select(schema.keys()).cast(schema)  # type: ignore[arg-type]  # polars' stub wants the invariant dict type
 
     def sizes(self) -> Sizes:
-        """What the table takes, but for replaced files that are not deleted yet.
+        """The size of the table, without replaced files that are not deleted yet.
 
         :raises LakeError: the log can't be listed.
         """
@@ -250,7 +249,7 @@ class DailyTable:
         return files
 
     def rows(self, days: Collection[dt.date], where: pc.Expression, columns: list[str]) -> pa.Table:
-        """Those rows of some days that meet a condition, read now.
+        """The rows of some days that meet a condition, read now.
 
         :raises LakeError: a file can't be read.
         """
@@ -285,7 +284,7 @@ class DailyTable:
 
     @property
     def uri(self) -> str:
-        """Where it is."""
+        """The table's address."""
         return self._delta.table_uri
 
     def transaction(self, application: str) -> int | None:

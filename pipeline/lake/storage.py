@@ -58,7 +58,7 @@ def is_unreachable(error: Exception) -> bool:
 
 
 def make_probe(lake: str) -> str:
-    """Makes a table of its own in the lake; returns its address.
+    """Creates a separate table in the lake, and returns its address.
 
     :raises DeltaError: it can't be made.
     :raises OSError: the same.
@@ -75,7 +75,7 @@ def make_probe(lake: str) -> str:
 
 
 def remove_table(uri: str) -> None:
-    """Removes a table with all of its files.
+    """Removes a table with all its files.
 
     :raises OSError: one can't be deleted.
     """
@@ -86,10 +86,10 @@ def remove_table(uri: str) -> None:
 
 
 def is_safe_for_writers(probe: str) -> bool:
-    """Whether of two writers who race for a commit to a table one loses.
+    """Whether one of two writers loses when they race for the same commit to a table.
 
-    delta-rs puts a log entry on condition that there is none of its name (``If-None-Match``). Where a store
-    ignores this, the later writer undoes what the other was told is done.
+    delta-rs writes a log entry on the condition that none of this name exists (``If-None-Match``). If a store
+    ignores this, the later writer overwrites a commit that the other one was told is done.
 
     :raises DeltaError: the table can't be written.
     :raises OSError: the same, or it can't be read.

@@ -1,4 +1,4 @@
-"""Keeps the lake small: few files per day, none that nobody reads, a short log."""
+"""Keeps the lake small: few files per day, no files that nobody reads, a short log."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class UpkeepReport:
 
 
 def lake_tables(lake: str) -> Iterator[DailyTable]:
-    """Every table of the lake, at its latest state."""
+    """Opens the latest state of every table of the lake."""
     yield open_usage_events(lake)
     yield from derived_tables(lake)
 
 
 def derived_tables(lake: str) -> Iterator[DailyTable]:
-    """Those that are made from the raw events."""
+    """The tables that are made from the raw events."""
     yield open_partials(lake)
     for rollup in (USAGE, USERS):
         yield from open_periods(lake, rollup)
@@ -55,10 +55,10 @@ def damage_of(
 
 
 def compact(installation: Installation) -> int:
-    """Makes one file of the appends of each day that is quiet; returns how many files went.
+    """Joins the appends of each quiet day into one file, and returns how many files were replaced.
 
-    The compacted days count as changed and are rolled up again by the next refresh. Those that can't be read
-    are noted (``pipeline.lake.damage``).
+    The compacted days count as changed, and the next refresh rolls them up again. Days that can't be read are
+    recorded (``pipeline.lake.damage``).
 
     :raises LakeConflictError: somebody wrote to the lake meanwhile; nothing was written.
     """
@@ -83,9 +83,9 @@ def compact(installation: Installation) -> int:
 
 
 def clean(installation: Installation, kept: dt.timedelta = KEPT) -> int:
-    """Deletes what no state of the last ``kept`` names, and former tables; returns the number of files.
+    """Deletes files that no state of the last ``kept`` names, and former tables. Returns the number of files.
 
-    Nobody writes or publishes meanwhile. Readers of states older than ``kept`` find files missing.
+    Nobody writes or publishes meanwhile. Readers of states older than ``kept`` will miss files.
     """
     with installation.database.locked(Lock.STATS), installation.database.locked(Lock.LAKE):
         open_own_events(installation)

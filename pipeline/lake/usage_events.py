@@ -1,7 +1,7 @@
-"""The lake table ``usage_events``: raw events, one partition per day, and how they get here.
+"""The lake table ``usage_events``: raw events with one partition per day, and their sync from Postgres.
 
-A day is brought up to date by appending the rows above its mark, or, where raw rows were changed, by
-replacing it. Both may be repeated at will.
+A sync appends the rows above a day's mark, or replaces the day if raw rows were changed. Both may be
+repeated.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from pipeline.lake.source_table import compare_source, require_partitions, requi
 logger = logging.getLogger(__name__)
 
 EVENTS_PER_BATCH = 500_000
-"""Rows of one commit, about: bounds the memory of a long range. A day is never split."""
+"""About how many rows one commit has, to limit the memory of a long range. A day is never split."""
 MOST_EVENTS_PER_BATCH = 2_000_000
 STATEMENTS = 20
 """Commits of a longer range, about, each of more rows, up to that. Where rows do not lie in the order of
@@ -87,9 +87,9 @@ def open_usage_events(lake: str) -> DailyTable:
 
 
 def unusable_values(lake: str) -> tuple[int, list[str]]:
-    """The events with a value that does not count (``unusable``), and the ids of a few of them.
+    """The number of events with an unusable value (``unusable``), and the ids of some of them.
 
-    Reads one column, and little of it where there is none. Days of which a file is missing are left out.
+    It reads one column, and little of it if there are none. Days with a missing file are left out.
 
     :raises LakeError: a file can't be read.
     """
@@ -101,7 +101,7 @@ def unusable_values(lake: str) -> tuple[int, list[str]]:
 
 
 def open_own_events(installation: Installation) -> DailyTable:
-    """The table, at its latest state, of a lake that is this database's, or nobody's yet.
+    """Opens the latest state of the table in a lake that belongs to this database, or to nobody yet.
 
     :raises LakeOwnerError: it is another's.
     """
@@ -137,7 +137,7 @@ class SyncReport:
 
     @property
     def rows(self) -> int:
-        """Rows that travelled."""
+        """The number of rows that were read."""
         return sum(self.appended.values()) + sum(self.replaced.values())
 
 

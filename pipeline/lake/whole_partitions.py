@@ -1,7 +1,7 @@
-"""Drops partitions of raw events instead of deleting their rows, where the lake has each of them.
+"""Drops partitions of raw events instead of deleting their rows, if the lake has all of them.
 
-Deleted rows stay behind until the server cleans up; a partition is gone at once. That takes a lock on the
-whole table for a moment, and ownership of the partition.
+Deleted rows stay on disk until the server cleans up, but a dropped partition is gone at once. Dropping it
+needs a lock on the whole table for a moment, and ownership of the partition.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ LONGEST_WAIT = "1s"
 """For a lock of the partition, and then for that of the table: whoever comes after us waits as long."""
 
 PATIENCE_SECONDS = 30.0
-"""After it the rows are deleted instead."""
+"""After this time, the rows are deleted instead."""
 
 Count = Callable[[dt.date, Collection[int]], int]
 """How many rows of a day the lake has of those that are in some relations."""

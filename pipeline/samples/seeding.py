@@ -1,7 +1,7 @@
-"""Writes prompts from a file into ``prompts``, as often as one likes.
+"""Imports prompts from a file into ``prompts``. It may be repeated.
 
-The file is a list of prompts in YAML or JSON; ``pipeline/samples/data/prompts.yaml`` is the one that is
-shipped. Counters are the pipeline's and are never touched here.
+The file is a list of prompts in YAML or JSON. ``pipeline/samples/data/prompts.yaml`` is the shipped one.
+Counters belong to the pipeline, and are never touched here.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from pipeline.names import TableNames
 SHIPPED_FILE = Path(__file__).parent / "data" / "prompts.yaml"
 
 PROBLEMS_SHOWN = 10
-"""How many problems of a file an error lists; it counts the others."""
+"""How many problems of a file an error lists. It only counts the others."""
 
 MERGE_TAG = "tag:yaml.org,2002:merge"
 MERGED_MAX = 100
@@ -108,7 +108,7 @@ class SeedReport:
 
 
 def seed_prompts(database: Database, file: Path | None = None) -> SeedReport:
-    """Brings ``prompts`` to what the file says; without one, to what is shipped.
+    """Brings ``prompts`` in line with the file, by default with the shipped one.
 
     The file is YAML, or JSON if it is named ``.json``. The slug tells which prompt an entry is; prompts
     that the file does not name stay as they are. All is one transaction, and seedings at once take turns.

@@ -1,6 +1,6 @@
-"""Appends made-up traffic in bulk: for a first look, for tests, for benchmarks.
+"""Appends simulated traffic in bulk, for trials, tests and benchmarks.
 
-An app's own events don't come this way, but through ``pipeline.tracking``.
+An app's own events do not take this way, but go through ``pipeline.tracking``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Made-up traffic that looks real, as Arrow batches: pure, and the same for the same seed.
+"""Simulated, realistic traffic as Arrow batches. Pure, and the same for the same seed.
 
 :func:`pipeline.samples.simulation.simulate` appends it to a database.
 """

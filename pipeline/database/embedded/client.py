@@ -28,9 +28,9 @@ _guard = threading.Lock()
 
 
 def start(home: Path) -> str:
-    """The URL of the embedded server of ``home``, which accepts connections when this returns.
+    """Starts the embedded server of ``home`` if needed, and returns its URL when it accepts connections.
 
-    The server stays up as long as this process lives. Call it as often as you like.
+    The server stays up as long as this process lives. You can call it any number of times.
 
     :raises EmbeddedServerError: the home can't be written, or the server does not start.
     :raises SettingsError: another user can change what is in the home.
@@ -92,7 +92,7 @@ def _wait_until_ready(root: Path) -> str:
 
 
 def _call_supervisor(root: Path) -> None:
-    """Starts a supervisor; where there is one already, the new one ends at once."""
+    """Starts a supervisor. If there is one already, the new one ends at once."""
     with (root / LOG).open("ab") as log:
         # A session of its own: Ctrl-C in the terminal is for the client, not for the database.
         subprocess.run(

@@ -1,7 +1,7 @@
 """The process that starts, restarts and stops the embedded server.
 
-``python -m pipeline.database.embedded.supervisor ROOT``, one a home. It ends when the last client has ended,
-and stops the server before it does.
+``python -m pipeline.database.embedded.supervisor ROOT`` runs once per home. When the last client has ended,
+it stops the server and ends.
 """
 
 from __future__ import annotations

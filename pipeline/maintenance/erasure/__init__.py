@@ -1,8 +1,8 @@
-"""Removes a person from all that is kept: tables, lake, journal, logs; and searches for what is left.
+"""Removes a person from all stored data (tables, lake, journal, logs), and searches for what is left.
 
-``person`` is who is meant and how the id may be spelled, ``removal`` takes the person out of what other
-modules do not look after, ``search`` looks for what is left, and ``erasing`` does it all in order.
-``account`` says what was done if it fails half-way.
+``person`` describes the person and the spellings of the id. ``removal`` removes the person where no other
+module does, ``search`` looks for what is left, and ``erasing`` does everything in order. ``account`` reports
+what was done if it fails half-way.
 """
 
 from pipeline.maintenance.erasure.erasing import ErasureReport, erase_user

@@ -1,4 +1,4 @@
-"""What an erasure has done so far, for whoever has to know if it fails half-way."""
+"""Records what an erasure has done so far, for the error if it fails half-way."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ AGAIN = "Fix that and run the command again; what is done stays done"
 
 
 class Step(Enum):
-    """The steps in order; the value says what is erased."""
+    """The steps in order. The value says what is erased."""
 
     JOURNAL = "the events that wait in the journal"
     ROWS = "the rows of prompt_usage, prompt_favorites and prompt_usage_rejected"

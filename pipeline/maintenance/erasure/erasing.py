@@ -1,7 +1,7 @@
 """The erasure in order: journal, Postgres, lake with its old files, stats, logs; then the search.
 
-What the app keeps elsewhere (its posts, its users) is the app's; the search names it. Backups are out of
-reach.
+Data that the app keeps elsewhere (its posts, its users) belongs to the app, and the search names it. Backups
+can't be changed.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 
 NOTHING_KEPT = dt.timedelta(0)
 APP_TABLES = ("posts", "prompts")
-"""Tables that are the app's: searched, and left as they are."""
+"""Tables of the app, which are searched and not changed."""
 
 
 Search = Callable[[Person], tuple[dict[str, int], dict[str, str]]]

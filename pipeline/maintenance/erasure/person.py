@@ -1,8 +1,8 @@
-"""Who is erased: the id as the app's table has it, and the ways in which it may be spelled elsewhere.
+"""The person who is erased: the id in the app's table, and its possible spellings elsewhere.
 
-The type of ``prompt_usage.user_id`` decides. In a ``uuid`` column any spelling is the same person. In a text
-column each spelling is a person of its own, so only the given one is erased; other spellings of the same
-UUID are still searched for, since they may be the same person's.
+The type of ``prompt_usage.user_id`` decides. In a ``uuid`` column all spellings are the same person. In a
+text column each spelling is another person, so only the given one is erased. Other spellings of the same UUID
+are still searched for, since they may belong to the same person.
 """
 
 from __future__ import annotations

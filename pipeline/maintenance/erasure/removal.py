@@ -1,4 +1,4 @@
-"""Takes a person out of tables, waiting journals and logs."""
+"""Removes a person from tables, journals and logs."""
 
 from __future__ import annotations
 

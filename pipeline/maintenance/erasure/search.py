@@ -1,4 +1,4 @@
-"""Looks for a person's id in every table and file, whether or not anything points to it."""
+"""Searches every table and file for a person's id, whether or not anything refers to it."""
 
 from __future__ import annotations
 
