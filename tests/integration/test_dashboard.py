@@ -348,6 +348,7 @@ def test_periods_and_bars_are_picked_and_kept_in_the_address(tab: Tab, api: http
         ("#/prompts?from=2026-03-05", "no two days that there are"),
         ("#/?days=abc", "The address asks for abc days"),
         ("#/prompts/portrait?days=0", "The address asks for 0 days"),
+        ("#/prompts?ranking=nicest", "There is no ranking nicest. Choose one above."),
         ("#/compare?ids=1,2,3,4,5", "At most 4 prompts can be compared, and the address names 5."),
     ],
 )
@@ -357,6 +358,27 @@ def test_an_address_that_asks_for_what_there_is_not_is_answered_with_nothing_els
     tab.go(page_of(api, address))
     expect(tab.page.get_by_text(said)).to_be_visible()
     assert tab.page.locator("dl.figures").count() == tab.page.locator("table").count() == 0
+
+
+def test_any_number_of_days_may_be_asked_for(tab: Tab, api: httpx.Client) -> None:
+    tab.go(page_of(api, "#/?days=14"))
+    found = get(api, "/overview", **last_days(14))
+    assert tab.figure("Uses") == f"{found['usageCount']:,}"
+    expect(tab.picker("Period")).to_have_value("custom")
+
+
+def test_an_answer_that_the_browser_kept_is_as_old_as_it_is_now(tab: Tab, api: httpx.Client) -> None:
+    tab.go(page_of(api, "#/"))
+    older = tab.page.evaluate(
+        """async () => {
+            const { sourceOf } = await import("dashboard/source");
+            const lag = async () => (await sourceOf(document).get("/categories")).lagSeconds;
+            const first = await lag();
+            await new Promise((then) => setTimeout(then, 1500));
+            return (await lag()) - first;
+        }"""
+    )
+    assert older >= 1.4
 
 
 def test_days_are_those_of_the_time_zone(tab: Tab, api: httpx.Client) -> None:
@@ -509,6 +531,8 @@ def test_key_figures_stand_beside_those_of_the_period_before(
         for name in ("usageCount", "failureCount"):
             said = f"whole days: {one[name]:,} against {other[name]:,} before"
             expect(figures.get_by_text(said)).to_be_visible()
+        days = f"Whole days are compared: {one['from']} to {one['to']} with {other['from']} to {other['to']}."
+        expect(tab.page.get_by_text(days)).to_be_visible()
         rates = f"whole days: {percent(one['successRate'])} against {percent(other['successRate'])} before"
         expect(figures.get_by_text(rates)).to_be_visible()
     # A day that is not over is compared with nothing.

@@ -100,7 +100,7 @@ class Deployment:
 
     def refresh(self) -> None:
         """Publishes what there is, without Dagster."""
-        refresh(at(self.database, settings().lake))
+        refresh(at(self.database, settings().lake, FIRST_DAY))
 
     def damage(self, day: dt.date) -> None:
         """A disk loses what is in the raw events of a day."""

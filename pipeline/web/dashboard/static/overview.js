@@ -70,12 +70,13 @@ function totals(found) {
   const [lower, upper] = format.interval(successCount, usageCount) ?? [0, 0];
   const unknown = usageCount - successCount - failureCount;
   const than = against(found.compared, found.previous, found.difference);
-  return figures([
+  const words = than.words ? h("p", { class: "words" }, than.words) : null;
+  return [words, figures([
     ["Uses", format.count(usageCount), than.uses],
     ["Success rate", format.percent(found.successRate), certainty(lower, upper, usageCount), than.rate],
     ["Failed", format.count(failureCount), than.failed, unknown ? `and ${format.count(unknown)} with unknown outcome` : null],
     ["Prompts used", format.count(found.promptCount), usageCount ? `${format.count(Math.round(usageCount / found.promptCount))} uses each, on average` : null],
-  ]);
+  ])];
 }
 
 function over(found, bucket, period) {

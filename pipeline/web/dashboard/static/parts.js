@@ -46,7 +46,7 @@ export const columns = (sections) => h("div", { class: "columns" }, sections);
 
 /** Which days, whose, and what is to be known of them. */
 export const periodWords = ({ from: first, to, timezone, open, note: remark }) =>
-  [`${first} to ${to}, days of ${timezone}. `, open ? "The last one is not over. " : null, remark];
+  [`${first} to ${to}, days of ${timezone}. `, open ? "The last one is not over: it is complete after the first refresh past midnight. " : null, remark];
 
 /** A remark in a box. */
 export const note = (...words) => h("p", { class: "note" }, words);
@@ -70,7 +70,9 @@ export function figures(entries) {
  */
 export function against(now, before, difference) {
   if (!now) return {};
-  if (!before.usageCount) return { uses: "none in the period before" };
+  const days = ({ from: first, to }) => `${first} to ${to}`;
+  const words = `Whole days are compared: ${days(now)} with ${days(before)}. `;
+  if (!before.usageCount) return { uses: `none from ${days(before)}`, words };
   const both = (one, other) => h("span", { class: "soft" }, `whole days: ${one} against ${other} before`);
   const count = (name) => {
     const { text, direction } = format.change(now[name], before[name]);
@@ -80,7 +82,7 @@ export function against(now, before, difference) {
   const rates = both(format.percent(now.successRate), format.percent(before.successRate));
   const rate = points === null ? rates
     : [h("span", { class: pointsLower > 0 || pointsUpper < 0 ? "changed" : null }, `${format.signed(points)} points`), ` (${format.signed(pointsLower)} to ${format.signed(pointsUpper)}) `, rates];
-  return { uses: count("usageCount"), rate, failed: count("failureCount") };
+  return { uses: count("usageCount"), rate, failed: count("failureCount"), words };
 }
 
 const spread = (lower, upper) => `${lower.toFixed(1)}–${upper.toFixed(1)} %`;

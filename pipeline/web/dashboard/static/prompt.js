@@ -78,7 +78,7 @@ async function keyFigures(page) {
   const than = await beside(page);
   const { totalUsage, successCount, failureCount } = stats;
   const unknown = totalUsage - successCount - failureCount;
-  return section("Key figures", periodWords(period), figures([
+  return section("Key figures", [...periodWords(period), than.words], figures([
     ["Uses", format.count(totalUsage), stats.uniqueUsers === null ? period.days > 92 ? "users are not counted for so many days" : "users are not counted in a file" : `by ${format.counted(stats.uniqueUsers, "user")}`, than.uses],
     ["Success rate", format.percent(stats.successRate), certainty(stats.successRateLower, stats.successRateUpper, totalUsage), than.rate],
     ["Failed", format.count(failureCount), than.failed, unknown ? `and ${format.count(unknown)} with unknown outcome` : null],

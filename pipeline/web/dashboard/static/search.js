@@ -52,6 +52,7 @@ export function searchBox(source) {
     await look();
     found.querySelector("a")?.click();
   };
+  addEventListener("hashchange", leave);
   return h("form", { class: "search", role: "search", submit: first }, field, found, said);
 }
 

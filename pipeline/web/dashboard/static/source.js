@@ -57,7 +57,10 @@ class Served {
     }
     const body = await answer.json().catch(() => null);
     if (!answer.ok || body === null) throw new Problem(answer.status, body?.detail ?? answer.statusText);
-    return body;
+    // What the browser kept has the age of then in its body. The header is of now, also where the server says that
+    // nothing changed.
+    const lag = answer.headers.get("Stats-Lag-Seconds");
+    return lag === null || Array.isArray(body) ? body : { ...body, lagSeconds: Number(lag) };
   }
 }
 

@@ -10,6 +10,7 @@ export const OFFLINE_PERIODS = [7, 30, 90];
 export const DEFAULT_DAYS = 30;
 const DAY_MS = 86_400_000;
 export const LAKE_MAX_DAYS = 92; // of hours and of days of another time zone than UTC, which the API counts from raw events
+const PARTIALS_MAX_DAYS = 366; // of UTC
 const HOURS_MAX_DAYS = 7;
 const COMMON = ["days", "from", "to", "timezone"]; // what goes along from view to view
 
@@ -106,9 +107,11 @@ function between(state, today) {
 function lastDays(state, today, allowed) {
   const wanted = Number(state.parameters.days ?? DEFAULT_DAYS);
   const isChoice = allowed.includes(wanted);
-  const days = isChoice ? wanted : DEFAULT_DAYS;
-  const wrong = isChoice ? null : `The address asks for ${state.parameters.days} days, which is not one of ${allowed.join(", ")}. Choose a period above.`;
-  return { from: dayBefore(today, days - 1), to: today, days, custom: false, wrong };
+  // A link may be somebody's who asked the API; a file has its periods alone.
+  const canBe = isChoice || (allowed === PERIODS && Number.isInteger(wanted) && wanted >= 1 && wanted <= PARTIALS_MAX_DAYS);
+  const days = canBe ? wanted : DEFAULT_DAYS;
+  const wrong = canBe ? null : `The address asks for ${state.parameters.days} days, which can't be had. Choose a period above.`;
+  return { from: dayBefore(today, days - 1), to: today, days, custom: !isChoice, wrong };
 }
 
 /** Whether a text is a day that there is: Date.parse takes the 30th of February for the 2nd of March. */
