@@ -548,6 +548,8 @@ def test_every_question_about_an_adopted_database_is_answered(published: Publish
         "search": "prompt",
         "scene": "studio",
         "days": 30,
+        "timezone": "Europe/Berlin",
+        "errorKind": "timeout",
     }
     answers = [client.get(path, params=query) for path, query in questions(client, known)]
     assert {str(answer.url): answer.text for answer in answers if answer.is_server_error} == {}
