@@ -291,7 +291,7 @@ def prompt(answer: Mapping[str, Any]) -> RenderableType:
     rows = {
         "uses": f"{count(answer['usage_count'])}{_in_days(answer)}"
         if "from" in answer
-        else f"{count(answer['usage_count'])}, {count(answer['usage_count_7d'])} in 7 days, "
+        else f"{count(answer['usage_count'])}, {count(answer['usage_count_7d'])} in the last 7 whole days, "
         f"{count(answer['usage_count_30d'])} in 30",
         "success": f"{percent(answer['success_rate'])} of {count(answer['usage_count'])}, "
         f"at least {percent(answer['success_rate_lower'])} with 95 % confidence",

@@ -164,7 +164,13 @@ export function byValue(kind, rows, state, timezone, counted = false) {
     ] : []),
     { title: "Last used", cell: (row) => day(row.lastUsedAt, timezone) },
   ];
-  return table(title, columns, [...rows].sort((one, other) => by(other) - by(one)), { captionHidden: true });
+  return [table(title, columns, [...rows].sort((one, other) => by(other) - by(one)), { captionHidden: true }), unsure(kind, rows)];
+}
+
+/** What no row is marked as, since the intervals of several leave it open. */
+function unsure(kind, rows) {
+  const left = ["best", "worst"].filter((word) => !rows.some((row) => row.standing === word));
+  return rows.length > 1 && left.length ? h("p", { class: "words" }, `No ${kind} is shown to be ${left.join(" or ")} yet.`) : null;
 }
 
 /** "best" or "worst", where the API is sure of it. */
