@@ -74,7 +74,7 @@ COMMANDS = {
     ),
     "compare": (
         "comparing.compare",
-        "Say whether one prompt is better than another, or than it was before a date.",
+        "Say whether one prompt is better than another, than in the period before, or than before a date.",
     ),
     "drift": (
         "reading.drift",
@@ -83,7 +83,7 @@ COMMANDS = {
     "alerts": ("alerting.alerts", "Show the alerts: what is far worse than its own past."),
     "export": (
         "exporting.export",
-        "Write a stats table, or the prompts, to a file: Parquet, CSV or JSON, of one moment.",
+        "Write a stats table, or the prompts, to a file: Parquet, CSV or JSON, of one moment or of some days.",
     ),
     "report": ("reading.report", "Write the dashboard as one file that works offline."),
     "send-journal": (

@@ -361,7 +361,7 @@ def test_a_silenced_alert_is_shown_and_not_told(
         silence(database, alert["id"], dt.timedelta(hours=1))
     assert raised(evaluate(database, settings)) == EXPECTED
     assert receivers[0].posted == []
-    with pytest.raises(NotFoundError, match="no alert of this id"):
+    with pytest.raises(NotFoundError, match="no raised alert has this id"):
         silence(database, 0, dt.timedelta(hours=1))
 
 

@@ -153,7 +153,7 @@ def test_what_is_wrong_is_said_line_by_line(client: httpx.Client, app: psycopg.C
     assert {line: reason.partition(":")[0] for line, reason in reasons.items()} == {
         2: "not JSON",
         4: "not an object",
-        5: "event_id is missing or no id",
+        5: "event_id is missing or not an id, so a repeated request would count twice",
         6: 'no prompt has the id or slug "nobody\'s"',
         9: "prompt_id is given twice",
         10: "event_id is not a UUID",

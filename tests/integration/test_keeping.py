@@ -154,7 +154,7 @@ def test_retention_is_off_unless_days_are_given(database: Database, lake: str, d
     ("configured", "named", "why"),
     [
         (None, {}, "PROMPT_STATS_RETAIN_DAYS is not set"),
-        (9, {}, "PROMPT_STATS_RETAIN_DAYS is 9 now"),
+        (9, {}, "PROMPT_STATS_RETAIN_DAYS is now 9"),
         (5, {"database": "db.example:5432/app"}, "the database is "),
     ],
 )

@@ -244,7 +244,7 @@ def damaged_partition(deployment: Deployment) -> Iterator[list[str]]:
 def wrong_number(deployment: Deployment) -> Iterator[list[str]]:
     deployment.execute("UPDATE prompts SET usage_count = 4711 WHERE slug = %s", SLUG)
     deployment.execute("UPDATE prompt_stats SET usage_count = usage_count + 815")
-    yield ["4711", "written: 1 rows of prompts", "raw events"]
+    yield ["4711", "corrected: 1 rows of prompts", "raw events"]
     [(count,)] = deployment.execute("SELECT usage_count FROM prompts WHERE slug = %s", SLUG)
     assert count == deployment.events
 

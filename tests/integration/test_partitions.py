@@ -549,7 +549,7 @@ def test_a_table_of_ours_is_made_with_partitions(empty_database: Database, lake:
 
 
 def test_a_table_that_is_there_is_not_divided(database: Database) -> None:
-    with pytest.raises(InputError, match="there already"):
+    with pytest.raises(InputError, match="exists already"):
         migrate(database, partition_by=PartitionBy.MONTH)
 
 

@@ -145,7 +145,7 @@ def test_a_replica_that_is_behind_is_waited_for(
             assert not refreshed.done()
             assert execute(replicated, PUBLISHED) == before
         assert refreshed.result().usage_count == 3
-    assert re.search(r"the replica is [\d,]+ bytes of the log behind", caplog.text)
+    assert re.search(r"the replica, which is [\d,]+ bytes of the log behind", caplog.text)
     assert_equals_recount(replicated, FIRST_DAY)
     assert plan_refresh(at(replicated, lake)).days == []
 
