@@ -83,7 +83,7 @@ COMMANDS = {
     "alerts": ("alerting.alerts", "Show the alerts: what is far worse than its own past."),
     "export": (
         "exporting.export",
-        "Write a stats table, or the prompts, to a file: Parquet, CSV or JSON, of one moment or of some days.",
+        "Write a stats table, or the prompts, to a file: Parquet, CSV or JSON, of one moment or some days.",
     ),
     "report": ("reading.report", "Write the dashboard as one file that works offline."),
     "send-journal": (

@@ -44,7 +44,7 @@ def export(
         typer.Option("--raw", help="Of CSV: no ' before texts that a spreadsheet may take for a formula."),
     ] = False,
 ) -> None:
-    """Write a stats table, or the prompts, to a file: Parquet, CSV or JSON, of one moment or of some days."""
+    """Write a stats table, or the prompts, to a file: Parquet, CSV or JSON, of one moment or some days."""
     kind = kind or _format_of(output)
     to_terminal = output is None and sys.stdout.isatty()
     if to_terminal and kind is Format.PARQUET:
