@@ -26,7 +26,7 @@ from pipeline.answers.comparison import (
     with_standings,
 )
 from pipeline.database.connections import Database
-from pipeline.database.prompt_keys import named_by, only_id
+from pipeline.database.prompt_keys import id_of
 from pipeline.database.queries import query
 from pipeline.days import ONE_DAY, UTC, DayRange
 from pipeline.errors import InputError, LakeError, NotFoundError
@@ -338,10 +338,9 @@ def _stats_of(connection: Connection, lake: str, days: DayRange, timezone: str) 
 
 
 def _id_of(connection: Connection, key: str) -> Any:
-    # As the API has it: with the parameters of psycopg.
-    named = named_by(connection.exec_driver_sql, [key])
     try:
-        return only_id(named, key)
+        # As the API has it: with the parameters of psycopg.
+        return id_of(connection.exec_driver_sql, key)
     except NotFoundError as error:
         raise _with_a_hint(connection, key, error) from None
 

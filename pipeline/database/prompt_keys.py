@@ -24,6 +24,9 @@ LISTED = 5
 Named = Mapping[str, Sequence[Any]]
 """The ids of the prompts that each key names equally well, as the database has them."""
 
+Ask = Callable[[str, dict[str, list[str]]], Iterable[Sequence[Any]]]
+"""Runs a statement with its parameters and hands back pairs of a key and an id."""
+
 
 def askable(keys: Iterable[str]) -> list[str]:
     """The keys that Postgres can be asked for: no text in it has a NUL character or half a surrogate pair."""
@@ -38,13 +41,8 @@ def by_key(rows: Iterable[Sequence[Any]]) -> Named:
     return found
 
 
-def named_by(
-    ask: Callable[[str, dict[str, list[str]]], Iterable[Sequence[Any]]], keys: Iterable[str]
-) -> Named:
-    """The prompts that each key names: by id or slug, and only where there is none by name.
-
-    ``ask`` runs a statement with its parameters and hands back pairs of a key and an id.
-    """
+def named_by(ask: Ask, keys: Iterable[str]) -> Named:
+    """The prompts that each key names: by id or slug, and only where there is none by name."""
     wanted = askable(keys)
     named = by_key(ask(NAMED_PROMPTS, {"keys": wanted}))
     others = [key for key in wanted if key not in named]
@@ -77,3 +75,12 @@ def only_id(named: Named, key: str) -> Any:
         f"{len(ids)} prompts have this name or slug: {', '.join(map(str, ids[:LISTED]))}{more}",
         "Use the id, or give each prompt its own slug",
     )
+
+
+def id_of(ask: Ask, key: str) -> Any:
+    """The same, looked up.
+
+    :raises NotFoundError: it names none.
+    :raises AmbiguousError: it is the slug or the name of several; the text lists their ids.
+    """
+    return only_id(named_by(ask, [key]), key)

@@ -213,16 +213,21 @@ class PeriodStats:
         """Partials that add up to the period: of another time zone, raw events are read of its ends alone."""
         if self.period.timezone == UTC or prompt_id in self._kept_ids:
             return self._partials(prompt_id, dimension)
+        whole, cut = self._whole_and_cut
+        scan = self._daily.scan(whole).where(*_of(prompt_id, dimension))
+        merged = duckdb_engine.table("merged_partials", partials=scan)
+        ends = self._rolled_up(prompt_id, cut)
+        ends = ends.filter(pc.field("dimension") == dimension).select(merged.column_names)
+        return pa.concat_tables([merged, ends.cast(merged.schema)])
+
+    @cached_property
+    def _whole_and_cut(self) -> tuple[list[dt.date], tuple[dt.date, ...]]:
+        """The days of UTC that lie wholly in a period of another time zone, and those that it cuts."""
         touched = _held(self._daily, self.period.touched)
         # Undated events are in the lake's first day, and in no day of another time zone.
         first = self._daily.days()["day"].min()
         whole = [day for day in self.period.whole(touched) if day != first]
-        scan = self._daily.scan(whole).where(*_of(prompt_id, dimension))
-        merged = duckdb_engine.table("merged_partials", partials=scan)
-        cut = tuple(day for day in touched if day not in whole)
-        ends = self._rolled_up(prompt_id, cut)
-        ends = ends.filter(pc.field("dimension") == dimension).select(merged.column_names)
-        return pa.concat_tables([merged, ends.cast(merged.schema)])
+        return whole, tuple(day for day in touched if day not in whole)
 
     def _partials(self, prompt_id: str | None, dimension: str, keys: pa.Table | None = None) -> Input:
         conditions = _of(prompt_id, dimension)

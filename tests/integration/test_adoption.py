@@ -27,7 +27,6 @@ from pipeline.database.connections import Database
 from pipeline.database.sessions import search_path_option
 from pipeline.errors import DatabaseError, LakeError
 from pipeline.health.checks.catalog import CHECKS
-from pipeline.installation import Installation
 from pipeline.lake import source
 from pipeline.maintenance.reconcile import reconcile
 from pipeline.maintenance.retention import retain
@@ -214,7 +213,7 @@ def test_an_apps_database_is_adopted_counted_and_given_back(field: Database, lak
     assert migrate(field).steps == []
     assert_true(field, lake)
     assert rows(field, kept) == kept_rows
-    failed = {check.name for check in CHECKS if not check.make(Installation(field, lake, FIRST_DAY)).passed}
+    failed = {check.name for check in CHECKS if not check.make(at(field, lake)).passed}
     assert failed == set()
 
     undo(field)

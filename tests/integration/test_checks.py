@@ -161,7 +161,7 @@ def installation(healthy: Healthy, new_database: NewDatabase) -> Iterator[Instal
     """The healthy database in a copy, with the one lake: no test may write to it."""
     with new_database(healthy.template) as database:
         be_no_copy(database)
-        yield Installation(database, healthy.lake, FIRST_DAY)
+        yield at(database, healthy.lake)
 
 
 def plant(installation: Installation, statements: str) -> None:
@@ -278,7 +278,7 @@ def test_a_transaction_that_holds_the_watermark_is_named(
 
 
 def test_before_the_first_publish_the_stats_are_not_fresh(database: Database, lake: str) -> None:
-    found = failing(Installation(database, lake, FIRST_DAY))
+    found = failing(at(database, lake))
     assert found == {
         "stats_are_fresh": "Nothing has been published yet; run: prompt-stats refresh",
         "posts_have_events": "The check can't be made: Looking for posts without an event:"

@@ -21,7 +21,6 @@ from pipeline.days import DayRange
 from pipeline.definitions import build_definitions
 from pipeline.errors import LakeError, LostDaysError
 from pipeline.health.checks.catalog import CHECKS, make
-from pipeline.installation import Installation
 from pipeline.lake import periods
 from pipeline.lake.partials import USAGE, USERS
 from pipeline.lake.upkeep import lake_tables
@@ -78,7 +77,7 @@ def run(database: Database, *at: dt.datetime) -> None:
 
 def found_by(database: Database, lake: str, *names: str) -> dict[str, str]:
     """The checks of these names that failed, and what they say."""
-    installation = Installation(database, lake, FIRST_DAY)
+    installation = at(database, lake)
     made = {check.name: make(check, installation) for check in CHECKS if check.name in names}
     return {name: report.summary for name, report in made.items() if not report.passed}
 

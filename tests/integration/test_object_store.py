@@ -22,7 +22,6 @@ from pipeline.answers import reading
 from pipeline.database.connections import Database
 from pipeline.errors import LakeConflictError, LakeError, LakeOwnerError, LostDaysError, PromptStatsError
 from pipeline.health.checks.catalog import CHECKS, make
-from pipeline.installation import Installation
 from pipeline.lake.delta_table import DailyTable
 from pipeline.lake.partials import USAGE
 from pipeline.lake.upkeep import clean, damage_of, keep_up
@@ -161,7 +160,7 @@ def test_damaged_files_are_found_and_made_anew(database: Database, lake: str) ->
     # What no length shows is found by reading.
     for table in ("usage_events", USAGE.daily):
         scribble_on_files(lake, table, day)
-    installation = Installation(database, lake, FIRST_DAY)
+    installation = at(database, lake)
     [check] = [make(check, installation) for check in CHECKS if check.name == "lake_can_be_read"]
     assert f"usage_events of {day}" in check.summary
     assert reconcile(at(database, lake)).repaired.keys() == {day}

@@ -23,7 +23,7 @@ from pipeline.maintenance.retention import retain
 from pipeline.refresh import refresh
 from pipeline.stats.percentiles import PERCENTILES
 from tests.app import at
-from tests.conftest import FIRST_DAY, NewDatabase
+from tests.conftest import NewDatabase
 from tests.roles import as_role
 
 RETAINED = 10
@@ -63,7 +63,7 @@ def installation(
         with psycopg.connect(database.conninfo) as app:
             app.execute(HISTORY.encode())
         retain(at(database, lake), RETAINED)
-        yield Installation(database, lake, FIRST_DAY)
+        yield at(database, lake)
 
 
 def plant(database: Database, statement: str) -> int:
@@ -169,7 +169,7 @@ def test_users_that_are_behind_are_compared_as_of_then(installation: Installatio
 
 def test_a_check_that_does_not_see_everything_says_so(installation: Installation) -> None:
     with as_role(installation.database, "pipeline") as seen:
-        own = Installation(seen, installation.lake, FIRST_DAY)
+        own = at(seen, installation.lake)
         names = ("prompts_equal_recount", "lake_equals_postgres")
         looked = [check for check in CHECKS if check.name in names]
         assert all(make(check, own).passed for check in looked)
@@ -197,5 +197,5 @@ def test_times_below_zero_are_recounted_as_they_are(database: Database, lake: st
             "INSERT INTO prompt_usage (prompt_id, generation_time_ms) VALUES (%s, -0.5)", [PROMPTS[0]]
         )
     refresh(at(database, lake))
-    report = prompts_equal_recount(Installation(database, lake, FIRST_DAY))
+    report = prompts_equal_recount(at(database, lake))
     assert report.passed, report.worst

@@ -30,7 +30,6 @@ from pipeline.health.checks.clocks import stats_are_fresh
 from pipeline.health.doctor.findings import Status
 from pipeline.health.doctor.rights import NEEDED, rights
 from pipeline.health.doctor.setup import Setup
-from pipeline.installation import Installation
 from pipeline.lake.acceptance import accept_settings
 from pipeline.lake.upkeep import keep_up
 from pipeline.maintenance import rejected
@@ -453,7 +452,7 @@ def test_a_hidden_transaction_is_named_and_has_no_age(
     pipeline: Database, database: Database, lake: str
 ) -> None:
     """An age of 0 would be untrue, and no alert would ever come."""
-    installation = Installation(pipeline, lake, FIRST_DAY)
+    installation = at(pipeline, lake)
     with psycopg.connect(database.conninfo, application_name="forgetful") as writer:
         writer.execute("UPDATE prompts SET name = name WHERE slug = %s", [SLUG])
         held = reading.status(at(pipeline, lake))["oldest_writer"]

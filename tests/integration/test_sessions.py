@@ -22,7 +22,6 @@ from pipeline.database.locks import Lock
 from pipeline.database.sessions import OF_TCP
 from pipeline.errors import DatabaseError, DatabaseUnavailableError
 from pipeline.health.checks import report
-from pipeline.installation import Installation
 from pipeline.lake.usage_events import sync_days
 from pipeline.refresh import refresh
 from pipeline.tracking import PromptTracker
@@ -369,7 +368,7 @@ def test_the_pipeline_refuses_a_pooler_in_transaction_mode(database: Database, l
             ):
                 attempt()
         assert not any(row["usage_count"] for row in reading.top_prompts(at(behind, lake), 3)["prompts"])
-        with report.reading(Installation(behind, lake, FIRST_DAY)) as connection:
+        with report.reading(at(behind, lake)) as connection:
             assert connection.execute(text("SHOW transaction_isolation")).scalar_one() == "repeatable read"
             assert connection.execute(text("SHOW TimeZone")).scalar_one() == "UTC"
         behind.close()

@@ -20,7 +20,6 @@ from pipeline.database.connections import Database, is_transient
 from pipeline.errors import TableLockedError
 from pipeline.health.checks.catalog import make_all
 from pipeline.health.checks.sums import stats_add_up
-from pipeline.installation import Installation
 from pipeline.maintenance.coverage import look_for_missing
 from pipeline.maintenance.erasure import erase_user
 from pipeline.maintenance.reconcile import reconcile
@@ -153,7 +152,7 @@ def test_checks_say_it_too_and_wait_once(
 ) -> None:
     database, lake = published
     somebody.execute("LOCK TABLE prompt_daily_stats, prompts IN ACCESS EXCLUSIVE MODE")
-    made = make_all(Installation(database, lake, FIRST_DAY))
+    made = make_all(at(database, lake))
     waited = next(report for check, report in made if check.make is stats_add_up)
     assert (
         f"prompt_daily_stats, prompts is held (AccessExclusiveLock) by pid {somebody.info.backend_pid}"

@@ -15,7 +15,6 @@ from pipeline.answers.reading import status
 from pipeline.database.connections import Database
 from pipeline.health.checks.events import values_are_usable
 from pipeline.health.checks.recount import prompts_equal_recount
-from pipeline.installation import Installation
 from pipeline.lake import partials, usage_events
 from pipeline.lake.periods import PERIOD_SCHEMA
 from pipeline.lake.usage_events import unusable_values
@@ -23,7 +22,6 @@ from pipeline.maintenance.reconcile import reconcile
 from pipeline.maintenance.retention import retain
 from pipeline.refresh import plan_refresh, refresh
 from tests.app import at
-from tests.conftest import FIRST_DAY
 
 TABLES = """
     CREATE TABLE prompts (id uuid PRIMARY KEY, slug text, name text NOT NULL, deleted_at timestamptz);
@@ -107,9 +105,9 @@ def test_fractions_count_and_what_is_no_time_does_not(
     said = status(at(database, lake))
     assert (count, said["unusable_count"]) == (untimed, untimed)
     assert (len(examples), len(said["unusable_examples"])) == (min(untimed, 5), min(untimed, 5))
-    found = values_are_usable(Installation(database, lake, FIRST_DAY))
+    found = values_are_usable(at(database, lake))
     assert (found.passed, found.figures) == (not untimed, {"events": untimed})
-    recounted = prompts_equal_recount(Installation(database, lake, FIRST_DAY))
+    recounted = prompts_equal_recount(at(database, lake))
     assert recounted.passed, recounted.summary
     # Nothing differs at night, and nothing is kept from expiring.
     assert reconcile(at(database, lake)).repaired == {}

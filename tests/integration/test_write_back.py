@@ -22,7 +22,6 @@ from pipeline.database.connections import Database
 from pipeline.definitions import build_definitions
 from pipeline.errors import DatabaseError, DatabaseUnavailableError
 from pipeline.health.checks.sums import stats_add_up
-from pipeline.installation import Installation
 from pipeline.names import TableNames
 from pipeline.orchestration.instance import run_refresh
 from pipeline.orchestration.jobs import stale_ranges
@@ -180,7 +179,7 @@ def test_a_trigger_that_keeps_counters_as_they_are_is_said(
     report = refresh(at(database, lake))
     assert (report.usage_count, report.rows_written["prompts"], report.write_back_as_of) == (9, 0, None)
     assert "3 of 3 prompts keep their present counters" in caplog.text
-    assert not stats_add_up(Installation(database, lake, FIRST_DAY)).passed
+    assert not stats_add_up(at(database, lake)).passed
 
 
 @pytest.mark.parametrize("counter", ["usage_count", "success_rate", "last_used_at"])
@@ -204,14 +203,14 @@ def test_a_trigger_that_puts_one_counter_back_is_said(
     assert "1 of 3 prompts have other counters than were written" in caplog.text
     assert "1 of 1 prompts have other counters than were written" in caplog.text
     assert "keep their present counters" not in caplog.text
-    sums = stats_add_up(Installation(database, lake, FIRST_DAY))
+    sums = stats_add_up(at(database, lake))
     is_count = counter in ("usage_count", "success_count", "failure_count")
     assert (sums.passed, sums.figures["counters_that_differ"]) == (False, int(is_count))
     assert "the last refresh could not write all counters into prompts" in sums.summary
 
     app.execute("DROP TRIGGER put_back ON prompts")
     assert refresh(at(database, lake)).rows_written["prompts"] == 1
-    assert stats_add_up(Installation(database, lake, FIRST_DAY)).passed
+    assert stats_add_up(at(database, lake)).passed
 
 
 def test_a_stats_table_that_somebody_holds_is_waited_for_so_long(
@@ -237,7 +236,7 @@ def test_what_was_written_stays_when_it_is_switched_off(
     )
     refresh(at(comparing, lake))
     assert prompts(app) == before
-    sums = stats_add_up(Installation(comparing, lake, FIRST_DAY))
+    sums = stats_add_up(at(comparing, lake))
     assert (sums.passed, sums.figures["counters_that_differ"]) == (True, 0)
     # The API may run elsewhere and not know of the variable.
     with served(database, PROMPT_STATS_LAKE_URI=lake) as client:
@@ -255,7 +254,7 @@ def test_what_was_written_stays_when_it_is_switched_off(
     assert report.counter_drift
     assert report.counter_drift["counters"]["usage_count"] == {"had": 9, "counted": 18, "differing_count": 1}
     assert_equals_recount(database, FIRST_DAY)
-    assert stats_add_up(Installation(database, lake, FIRST_DAY)).passed
+    assert stats_add_up(at(database, lake)).passed
 
 
 def test_an_apps_counters_are_not_replaced_by_half_of_what_there_is(

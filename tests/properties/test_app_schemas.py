@@ -30,7 +30,6 @@ from pipeline.answers.export import Format, open_export
 from pipeline.database.connections import Database
 from pipeline.errors import DatabaseError, InputError
 from pipeline.health.checks.recount import prompts_equal_recount
-from pipeline.installation import Installation
 from pipeline.maintenance.erasure import erase_user
 from pipeline.maintenance.reconcile import reconcile
 from pipeline.refresh import plan_refresh, refresh
@@ -280,7 +279,7 @@ def assert_counted(database: Database, lake: str) -> None:
     refresh(at(database, lake), values=True)
     assert_equals_recount(database, FIRST_DAY, "raw_events")
     assert plan_refresh(at(database, lake)).days == []
-    recounted = prompts_equal_recount(Installation(database, lake, FIRST_DAY))
+    recounted = prompts_equal_recount(at(database, lake))
     assert recounted.passed, recounted.summary
     report = reconcile(at(database, lake))
     assert (report.repaired, report.rebuilt, report.lost, report.rows_corrected) == ({}, {}, {}, {})

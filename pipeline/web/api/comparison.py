@@ -15,17 +15,15 @@ from pipeline.answers.comparison import (
     Asked,
     Window,
     compared_answer,
-    today_of,
     uses_in_lake,
     windows,
 )
 from pipeline.days import UTC
-from pipeline.errors import InputError, NotFoundError
+from pipeline.errors import NotFoundError
 from pipeline.lake.period_stats import Period
 from pipeline.web.api.addresses import Keys, asked_keys
 from pipeline.web.api.answers import Answer, StatsAnswer
-from pipeline.web.api.periods import Day, count_period
-from pipeline.web.api.problems import Problem
+from pipeline.web.api.periods import Day, count_period, last_day
 from pipeline.web.api.prompts import PromptAnswer, prompt_named
 from pipeline.web.api.reader import Id, Stats, answer
 
@@ -98,11 +96,8 @@ async def difference(
     if ids is None:
         return await prompt_named(request, stats, "difference")
     prompt_ids = await stats.prompt_ids(asked_keys(ids, PROMPTS_MAX))
-    as_of = (await stats.read()).freshness["as_of"]
-    try:
-        compared = windows(prompt_ids, Asked(first, last, days, timezone, before), today_of(as_of, timezone))
-    except InputError as error:
-        raise Problem(422, str(error)) from None
+    today = await last_day(stats, timezone)
+    compared = windows(prompt_ids, Asked(first, last, days, timezone, before), today)
     found = await stats.read(*((COMPARED_USES, each.parameters()) for each in compared))
     rows = [_only(rows, each) for rows, each in zip(found.results, compared, strict=True)]
     if timezone != UTC:

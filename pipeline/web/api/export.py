@@ -16,7 +16,6 @@ from starlette.types import Message, Receive, Scope, Send
 
 from pipeline.answers.export import MEDIA_TYPES, TABLES, Export, Format
 from pipeline.answers.period_export import opened_export
-from pipeline.errors import InputError, NotFoundError
 from pipeline.installation import Installation
 from pipeline.limits import STALLED_SECONDS
 from pipeline.web.api.periods import AskedPeriod
@@ -112,10 +111,8 @@ async def export(
                 raw=raw,
             ),
         )
-    except BaseException as error:
+    except BaseException:
         opened.close()
-        if isinstance(error, InputError) and not isinstance(error, NotFoundError):
-            raise Problem(422, str(error)) from None
         raise
     headers = {
         "Content-Disposition": f'attachment; filename="{table}.{kind}"',

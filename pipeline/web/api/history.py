@@ -359,7 +359,8 @@ def _is_published(bucket: Bucket, period: Period) -> bool:
 async def _period(stats: Stats, asked: Asked, bucket: Bucket) -> Period:
     """The days of a series, by default the last 30, or 7 by hour.
 
-    :raises Problem: 422, there are too many, or hours of another time zone than UTC.
+    :raises InputError: there are too many.
+    :raises Problem: 422, hours of another time zone than UTC are asked for.
     """
     if bucket is not Bucket.HOUR:
         return await period_of(stats, asked, longest=SERIES_MAX_DAYS)

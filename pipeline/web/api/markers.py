@@ -10,7 +10,7 @@ from fastapi import APIRouter, Body, Path, Query, Request, Response
 from pydantic import Field
 
 from pipeline.database import tables
-from pipeline.database.prompt_keys import named_by, only_id
+from pipeline.database.prompt_keys import id_of
 from pipeline.database.queries import query
 from pipeline.errors import NotFoundError
 from pipeline.limits import NOTE_MAX_LENGTH
@@ -74,7 +74,7 @@ async def set_marker(
     """Notes what was changed of the prompt that day; what was noted before is replaced."""
 
     def write(connection: Connection) -> None:
-        prompt_id = only_id(named_by(connection.execute, [key]), key)
+        prompt_id = id_of(connection.execute, key)
         row = connection.execute(SET_MARKER, {"prompt_id": prompt_id, "day": day, "note": note}).fetchone()
         if not row or not row[0]:
             raise NotFoundError(
@@ -90,7 +90,7 @@ async def remove_marker(request: Request, key: Key, day: Day) -> None:
 
     def remove(connection: Connection) -> None:
         with suppress(NotFoundError):
-            prompt_id = only_id(named_by(connection.execute, [key]), key)
+            prompt_id = id_of(connection.execute, key)
             connection.execute(REMOVE_MARKER, {"prompt_id": prompt_id, "day": day})
 
     await change(request.app.state.writers, remove)

@@ -17,11 +17,9 @@ from pipeline.answers import comparison
 from pipeline.answers.comparison import today_of
 from pipeline.database.queries import query
 from pipeline.days import USUAL_DAYS, UTC
-from pipeline.errors import InputError
 from pipeline.lake.period_stats import Period, PeriodStats
 from pipeline.limits import PARTIALS_MAX_DAYS
 from pipeline.web.api.answers import StatsAnswer
-from pipeline.web.api.problems import Problem
 from pipeline.web.api.reader import Found, Reader
 
 PUBLISHED_DAYS = query("answers/published_days")
@@ -108,13 +106,10 @@ async def period_of(
 
     ``longest``: how many there may be, of UTC; of another time zone a quarter at most.
 
-    :raises Problem: 422, there are too many, or none.
+    :raises InputError: there are too many, or none.
     """
-    try:
-        today = await last_day(stats, asked.timezone)
-        return Period(comparison.period(asked.period, today, longest, usual), asked.timezone)
-    except InputError as error:
-        raise Problem(422, str(error)) from None
+    today = await last_day(stats, asked.timezone)
+    return Period(comparison.period(asked.period, today, longest, usual), asked.timezone)
 
 
 class Counted(NamedTuple):

@@ -121,7 +121,7 @@ async def _of_ours(_request: Request, error: PromptStatsError) -> JSONResponse:
         case AmbiguousError():
             return problem(409, str(error))
         case InputError():
-            return problem(400, str(error))
+            return problem(422, str(error))
     logger.error("%s", error)
     return problem(503, "The stats can't be read now; the log says why", {"Retry-After": str(RETRY_SECONDS)})
 

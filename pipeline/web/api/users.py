@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Query, Request, Response
 from pydantic import Field
 
-from pipeline.database.prompt_keys import named_by, only_id
+from pipeline.database.prompt_keys import id_of, named_by, only_id
 from pipeline.database.queries import query
 from pipeline.errors import NotFoundError
 from pipeline.limits import FAVORITES_MAX
@@ -76,7 +76,7 @@ async def add_favorite(request: Request, user_id: UserId, key: Key) -> None:
     """Adds the prompt to the end of the user's favourites. An existing favourite keeps its place."""
 
     def add(connection: Connection) -> None:
-        prompt_id = only_id(named_by(connection.execute, [key]), key)
+        prompt_id = id_of(connection.execute, key)
         row = connection.execute(ADD_FAVORITE, {"user_id": user_id, "prompt_id": prompt_id}).fetchone()
         if not row or not row[0]:
             raise NotFoundError(
@@ -96,7 +96,7 @@ async def remove_favorite(request: Request, user_id: UserId, key: Key) -> None:
 
     def remove(connection: Connection) -> None:
         with suppress(NotFoundError):
-            prompt_id = only_id(named_by(connection.execute, [key]), key)
+            prompt_id = id_of(connection.execute, key)
             connection.execute(REMOVE_FAVORITE, {"user_id": user_id, "prompt_id": prompt_id})
 
     await change(request.app.state.writers, remove)

@@ -11,17 +11,19 @@ import { overTime, parameterPicker } from "dashboard/toolbar";
 
 const SHOWN = 50;
 const ALL = "all";
+/** What each is called in the list, what it goes by, and its title where that is not the name and "prompts". */
 const RANKINGS = {
-  usage: ["Most used", "By the number of uses.", "Most used prompts"],
-  favored: ["Most favoured", "By how many users have the prompt as a favourite now.", "Most favoured prompts"],
-  best: ["Best", "By the success rate that a prompt surely has: the lower end of its 95 % interval, so that 3 of 3 does not beat 950 of 1,000.", "Best prompts"],
+  usage: ["Most used", "By the number of uses."],
+  favored: ["Most favoured", "By how many users have the prompt as a favourite now."],
+  best: ["Best", "By the success rate that a prompt surely has: the lower end of its 95 % interval, so that 3 of 3 does not beat 950 of 1,000."],
   failures: ["Most failures", "By the number of failures, of prompts that fail at least as often as the average: others may have more failures, and fail less often.", "Prompts with most failures"],
   failing: ["Highest failure rate", "By the lower end of the 95 % interval of the failure rate, of prompts that fail at least as often as the average.", "Prompts with the highest failure rate"],
   worse: ["Worse than average", "By how far the lower end of the failure rate's 95 % interval is above the average.", "Prompts worse than average"],
-  slowest: ["Slowest", "By the mean generation time.", "Slowest prompts"],
-  rising: ["Rising", "By how far the last 7 whole days (UTC) are above the 7 before, in standard deviations.", "Rising prompts"],
-  falling: ["Falling", "By how far the last 7 whole days (UTC) are below the 7 before, in standard deviations.", "Falling prompts"],
+  slowest: ["Slowest", "By the mean generation time."],
+  rising: ["Rising", "By how far the last 7 whole days (UTC) are above the 7 before, in standard deviations."],
+  falling: ["Falling", "By how far the last 7 whole days (UTC) are below the 7 before, in standard deviations."],
 };
+const titleOf = (ranking) => RANKINGS[ranking][2] ?? `${RANKINGS[ranking][0]} prompts`;
 /** What a ranking goes by, with its unit, where no other column shows it. */
 const SCORES = {
   best: ["Success rate, at least", format.percent],
@@ -47,7 +49,8 @@ export async function ranking(state, source) {
   const period = periodOf(filteredOffline(asked, source) ? { ...state, parameters: { days: String(DEFAULT_DAYS) } } : state, source);
   const [categories, scenes] = await Promise.all([source.get("/categories"), source.get("/scenes")]);
   const toolbar = [overTime(state, source, period), ...pickers(source, asked, categories.categories, scenes.scenes)];
-  const [, words, title] = RANKINGS[asked.ranking];
+  const [, words] = RANKINGS[asked.ranking];
+  const title = titleOf(asked.ranking);
   const heading = h("h1", { tabindex: "-1" }, title);
   const { ranking: named } = state.parameters;
   const wrong = named === undefined || Object.hasOwn(RANKINGS, named) ? period.wrong : `There is no ranking ${named}. Choose one above.`;
@@ -141,5 +144,5 @@ async function rows(state, source, { ranking: chosen }, period, prompts) {
     columns.splice(1, 0, { title, number: true, cell: (prompt) => cell(prompt.score) });
   }
   const place = { title: "#", number: true, cell: (prompt) => String(prompts.indexOf(prompt) + 1) };
-  return h("div", { class: "card" }, table(RANKINGS[chosen][2], [place, ...columns], prompts, { captionHidden: true }));
+  return h("div", { class: "card" }, table(titleOf(chosen), [place, ...columns], prompts, { captionHidden: true }));
 }
