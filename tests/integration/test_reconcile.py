@@ -306,7 +306,7 @@ def test_rows_that_the_index_does_not_show_are_found(
         is_mended = app.execute(BY_INDEX, (xid,)).fetchone() == (2,)
     assert_equals_recount(database, FIRST_DAY)
     assert is_mended == (owner == "the pipeline")
-    assert ("As its owner: REINDEX" in caplog.text) != is_mended
+    assert ("Run as its owner: REINDEX" in caplog.text) != is_mended
     reconcile(at(database, lake))
     assert_equals_recount(database, FIRST_DAY)
 

@@ -272,7 +272,7 @@ def test_writer_that_acts_on_an_old_state_of_the_lake_is_refused(lake: str) -> N
     stale, fresh = open_usage_events(lake), open_usage_events(lake)
     nothing = fresh.schema.empty_table()
     fresh.replace([TODAY], nothing)
-    with pytest.raises(LakeConflictError, match="Run it again"):
+    with pytest.raises(LakeConflictError, match="Run the command again"):
         stale.replace([TODAY], nothing)
 
 
